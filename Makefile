@@ -1,0 +1,253 @@
+# Builds, runs and tests the module; "make help" lists what there is.
+
+## Variables, each as "make TARGET NAME=VALUE":
+##   BUILD    release (default), debug or sanitize, each in build/BUILD
+BUILD = release
+##   CC       gcc (default) or clang
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+##   CFLAGS, LDFLAGS   appended to the flags of the build
+##   NGX_SRC  an nginx source tree to build against, instead of the headers
+##            of the installed nginx (Debian's nginx-dev); "run" and "test"
+##            build and use its nginx then
+NGX_SRC =
+##   NGX_FLAGS   how NGX_SRC is configured; a module fits any nginx of the
+##            same version that was also configured with --with-compat
+NGX_FLAGS = --with-compat --with-threads --with-http_ssl_module \
+            --with-http_v2_module --with-http_auth_request_module \
+            --with-http_realip_module --with-http_stub_status_module
+##   NGX_BIN  the nginx that runs, if it is not the first one in PATH
+NGX_BIN =
+##   OLLAMA   for "run": the servers, as "10.0.0.5:11434 10.0.0.6:11434"
+OLLAMA =
+##   PORT     for "run": where to listen, 8080 by default
+PORT = 8080
+##   DESTDIR  for "install": a folder that stands for /
+DESTDIR =
+##   V=1      shows the compilers' command lines
+V =
+##
+
+ifneq ($(words $(CURDIR)),1)
+$(error nginx cannot be built in a folder with a blank in its name: $(CURDIR))
+endif
+
+ifeq ($(filter $(BUILD),release debug sanitize),)
+$(error BUILD is release, debug or sanitize, not "$(BUILD)")
+endif
+
+export BUILD CC NGX_SRC OLLAMA PORT
+
+out    := build/$(BUILD)
+module := $(out)/ngx_http_ollama_module.so
+
+# Nothing here may depend on what is installed when this file is read, as
+# "run" and "test" install it: then they call make again.
+again  = $(MAKE) --no-print-directory
+
+# nginx's own makefiles, which must not take CFLAGS=... of a command line
+# instead of theirs: that travels in MAKEFLAGS, behind a "--"
+makefile_of_nginx = MAKEFLAGS="$${MAKEFLAGS%% -- *}" \
+                    $(MAKE) --no-print-directory $(if $(V),,-s) \
+                            -f objs/Makefile
+
+
+# Flags
+
+# nginx has -Wall, -Wextra under its old name -W with gcc, and -Werror; it lets
+# parameters be unused, as a callback cannot choose what it is given
+warnings  = -Wextra -Wno-unused-parameter
+
+sanitizer = -fsanitize=address,undefined
+
+opt_release  = -O2 -g -fstack-protector-strong \
+               -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+opt_debug    = -O0 -g3
+opt_sanitize = -O1 -g -fno-omit-frame-pointer $(sanitizer) \
+               -fno-sanitize-recover=undefined
+
+link_release  = -Wl,-z,relro -Wl,-z,now
+link_debug    =
+link_sanitize = $(sanitizer)
+
+cc_opt = $(strip $(opt_$(BUILD)) $(CFLAGS))
+ld_opt = $(strip $(link_$(BUILD)) $(LDFLAGS))
+
+
+## Targets:
+.PHONY: build
+build: $(module)    ## the module (this is what a plain "make" does)
+
+
+# nginx's own makefile knows what each object depends on.  The result is not
+# written over: an nginx that has it loaded would crash.
+
+$(module): FORCE
+	@tools/configure $(out)/module --with-cc='$(CC)' \
+	    --with-cc-opt='$(cc_opt) $(warnings)' --with-ld-opt='$(ld_opt)' \
+	    $(if $(NGX_SRC),$(debug) $(NGX_FLAGS)) \
+	    --add-dynamic-module='$(CURDIR)'
+	+@$(makefile_of_nginx) -C $(out)/module modules
+	@cmp -s $(out)/module/objs/$(@F) $@ \
+	 || { cp $(out)/module/objs/$(@F) $@.new; mv $@.new $@; echo "built $@"; }
+
+debug = $(if $(filter-out release,$(BUILD)),--with-debug)
+
+
+# The nginx that runs and is tested: the installed one, or that of NGX_SRC.
+# A sanitized module needs the sanitizers' libraries to be loaded first.
+
+installed = $(shell PATH="$$PATH:/usr/sbin:/usr/local/sbin:/sbin"; \
+                command -v nginx)
+compiled  = $(CURDIR)/$(out)/nginx/objs/nginx
+plain     = $(or $(NGX_BIN),$(if $(NGX_SRC),$(compiled),$(installed)))
+sanitized = $(CURDIR)/$(out)/nginx-sanitized
+nginx     = $(if $(filter sanitize,$(BUILD)),$(sanitized),$(plain))
+
+.PHONY: nginx
+nginx:              ## with NGX_SRC: its nginx too
+	@mkdir -p $(out)
+ifneq ($(NGX_SRC),)
+	@tools/configure $(out)/nginx --with-cc='$(CC)' \
+	    --with-cc-opt='$(nginx_opt)' --with-ld-opt='$(nginx_link)' \
+	    $(debug) $(NGX_FLAGS)
+	+@$(makefile_of_nginx) -C $(out)/nginx binary
+endif
+ifeq ($(BUILD),sanitize)
+	@tools/sanitized '$(plain)' $(if $(NGX_SRC),,$(CC)) >$(sanitized).new
+	@chmod +x $(sanitized).new
+	@mv $(sanitized).new $(sanitized)
+endif
+
+# UBSan finds things in nginx itself, so only our code is built with it.
+# NGX_DEBUG_PALLOC makes each allocation from a pool one that ASan sees.
+
+nginx_opt  = $(if $(filter sanitize,$(BUILD)),-O1 -g -fno-omit-frame-pointer \
+                 -fsanitize=address -DNGX_DEBUG_PALLOC=1,$(cc_opt))
+nginx_link = $(if $(filter sanitize,$(BUILD)),-fsanitize=address,$(ld_opt))
+
+
+# What is missing on this machine
+
+built_from = module $(if $(NGX_SRC),source,debian) $(clang)
+clang      = $(if $(findstring clang,$(CC)),clang)
+
+.PHONY: deps deps-build deps-run deps-fake
+deps:               ## installs the Debian packages that are missing
+	@tools/deps $(built_from) run fake test
+
+deps-build:         ## those needed to build
+	@tools/deps $(built_from)
+
+deps-run:           ## those needed to build and run
+	@tools/deps $(built_from) run
+
+deps-fake:
+	@tools/deps fake
+
+
+.PHONY: run
+run: deps-run       ## a gateway in the foreground, Ctrl-C ends it
+	+@$(again) build nginx
+	+@NGX_BIN='$(nginx)' MODULE='$(CURDIR)/$(module)' \
+	  MAKE='$(MAKE)' FAKE='$(CURDIR)/$(fake)' exec conf/run
+
+
+# The stand-in for Ollama servers
+
+fake      := $(out)/fake/fake
+fake_objs := $(patsubst t/fake/%.c,$(out)/fake/%.o,$(wildcard t/fake/*.c))
+fake_libs  = libevent jansson zlib
+
+# for what is compiled without nginx's makefile
+own_flags  = -std=gnu11 -Wall $(warnings) -Werror $(cc_opt) -MMD -MP
+
+.PHONY: fake
+fake: $(fake)       ## the stand-in Ollama server of the tests
+
+$(fake): $(fake_objs) $(out)/flags
+	@echo "link $@"
+	@$(CC) -o $@ $(fake_objs) $(ld_opt) \
+	    $$(pkg-config --libs $(fake_libs)) -lm
+
+$(out)/fake/%.o: t/fake/%.c $(out)/flags
+	@mkdir -p $(@D)
+	@$(if $(V),set -x;) $(CC) -c -o $@ $(own_flags) \
+	    $$(pkg-config --cflags $(fake_libs)) $<
+
+
+# Unit tests of the parts that need no nginx around them, only its headers: the
+# few functions of nginx they call are in stubs
+
+pure        = json scan frame
+unit_stubs := $(patsubst t/unit/%.c,$(out)/unit/%.o,$(wildcard t/unit/*_stub.c))
+unit_objs  := $(pure:%=$(out)/unit/ngx_http_ollama_%.o) $(unit_stubs)
+unit_tests := $(patsubst t/unit/%.c,$(out)/unit/%,$(wildcard t/unit/*_test.c))
+unit_incs   = -I src -I t/unit $(addprefix -I $(out)/module/, objs src/core \
+                  src/event src/event/modules src/event/quic src/os/unix \
+                  src/http src/http/modules src/http/v2 src/http/v3)
+
+.PHONY: unit unit-build
+unit: unit-build    ## unit tests
+	@set -e; for test in $(unit_tests); do $$test; done
+
+unit-build: $(unit_tests)
+
+$(unit_tests): %: %.o $(unit_objs)
+	@echo "link $@"
+	@$(CC) -o $@ $< $(unit_objs) $(ld_opt) -lcmocka -lyajl
+
+$(out)/unit/%.o: t/unit/%.c $(out)/flags | $(module)
+	$(unit_compile)
+
+$(out)/unit/%.o: src/%.c $(out)/flags | $(module)
+	$(unit_compile)
+
+define unit_compile
+	@mkdir -p $(@D)
+	@$(if $(V),set -x;) $(CC) -c -o $@ $(own_flags) $(unit_incs) $<
+endef
+
+.SECONDARY: $(unit_tests:%=%.o) $(unit_objs)
+
+# other flags or another compiler: all is compiled again
+$(out)/flags: FORCE
+	@mkdir -p $(@D)
+	@{ echo '$(CC) $(own_flags) $(ld_opt) $(NGX_SRC)'; \
+	   $(CC) --version; } >$@.new; \
+	 cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+-include $(wildcard $(out)/fake/*.d $(out)/unit/*.d)
+
+
+.PHONY: test
+test: deps          ## everything that is tested, and the count
+	+@$(again) build nginx
+	+@$(again) fake unit-build
+	+@BUILD_DIR='$(CURDIR)/$(out)' OLLAMA_MODULE='$(CURDIR)/$(module)' \
+	  OLLAMA_FAKE='$(CURDIR)/$(fake)' TEST_NGINX_BINARY='$(nginx)' t/run
+
+.PHONY: lint
+lint:               ## form: width, tabs, trailing blanks, lists of sources
+	@t/style
+
+
+.PHONY: install
+install: build      ## the module and ollama_params into the installed nginx
+	@tools/install $(module) '$(or $(NGX_BIN),$(installed))' '$(DESTDIR)'
+
+.PHONY: clean
+clean:              ## removes build/
+	rm -rf build
+
+.PHONY: help
+help:               ## this
+	@sed -n -e 's/^## \{0,1\}//p' \
+	    -e 's/^\([a-z-]*\):.*[^#]## \(.*\)/  \1 \2/p' Makefile \
+	 | awk '/^  [a-z-]+ / && targets { name = $$1; $$1 = ""; \
+	            printf "  make %-12s%s\n", name, $$0; next } \
+	        /^Targets/ { targets = 1 } { print }'
+
+.PHONY: FORCE
+FORCE:

@@ -1,0 +1,568 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * The way in for a reader: directives, configuration, and what is hooked in
+ * where.  A request meets, in this order:
+ *
+ *   preaccess   origin    may this page call at all?  preflights
+ *   (access     nginx's limits and authentication)
+ *   precontent  route     which endpoint?  then request reads its body
+ *   content     proxy_pass
+ *   filters     error, origin, tap
+ *
+ * and the variables at any time.  The ctx of a request belongs to this file.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_ollama_module.h"
+#include "ngx_http_ollama_error.h"
+#include "ngx_http_ollama_origin.h"
+#include "ngx_http_ollama_request.h"
+#include "ngx_http_ollama_route.h"
+#include "ngx_http_ollama_tap.h"
+#include "ngx_http_ollama_variable.h"
+
+
+extern ngx_module_t  ngx_http_proxy_module;
+
+
+static void ngx_http_ollama_ctx_cleanup(void *data);
+
+static ngx_int_t ngx_http_ollama_preconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_http_ollama_postconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_http_ollama_add_handler(ngx_conf_t *cf,
+    ngx_http_phases phase, ngx_http_handler_pt handler);
+static void *ngx_http_ollama_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_ollama_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+static char *ngx_http_ollama_check(ngx_conf_t *cf,
+    ngx_http_ollama_loc_conf_t *olcf);
+
+static char *ngx_http_ollama_api(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_ollama_forbid(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_ollama_origins(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+
+static ngx_command_t  ngx_http_ollama_commands[] = {
+
+    { ngx_string("ollama_api"),
+      NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_ollama_api,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("ollama_management"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_ollama_loc_conf_t, management),
+      NULL },
+
+    { ngx_string("ollama_forbid"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_ollama_forbid,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("ollama_origins"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_ollama_origins,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_ollama_module_ctx = {
+    ngx_http_ollama_preconfiguration,      /* preconfiguration */
+    ngx_http_ollama_postconfiguration,     /* postconfiguration */
+
+    NULL,                                  /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_http_ollama_create_loc_conf,       /* create location configuration */
+    ngx_http_ollama_merge_loc_conf         /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_ollama_module = {
+    NGX_MODULE_V1,
+    &ngx_http_ollama_module_ctx,           /* module context */
+    ngx_http_ollama_commands,              /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+/* members of a body that a request can't do without */
+
+static ngx_str_t  ngx_http_ollama_needed[] = {
+    ngx_string("model"),
+    ngx_string("messages"),
+    ngx_string("stream"),
+    ngx_null_string
+};
+
+
+/* What is known of the request, or NULL if that is nothing. */
+
+ngx_http_ollama_ctx_t *
+ngx_http_ollama_get_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t     *cln;
+    ngx_http_ollama_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_ollama_module);
+
+    if (ctx || !(r->internal || r->filter_finalize)) {
+        return ctx;
+    }
+
+    /*
+     * after an internal redirect: the cleanup still has it.  A pool serves a
+     * request and its subrequests.
+     */
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler == ngx_http_ollama_ctx_cleanup) {
+            ctx = cln->data;
+
+            if (ctx->request == r) {
+                ngx_http_set_ctx(r, ctx, ngx_http_ollama_module);
+                return ctx;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
+/* The same, made if need be.  NULL: no memory. */
+
+ngx_http_ollama_ctx_t *
+ngx_http_ollama_make_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t     *cln;
+    ngx_http_ollama_ctx_t  *ctx;
+
+    ctx = ngx_http_ollama_get_ctx(r);
+
+    if (ctx) {
+        return ctx;
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_ollama_ctx_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    ctx = cln->data;
+    ngx_memzero(ctx, sizeof(ngx_http_ollama_ctx_t));
+
+    ctx->request = r;
+    ctx->ttft = -1;
+
+    cln->handler = ngx_http_ollama_ctx_cleanup;
+
+    ngx_http_set_ctx(r, ctx, ngx_http_ollama_module);
+
+    return ctx;
+}
+
+
+static void
+ngx_http_ollama_ctx_cleanup(void *data)
+{
+    ngx_http_ollama_ctx_t *ctx = data;
+
+    ngx_http_ollama_request_cleanup(ctx);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_preconfiguration(ngx_conf_t *cf)
+{
+    return ngx_http_ollama_variable_init(cf);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_postconfiguration(ngx_conf_t *cf)
+{
+    if (ngx_http_ollama_add_handler(cf, NGX_HTTP_PREACCESS_PHASE,
+                                    ngx_http_ollama_origin_handler)
+        != NGX_OK
+        || ngx_http_ollama_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
+                                       ngx_http_ollama_route_handler)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* the last one is the first to see a reply */
+
+    if (ngx_http_ollama_tap_filter_init(cf) != NGX_OK
+        || ngx_http_ollama_origin_filter_init(cf) != NGX_OK
+        || ngx_http_ollama_error_filter_init(cf) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_add_handler(ngx_conf_t *cf, ngx_http_phases phase,
+    ngx_http_handler_pt handler)
+{
+    ngx_http_handler_pt        *h;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[phase].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = handler;
+
+    return NGX_OK;
+}
+
+
+static void *
+ngx_http_ollama_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_ollama_loc_conf_t  *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_http_ollama_loc_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     conf->upstream = { 0, NULL };
+     *     conf->prefix = { 0, NULL };
+     *     conf->conf_file = NULL;
+     *     conf->line = 0;
+     */
+
+    conf->enable = NGX_CONF_UNSET;
+    conf->management = NGX_CONF_UNSET;
+    conf->forbid = NGX_CONF_UNSET_PTR;
+    conf->origins = NGX_CONF_UNSET_PTR;
+
+    return conf;
+}
+
+
+static char *
+ngx_http_ollama_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_ollama_loc_conf_t *prev = parent;
+    ngx_http_ollama_loc_conf_t *conf = child;
+
+    ngx_flag_t                 own;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    own = (conf->enable == 1);
+
+    if (conf->enable == NGX_CONF_UNSET) {
+        conf->upstream = prev->upstream;
+        conf->prefix = prev->prefix;
+        conf->conf_file = prev->conf_file;
+        conf->line = prev->line;
+    }
+
+    ngx_conf_merge_value(conf->enable, prev->enable, 0);
+    ngx_conf_merge_value(conf->management, prev->management, 0);
+    ngx_conf_merge_ptr_value(conf->forbid, prev->forbid, NULL);
+    ngx_conf_merge_ptr_value(conf->origins, prev->origins, NULL);
+
+    if (!conf->enable) {
+        return NGX_CONF_OK;
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->name.len == 0 || clcf->noname) {
+        /* a server, or an "if": what is in it is not a place of its own */
+        return NGX_CONF_OK;
+    }
+
+    if (clcf->handler == NULL) {
+
+        if (!own) {
+            /* a location beside the front door, with the page perhaps */
+            conf->enable = 0;
+            return NGX_CONF_OK;
+        }
+
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"ollama_api\" in %s:%ui needs \"proxy_pass "
+                      "http://%V\" in location \"%V\"",
+                      conf->conf_file, conf->line, &conf->upstream,
+                      &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_ollama_check(cf, conf);
+}
+
+
+/* Refuses what can't work together with the location's proxy_pass. */
+
+static char *
+ngx_http_ollama_check(ngx_conf_t *cf, ngx_http_ollama_loc_conf_t *olcf)
+{
+    ngx_uint_t                       i;
+    ngx_http_upstream_conf_t        *conf;
+    ngx_http_upstream_srv_conf_t   **uscfp;
+    ngx_http_upstream_main_conf_t   *umcf;
+
+    umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
+    uscfp = umcf->upstreams.elts;
+
+    for (i = 0; i < umcf->upstreams.nelts; i++) {
+
+        if (uscfp[i]->srv_conf
+            && uscfp[i]->host.len == olcf->upstream.len
+            && ngx_strncasecmp(uscfp[i]->host.data, olcf->upstream.data,
+                               olcf->upstream.len) == 0)
+        {
+            break;
+        }
+    }
+
+    if (i == umcf->upstreams.nelts) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"ollama_api\" in %s:%ui names \"%V\", but there is "
+                      "no \"upstream %V { ... }\" block",
+                      olcf->conf_file, olcf->line, &olcf->upstream,
+                      &olcf->upstream);
+        return NGX_CONF_ERROR;
+    }
+
+    /* the first member of proxy's configuration, which is merged by now */
+
+    conf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_proxy_module);
+
+    /* NULL: proxy_pass has variables, a map may choose the upstream */
+
+    if (conf->upstream && conf->upstream != uscfp[i]) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"ollama_api\" in %s:%ui names upstream \"%V\", but "
+                      "\"proxy_pass\" of that location goes to \"%V\"",
+                      olcf->conf_file, olcf->line, &olcf->upstream,
+                      &conf->upstream->host);
+        return NGX_CONF_ERROR;
+    }
+
+    if (!conf->pass_request_body) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"ollama_api\" in %s:%ui can't work with "
+                      "\"proxy_pass_request_body off\"",
+                      olcf->conf_file, olcf->line);
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->buffering) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "\"ollama_api\" in %s:%ui: \"proxy_buffering\" is on "
+                      "and will hold streams back, include ollama_params "
+                      "or turn it off", olcf->conf_file, olcf->line);
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* ollama_api upstream [prefix=/path] | off */
+
+static char *
+ngx_http_ollama_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_ollama_loc_conf_t *olcf = conf;
+
+    ngx_str_t  *value;
+
+    if (olcf->enable != NGX_CONF_UNSET) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+        olcf->enable = 0;
+        return NGX_CONF_OK;
+    }
+
+    olcf->enable = 1;
+    olcf->upstream = value[1];
+    olcf->conf_file = cf->conf_file->file.name.data;
+    olcf->line = cf->conf_file->line;
+
+    if (cf->args->nelts == 2) {
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strncmp(value[2].data, "prefix=/", 8) != 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\", expected "
+                           "\"prefix=/path\"", &value[2]);
+        return NGX_CONF_ERROR;
+    }
+
+    olcf->prefix.data = value[2].data + 7;
+    olcf->prefix.len = value[2].len - 7;
+
+    while (olcf->prefix.len
+           && olcf->prefix.data[olcf->prefix.len - 1] == '/')
+    {
+        olcf->prefix.len--;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* ollama_forbid field ... */
+
+static char *
+ngx_http_ollama_forbid(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_ollama_loc_conf_t *olcf = conf;
+
+    ngx_int_t                  rc;
+    ngx_str_t                 *value, *name;
+    ngx_uint_t                 i;
+    ngx_http_ollama_forbid_t  *forbid;
+
+    if (olcf->forbid == NGX_CONF_UNSET_PTR) {
+        olcf->forbid = ngx_array_create(cf->pool, 4,
+                                        sizeof(ngx_http_ollama_forbid_t));
+        if (olcf->forbid == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (olcf->forbid->nelts == NGX_HTTP_OLLAMA_SCAN_FORBIDS) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "more than %d fields",
+                               NGX_HTTP_OLLAMA_SCAN_FORBIDS);
+            return NGX_CONF_ERROR;
+        }
+
+        forbid = ngx_array_push(olcf->forbid);
+        if (forbid == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        rc = ngx_http_ollama_scan_forbid(forbid, cf->pool, &value[i]);
+
+        if (rc == NGX_ERROR) {
+            return NGX_CONF_ERROR;
+        }
+
+        if (rc == NGX_DECLINED) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\", expected a field "
+                               "of the body as \"keep_alive\" or "
+                               "\"options.num_ctx\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        for (name = ngx_http_ollama_needed; name->len; name++) {
+
+            if (forbid->segment[0].len == name->len
+                && ngx_strncmp(forbid->segment[0].data, name->data,
+                               name->len) == 0)
+            {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "field \"%V\" can't be forbidden: no "
+                                   "request would work without it",
+                                   &value[i]);
+                return NGX_CONF_ERROR;
+            }
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* ollama_origins origin ... | * */
+
+static char *
+ngx_http_ollama_origins(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_ollama_loc_conf_t *olcf = conf;
+
+    ngx_str_t   *value, *origin;
+    ngx_uint_t   i;
+
+    if (olcf->origins == NGX_CONF_UNSET_PTR) {
+        olcf->origins = ngx_array_create(cf->pool, 4, sizeof(ngx_str_t));
+        if (olcf->origins == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (!ngx_http_ollama_origin_valid(&value[i])) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\", expected an origin "
+                               "as \"https://chat.example.com\" or "
+                               "\"https://*.example.com\", without a path, "
+                               "or \"*\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        origin = ngx_array_push(olcf->origins);
+        if (origin == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *origin = value[i];
+    }
+
+    return NGX_CONF_OK;
+}

@@ -1,0 +1,461 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * A request's body on its way to a server: it is read as a whole by nginx,
+ * scanned in slices, and goes on as it came, but for the members that are
+ * ours or forbidden.  The bytes that stay are never copied: the buffers of
+ * the new body point into the old one, or into the mapping of its file.
+ *
+ * While the body is read and scanned the request waits in the precontent
+ * phase; when all is known, the phase is run again and finds ctx->status.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_ollama_request.h"
+#include "ngx_http_ollama_error.h"
+#include "ngx_http_ollama_header.h"
+
+
+/* scanned at once; a slice takes well below a millisecond */
+#define NGX_HTTP_OLLAMA_REQUEST_SLICE  (256 * 1024)
+
+
+static void ngx_http_ollama_request_body_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_ollama_request_map(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static ngx_chain_t *ngx_http_ollama_request_buf(ngx_http_request_t *r,
+    u_char *start, u_char *end);
+static ngx_int_t ngx_http_ollama_request_scan(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static void ngx_http_ollama_request_wait(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static void ngx_http_ollama_request_event_handler(ngx_event_t *ev);
+static void ngx_http_ollama_request_done(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
+static ngx_int_t ngx_http_ollama_request_lines(ngx_http_request_t *r,
+    ngx_http_ollama_scan_t *scan);
+static ngx_int_t ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+
+
+/*
+ * In the precontent phase: begins to read and scan the body.  Returns what
+ * the phase is to return.
+ */
+
+ngx_int_t
+ngx_http_ollama_request_read(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_int_t                    rc;
+    ngx_str_t                    encoding;
+    ngx_http_ollama_loc_conf_t  *olcf;
+
+    if (ngx_http_ollama_header_find(r, "content-encoding", &encoding)
+        && !(encoding.len == 8
+             && ngx_strncasecmp(encoding.data, (u_char *) "identity", 8)
+                == 0))
+    {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                             "a request body with Content-Encoding \"%V\" "
+                             "is not supported: send plain JSON", &encoding);
+    }
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
+
+    ctx->scan = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_scan_t));
+    if (ctx->scan == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ngx_http_ollama_scan_init(ctx->scan, r->pool, ctx->route->scan,
+                                  olcf->forbid)
+        != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->state = NGX_HTTP_OLLAMA_READING;
+
+    rc = ngx_http_read_client_request_body(r,
+                                        ngx_http_ollama_request_body_handler);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return rc;
+    }
+
+    ngx_http_finalize_request(r, NGX_DONE);
+
+    return NGX_DONE;
+}
+
+
+/* Frees what a request's pool doesn't; also when a client left midway. */
+
+void
+ngx_http_ollama_request_cleanup(ngx_http_ollama_ctx_t *ctx)
+{
+    if (ctx->event.posted) {
+        ngx_delete_posted_event(&ctx->event);
+    }
+
+    if (ctx->map) {
+        (void) munmap(ctx->map, ctx->map_size);
+        ctx->map = NULL;
+    }
+}
+
+
+static void
+ngx_http_ollama_request_body_handler(ngx_http_request_t *r)
+{
+    ngx_int_t               rc;
+    ngx_http_ollama_ctx_t  *ctx;
+
+    ctx = ngx_http_ollama_get_ctx(r);
+
+    /* nginx reads a body once; the content handler shall find it, too */
+    r->preserve_body = 1;
+
+    rc = NGX_OK;
+
+    if (r->request_body->temp_file) {
+        rc = ngx_http_ollama_request_map(r, ctx);
+
+    } else {
+        ctx->body = r->request_body->bufs;
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_ollama_request_scan(r, ctx);
+    }
+
+    if (rc == NGX_AGAIN) {
+        ngx_http_ollama_request_wait(r, ctx);
+        return;
+    }
+
+    ngx_http_ollama_request_done(r, ctx, rc);
+}
+
+
+/*
+ * A body in a file lies there as a whole.  It is mapped, not read: buffers of
+ * a file's parts would be sent wrongly a second time, as nginx takes a body's
+ * file buffers for one range from offset 0 on when it tries another server.
+ */
+
+static ngx_int_t
+ngx_http_ollama_request_map(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    off_t         size;
+    u_char       *p;
+    ngx_chain_t  *cl;
+
+    size = 0;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        if (cl->buf->in_file && cl->buf->file_last > size) {
+            size = cl->buf->file_last;
+        }
+    }
+
+    if (size == 0) {
+        return NGX_OK;
+    }
+
+    p = mmap(NULL, size, PROT_READ, MAP_PRIVATE,
+             r->request_body->temp_file->file.fd, 0);
+
+    if (p == MAP_FAILED) {
+        ngx_log_error(NGX_LOG_CRIT, r->connection->log, ngx_errno,
+                      "mmap() of the request body \"%V\" failed",
+                      &r->request_body->temp_file->file.name);
+        return NGX_ERROR;
+    }
+
+    ctx->map = p;
+    ctx->map_size = size;
+
+    ctx->body = ngx_http_ollama_request_buf(r, p, p + size);
+
+    return ctx->body ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_chain_t *
+ngx_http_ollama_request_buf(ngx_http_request_t *r, u_char *start, u_char *end)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    cl = ngx_alloc_chain_link(r->pool);
+    if (cl == NULL) {
+        return NULL;
+    }
+
+    /* a further server gets a buffer from its start on */
+
+    b->start = start;
+    b->pos = start;
+    b->last = end;
+    b->end = end;
+    b->memory = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    return cl;
+}
+
+
+/*
+ * Scans one slice, from ctx->body on.  NGX_OK: the body is scanned and good;
+ * NGX_AGAIN: there is more; NGX_DECLINED: it is bad, scan->error says why.
+ */
+
+static ngx_int_t
+ngx_http_ollama_request_scan(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    size_t      n, left;
+    ngx_int_t   rc;
+    ngx_buf_t  *b;
+
+    left = NGX_HTTP_OLLAMA_REQUEST_SLICE;
+
+    while (ctx->body) {
+
+        b = ctx->body->buf;
+
+        /* where the scan stands in the body tells where it is in this one */
+        n = ngx_min((size_t) (b->last - b->pos) - ctx->body_pos, left);
+
+        if (n) {
+            rc = ngx_http_ollama_scan_feed(ctx->scan, b->pos + ctx->body_pos,
+                                           n);
+            if (rc != NGX_OK) {
+                return rc;
+            }
+        }
+
+        left -= n;
+        ctx->body_pos += n;
+
+        if (b->pos + ctx->body_pos < b->last) {
+            return NGX_AGAIN;
+        }
+
+        ctx->body = ctx->body->next;
+        ctx->body_pos = 0;
+    }
+
+    return ngx_http_ollama_scan_end(ctx->scan);
+}
+
+
+/* Lets other requests run before the next slice. */
+
+static void
+ngx_http_ollama_request_wait(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    /* nginx's debug log looks for a connection behind an event */
+    ctx->dummy.fd = (ngx_socket_t) -1;
+    ctx->dummy.data = r;
+
+    ctx->event.data = &ctx->dummy;
+    ctx->event.handler = ngx_http_ollama_request_event_handler;
+    ctx->event.log = c->log;
+
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    ngx_post_event(&ctx->event, &ngx_posted_next_events);
+}
+
+
+static void
+ngx_http_ollama_request_event_handler(ngx_event_t *ev)
+{
+    ngx_int_t               rc;
+    ngx_connection_t       *c;
+    ngx_http_request_t     *r;
+    ngx_http_ollama_ctx_t  *ctx;
+
+    c = ev->data;
+    r = c->data;
+    c = r->connection;
+
+    ctx = ngx_http_ollama_get_ctx(r);
+
+    ngx_http_set_log_request(c->log, r);
+
+    rc = ngx_http_ollama_request_scan(r, ctx);
+
+    if (rc == NGX_AGAIN) {
+        ngx_post_event(ev, &ngx_posted_next_events);
+        return;
+    }
+
+    ngx_http_ollama_request_done(r, ctx, rc);
+    ngx_http_run_posted_requests(c);
+}
+
+
+/* The scan is over: runs the phase again, which may end the request. */
+
+static void
+ngx_http_ollama_request_done(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
+{
+    ctx->state = NGX_HTTP_OLLAMA_ROUTED;
+    ctx->status = NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_ollama_request_lines(r, ctx->scan);
+    }
+
+    if (rc == NGX_DECLINED && ctx->scan->error.len == 0) {
+        ctx->status = ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                               "header X-Task-Id must be 1 to 64 characters "
+                               "of A-Z a-z 0-9 _ -, not \"%V\"",
+                               &ctx->scan->task_id);
+
+    } else if (rc == NGX_DECLINED) {
+        ctx->status = ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                               "invalid request body at byte %O: %V",
+                               ctx->scan->error_at, &ctx->scan->error);
+
+    } else if (rc == NGX_OK
+               && ngx_http_ollama_request_rewrite(r, ctx) == NGX_OK)
+    {
+        ctx->status = NGX_DECLINED;
+    }
+
+    r->read_event_handler = ngx_http_block_reading;
+    r->write_event_handler = ngx_http_core_run_phases;
+
+    ngx_http_core_run_phases(r);
+}
+
+
+/*
+ * For clients that can't add fields the gateway's own may be header lines;
+ * those of the body win.  NGX_DECLINED: the task's name is malformed.
+ */
+
+static ngx_int_t
+ngx_http_ollama_request_lines(ngx_http_request_t *r,
+    ngx_http_ollama_scan_t *scan)
+{
+    if (scan->server_url.len == 0) {
+        (void) ngx_http_ollama_header_find(r, "x-server-url",
+                                           &scan->server_url);
+    }
+
+    if (scan->session_id.len == 0) {
+        (void) ngx_http_ollama_header_find(r, "x-session-id",
+                                           &scan->session_id);
+    }
+
+    if (scan->task_id.len == 0
+        && ngx_http_ollama_header_find(r, "x-task-id", &scan->task_id)
+        && !ngx_http_ollama_scan_valid_id(&scan->task_id))
+    {
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+/* Makes the new body of what lies between the cuts of the old one. */
+
+static ngx_int_t
+ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    off_t                   at, end, n, size;
+    ngx_buf_t              *b;
+    ngx_chain_t            *in, *out, **ll;
+    ngx_http_ollama_cut_t  *cut, *last;
+
+    if (ctx->scan->cuts.nelts == 0) {
+        /* the old one will do */
+        ngx_http_ollama_request_cleanup(ctx);
+        return NGX_OK;
+    }
+
+    cut = ctx->scan->cuts.elts;
+    last = cut + ctx->scan->cuts.nelts;
+
+    in = r->request_body->bufs;
+
+    if (ctx->map) {
+        in = ngx_http_ollama_request_buf(r, ctx->map,
+                                         ctx->map + ctx->map_size);
+        if (in == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    at = 0;
+    size = 0;
+    ll = &out;
+
+    for ( /* void */ ; in; in = in->next) {
+
+        b = in->buf;
+        end = at + (b->last - b->pos);
+
+        while (at < end) {
+
+            if (cut < last && cut->end <= at) {
+                cut++;
+                continue;
+            }
+
+            if (cut < last && cut->start <= at) {
+                at = ngx_min(cut->end, end);
+                continue;
+            }
+
+            n = ngx_min((cut < last) ? cut->start : end, end) - at;
+
+            *ll = ngx_http_ollama_request_buf(r, b->last - (end - at),
+                                              b->last - (end - at) + n);
+            if (*ll == NULL) {
+                return NGX_ERROR;
+            }
+
+            ll = &(*ll)->next;
+            size += n;
+            at += n;
+        }
+    }
+
+    *ll = NULL;
+
+    r->request_body->bufs = out;
+    r->headers_in.content_length_n = size;
+
+    return NGX_OK;
+}

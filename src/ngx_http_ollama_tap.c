@@ -1,0 +1,613 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * Listens to a server's reply on its way to the client: first token, tokens,
+ * complete or not.  What the server sent passes unchanged and at once.  Only
+ * where a reply ends without being complete a last line is added that says
+ * so, and the connection is closed without the end of a reply: a stream that
+ * looks finished is finished.
+ *
+ * How nginx ends a reply is told by the wrapped u->finalize_request alone,
+ * which is called once and before anything that follows from it:
+ *
+ *   0          a well framed end; then comes last_buf, unless it was sent
+ *   502, 504   cut, or stalled; then comes an empty buffer with flush
+ *   NGX_ERROR  broken framing, or the client is gone; then comes nothing
+ *   499        the client is gone
+ *
+ * r->upstream and its connection tell nothing of it: with buffering on, data
+ * may still come through here long after the server has gone.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_ollama_tap.h"
+#include "ngx_http_ollama_error.h"
+#include "ngx_http_ollama_header.h"
+
+
+static ngx_int_t ngx_http_ollama_tap_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_ollama_tap_headers(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static void ngx_http_ollama_tap_server(ngx_http_upstream_t *u,
+    ngx_str_t *name);
+static ngx_int_t ngx_http_ollama_tap_removed(ngx_http_request_t *r,
+    ngx_http_ollama_scan_t *scan);
+static ngx_int_t ngx_http_ollama_tap_init(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_tap_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+static ngx_int_t ngx_http_ollama_tap_buf(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b, ngx_str_t *reason);
+static ngx_msec_int_t ngx_http_ollama_tap_elapsed(ngx_http_request_t *r);
+static void ngx_http_ollama_tap_stop_server(ngx_http_request_t *r);
+static ngx_int_t ngx_http_ollama_tap_break(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_chain_t *in, ngx_chain_t *at,
+    ngx_str_t *reason);
+static void ngx_http_ollama_tap_swallow(ngx_chain_t *in);
+static void ngx_http_ollama_tap_finalize(ngx_http_request_t *r, ngx_int_t rc);
+static void ngx_http_ollama_tap_reason(ngx_int_t rc, ngx_str_t *reason);
+static ngx_chain_t *ngx_http_ollama_tap_error(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_str_t *reason);
+
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
+
+
+static ngx_int_t
+ngx_http_ollama_tap_header_filter(ngx_http_request_t *r)
+{
+    ngx_http_upstream_t    *u;
+    ngx_http_ollama_ctx_t  *ctx;
+
+    ctx = ngx_http_ollama_get_ctx(r);
+    u = r->upstream;
+
+    if (ctx == NULL || ctx->route == NULL
+        || u == NULL || u->cleanup == NULL || ctx->finalize)
+    {
+        return ngx_http_next_header_filter(r);
+    }
+
+    ctx->finalize = u->finalize_request;
+    u->finalize_request = ngx_http_ollama_tap_finalize;
+
+    if (ngx_http_ollama_tap_headers(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->route->kind == NGX_HTTP_OLLAMA_ROUTE_MODEL
+        && r->headers_out.status == NGX_HTTP_OK
+        && !r->header_only
+        && (r->headers_out.content_encoding == NULL
+            || r->headers_out.content_encoding->value.len == 0)
+        && ngx_http_ollama_tap_init(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_tap_headers(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_http_ollama_tap_server(r->upstream, &ctx->server);
+
+    if (ctx->server.len
+        && ngx_http_ollama_header_add(r, "X-Ollama-Server", &ctx->server)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->scan && ctx->scan->removed) {
+        return ngx_http_ollama_tap_removed(r, ctx->scan);
+    }
+
+    return NGX_OK;
+}
+
+
+/* The server that answers, as its line in the upstream block names it. */
+
+static void
+ngx_http_ollama_tap_server(ngx_http_upstream_t *u, ngx_str_t *name)
+{
+    ngx_uint_t                      i, j;
+    ngx_http_upstream_server_t     *server;
+    ngx_http_upstream_srv_conf_t   *uscf;
+
+    if (u->peer.name == NULL) {
+        ngx_str_null(name);
+        return;
+    }
+
+    *name = *u->peer.name;
+
+    uscf = u->upstream;
+
+    if (uscf == NULL || uscf->servers == NULL) {
+        return;
+    }
+
+    server = uscf->servers->elts;
+
+    for (i = 0; i < uscf->servers->nelts; i++) {
+        for (j = 0; j < server[i].naddrs; j++) {
+
+            if (server[i].addrs[j].name.len == name->len
+                && ngx_memcmp(server[i].addrs[j].name.data, name->data,
+                              name->len) == 0
+                && server[i].name.len > 0
+                && server[i].name.data[server[i].name.len - 1] != ']'
+                && ngx_strlchr(server[i].name.data,
+                               server[i].name.data + server[i].name.len, ':'))
+            {
+                *name = server[i].name;
+                return;
+            }
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_ollama_tap_removed(ngx_http_request_t *r,
+    ngx_http_ollama_scan_t *scan)
+{
+    u_char      *p;
+    size_t       len;
+    ngx_str_t    value;
+    ngx_uint_t   i;
+
+    len = 0;
+
+    for (i = 0; i < scan->nforbid; i++) {
+        len += scan->forbid[i].name.len + sizeof(", ") - 1;
+    }
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.data = p;
+
+    for (i = 0; i < scan->nforbid; i++) {
+
+        if (!(scan->removed & (1u << i))) {
+            continue;
+        }
+
+        if (p != value.data) {
+            *p++ = ',';
+            *p++ = ' ';
+        }
+
+        p = ngx_cpymem(p, scan->forbid[i].name.data, scan->forbid[i].name.len);
+    }
+
+    value.len = p - value.data;
+
+    return ngx_http_ollama_header_add(r, "X-Ollama-Removed", &value);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_tap_init(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_str_t                     *type;
+    ngx_http_ollama_frame_end_e    last;
+    ngx_http_ollama_frame_form_e   form;
+
+    type = &r->headers_out.content_type;
+    last = ctx->route->last;
+
+    if (type->len >= 17
+        && ngx_strncasecmp(type->data, (u_char *) "text/event-stream", 17)
+           == 0)
+    {
+        form = NGX_HTTP_OLLAMA_FRAME_SSE;
+
+    } else if (last == NGX_HTTP_OLLAMA_END_DONE
+               && ctx->scan->stream != NGX_HTTP_OLLAMA_STREAM_OFF)
+    {
+        form = NGX_HTTP_OLLAMA_FRAME_LINES;
+
+    } else {
+        form = NGX_HTTP_OLLAMA_FRAME_WHOLE;
+
+        if (last != NGX_HTTP_OLLAMA_END_DONE) {
+            last = NGX_HTTP_OLLAMA_END_OBJECT;
+        }
+    }
+
+    ctx->frame = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_frame_t));
+    if (ctx->frame == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_ollama_frame_init(ctx->frame, r->pool, form, last)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /*
+     * a reply with a length that gets a line more, or loses some, would end
+     * as a good one does
+     */
+
+    ngx_http_clear_content_length(r);
+
+    /* with buffering on a part of the reply may come in a file */
+    r->filter_need_in_memory = 1;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_tap_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_int_t                rc;
+    ngx_str_t                reason;
+    ngx_chain_t             *cl;
+    ngx_http_ollama_ctx_t   *ctx;
+
+    ctx = ngx_http_ollama_get_ctx(r);
+
+    if (in == NULL || ctx == NULL || ctx->frame == NULL) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    if (ctx->ended) {
+        ngx_http_ollama_tap_swallow(in);
+        return ngx_http_next_body_filter(r, NULL);
+    }
+
+    for (cl = in; cl; cl = cl->next) {
+
+        rc = ngx_http_ollama_tap_buf(r, ctx, cl->buf, &reason);
+
+        if (rc == NGX_DECLINED) {
+            return ngx_http_ollama_tap_break(r, ctx, in, cl, &reason);
+        }
+    }
+
+    return ngx_http_next_body_filter(r, in);
+}
+
+
+/*
+ * Looks at one buffer.  NGX_DECLINED: the reply breaks off here for "reason";
+ * what is left in the buffer may still be sent.
+ */
+
+static ngx_int_t
+ngx_http_ollama_tap_buf(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_buf_t *b, ngx_str_t *reason)
+{
+    size_t                    size, good;
+    ngx_http_ollama_frame_t  *frame;
+
+    frame = ctx->frame;
+    size = ngx_buf_in_memory(b) ? b->last - b->pos : 0;
+
+    if (size) {
+
+        if (ngx_http_ollama_frame_feed(frame, b->pos, size, &good) != NGX_OK) {
+            ngx_http_ollama_tap_stop_server(r);
+
+            b->last = b->pos + good;
+            ngx_str_set(reason, "sent something that is no frame of a reply");
+            return NGX_DECLINED;
+        }
+
+        if (ctx->ttft == -1
+            && frame->frames
+            && frame->form != NGX_HTTP_OLLAMA_FRAME_WHOLE)
+        {
+            ctx->ttft = ngx_http_ollama_tap_elapsed(r);
+        }
+    }
+
+    if (!ctx->finalized) {
+        return NGX_OK;
+    }
+
+    if (ctx->finalize_rc == NGX_OK) {
+
+        if (!b->last_buf && !(r != r->main && b->last_in_chain)) {
+            return NGX_OK;
+        }
+
+        if (ngx_http_ollama_frame_end(frame) == NGX_OK || frame->error) {
+            return NGX_OK;
+        }
+
+        ngx_str_set(reason, "ended its reply without finishing it");
+        return NGX_DECLINED;
+    }
+
+    if (size || !b->flush) {
+        return NGX_OK;
+    }
+
+    /* after a cut: nginx sends this buffer and closes the connection */
+
+    if (ngx_http_ollama_frame_end(frame) == NGX_OK) {
+        /* only the end of the framing is missing */
+        b->last_buf = (r == r->main);
+        b->last_in_chain = 1;
+        return NGX_OK;
+    }
+
+    if (frame->error) {
+        /* the server's own last words say it */
+        return NGX_OK;
+    }
+
+    ngx_http_ollama_tap_reason(ctx->finalize_rc, reason);
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_msec_int_t
+ngx_http_ollama_tap_elapsed(ngx_http_request_t *r)
+{
+    ngx_time_t      *tp;
+    ngx_msec_int_t   ms;
+
+    tp = ngx_timeofday();
+
+    ms = (ngx_msec_int_t) ((tp->sec - r->start_sec) * 1000
+                           + (tp->msec - r->start_msec));
+
+    return ngx_max(ms, 0);
+}
+
+
+/* Makes nginx end its connection to the server after this read. */
+
+static void
+ngx_http_ollama_tap_stop_server(ngx_http_request_t *r)
+{
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (u == NULL || u->cleanup == NULL) {
+        /* the end came in the same read */
+        return;
+    }
+
+    u->keepalive = 0;
+    u->error = 1;
+
+    if (u->buffering && u->pipe) {
+        u->pipe->upstream_error = 1;
+    }
+}
+
+
+/* Sends what is good of "in", up to the buffer of "at", and the last line. */
+
+static ngx_int_t
+ngx_http_ollama_tap_break(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_chain_t *in, ngx_chain_t *at, ngx_str_t *reason)
+{
+    ngx_chain_t  *cl, *out, **ll;
+
+    ll = &out;
+
+    for ( ;; ) {
+
+        if (ngx_buf_in_memory(in->buf) && in->buf->pos < in->buf->last) {
+
+            cl = ngx_alloc_chain_link(r->pool);
+            if (cl == NULL) {
+                return NGX_ERROR;
+            }
+
+            cl->buf = in->buf;
+            *ll = cl;
+            ll = &cl->next;
+        }
+
+        if (in == at) {
+            break;
+        }
+
+        in = in->next;
+    }
+
+    at->buf->last_buf = 0;
+    at->buf->last_in_chain = 0;
+
+    ngx_http_ollama_tap_swallow(at->next);
+
+    cl = ngx_http_ollama_tap_error(r, ctx, reason);
+    if (cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    *ll = cl;
+
+    return ngx_http_next_body_filter(r, out);
+}
+
+
+/* Nothing of these buffers is sent: whoever made them has them back. */
+
+static void
+ngx_http_ollama_tap_swallow(ngx_chain_t *in)
+{
+    for ( /* void */ ; in; in = in->next) {
+        in->buf->pos = in->buf->last;
+        in->buf->file_pos = in->buf->file_last;
+    }
+}
+
+
+/* In place of the proxy's finalize_request: notes how the reply ended. */
+
+static void
+ngx_http_ollama_tap_finalize(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_str_t               reason;
+    ngx_chain_t            *out;
+    ngx_http_ollama_ctx_t  *ctx;
+
+    ctx = ngx_http_ollama_get_ctx(r);
+
+    ctx->finalized = 1;
+    ctx->finalize_rc = rc;
+
+    ctx->finalize(r, rc);
+
+    if (rc != NGX_ERROR
+        || ctx->frame == NULL || ctx->frame->done || ctx->frame->error
+        || ctx->ended
+        || !r->header_sent || r->connection->error)
+    {
+        return;
+    }
+
+    /*
+     * nginx is about to drop the request: what the client's socket takes now
+     * is all that it will get
+     */
+
+    ngx_http_ollama_tap_reason(rc, &reason);
+
+    out = ngx_http_ollama_tap_error(r, ctx, &reason);
+
+    if (out) {
+        (void) ngx_http_next_body_filter(r, out);
+    }
+}
+
+
+static void
+ngx_http_ollama_tap_reason(ngx_int_t rc, ngx_str_t *reason)
+{
+    switch (rc) {
+
+    case NGX_HTTP_GATEWAY_TIME_OUT:
+        ngx_str_set(reason, "stalled: it sent nothing more for too long");
+        break;
+
+    case NGX_ERROR:
+        ngx_str_set(reason, "sent a reply with broken framing");
+        break;
+
+    default: /* NGX_HTTP_BAD_GATEWAY */
+        ngx_str_set(reason, "closed the connection before the end of its "
+                            "reply");
+        break;
+    }
+}
+
+
+/*
+ * The last line of a reply that is not complete, set off from a line that was
+ * cut: as a line of its own, in SSE as an event of its own.
+ */
+
+static ngx_chain_t *
+ngx_http_ollama_tap_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_str_t *reason)
+{
+    ngx_buf_t                *b;
+    ngx_str_t                 text, before, after;
+    ngx_chain_t              *cl;
+    ngx_http_ollama_frame_t  *frame;
+
+    frame = ctx->frame;
+
+    text.len = sizeof("server \"\" ") - 1 + ctx->server.len + reason->len;
+
+    text.data = ngx_pnalloc(r->pool, text.len);
+    if (text.data == NULL) {
+        return NULL;
+    }
+
+    text.len = ngx_sprintf(text.data, "server \"%V\" %V",
+                           &ctx->server, reason)
+               - text.data;
+
+    if (frame->form == NGX_HTTP_OLLAMA_FRAME_SSE) {
+
+        if (frame->line) {
+            ngx_str_set(&before, "\n\ndata: ");
+
+        } else if (frame->event) {
+            ngx_str_set(&before, "\ndata: ");
+
+        } else {
+            ngx_str_set(&before, "data: ");
+        }
+
+        ngx_str_set(&after, "\n\n");
+
+    } else {
+
+        if (frame->line) {
+            ngx_str_set(&before, "\n");
+
+        } else {
+            ngx_str_null(&before);
+        }
+
+        ngx_str_set(&after, "\n");
+    }
+
+    b = ngx_http_ollama_error_json(r, NGX_HTTP_BAD_GATEWAY, &text, &before,
+                                   &after);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    cl = ngx_alloc_chain_link(r->pool);
+    if (cl == NULL) {
+        return NULL;
+    }
+
+    b->flush = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "ollama %V", &text);
+
+    ctx->ended = 1;
+    r->keepalive = 0;
+
+    return cl;
+}
+
+
+ngx_int_t
+ngx_http_ollama_tap_filter_init(ngx_conf_t *cf)
+{
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_ollama_tap_header_filter;
+
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_http_ollama_tap_body_filter;
+
+    return NGX_OK;
+}

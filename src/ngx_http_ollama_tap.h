@@ -1,0 +1,21 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+#ifndef _NGX_HTTP_OLLAMA_TAP_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_TAP_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_ollama_module.h"
+
+
+ngx_int_t ngx_http_ollama_tap_filter_init(ngx_conf_t *cf);
+
+
+#endif /* _NGX_HTTP_OLLAMA_TAP_H_INCLUDED_ */

@@ -1,0 +1,609 @@
+
+/*
+ * Requests that make a model speak: reading them, and the refusals, in the
+ * words and the order of Ollama's handlers and middlewares.
+ */
+
+#include "fake.h"
+
+#include <stdarg.h>
+
+
+typedef struct {
+    const char    *type;            /* Go's, for its error texts */
+    fake_field_t   fields[7];
+} fake_schema_t;
+
+
+static int fake_infer_anthropic(int form);
+static int fake_infer_openai(int form);
+static fake_field_t *fake_infer_field(fake_field_t *fields,
+    const char *name);
+static char *fake_infer_string(const fake_field_t *f, size_t *len);
+static int fake_infer_check(fake_conn_t *c, int form, fake_field_t *fields,
+    const char *name);
+static int fake_infer_input(fake_conn_t *c, int form, fake_field_t *f);
+static int fake_infer_missing(fake_conn_t *c, int form, const char *name,
+    size_t len);
+static int fake_infer_zero(const fake_field_t *f);
+static int fake_infer_load(fake_conn_t *c, int form, fake_field_t *fields,
+    fake_model_t *m);
+static void fake_infer_refuse(fake_conn_t *c, int form);
+static void fake_infer_gen(fake_conn_t *c, int form, fake_field_t *fields,
+    const char *name, size_t len);
+
+
+#define fake_f(name, type, go)  { name, type, go, { NULL, 0 } }
+
+/* in the order of fake_form_e */
+
+static const fake_schema_t  fake_schemas[] = {
+
+    { "api.ChatRequest", {
+        fake_f("model", 's', "string"),
+        fake_f("messages", 'a', "[]api.Message"),
+        fake_f("stream", 'b', "*bool"),
+        fake_f("keep_alive", '*', "*api.Duration") } },
+
+    { "api.GenerateRequest", {
+        fake_f("model", 's', "string"),
+        fake_f("prompt", 's', "string"),
+        fake_f("stream", 'b', "*bool"),
+        fake_f("keep_alive", '*', "*api.Duration") } },
+
+    { "openai.ChatCompletionRequest", {
+        fake_f("model", 's', "string"),
+        fake_f("messages", 'a', "[]openai.Message"),
+        fake_f("stream", 'b', "bool"),
+        fake_f("stream_options", 'o', "*openai.StreamOptions") } },
+
+    { "openai.CompletionRequest", {
+        fake_f("model", 's', "string"),
+        fake_f("prompt", 's', "string"),
+        fake_f("stream", 'b', "bool"),
+        fake_f("stream_options", 'o', "*openai.StreamOptions") } },
+
+    { "openai.ResponsesRequest", {
+        fake_f("model", 's', "string"),
+        fake_f("input", '*', "openai.ResponsesInput"),
+        fake_f("stream", 'b', "*bool") } },
+
+    { "anthropic.MessagesRequest", {
+        fake_f("model", 's', "string"),
+        fake_f("messages", 'a', "[]anthropic.MessageParam"),
+        fake_f("stream", 'b', "bool"),
+        fake_f("max_tokens", 'n', "int") } },
+
+    { "api.EmbedRequest", {
+        fake_f("model", 's', "string"),
+        fake_f("input", '*', "interface {}"),
+        fake_f("keep_alive", '*', "*api.Duration") } },
+
+    { "api.EmbeddingRequest", {
+        fake_f("model", 's', "string"),
+        fake_f("prompt", 's', "string"),
+        fake_f("keep_alive", '*', "*api.Duration") } },
+
+    { "openai.EmbedRequest", {
+        fake_f("model", 's', "string"),
+        fake_f("input", '*', "interface {}"),
+        fake_f("encoding_format", 's', "string") } }
+};
+
+
+static int
+fake_infer_anthropic(int form)
+{
+    return form == FAKE_FORM_V1_MESSAGES;
+}
+
+
+static int
+fake_infer_openai(int form)
+{
+    return form == FAKE_FORM_V1_CHAT || form == FAKE_FORM_V1_COMPLETIONS
+           || form == FAKE_FORM_V1_RESPONSES
+           || form == FAKE_FORM_V1_EMBEDDINGS;
+}
+
+
+/*
+ * direct: the refusal comes from the /v1 middleware.  Else it has gone
+ * through its writer, which calls everything api_error in OpenAI's form.
+ */
+
+void
+fake_infer_error(fake_conn_t *c, int form, int status, int direct,
+    const char *fmt, ...)
+{
+    char         text[1024];
+    va_list      args;
+    fake_buf_t   b;
+    const char  *type;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+
+    type = (status == 400) ? "invalid_request_error"
+           : (status == 404) ? "not_found_error" : "api_error";
+
+    memset(&b, 0, sizeof(fake_buf_t));
+
+    if (fake_infer_anthropic(form)) {
+        type = (status == 401) ? "authentication_error"
+               : (status == 403) ? "permission_error"
+               : (status == 429) ? "rate_limit_error"
+               : (status == 503) ? "overloaded_error" : type;
+
+        fake_buf_fmt(&b, "{\"type\":\"error\",\"error\":{\"type\":\"%s\","
+                         "\"message\":\"", type);
+        fake_buf_json(&b, text, strlen(text));
+        fake_buf_fmt(&b, "\"},\"request_id\":\"req_%024llx\"}",
+                     (unsigned long long) c->req->rec);
+
+    } else if (fake_infer_openai(form)) {
+        fake_buf_str(&b, "{\"error\":{\"message\":\"");
+        fake_buf_json(&b, text, strlen(text));
+        fake_buf_fmt(&b, "\",\"type\":\"%s\",\"param\":null,\"code\":null}}",
+                     direct ? type : "api_error");
+
+    } else {
+        fake_buf_str(&b, "{\"error\":\"");
+        fake_buf_json(&b, text, strlen(text));
+        fake_buf_str(&b, "\"}");
+        direct = 1;
+    }
+
+    /* the writers use an encoder, which ends with a line feed */
+
+    if (!direct) {
+        fake_buf_str(&b, "\n");
+    }
+
+    fake_out_reply(c, status, direct ? "application/json; charset=utf-8"
+                                     : "application/json",
+                   b.data, b.len, NULL);
+
+    fake_buf_free(&b);
+}
+
+
+/* -1: err has the text of the 400 */
+
+int
+fake_decode(fake_conn_t *c, const char *type, fake_field_t *fields,
+    fake_buf_t *err)
+{
+    int          rc;
+    size_t       end;
+    fake_req_t  *r;
+
+    r = c->req;
+
+    if (!r->cut) {
+        rc = fake_gojson_scan(r->body.data ? r->body.data : "", r->body.len,
+                              &end, err);
+
+        if (rc > 0) {
+            fake_buf_str(err, strncmp(type, "api.", 4) == 0
+                              ? "missing request body" : "EOF");
+        }
+
+        if (rc != 0) {
+            return -1;
+        }
+    }
+
+    return fake_gojson_fields(r->body.data, r->body.len, type, fields, err);
+}
+
+
+static fake_field_t *
+fake_infer_field(fake_field_t *fields, const char *name)
+{
+    static fake_field_t  none;
+
+    for ( /* void */ ; fields->name; fields++) {
+        if (strcmp(fields->name, name) == 0) {
+            return fields;
+        }
+    }
+
+    return &none;
+}
+
+
+/* never NULL */
+
+static char *
+fake_infer_string(const fake_field_t *f, size_t *len)
+{
+    fake_buf_t  b;
+
+    memset(&b, 0, sizeof(fake_buf_t));
+    fake_buf_str(&b, "");
+
+    if (f->value.data && f->value.data[0] == '"') {
+        fake_gojson_string(&b, &f->value);
+    }
+
+    *len = b.len;
+
+    return b.data;
+}
+
+
+void
+fake_infer(fake_conn_t *c, int form)
+{
+    char           *name;
+    size_t          len;
+    fake_buf_t      err;
+    fake_gen_t     *g;
+    fake_rec_t     *rec;
+    fake_model_t   *m;
+    fake_schema_t   schema;
+
+    schema = fake_schemas[form];
+    memset(&err, 0, sizeof(fake_buf_t));
+
+    if (fake_decode(c, schema.type, schema.fields, &err) != 0) {
+        fake_infer_error(c, form, 400, 1, "%s", err.data);
+        fake_buf_free(&err);
+        return;
+    }
+
+    name = fake_infer_string(&schema.fields[0], &len);
+    rec = fake_rec_get(c->req->rec);
+
+    if (rec) {
+        rec->model = fake_strndup(name, strlen(name));
+    }
+
+    if (fake_infer_check(c, form, schema.fields, name) != 0) {
+        free(name);
+        return;
+    }
+
+    m = fake_model_find(name, len);
+
+    /* a name behind the first 8 MB isn't known: settings of "*" do */
+
+    if (m == NULL && !(c->req->cut && len == 0)) {
+        (void) fake_infer_missing(c, form, name, len);
+        free(name);
+        return;
+    }
+
+    fake_infer_gen(c, form, schema.fields, name, len);
+    free(name);
+
+    g = &c->req->gen;
+
+    fake_conf_effective(&g->conf, m);
+    g->conf_held = 1;
+
+    if (form == FAKE_FORM_CHAT || form == FAKE_FORM_GENERATE
+        || form == FAKE_FORM_EMBED || form == FAKE_FORM_EMBEDDINGS)
+    {
+        if (m && fake_infer_load(c, form, schema.fields, m)) {
+            return;
+        }
+    }
+
+    if (g->conf.status) {
+        fake_infer_refuse(c, form);
+        return;
+    }
+
+    if (g->conf.fault == FAKE_FAULT_HANG) {
+        return;
+    }
+
+    /* the first use loads it */
+
+    if (m && !m->loaded) {
+        m->loaders++;
+        g->loading = m;
+    }
+
+    fake_stream_start(c);
+}
+
+
+/* what is refused before the model is looked for; -1: has answered */
+
+static int
+fake_infer_check(fake_conn_t *c, int form, fake_field_t *fields,
+    const char *name)
+{
+    size_t         messages;
+    fake_field_t  *f;
+
+    if (c->req->cut) {
+        return 0;
+    }
+
+    messages = fake_gojson_count(&fake_infer_field(fields,
+                                                   "messages")->value);
+
+    switch (form) {
+
+    case FAKE_FORM_V1_CHAT:
+        if (messages == 0) {
+            fake_infer_error(c, form, 400, 1,
+                             "[] is too short - 'messages'");
+            return -1;
+        }
+
+        break;
+
+    case FAKE_FORM_V1_MESSAGES:
+        f = fake_infer_field(fields, "max_tokens");
+
+        if (*name == '\0') {
+            fake_infer_error(c, form, 400, 1, "model is required");
+            return -1;
+        }
+
+        if (f->value.data == NULL || atof(f->value.data) <= 0) {
+            fake_infer_error(c, form, 400, 1,
+                             "max_tokens is required and must be positive");
+            return -1;
+        }
+
+        if (messages == 0) {
+            fake_infer_error(c, form, 400, 1, "messages is required");
+            return -1;
+        }
+
+        break;
+
+    case FAKE_FORM_EMBED:
+    case FAKE_FORM_V1_EMBEDDINGS:
+        return fake_infer_input(c, form, fake_infer_field(fields, "input"));
+    }
+
+    return 0;
+}
+
+
+static int
+fake_infer_input(fake_conn_t *c, int form, fake_field_t *f)
+{
+    int         bad;
+    fake_str_t  rest, value;
+
+    if (f->value.data == NULL) {
+        if (form == FAKE_FORM_V1_EMBEDDINGS) {
+            fake_infer_error(c, form, 400, 1, "invalid input");
+            return -1;
+        }
+
+        return 0;
+    }
+
+    bad = 0;
+
+    if (f->value.data[0] == '[') {
+        rest = f->value;
+
+        while (fake_gojson_next(&rest, NULL, &value)) {
+            bad |= (value.data[0] != '"');
+        }
+
+        if (fake_gojson_count(&f->value) == 0
+            && form == FAKE_FORM_V1_EMBEDDINGS)
+        {
+            fake_infer_error(c, form, 400, 1, "invalid input");
+            return -1;
+        }
+
+    } else {
+        bad = (f->value.data[0] != '"');
+    }
+
+    if (bad) {
+        fake_infer_error(c, form, 400, 0, "invalid input type");
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* an invalid name is "required" to chat, and not found to the others */
+
+static int
+fake_infer_missing(fake_conn_t *c, int form, const char *name, size_t len)
+{
+    int    chat;
+    char  *key;
+
+    key = fake_name_key(name, len);
+
+    chat = (form != FAKE_FORM_GENERATE && form != FAKE_FORM_V1_COMPLETIONS
+            && form != FAKE_FORM_EMBED && form != FAKE_FORM_V1_EMBEDDINGS);
+
+    if (key == NULL && chat) {
+        fake_infer_error(c, form, 400, 0, "model is required");
+
+    } else {
+        fake_infer_error(c, form, 404, 0, "model '%s' not found", name);
+    }
+
+    free(key);
+
+    return -1;
+}
+
+
+/* keep_alive 0, "0", "0s" */
+
+static int
+fake_infer_zero(const fake_field_t *f)
+{
+    size_t       i;
+    const char  *p;
+
+    p = f->value.data;
+
+    if (p == NULL || (*p != '"' && *p != '0' && *p != '-')) {
+        return 0;
+    }
+
+    for (i = 0; i < f->value.len; i++) {
+        if (p[i] >= '1' && p[i] <= '9') {
+            return 0;
+        }
+    }
+
+    return memchr(p, '0', f->value.len) != NULL;
+}
+
+
+/* a request without a prompt loads or unloads; 1: it was an unloading */
+
+static int
+fake_infer_load(fake_conn_t *c, int form, fake_field_t *fields,
+    fake_model_t *m)
+{
+    fake_gen_t    *g;
+    fake_field_t  *f;
+
+    g = &c->req->gen;
+
+    if (form == FAKE_FORM_CHAT) {
+        f = fake_infer_field(fields, "messages");
+
+        if (fake_gojson_count(&f->value)) {
+            return 0;
+        }
+
+    } else if (form == FAKE_FORM_GENERATE) {
+        f = fake_infer_field(fields, "prompt");
+
+        if (f->value.len > 2) {
+            return 0;
+        }
+
+    } else {
+        return 0;
+    }
+
+    g->reason = "load";
+    g->single = 1;
+    g->stream = 0;
+
+    if (!fake_infer_zero(fake_infer_field(fields, "keep_alive"))
+        || g->conf.status || g->conf.fault == FAKE_FAULT_HANG)
+    {
+        return 0;
+    }
+
+    g->reason = "unload";
+    m->loaded = 0;
+    m->load_until = 0;
+
+    fake_stream_start(c);
+
+    return 1;
+}
+
+
+/* the setting "status" */
+
+static void
+fake_infer_refuse(fake_conn_t *c, int form)
+{
+    int           status;
+    fake_conf_t  *conf;
+
+    conf = &c->req->gen.conf;
+    status = (int) conf->status;
+
+    if (conf->body) {
+        fake_out_reply(c, status,
+                       conf->content_type
+                       ? json_string_value(conf->content_type)
+                       : "application/json; charset=utf-8",
+                       json_string_value(conf->body),
+                       json_string_length(conf->body), NULL);
+        return;
+    }
+
+    fake_infer_error(c, form, status, 0, "%s",
+                     conf->error ? json_string_value(conf->error)
+                     : status == 503 ? "server busy, please try again.  "
+                                       "maximum pending requests exceeded"
+                     : fake_status_text(status));
+}
+
+
+static void
+fake_infer_gen(fake_conn_t *c, int form, fake_field_t *fields,
+    const char *name, size_t len)
+{
+    char           *format;
+    fake_buf_t      escaped, err;
+    fake_gen_t     *g;
+    fake_field_t   *f, options[2];
+
+    g = &c->req->gen;
+
+    g->form = form;
+    g->id = c->req->rec;
+    g->reason = "stop";
+
+    memset(&escaped, 0, sizeof(fake_buf_t));
+    memset(&err, 0, sizeof(fake_buf_t));
+
+    if (len == 0 && fake_server.models) {
+        name = fake_server.models->name;
+        len = strlen(name);
+    }
+
+    fake_buf_json(&escaped, name, len);
+    g->name = escaped.data;
+
+    f = fake_infer_field(fields, "stream");
+
+    g->stream = (form == FAKE_FORM_CHAT || form == FAKE_FORM_GENERATE)
+                ? !(f->value.data && f->value.data[0] == 'f')
+                : fake_gojson_true(&f->value);
+
+    g->single = !g->stream;
+
+    f = fake_infer_field(fields, "stream_options");
+
+    if (f->value.data) {
+        memset(options, 0, sizeof(options));
+        options[0].name = "include_usage";
+        options[0].type = 'b';
+        options[0].go_type = "bool";
+
+        (void) fake_gojson_fields(f->value.data, f->value.len,
+                                  "openai.StreamOptions", options, &err);
+        g->include_usage = fake_gojson_true(&options[0].value);
+        fake_buf_free(&err);
+    }
+
+    f = fake_infer_field(fields, "input");
+
+    if (f->value.data && f->value.data[0] == '[') {
+        g->inputs = fake_gojson_count(&f->value);
+
+    } else if (f->value.data) {
+        g->inputs = (f->value.len > 2 || form == FAKE_FORM_V1_EMBEDDINGS);
+    }
+
+    if (form == FAKE_FORM_EMBEDDINGS) {
+        g->inputs = (fake_infer_field(fields, "prompt")->value.len > 2);
+    }
+
+    format = fake_infer_string(fake_infer_field(fields, "encoding_format"),
+                               &len);
+    g->base64 = (strcasecmp(format, "base64") == 0);
+    free(format);
+}

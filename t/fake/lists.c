@@ -1,0 +1,280 @@
+
+/*
+ * What is asked about the server and its models: version, lists, and
+ * OpenAI's view of them.
+ */
+
+#include "fake.h"
+
+#include <time.h>
+
+
+#define FAKE_MODIFIED_UNIX  1767323045
+
+
+static void fake_lists_ready(fake_conn_t *c);
+static json_t *fake_list_tag(fake_model_t *m);
+static json_t *fake_list_running(fake_model_t *m);
+static json_t *fake_v1_model_json(const char *id, fake_model_t *m);
+
+
+void
+fake_root(fake_conn_t *c)
+{
+    fake_out_reply(c, 200, "text/plain; charset=utf-8", "Ollama is running",
+                   17, NULL);
+}
+
+
+void
+fake_version(fake_conn_t *c)
+{
+    json_t  *version;
+
+    version = fake_server.version;
+
+    fake_out_json(c, 200, json_pack("{s:o}", "version",
+                                    version ? json_incref(version)
+                                            : json_string("0.17.4")));
+}
+
+
+void
+fake_lists(fake_conn_t *c)
+{
+    if (fake_server.lists_hang) {
+        return;
+    }
+
+    if (fake_server.lists_delay_ms) {
+        fake_conn_timer(c, fake_server.lists_delay_ms, fake_lists_ready);
+        return;
+    }
+
+    fake_lists_ready(c);
+}
+
+
+static void
+fake_lists_ready(fake_conn_t *c)
+{
+    int            running, status;
+    json_t        *list, *body;
+    const char    *text;
+    fake_model_t  *m;
+
+    status = fake_server.lists_status ? (int) fake_server.lists_status : 200;
+    body = fake_server.lists_body;
+
+    if (body || status != 200) {
+        text = "{\"error\":\"fake lists_status\"}";
+
+        fake_out_reply(c, status, "application/json; charset=utf-8",
+                       body ? json_string_value(body) : text,
+                       body ? json_string_length(body) : strlen(text), NULL);
+        return;
+    }
+
+    running = (strcmp(c->req->path, "/api/ps") == 0);
+    list = json_array();
+
+    for (m = fake_server.models; m; m = m->next) {
+        if (!running) {
+            json_array_append_new(list, fake_list_tag(m));
+
+        } else if (m->loaded) {
+            json_array_append_new(list, fake_list_running(m));
+        }
+    }
+
+    fake_out_json(c, 200, json_pack("{s:o}", "models", list));
+}
+
+
+/* a member of the model's description, or a default, whose reference goes */
+
+json_t *
+fake_list_get(fake_model_t *m, const char *key, json_t *value)
+{
+    json_t  *given;
+
+    given = json_object_get(m->spec, key);
+
+    if (given == NULL) {
+        return value;
+    }
+
+    json_decref(value);
+
+    return json_incref(given);
+}
+
+
+json_t *
+fake_list_details(fake_model_t *m)
+{
+    return fake_list_get(m, "details",
+                json_pack("{s:s, s:s, s:s, s:[s], s:s, s:s}",
+                          "parent_model", "", "format", "gguf",
+                          "family", "llama", "families", "llama",
+                          "parameter_size", "134.52M",
+                          "quantization_level", "Q4_1"));
+}
+
+
+static json_t *
+fake_list_tag(fake_model_t *m)
+{
+    json_t  *obj, *value;
+
+    obj = json_pack("{s:s, s:s}", "name", m->name, "model", m->name);
+
+    value = json_object_get(m->spec, "remote_model");
+
+    if (value) {
+        json_object_set(obj, "remote_model", value);
+    }
+
+    value = json_object_get(m->spec, "remote_host");
+
+    if (value) {
+        json_object_set(obj, "remote_host", value);
+    }
+
+    json_object_set_new(obj, "modified_at",
+                fake_list_get(m, "modified_at", json_string(FAKE_MODIFIED)));
+    json_object_set_new(obj, "size",
+                fake_list_get(m, "size", json_integer(91700000)));
+    json_object_set_new(obj, "digest",
+                fake_list_get(m, "digest", json_string(FAKE_DIGEST)));
+    json_object_set_new(obj, "details", fake_list_details(m));
+
+    value = json_object_get(m->spec, "capabilities");
+
+    if (value) {
+        json_object_set(obj, "capabilities", value);
+    }
+
+    return obj;
+}
+
+
+static json_t *
+fake_list_running(fake_model_t *m)
+{
+    char       text[40];
+    json_t    *obj;
+    time_t     at;
+    struct tm  tm;
+
+    at = time(NULL) + 300;
+    gmtime_r(&at, &tm);
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S.123456789Z", &tm);
+
+    obj = json_pack("{s:s, s:s}", "name", m->name, "model", m->name);
+
+    json_object_set_new(obj, "size",
+                fake_list_get(m, "size", json_integer(91700000)));
+    json_object_set_new(obj, "digest",
+                fake_list_get(m, "digest", json_string(FAKE_DIGEST)));
+    json_object_set_new(obj, "details", fake_list_details(m));
+    json_object_set_new(obj, "expires_at",
+                fake_list_get(m, "expires_at", json_string(text)));
+    json_object_set_new(obj, "size_vram",
+                fake_list_get(m, "size_vram",
+                      fake_list_get(m, "size", json_integer(91700000))));
+    json_object_set_new(obj, "context_length",
+                fake_list_get(m, "context_length", json_integer(4096)));
+
+    return obj;
+}
+
+
+static json_t *
+fake_v1_model_json(const char *id, fake_model_t *m)
+{
+    char        *key, *owner;
+    json_t      *obj, *modified;
+    time_t       created;
+    struct tm    tm;
+
+    created = FAKE_MODIFIED_UNIX;
+    modified = json_object_get(m->spec, "modified_at");
+
+    memset(&tm, 0, sizeof(tm));
+
+    if (json_is_string(modified)
+        && strptime(json_string_value(modified), "%Y-%m-%dT%H:%M:%S", &tm))
+    {
+        created = timegm(&tm);
+    }
+
+    /* the owner is the namespace */
+
+    key = fake_name_key(id, strlen(id));
+    owner = key ? strchr(key, '/') : NULL;
+
+    if (owner) {
+        *strchr(++owner, '/') = '\0';
+    }
+
+    obj = json_pack("{s:s, s:s, s:I, s:s}", "id", id, "object", "model",
+                    "created", (json_int_t) created,
+                    "owned_by", owner ? owner : "library");
+    free(key);
+
+    return obj;
+}
+
+
+void
+fake_v1_models(fake_conn_t *c)
+{
+    json_t        *list;
+    fake_model_t  *m;
+
+    list = json_array();
+
+    for (m = fake_server.models; m; m = m->next) {
+        json_array_append_new(list, fake_v1_model_json(m->name, m));
+    }
+
+    fake_out_json(c, 200, json_pack("{s:s, s:o}", "object", "list",
+                                    "data", list));
+}
+
+
+void
+fake_v1_model(fake_conn_t *c)
+{
+    const char    *id;
+    fake_model_t  *m;
+
+    id = c->req->path + sizeof("/v1/models/") - 1;
+    m = fake_model_find(id, strlen(id));
+
+    if (m == NULL) {
+        fake_infer_error(c, FAKE_FORM_V1_CHAT, 404, 0,
+                         "model '%s' not found", id);
+        return;
+    }
+
+    fake_out_json(c, 200, fake_v1_model_json(id, m));
+}
+
+
+void
+fake_status(fake_conn_t *c)
+{
+    fake_out_json(c, 200, json_pack("{s:{s:b, s:s}}", "cloud",
+                                    "disabled", 0, "source", "none"));
+}
+
+
+void
+fake_me(fake_conn_t *c)
+{
+    fake_out_json(c, 401, json_pack("{s:s, s:s}", "error", "unauthorized",
+                                    "signin_url",
+                                    "https://ollama.com/connect?name=fake"));
+}
