@@ -438,7 +438,7 @@ ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
                 continue;
             }
 
-            n = ngx_min((cut < last) ? cut->start : end, end) - at;
+            n = (cut < last && cut->start < end ? cut->start : end) - at;
 
             *ll = ngx_http_ollama_request_buf(r, b->last - (end - at),
                                               b->last - (end - at) + n);

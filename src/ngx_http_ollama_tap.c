@@ -488,8 +488,16 @@ ngx_http_ollama_tap_finalize(ngx_http_request_t *r, ngx_int_t rc)
 
     /*
      * nginx is about to drop the request: what the client's socket takes now
-     * is all that it will get
+     * is all that it will get, first of all what came with the broken part
      */
+
+    if (!r->upstream->buffering && r->upstream->out_bufs) {
+        (void) ngx_http_ollama_tap_body_filter(r, r->upstream->out_bufs);
+    }
+
+    if (ctx->ended || ctx->frame->done) {
+        return;
+    }
 
     ngx_http_ollama_tap_reason(rc, &reason);
 

@@ -593,10 +593,8 @@ fake_conf_release(fake_conf_t *conf)
 
 
 void
-fake_conf_reset(void)
+fake_conf_exit(void)
 {
-    json_t  *spec;
-
     fake_conf_release(&fake_all);
 
     while (fake_server.models) {
@@ -607,6 +605,15 @@ fake_conf_reset(void)
     json_decref(fake_server.version);
 
     memset(&fake_server, 0, sizeof(fake_server_t));
+}
+
+
+void
+fake_conf_reset(void)
+{
+    json_t  *spec;
+
+    fake_conf_exit();
 
     fake_server.check_host = 1;
     fake_server.record = 1;

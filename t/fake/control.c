@@ -360,3 +360,13 @@ fake_wait_handler(evutil_socket_t fd, short what, void *data)
         w = w->next;
     }
 }
+
+
+void
+fake_control_exit(void)
+{
+    if (fake_wait_event) {
+        event_free(fake_wait_event);
+        fake_wait_event = NULL;
+    }
+}

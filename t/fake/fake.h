@@ -3,7 +3,8 @@
  * A stand-in for an Ollama server: what the rooms share.
  *
  * main     command line, listening, the loop
- * conn     a connection's life and the request reader
+ * conn     a connection's life
+ * request  the request reader
  * out      bytes of a reply: header, framing, cutting, the ways to end
  * gojson   JSON as Go's encoding/json reads it
  * conf     settings of models and of the server
@@ -212,6 +213,7 @@ typedef struct {
 extern fake_server_t  fake_server;
 
 void fake_conf_reset(void);
+void fake_conf_exit(void);
 int fake_conf_set(json_t *root, fake_buf_t *err);
 void fake_conf_effective(fake_conf_t *conf, fake_model_t *model);
 void fake_conf_release(fake_conf_t *conf);
@@ -446,10 +448,16 @@ void fake_conn_init(void);
 void fake_conn_new(evutil_socket_t fd, int tcp);
 void fake_conn_close(fake_conn_t *c, int end, int by_client);
 void fake_conn_reset_all(void);
+void fake_conn_exit(void);
 void fake_conn_next(fake_conn_t *c);
-void fake_conn_bad(fake_conn_t *c, int status, const char *text);
 void fake_conn_timer(fake_conn_t *c, double ms, fake_handler_pt handler);
 void fake_conn_kill(fake_conn_t *c);
+
+
+/* request */
+
+void fake_request_read(fake_conn_t *c);
+void fake_request_bad(fake_conn_t *c, int status, const char *text);
 
 
 /* out */
@@ -503,6 +511,7 @@ void fake_delete(fake_conn_t *c);
 void fake_blob(fake_conn_t *c);
 void fake_control(fake_conn_t *c);
 void fake_control_check(void);
+void fake_control_exit(void);
 void fake_control_leave(fake_conn_t *c);
 void fake_infer(fake_conn_t *c, int form);
 void fake_infer_error(fake_conn_t *c, int form, int status, int direct,
@@ -511,6 +520,7 @@ int fake_decode(fake_conn_t *c, const char *type, fake_field_t *fields,
     fake_buf_t *err);
 void fake_stream_start(fake_conn_t *c);
 void fake_stream_free(fake_req_t *r);
+void fake_stream_exit(void);
 void fake_load_leave(fake_gen_t *g);
 
 

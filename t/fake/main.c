@@ -167,6 +167,27 @@ main(int argc, char **argv)
         (void) unlink(fake_path);
     }
 
+    if (fake_control_tcp) {
+        evconnlistener_free(fake_control_tcp);
+    }
+
+    /* all is freed, so that leak checkers have nothing to say */
+
+    fake_conn_exit();
+    fake_conf_exit();
+    fake_control_exit();
+    fake_stream_exit();
+
+    event_free(term);
+    event_free(intr);
+    event_free(fake_relisten_event);
+
+    if (in) {
+        event_free(in);
+    }
+
+    event_base_free(fake_base);
+
     return 0;
 }
 

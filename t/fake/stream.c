@@ -64,6 +64,14 @@ fake_stream_free(fake_req_t *r)
 }
 
 
+void
+fake_stream_exit(void)
+{
+    fake_buf_free(&fake_wire);
+    fake_buf_free(&fake_frame);
+}
+
+
 /* the last one to leave an unfinished load aborts it, as in Ollama */
 
 void

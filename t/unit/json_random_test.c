@@ -16,7 +16,7 @@
 #include "ngx_http_ollama_json.h"
 
 
-#define RANDOM_TEXTS   200000
+#define RANDOM_TEXTS   60000
 #define RANDOM_MAX     160
 #define RANDOM_DEPTH   (RANDOM_MAX + 1)
 
