@@ -271,7 +271,7 @@ scan_check_removed(scan_case_t *c, scan_run_t *run, const char *pieces)
     }
 
     if (run->scan.nforbid < 32 && run->scan.removed >> run->scan.nforbid) {
-        fail_msg("%s: removed is %xd", pieces, run->scan.removed);
+        fail_msg("%s: removed is 0x%x", pieces, run->scan.removed);
     }
 }
 
