@@ -23,6 +23,7 @@ NGX_BIN =
 OLLAMA =
 ##   PORT     for "run": where to listen, 8080 by default
 PORT = 8080
+##   OLLAMA_REAL=no  for "test": leaves out the tests with a real Ollama
 ##   DESTDIR  for "install": a folder that stands for /
 DESTDIR =
 ##   V=1      shows the compilers' command lines
@@ -90,7 +91,7 @@ $(module): FORCE
 	    --add-dynamic-module='$(CURDIR)'
 	+@$(makefile_of_nginx) -C $(out)/module modules
 	@cmp -s $(out)/module/objs/$(@F) $@ \
-	 || { cp $(out)/module/objs/$(@F) $@.new; mv $@.new $@; echo "built $@"; }
+	 || { cp $(out)/module/objs/$(@F) $@.new && mv $@.new $@ && echo "built $@"; }
 
 debug = $(if $(filter-out release,$(BUILD)),--with-debug)
 
@@ -103,6 +104,7 @@ installed = $(shell PATH="$$PATH:/usr/sbin:/usr/local/sbin:/sbin"; \
 compiled  = $(CURDIR)/$(out)/nginx/objs/nginx
 plain     = $(or $(NGX_BIN),$(if $(NGX_SRC),$(compiled),$(installed)))
 sanitized = $(CURDIR)/$(out)/nginx-sanitized
+ours      = $(filter $(compiled),$(plain))
 nginx     = $(if $(filter sanitize,$(BUILD)),$(sanitized),$(plain))
 
 .PHONY: nginx
@@ -115,7 +117,7 @@ ifneq ($(NGX_SRC),)
 	+@$(makefile_of_nginx) -C $(out)/nginx binary
 endif
 ifeq ($(BUILD),sanitize)
-	@tools/sanitized '$(plain)' $(if $(NGX_SRC),,$(CC)) >$(sanitized).new
+	@tools/sanitized '$(plain)' $(if $(ours),,$(CC)) >$(sanitized).new
 	@chmod +x $(sanitized).new
 	@mv $(sanitized).new $(sanitized)
 endif
@@ -190,7 +192,8 @@ unit_incs   = -I src -I t/unit $(addprefix -I $(out)/module/, objs src/core \
 
 .PHONY: unit unit-build
 unit: unit-build    ## unit tests
-	@set -e; for test in $(unit_tests); do $$test; done
+	@failed=0; for test in $(unit_tests); do $$test || failed=1; done; \
+	 exit $$failed
 
 unit-build: $(unit_tests)
 

@@ -171,7 +171,9 @@ ngx_http_ollama_frame_feed(ngx_http_ollama_frame_t *frame, u_char *p,
 
     *good = size;
 
-    if (frame->done && !frame->line) {
+    if (frame->done && !frame->line && !frame->event
+        && frame->form != NGX_HTTP_OLLAMA_FRAME_WHOLE)
+    {
         /* all has been said */
         return NGX_OK;
     }
@@ -305,6 +307,10 @@ ngx_http_ollama_frame_sse(ngx_http_ollama_frame_t *frame, u_char *p,
 
             rc = ngx_http_ollama_frame_object(frame, p, end, nl != NULL);
 
+            if (rc == NGX_OK && nl && !frame->object) {
+                rc = NGX_DECLINED;
+            }
+
         } else {
             nl = (*p == '\n') ? p : NULL;
             end = p + 1;
@@ -330,8 +336,15 @@ ngx_http_ollama_frame_sse(ngx_http_ollama_frame_t *frame, u_char *p,
             frame->event = (frame->state != sse_start);
             frame->state = sse_start;
 
-            if (frame->done && !frame->event) {
-                return NGX_OK;
+            if (!frame->event) {
+
+                if (frame->done) {
+                    return NGX_OK;
+                }
+
+                /* what its name has told goes with the event */
+                frame->ending = 0;
+                frame->failing = 0;
             }
         }
     }
@@ -362,7 +375,7 @@ ngx_http_ollama_frame_sse_byte(ngx_http_ollama_frame_t *frame, u_char ch)
             return ngx_http_ollama_frame_sse_field(frame);
         }
 
-        if (frame->nword == 5) {
+        if (ch == '\n' || frame->nword == 5) {
             /* none of the names is longer than "event" or "retry" */
             return NGX_DECLINED;
         }
@@ -447,13 +460,11 @@ ngx_http_ollama_frame_sse_word(ngx_http_ollama_frame_t *frame)
         return NGX_OK;
     }
 
-    if (ngx_http_ollama_frame_is_word(frame, "error")
-        || ngx_http_ollama_frame_is_word(frame, "response.failed"))
-    {
-        frame->error = 1;
-    }
-
     /* the event's data, its object, comes in the next line */
+
+    frame->failing = ngx_http_ollama_frame_is_word(frame, "error")
+                     || ngx_http_ollama_frame_is_word(frame,
+                                                      "response.failed");
 
     switch (frame->last) {
 
@@ -550,7 +561,7 @@ ngx_http_ollama_frame_null(void *data)
 
     if (frame->depth == 1 && frame->key[0] == key_error) {
         /* "error":null is none */
-        frame->error = 0;
+        frame->failing = 0;
     }
 
     return 1;
@@ -696,7 +707,7 @@ ngx_http_ollama_frame_key(void *data, const u_char *p, size_t len)
     frame->key[frame->depth - 1] = name->key;
 
     if (frame->depth == 1 && name->key == key_error) {
-        frame->error = 1;
+        frame->failing = 1;
     }
 
     return 1;
@@ -717,6 +728,11 @@ ngx_http_ollama_frame_end_map(void *data)
 
     if (frame->ending || frame->last == NGX_HTTP_OLLAMA_END_OBJECT) {
         frame->done = 1;
+    }
+
+    if (frame->failing) {
+        frame->error = 1;
+        frame->failing = 0;
     }
 
     return 1;

@@ -55,6 +55,7 @@ typedef struct {
 
     unsigned                       object:1;  /* the line has its object */
     unsigned                       ending:1;  /* the object is the last */
+    unsigned                       failing:1; /* the object tells an error */
     unsigned                       line:1;    /* in the middle of a line */
     unsigned                       event:1;   /* of SSE: no empty line yet */
     unsigned                       done:1;    /* complete */

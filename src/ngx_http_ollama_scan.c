@@ -603,6 +603,8 @@ static ngx_int_t
 ngx_http_ollama_scan_keep(ngx_http_ollama_scan_t *scan, const u_char *p,
     size_t len)
 {
+    size_t      size;
+    uint32_t    bit;
     ngx_str_t  *value;
 
     if (len > NGX_HTTP_OLLAMA_SCAN_MAX_VALUE) {
@@ -613,8 +615,19 @@ ngx_http_ollama_scan_keep(ngx_http_ollama_scan_t *scan, const u_char *p,
 
     value = (ngx_str_t *) ((u_char *) scan + scan->field->offset);
 
-    if (len > value->len) {
-        value->data = ngx_pnalloc(scan->pool, len);
+    bit = 1u << (scan->field - ngx_http_ollama_scan_fields);
+
+    if (len > value->len && !(scan->roomy & bit)) {
+
+        size = len;
+
+        if (value->data) {
+            /* a body may be full of them */
+            size = NGX_HTTP_OLLAMA_SCAN_MAX_VALUE;
+            scan->roomy |= bit;
+        }
+
+        value->data = ngx_pnalloc(scan->pool, size);
         if (value->data == NULL) {
             return NGX_ERROR;
         }

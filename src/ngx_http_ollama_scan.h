@@ -93,6 +93,7 @@ typedef struct {
     ngx_str_t                      session_id;
     ngx_str_t                      task_id;
     ngx_http_ollama_stream_e       stream;
+    uint32_t                       roomy;    /* fields with room for any */
 
     ngx_array_t                    cuts;     /* ngx_http_ollama_cut_t */
     uint32_t                       removed;  /* bits of forbid[] */

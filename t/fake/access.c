@@ -152,10 +152,10 @@ fake_origin_headers(fake_conn_t *c, fake_buf_t *more)
 
 /* Go's net.SplitHostPort: host:port or [host]:port, else all is the host */
 
-int
+fake_host_e
 fake_host_allowed(const char *header)
 {
-    int          rc;
+    fake_host_e  rc;
     char        *host;
     const char  *end;
 
@@ -180,7 +180,9 @@ fake_host_allowed(const char *header)
         }
     }
 
-    rc = fake_host_address(host) || fake_host_name_allowed(host);
+    rc = fake_host_address(host) ? FAKE_HOST_ADDRESS
+         : fake_host_name_allowed(host) ? FAKE_HOST_NAME
+                                        : FAKE_HOST_FOREIGN;
 
     free(host);
 

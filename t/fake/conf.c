@@ -85,6 +85,7 @@ static const fake_set_t  fake_server_sets[] = {
     fake_sset(lists_status, INT),
     fake_sset(check_host, BOOL),
     fake_sset(record, BOOL),
+    fake_sset(chunked_json, BOOL),
     fake_sset(lists_body, STR),
     fake_sset(version, STR),
     { NULL, 0, 0 }

@@ -211,6 +211,7 @@ fake_req_free(fake_req_t *r)
     free(r->query);
     free(r->host);
     free(r->origin);
+    free(r->allow);
     free(r);
 }
 

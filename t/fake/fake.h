@@ -52,6 +52,7 @@
 #define FAKE_RECORD_BODY  (64 * 1024)          /* body kept for the record */
 #define FAKE_RECORD_MAX   1000                 /* requests and connections */
 #define FAKE_HEAD_MAX     (1024 * 1024)
+#define FAKE_GO_BUFFER    2048                 /* of Go's replies */
 #define FAKE_FLOOD_MAX    (1024ULL * 1024 * 1024)
 
 
@@ -122,6 +123,7 @@ int fake_gojson_next(fake_str_t *obj, fake_buf_t *key, fake_str_t *value);
 void fake_gojson_string(fake_buf_t *b, const fake_str_t *raw);
 size_t fake_gojson_count(const fake_str_t *raw);
 int fake_gojson_true(const fake_str_t *raw);
+const char *fake_gojson_kind(int ch);
 
 
 /* conf */
@@ -203,6 +205,7 @@ typedef struct {
     int64_t        lists_status;
     int64_t        check_host;
     int64_t        record;
+    int64_t        chunked_json;
     json_t        *lists_body;
     json_t        *version;
 
@@ -382,6 +385,7 @@ typedef struct {
     char           *query;
     char           *host;
     char           *origin;
+    char           *allow;          /* header line of a wrong method */
     int             minor;
     unsigned        chunked:1;
     unsigned        has_length:1;
@@ -491,9 +495,16 @@ const char *fake_status_text(int status);
     "5df20edd1d9e4b53a1dc9e4e2b5a3f7b8c6d0f1e2a3b4c5d6e7f8091a2b3c4d5"
 
 
+typedef enum {
+    FAKE_HOST_FOREIGN = 0,
+    FAKE_HOST_NAME,
+    FAKE_HOST_ADDRESS
+} fake_host_e;
+
+
 void fake_route(fake_conn_t *c);
 int fake_origin_check(fake_conn_t *c);
-int fake_host_allowed(const char *header);
+fake_host_e fake_host_allowed(const char *header);
 void fake_origin_headers(fake_conn_t *c, fake_buf_t *more);
 void fake_root(fake_conn_t *c);
 void fake_version(fake_conn_t *c);
@@ -516,6 +527,8 @@ void fake_control_leave(fake_conn_t *c);
 void fake_infer(fake_conn_t *c, int form);
 void fake_infer_error(fake_conn_t *c, int form, int status, int direct,
     const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+void fake_infer_missing(fake_conn_t *c, int form, const char *name,
+    size_t len, int show);
 int fake_decode(fake_conn_t *c, const char *type, fake_field_t *fields,
     fake_buf_t *err);
 void fake_stream_start(fake_conn_t *c);

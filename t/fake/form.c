@@ -204,9 +204,13 @@ fake_form_usage(fake_buf_t *b, fake_gen_t *g)
 static void
 fake_form_finish(fake_buf_t *b, fake_gen_t *g, int part)
 {
-    fake_buf_str(b, ",\"finish_reason\":");
-    fake_buf_str(b, part != FAKE_PART_DONE ? "null"
-                    : g->tools_sent ? "\"tool_calls\"" : "\"stop\"");
+    if (part != FAKE_PART_DONE) {
+        fake_buf_str(b, ",\"finish_reason\":null");
+        return;
+    }
+
+    fake_buf_fmt(b, ",\"finish_reason\":\"%s\"",
+                 g->tools_sent ? "tool_calls" : g->reason);
 }
 
 

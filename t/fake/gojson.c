@@ -33,7 +33,6 @@ static void fake_scan_space(fake_scan_t *s);
 static int fake_fold_equal(const char *key, size_t len, const char *name);
 static void fake_field_set(fake_field_t *f, const fake_str_t *value,
     const char *type, fake_buf_t *err);
-static const char *fake_gojson_kind(int ch);
 
 
 /* '{' or '[' for each level that is open, while a value is scanned */
@@ -297,11 +296,7 @@ fake_scan_value(fake_scan_t *s)
         case '{':
         case '[':
             if (depth == FAKE_GOJSON_DEPTH) {
-                if (s->err) {
-                    fake_buf_str(s->err, "exceeded max depth");
-                }
-
-                return -1;
+                return fake_scan_bad(s, "exceeded max depth");
             }
 
             stack[depth++] = *s->p++;
@@ -641,7 +636,7 @@ fake_fold_equal(const char *key, size_t len, const char *name)
 }
 
 
-static const char *
+const char *
 fake_gojson_kind(int ch)
 {
     switch (ch) {

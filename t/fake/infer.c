@@ -23,8 +23,6 @@ static char *fake_infer_string(const fake_field_t *f, size_t *len);
 static int fake_infer_check(fake_conn_t *c, int form, fake_field_t *fields,
     const char *name);
 static int fake_infer_input(fake_conn_t *c, int form, fake_field_t *f);
-static int fake_infer_missing(fake_conn_t *c, int form, const char *name,
-    size_t len);
 static int fake_infer_zero(const fake_field_t *f);
 static int fake_infer_load(fake_conn_t *c, int form, fake_field_t *fields,
     fake_model_t *m);
@@ -119,7 +117,7 @@ fake_infer_error(fake_conn_t *c, int form, int status, int direct,
     char         text[1024];
     va_list      args;
     fake_buf_t   b;
-    const char  *type;
+    const char  *type, *more;
 
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
@@ -161,9 +159,16 @@ fake_infer_error(fake_conn_t *c, int form, int status, int direct,
         fake_buf_str(&b, "\n");
     }
 
+    /* two middlewares set headers before they know */
+
+    more = (!direct && c->req->gen.stream
+            && (form == FAKE_FORM_V1_MESSAGES
+                || form == FAKE_FORM_V1_RESPONSES))
+           ? "Cache-Control: no-cache\r\n" : NULL;
+
     fake_out_reply(c, status, direct ? "application/json; charset=utf-8"
                                      : "application/json",
-                   b.data, b.len, NULL);
+                   b.data, b.len, more);
 
     fake_buf_free(&b);
 }
@@ -266,17 +271,18 @@ fake_infer(fake_conn_t *c, int form)
         return;
     }
 
+    fake_infer_gen(c, form, schema.fields, name, len);
+
     m = fake_model_find(name, len);
 
     /* a name behind the first 8 MB isn't known: settings of "*" do */
 
     if (m == NULL && !(c->req->cut && len == 0)) {
-        (void) fake_infer_missing(c, form, name, len);
+        fake_infer_missing(c, form, name, len, 0);
         free(name);
         return;
     }
 
-    fake_infer_gen(c, form, schema.fields, name, len);
     free(name);
 
     g = &c->req->gen;
@@ -284,12 +290,8 @@ fake_infer(fake_conn_t *c, int form)
     fake_conf_effective(&g->conf, m);
     g->conf_held = 1;
 
-    if (form == FAKE_FORM_CHAT || form == FAKE_FORM_GENERATE
-        || form == FAKE_FORM_EMBED || form == FAKE_FORM_EMBEDDINGS)
-    {
-        if (m && fake_infer_load(c, form, schema.fields, m)) {
-            return;
-        }
+    if (m && fake_infer_load(c, form, schema.fields, m)) {
+        return;
     }
 
     if (g->conf.status) {
@@ -360,6 +362,22 @@ fake_infer_check(fake_conn_t *c, int form, fake_field_t *fields,
 
         break;
 
+    case FAKE_FORM_V1_RESPONSES:
+        f = fake_infer_field(fields, "input");
+
+        if (f->value.data && f->value.data[0] != '"'
+            && f->value.data[0] != '[')
+        {
+            fake_infer_error(c, form, 400, 1,
+                             "input must be a string or array: json: cannot "
+                             "unmarshal %s into Go value of type "
+                             "[]json.RawMessage",
+                             fake_gojson_kind(f->value.data[0]));
+            return -1;
+        }
+
+        break;
+
     case FAKE_FORM_EMBED:
     case FAKE_FORM_V1_EMBEDDINGS:
         return fake_infer_input(c, form, fake_infer_field(fields, "input"));
@@ -413,29 +431,46 @@ fake_infer_input(fake_conn_t *c, int form, fake_field_t *f)
 }
 
 
-/* an invalid name is "required" to chat, and not found to the others */
+/*
+ * An invalid name is "required" to chat, not found to generate, and said in
+ * full to embed and show; and not found is said in two ways.
+ */
 
-static int
-fake_infer_missing(fake_conn_t *c, int form, const char *name, size_t len)
+void
+fake_infer_missing(fake_conn_t *c, int form, const char *name, size_t len,
+    int show)
 {
-    int    chat;
-    char  *key;
+    int          embed, generate;
+    char        *key;
+    const char  *prefix, *suffix;
 
     key = fake_name_key(name, len);
 
-    chat = (form != FAKE_FORM_GENERATE && form != FAKE_FORM_V1_COMPLETIONS
-            && form != FAKE_FORM_EMBED && form != FAKE_FORM_V1_EMBEDDINGS);
+    embed = (form == FAKE_FORM_EMBED || form == FAKE_FORM_V1_EMBEDDINGS);
+    generate = (form == FAKE_FORM_GENERATE
+                || form == FAKE_FORM_V1_COMPLETIONS);
 
-    if (key == NULL && chat) {
+    if (key == NULL && embed) {
+        prefix = strchr(name, '/') ? "" : "registry.ollama.ai/library/";
+        suffix = (strchr(name, ':') == NULL) ? ":latest"
+                 : (name[len - 1] == ':') ? "!MISSING!" : "";
+
+        fake_infer_error(c, form, 500, 0, "unqualified name: %s%s%s", prefix,
+                         *name ? name : "!MISSING!", suffix);
+
+    } else if (key == NULL && !generate) {
         fake_infer_error(c, form, 400, 0, "model is required");
+
+    } else if ((embed && !show) || form == FAKE_FORM_EMBEDDINGS) {
+        fake_infer_error(c, form, 404, 0,
+                         "model \"%s\" not found, try pulling it first",
+                         name);
 
     } else {
         fake_infer_error(c, form, 404, 0, "model '%s' not found", name);
     }
 
     free(key);
-
-    return -1;
 }
 
 
@@ -474,27 +509,53 @@ fake_infer_load(fake_conn_t *c, int form, fake_field_t *fields,
 
     g = &c->req->gen;
 
-    if (form == FAKE_FORM_CHAT) {
+    switch (form) {
+
+    case FAKE_FORM_CHAT:
         f = fake_infer_field(fields, "messages");
 
         if (fake_gojson_count(&f->value)) {
             return 0;
         }
 
-    } else if (form == FAKE_FORM_GENERATE) {
+        break;
+
+    case FAKE_FORM_GENERATE:
+    case FAKE_FORM_V1_COMPLETIONS:
         f = fake_infer_field(fields, "prompt");
 
         if (f->value.len > 2) {
             return 0;
         }
 
-    } else {
+        break;
+
+    case FAKE_FORM_V1_RESPONSES:
+        f = fake_infer_field(fields, "input");
+
+        if (f->value.data) {
+            return 0;
+        }
+
+        break;
+
+    default:
         return 0;
     }
 
     g->reason = "load";
-    g->single = 1;
-    g->stream = 0;
+
+    /* an empty answer in the forms of /v1, one frame in Ollama's */
+
+    g->conf.frames = 0;
+    g->conf.thinking = 0;
+    g->conf.tool_calls = 0;
+    g->conf.prompt_eval_count = 0;
+
+    if (form == FAKE_FORM_CHAT || form == FAKE_FORM_GENERATE) {
+        g->single = 1;
+        g->stream = 0;
+    }
 
     if (!fake_infer_zero(fake_infer_field(fields, "keep_alive"))
         || g->conf.status || g->conf.fault == FAKE_FAULT_HANG)

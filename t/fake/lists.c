@@ -16,6 +16,7 @@ static void fake_lists_ready(fake_conn_t *c);
 static json_t *fake_list_tag(fake_model_t *m);
 static json_t *fake_list_running(fake_model_t *m);
 static json_t *fake_v1_model_json(const char *id, fake_model_t *m);
+static void fake_v1_reply(fake_conn_t *c, json_t *json);
 
 
 void
@@ -227,6 +228,29 @@ fake_v1_model_json(const char *id, fake_model_t *m)
 }
 
 
+/* as the /v1 writers do: another type, and a line feed; takes json */
+
+static void
+fake_v1_reply(fake_conn_t *c, json_t *json)
+{
+    char        *text;
+    fake_buf_t   b;
+
+    memset(&b, 0, sizeof(fake_buf_t));
+
+    text = json_dumps(json, JSON_COMPACT);
+
+    fake_buf_str(&b, text ? text : "null");
+    fake_buf_str(&b, "\n");
+
+    fake_out_reply(c, 200, "application/json", b.data, b.len, NULL);
+
+    free(text);
+    fake_buf_free(&b);
+    json_decref(json);
+}
+
+
 void
 fake_v1_models(fake_conn_t *c)
 {
@@ -239,8 +263,8 @@ fake_v1_models(fake_conn_t *c)
         json_array_append_new(list, fake_v1_model_json(m->name, m));
     }
 
-    fake_out_json(c, 200, json_pack("{s:s, s:o}", "object", "list",
-                                    "data", list));
+    fake_v1_reply(c, json_pack("{s:s, s:o}", "object", "list",
+                               "data", list));
 }
 
 
@@ -259,7 +283,7 @@ fake_v1_model(fake_conn_t *c)
         return;
     }
 
-    fake_out_json(c, 200, fake_v1_model_json(id, m));
+    fake_v1_reply(c, fake_v1_model_json(id, m));
 }
 
 

@@ -25,6 +25,7 @@
 #define FAKE_BACKLOG  65535
 
 
+static int fake_options(int argc, char **argv);
 static void fake_usage(void);
 static void fake_limits(void);
 static struct evconnlistener *fake_open_tcp(int *port);
@@ -55,40 +56,13 @@ static struct event           *fake_relisten_event;
 int
 main(int argc, char **argv)
 {
-    int                   opt, watch;
+    int                   watch;
     struct event         *term, *intr, *in;
     struct event_config  *config;
 
-    watch = 0;
+    watch = fake_options(argc, argv);
 
-    while ((opt = getopt(argc, argv, "a:p:u:c:n:xh")) != -1) {
-
-        switch (opt) {
-        case 'a':
-            fake_address = optarg;
-            break;
-        case 'p':
-            fake_port = atoi(optarg);
-            break;
-        case 'u':
-            fake_path = optarg;
-            break;
-        case 'c':
-            fake_control_port = atoi(optarg);
-            break;
-        case 'n':
-            fake_name = optarg;
-            break;
-        case 'x':
-            watch = 1;
-            break;
-        default:
-            fake_usage();
-            return 2;
-        }
-    }
-
-    if (optind < argc || (fake_port < 0 && fake_path == NULL)) {
+    if (watch < 0) {
         fake_usage();
         return 2;
     }
@@ -189,6 +163,49 @@ main(int argc, char **argv)
     event_base_free(fake_base);
 
     return 0;
+}
+
+
+/* whether to watch standard input; -1: wrong options */
+
+static int
+fake_options(int argc, char **argv)
+{
+    int  opt, watch;
+
+    watch = 0;
+
+    while ((opt = getopt(argc, argv, "a:p:u:c:n:xh")) != -1) {
+
+        switch (opt) {
+        case 'a':
+            fake_address = optarg;
+            break;
+        case 'p':
+            fake_port = atoi(optarg);
+            break;
+        case 'u':
+            fake_path = optarg;
+            break;
+        case 'c':
+            fake_control_port = atoi(optarg);
+            break;
+        case 'n':
+            fake_name = optarg;
+            break;
+        case 'x':
+            watch = 1;
+            break;
+        default:
+            return -1;
+        }
+    }
+
+    if (optind < argc || (fake_port < 0 && fake_path == NULL)) {
+        return -1;
+    }
+
+    return watch;
 }
 
 

@@ -12,7 +12,7 @@ static char *fake_manage_name(fake_conn_t *c, const char *type,
     int *stream);
 
 
-/* a body with a name; NULL: has answered */
+/* a body with a name; stream NULL: has none; NULL: has answered */
 
 static char *
 fake_manage_name(fake_conn_t *c, const char *type, int *stream)
@@ -27,6 +27,10 @@ fake_manage_name(fake_conn_t *c, const char *type, int *stream)
         { "stream", 'b', "*bool", { NULL, 0 } },
         { NULL, 0, NULL, { NULL, 0 } }
     };
+
+    if (stream == NULL) {
+        fields[2].name = NULL;
+    }
 
     memset(&name, 0, sizeof(fake_buf_t));
     memset(&err, 0, sizeof(fake_buf_t));
@@ -46,7 +50,9 @@ fake_manage_name(fake_conn_t *c, const char *type, int *stream)
         fake_buf_str(&name, "");
     }
 
-    *stream = !(fields[2].value.data && fields[2].value.data[0] == 'f');
+    if (stream) {
+        *stream = !(fields[2].value.data && fields[2].value.data[0] == 'f');
+    }
 
     rec = fake_rec_get(c->req->rec);
 
@@ -61,12 +67,11 @@ fake_manage_name(fake_conn_t *c, const char *type, int *stream)
 void
 fake_show(fake_conn_t *c)
 {
-    int            unused;
     char          *name;
     json_t        *obj;
     fake_model_t  *m;
 
-    name = fake_manage_name(c, "api.ShowRequest", &unused);
+    name = fake_manage_name(c, "api.ShowRequest", NULL);
 
     if (name == NULL) {
         return;
@@ -78,7 +83,7 @@ fake_show(fake_conn_t *c)
         fake_out_error(c, 400, "model is required");
 
     } else if (m == NULL) {
-        fake_out_error(c, 404, "model '%s' not found", name);
+        fake_infer_missing(c, FAKE_FORM_EMBED, name, strlen(name), 1);
 
     } else {
         obj = json_pack("{s:s, s:s, s:s, s:o, s:{s:s, s:i, s:i}, s:o, s:o}",
@@ -246,11 +251,10 @@ done:
 void
 fake_delete(fake_conn_t *c)
 {
-    int            unused;
     char          *name, *key;
     fake_model_t  *m;
 
-    name = fake_manage_name(c, "api.DeleteRequest", &unused);
+    name = fake_manage_name(c, "api.DeleteRequest", NULL);
 
     if (name == NULL) {
         return;

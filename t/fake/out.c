@@ -118,7 +118,12 @@ fake_out_header(fake_conn_t *c, fake_buf_t *wire, int status,
     }
 
     if (!r->keepalive) {
-        fake_buf_str(wire, "Connection: close\r\n");
+
+        /* a client of HTTP/1.0 isn't told what it knows */
+
+        if (r->minor) {
+            fake_buf_str(wire, "Connection: close\r\n");
+        }
 
     } else if (minor == 0) {
         fake_buf_str(wire, "Connection: keep-alive\r\n");
@@ -487,12 +492,20 @@ fake_out_reply(fake_conn_t *c, int status, const char *type,
 
     fake_origin_headers(c, &headers);
 
+    if (c->req->allow) {
+        fake_buf_str(&headers, c->req->allow);
+    }
+
     if (more) {
         fake_buf_str(&headers, more);
     }
 
-    fake_out_header(c, &wire, status, type, FAKE_FRAMING_LENGTH, len,
-                    headers.data);
+    /* Go tells the length only of what fits its buffer */
+
+    fake_out_header(c, &wire, status, type,
+                    fake_server.chunked_json && len > FAKE_GO_BUFFER
+                    ? FAKE_FRAMING_CHUNKED : FAKE_FRAMING_LENGTH,
+                    len, headers.data);
     fake_out_body(c, &wire, data, len);
     fake_out_end(c, &wire);
 

@@ -270,6 +270,12 @@ fake_stream_header(fake_conn_t *c, fake_buf_t *wire, int framing,
                       || g->form == FAKE_FORM_V1_MESSAGES))
     {
         fake_buf_str(&more, "Cache-Control: no-cache\r\n");
+
+        if (c->req->keepalive && c->req->minor && !conf->http10
+            && !conf->connection_close)
+        {
+            fake_buf_str(&more, "Connection: keep-alive\r\n");
+        }
     }
 
     fake_origin_headers(c, &more);
@@ -354,8 +360,9 @@ fake_stream_single(fake_conn_t *c)
 
     if (conf->fault == FAKE_FAULT_BAD_CHUNK
         || conf->fault == FAKE_FAULT_DIE_AFTER_DONE
-        || (g->stream && !conf->length
-            && conf->fault != FAKE_FAULT_SHORT_LENGTH))
+        || ((g->stream || (fake_server.chunked_json
+                           && length > FAKE_GO_BUFFER))
+            && !conf->length && conf->fault != FAKE_FAULT_SHORT_LENGTH))
     {
         framing = FAKE_FRAMING_CHUNKED;
     }

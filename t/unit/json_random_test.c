@@ -160,6 +160,8 @@ ref_string(u_char *p, size_t len, size_t *bad)
     size_t    i, k, n, bits;
     uint32_t  ch, least, low, high;
 
+    *bad = len;
+
     for (i = 1; i < len; /* void */ ) {
 
         *bad = i;
@@ -332,6 +334,7 @@ ref_read(u_char *p, size_t len)
     random_ref_t  ref;
 
     ngx_memzero(&ref, sizeof(random_ref_t));
+    bad = 0;
 
     for (i = 0; i < len; /* void */ ) {
 

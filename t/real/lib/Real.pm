@@ -60,19 +60,21 @@ sub ollama {
     my $pid = open my $out, '-|', "$here/serve", 0, $log,
                    map { "$_=$env{$_}" } sort keys %env
         or BAIL_OUT("cannot run $here/serve: $!");
-    my $url = <$out>;
+    my $self = bless {
+        what => 'ollama', pid => $pid, dir => $dir, log => $log, out => $out
+    }, 'Real::Server';
+    my $url;
+
+    push @running, $self;       # from here on it is ended, whatever happens
+
+    $url = <$out>;
 
     if (!defined $url) {
         diag(slurp($log));
         BAIL_OUT('the real Ollama does not start');
     }
 
-    my $self = bless {
-        what => 'ollama', pid => $pid, dir => $dir, log => $log, out => $out,
-        port => $url =~ /:(\d+)$/
-    }, 'Real::Server';
-
-    push @running, $self;
+    ($self->{port}) = $url =~ /:(\d+)$/;
     return $self;
 }
 

@@ -1,0 +1,844 @@
+# A request's body on its way: what the server gets is what the client sent,
+# but for the gateway's own fields, with the length that it has then; wherever
+# nginx keeps the body, and however it came.  A bad body is refused with what
+# is wrong and where, no server is asked, and the connection goes on.
+
+use lib 't/lib';
+
+use Test::Nginx::Ollama;
+use Test::Nginx::Ollama::HTTP2;
+
+use Digest::SHA qw(sha256_hex);
+
+our $h2 = '$TEST_NGINX_H2_LISTEN '
+          . join '', map { Test::Nginx::Ollama::location($_) }
+                         '/api/', '/v1/';
+
+
+# sizes of the buffer for bodies, each behind its own prefix
+
+our $buffers = '$TEST_NGINX_H2_LISTEN'
+               . "    location / {\n        include ollama_params;\n"
+               . join('', map { <<"END" } qw(16 1k 8k 1m)) . "    }\n";
+        location /$_/api/ {
+            ollama_api ollama prefix=/$_;
+            proxy_pass http://ollama;
+            client_body_buffer_size $_;
+        }
+END
+
+
+# the n-th request that the server has got
+
+sub got {
+    my ($n) = @_;
+
+    $n ||= 1;
+
+    my $got = fake_requests(wait_count => $n, wait_ended => $n)
+              ->{requests}[$n - 1];
+
+    # bytes, as they came
+    utf8::encode($_) for grep { defined } @$got{qw(body model)};
+
+    return $got;
+}
+
+
+# sends each body, and tells what of it the server got
+
+sub sent_and_got {
+    my ($pairs, @headers) = @_;
+
+    my $c = client();
+    my $n = 0;
+
+    while (my ($body, $expected) = splice @$pairs, 0, 2) {
+        is($c->request('POST /api/chat', $body, @headers)->reply->status, 200,
+           $body);
+
+        my $got = got(++$n);
+
+        is($got->{body}, $expected, 'the body');
+        is($got->{headers}{'content-length'}, length $expected, 'its length');
+    }
+}
+
+
+# a body of about n bytes, what is left of it when our fields are cut, and both
+# again with the fields at other places
+
+sub bodies {
+    my ($n) = @_;
+
+    my $text = join '', map { chr(97 + $_ % 26) } 1 .. $n / 2;
+    my $a = '"messages":[{"role":"user","content":"' . $text . '"}]';
+    my $b = '"x":"' . reverse($text) . '"';
+    my $own = '"task_id":"t"';
+
+    return ("{\"model\":\"m1\",$a,$b}", "{\"model\":\"m1\",$a,$b}",
+            "{$own,\"model\":\"m1\",$a,$own,$b,$own}",
+            "{\"model\":\"m1\",$a,$b}",
+            "{\"model\":\"m1\",\"session_\\u0069d\":\"s\",$b,$a}",
+            "{\"model\":\"m1\",$b,$a}");
+}
+
+
+# sends a bad body; the error's text, if all is as it must be
+
+sub refused {
+    my ($c, $body, @headers) = @_;
+
+    my $r = $c->request('POST /api/chat', $body, @headers)->reply;
+
+    return "status " . $r->status if $r->status != 400;
+    return "not ended: " . $r->end if $r->end ne 'complete';
+    return "type " . $r->header('Content-Type')
+        if $r->header('Content-Type') ne 'application/json; charset=utf-8';
+
+    my $json = eval { $r->json };
+
+    return 'not JSON: ' . $r->body
+        if ref $json ne 'HASH' || keys %$json != 1 || ref $json->{error};
+
+    return $json->{error};
+}
+
+
+run_tests();
+
+__DATA__
+
+=== TEST 1: a body with nothing of the gateway's arrives byte for byte
+--- test
+my $odd = " {\n\t\"model\" :\r\n\"m1\",\"messages\":[ ],\"x\":1.0e+5,"
+          . "\"x\":-0 ,\"\":{\"a\":[1, 2 ,{}]},\"\\u0066\":\"\\/\\u00e9"
+          . "\xc3\xa9\xf0\x9f\x98\x80\\ud83d\\ude00\\u2028\",\"b\":null}\r\n ";
+
+my $c = client();
+is($c->request('POST /api/chat', $odd)->reply->status, 200);
+
+my $got = got();
+
+is($got->{body_sha256}, sha256_hex($odd));
+is($got->{headers}{'content-length'}, length $odd);
+ok(!exists $got->{headers}{'transfer-encoding'});
+
+
+
+=== TEST 2: the gateway's own fields are taken out, wherever they stand
+--- test
+sent_and_got([
+    # first, in the middle, last, alone with the model
+    '{"task_id":"a","model":"m1","messages":[]}',
+    '{"model":"m1","messages":[]}',
+    '{"model":"m1","task_id":"a","messages":[]}',
+    '{"model":"m1","messages":[]}',
+    '{"model":"m1","messages":[],"task_id":"a"}',
+    '{"model":"m1","messages":[]}',
+    '{"task_id":"a","model":"m1"}',
+    '{"model":"m1"}',
+
+    # all three, neighbours, twice, at both ends
+    '{"task_id":"a","server_url":"http://localhost","session_id":"s",'
+        . '"model":"m1","messages":[]}',
+    '{"model":"m1","messages":[]}',
+    '{"model":"m1","task_id":"a","task_id":"b","messages":[],"task_id":"c"}',
+    '{"model":"m1","messages":[]}',
+    '{"task_id":"a","task_id":"b","model":"m1","session_id":"s",'
+        . '"messages":[],"session_id":"s","task_id":"c"}',
+    '{"model":"m1","messages":[]}',
+
+    # null is none
+    '{"task_id":null,"model":"m1","session_id":null,"server_url":null}',
+    '{"model":"m1"}',
+]);
+
+
+
+=== TEST 3: names are read as the server would read them
+--- test
+sent_and_got([
+    '{"TASK_ID":"a","model":"m1","Session_Id":"s","messages":[]}',
+    '{"model":"m1","messages":[]}',
+
+    # escapes, and the two letters that fold to one of ASCII
+    '{"model":"m1","\u0074ask\u005fid":"a","server\u005Furl":"http://a"}',
+    '{"model":"m1"}',
+    '{"model":"m1",' . "\"ta\xc5\xbfk_id\":\"a\",\"tas\xe2\x84\xaa_id\":\"b\"}",
+    '{"model":"m1"}',
+    '{"model":"m1","ta\u017fk_id":"a","se\u017f\u017fion_id":"s"}',
+    '{"model":"m1"}',
+
+    # no names of ours: prefixes, longer ones, blanks, a nil byte
+    '{"model":"m1","task":"a","task_ids":"b"," task_id":"c","task-id":"d",'
+        . '"task_id\u0000":"e","":"f"}',
+    '{"model":"m1","task":"a","task_ids":"b"," task_id":"c","task-id":"d",'
+        . '"task_id\u0000":"e","":"f"}',
+
+    # nor inside of others, nor as values
+    '{"model":"m1","messages":[{"role":"user","content":"task_id",'
+        . '"task_id":"a"}],"options":{"session_id":"b"},"x":"task_id"}',
+    '{"model":"m1","messages":[{"role":"user","content":"task_id",'
+        . '"task_id":"a"}],"options":{"session_id":"b"},"x":"task_id"}',
+]);
+
+
+
+=== TEST 4: blanks around what is taken out do no harm
+--- test
+sent_and_got([
+    "{ \"task_id\" : \"a\" , \"model\" : \"m1\" }",
+    "{\"model\" : \"m1\" }",
+    "{\n  \"model\": \"m1\",\n  \"task_id\": \"a\",\n  \"messages\": []\n}\n",
+    "{\n  \"model\": \"m1\",\n  \"messages\": []\n}\n",
+    "{\n  \"model\": \"m1\",\n  \"task_id\": \"a\"\n}\n",
+    "{\n  \"model\": \"m1\"\n}\n",
+    "{\"model\":\"m1\" , \"task_id\"\t:\r\n\"a\"\t, \"session_id\" : \"b\" }",
+    "{\"model\":\"m1\" }",
+    "\t{\t\"task_id\":\"a\"\t,\t\"task_id\":\"b\"\t,\t\"model\":\"m1\"\t}\t",
+    "\t{\"model\":\"m1\"\t}\t",
+]);
+
+
+
+=== TEST 5: at any size of nginx's buffer, and by any framing
+--- http_config
+    client_header_timeout 10s;
+--- config eval: $::buffers
+--- test
+my $n = 0;
+
+for my $buffer (qw(16 1k 8k 1m)) {
+    my $uri = "/$buffer/api/chat";
+
+    for my $size (200, 3000, 20_000) {
+        my @bodies = bodies($size);
+
+        while (my ($body, $left) = splice @bodies, 0, 2) {
+
+            for my $framing ('length', 'chunks', 'byte by byte', 'expect',
+                             'h2', 'h2 without length')
+            {
+                next if $framing eq 'byte by byte' && $size > 200;
+
+                my $c = $framing =~ /h2/ ? h2() : client();
+
+                if ($framing eq 'length') {
+                    $c->request("POST $uri", $body);
+
+                } elsif ($framing eq 'chunks') {
+                    $c->request("POST $uri", $body,
+                                -chunked => [1, 10, 500, 4096]);
+
+                } elsif ($framing eq 'byte by byte') {
+                    $c->send("POST $uri HTTP/1.1\r\nHost: localhost\r\n"
+                             . 'Content-Length: ' . length($body)
+                             . "\r\n\r\n");
+                    $c->send($_) for split //, $body;
+
+                } elsif ($framing eq 'expect') {
+                    $c->request("POST $uri", '', Expect => '100-continue',
+                                'Content-Length' => length $body);
+                    $c->read_until(qr/ 100 Continue\r\n\r\n/);
+                    $c->send($_) for $body =~ /.{1,700}/gs;
+
+                } elsif ($framing eq 'h2') {
+                    $c->open("POST $uri", 'content-length' => length $body);
+                    $c->data($_) for $body =~ /.{1,700}/gs;
+                    $c->data('', 1);
+
+                } else {
+                    $c->open("POST $uri");
+                    $c->data($_) for $body =~ /.{1,700}/gs;
+                    $c->data('', 1);
+                }
+
+                my $status = $c->reply->status;
+                my $got = got(++$n);
+
+                is("$status $got->{body_sha256} "
+                   . $got->{headers}{'content-length'},
+                   '200 ' . sha256_hex($left) . ' ' . length $left,
+                   "buffer $buffer, body $size, $framing");
+                $c->close;
+            }
+        }
+    }
+}
+
+
+
+=== TEST 6: in a file, whatever its size
+--- ollama
+        client_body_in_file_only clean;
+--- test
+my ($n, $c) = (0, client());
+
+for my $size (10, 70_000, 3_000_000) {
+    my @bodies = bodies($size);
+
+    while (my ($body, $left) = splice @bodies, 0, 2) {
+        is($c->request('POST /api/chat', $body)->reply->status, 200);
+
+        my $got = got(++$n);
+
+        is($got->{body_sha256}, sha256_hex($left), "a body of $size");
+        is($got->{headers}{'content-length'}, length $left);
+    }
+}
+
+
+
+=== TEST 7: the type of the body makes no difference, as for Ollama
+--- test
+my ($n, $c) = (0, client());
+
+for my $type (undef, 'application/json', 'text/plain',
+              'application/x-www-form-urlencoded', 'multipart/form-data')
+{
+    is($c->request('POST /api/chat', '{"task_id":"a","model":"m1"}',
+                   'Content-Type' => $type)->reply->status, 200);
+    is(got(++$n)->{body}, '{"model":"m1"}');
+    is(got($n)->{headers}{'content-type'}, $type);
+}
+
+
+
+=== TEST 8: 300 MB of images: no copy in memory, and others are served
+--- params
+client_max_body_size 400m;
+proxy_read_timeout 60s;
+--- config eval
+Test::Nginx::Ollama::location('/api/')
+. 'location = /ping { return 200 "pong"; }'
+--- timeout: 60
+--- test
+my $read = \&Test::Nginx::Ollama::read_file;
+my ($master) = $read->(conf_dir() . '/../logs/nginx.pid') =~ /(\d+)/;
+my ($worker) = $read->("/proc/$master/task/$master/children") =~ /(\d+)/;
+
+my $anonymous = sub {
+    $read->("/proc/$worker/status")
+        =~ /^RssAnon:\s+(\d+)/m or die "no RssAnon\n";
+    return $1;
+};
+
+my $ping = client();
+my $pongs = sub {
+    $ping->request('GET /ping')->reply->body eq 'pong' or die "no pong\n";
+    return 1;
+};
+
+$pongs->();
+
+my ($before, $most) = ($anonymous->()) x 2;
+my ($during, $after) = (0, 0);
+
+my $note = sub {
+    my $now = $anonymous->();
+    $most = $now if $now > $most;
+};
+
+my $image = '"' . ('iVBORw0KGgo' x 95_325) . '"';       # 1 MB
+my $head = '{"task_id":"a","model":"m1","messages":[{"role":"user",'
+           . '"content":"look","images":[';
+my $tail = ']}],"session_id":"b"}';
+my $length = length($head) + 300 * length($image) + 299 + length $tail;
+
+my $digest = Digest::SHA->new(256);
+my $c = client(timeout => 60);
+
+$c->send("POST /api/chat HTTP/1.1\r\nHost: localhost\r\n"
+         . "Content-Length: $length\r\n\r\n$head");
+$digest->add('{' . substr $head, length '{"task_id":"a",');
+
+for my $i (1 .. 300) {
+    my $piece = ($i > 1 ? ',' : '') . $image;
+
+    $c->send($piece);
+    $digest->add($piece);
+    $during += $pongs->();
+    $note->();
+}
+
+$c->send($tail);
+$digest->add(']}]}');
+
+# until the scan is over and the server asked
+
+until (fake_requests()->{count}) {
+    $after += $pongs->();
+    $note->();
+}
+
+is($c->reply->status, 200);
+is(got()->{body_sha256}, $digest->hexdigest);
+is(got()->{headers}{'content-length'},
+   $length - length '"task_id":"a",,"session_id":"b"');
+
+$note->();
+
+cmp_ok($most - $before, '<', 32 * 1024, 'KB more in memory, at most');
+is($during, 300, 'answered during the upload');
+cmp_ok($after, '>', 20, 'answered during the scan');
+
+
+
+=== TEST 9: a body that isn't JSON: 400, where, and nobody is asked
+--- asked
+nothing
+--- test
+my $c = client();
+
+my @bad = (
+    '',                        0, qr/empty/,
+    ' ',                       1, qr/unexpected end/,
+    '{',                       1, qr/unexpected end/,
+    '{"model":"m1"',          13, qr/unexpected end/,
+    '{"model":"m1","x":"',    19, qr/unexpected end/,
+    'x',                       0, qr/invalid/,
+    '{"model":"m1"} x',       15, qr/trailing/,
+    '{"model":"m1"}{}',       14, qr/trailing/,
+    '{"model":"m1"}}',        14, qr/trailing/,
+    '{"model":"m1",}',        14, qr/./,
+    '{"model":"m1" "x":1}',   14, qr/./,
+    '{"model":"m1","x":01}',  18, qr/./,
+    '{"model":"m1","x":+1}',  18, qr/./,
+    '{"model":"m1","x":NaN}', 18, qr/./,
+    '{"model":"m1","x":nul}', 21, qr/./,
+    "{'model':'m1'}",          1, qr/./,
+    '{model:"m1"}',            1, qr/./,
+    "{\"model\":\"m1\",\0}",  14, qr/./,
+    "\xef\xbb\xbf{\"model\":\"m1\"}", 0, qr/./,
+
+    # strings
+    "{\"model\":\"m1\",\"x\":\"a\nb\"}",   20, qr/control character/,
+    '{"model":"m1","x":"\q"}',             20, qr/escape/,
+    '{"model":"m1","x":"\u12G4"}',         23, qr/escape/,
+    "{\"model\":\"m\xff\"}",               11, qr/UTF-8/,
+    "{\"model\":\"m1\",\"x\":\"\xc0\xaf\"}",     19, qr/UTF-8/,
+    "{\"model\":\"m1\",\"x\":\"\xed\xa0\x80\"}", 20, qr/UTF-8/,
+    "{\"model\":\"m1\",\"\xf8\":1}",       15, qr/UTF-8/,
+);
+
+while (my ($body, $at, $text) = splice @bad, 0, 3) {
+    my $error = refused($c, $body);
+
+    like($error, qr/\Ainvalid request body at byte \d+: .*$text/, "\"$body\"");
+    is(($error =~ /byte (\d+)/)[0], $at, 'the byte');
+}
+
+
+
+=== TEST 10: not an object, no model, fields of wrong types
+--- asked
+nothing
+--- test
+my $c = client();
+my $long = 'x' x 1025;
+
+my @bad = (
+    'null',                    0, qr/must be an object, not null/,
+    '[]',                      0, qr/must be an object, not an array/,
+    '[{"model":"m1"}]',        0, qr/must be an object, not an array/,
+    '"m1"',                    0, qr/must be an object, not a string/,
+    ' 12',                     1, qr/must be an object, not a number/,
+    'true',                    0, qr/must be an object, not a boolean/,
+
+    '{}',                      2, qr/"model" is required/,
+    '{"messages":[]}',        15, qr/"model" is required/,
+    '{"model":""}',           12, qr/"model" is required/,
+    '{"model":null}',         14, qr/"model" is required/,
+    '{"model":"m1","model":""}', 25, qr/"model" is required/,
+    '{"x":{"model":"m1"}}',   20, qr/"model" is required/,
+    '{"model":1}',             9, qr/"model" must be a string, not a number/,
+    '{"model":["m1"]}',        9, qr/"model" must be a string, not an array/,
+    '{"model":{},"model":"m1"}', 9,
+        qr/"model" must be a string, not an object/,
+    '{"MODEL":1,"model":"m1"}', 9,
+        qr/"model" must be a string, not a number/,
+    "{\"model\":\"$long\"}",   9, qr/"model" is longer than 1024 bytes/,
+
+    '{"model":"m1","stream":"false"}', 23,
+        qr/"stream" must be a boolean, not a string/,
+    '{"model":"m1","stream":0}',       23,
+        qr/"stream" must be a boolean, not a number/,
+    '{"model":"m1","messages":{}}',    25,
+        qr/"messages" must be an array, not an object/,
+    '{"model":"m1","messages":"hi"}',  25,
+        qr/"messages" must be an array, not a string/,
+    '{"model":"m1","messages":["hi"]}', 26,
+        qr/must be an object, not a string/,
+    '{"model":"m1","messages":[{"role":1}]}', 34,
+        qr/"role" must be a string, not a number/,
+    '{"model":"m1","messages":[{"content":[]}]}', 37,
+        qr/"content" must be a string, not an array/,
+    '{"model":"m1","messages":[{"images":"x"}]}', 36,
+        qr/"images" must be an array, not a string/,
+    '{"model":"m1","options":[]}',     24,
+        qr/"options" must be an object, not an array/,
+    '{"model":"m1","options":"x"}',    24,
+        qr/"options" must be an object, not a string/,
+    '{"model":"m1","options":false}',  24,
+        qr/"options" must be an object, not a boolean/,
+
+    '{"model":"m1","server_url":1}',   27,
+        qr/"server_url" must be a string, not a number/,
+    '{"model":"m1","session_id":[]}',  27,
+        qr/"session_id" must be a string, not an array/,
+    '{"model":"m1","task_id":{}}',     24,
+        qr/"task_id" must be a string, not an object/,
+);
+
+while (my ($body, $at, $text) = splice @bad, 0, 3) {
+    my $error = refused($c, $body);
+
+    like($error, qr/\Ainvalid request body at byte \d+: .*$text/,
+         '"' . substr($body, 0, 60) . '"');
+    is(($error =~ /byte (\d+)/)[0], $at, 'the byte');
+}
+
+
+
+=== TEST 11: after all these the connection still serves
+--- config eval: $::h2
+--- test
+my $c = client();
+
+like(refused($c, '{'), qr/end/);
+is($c->request('POST /api/chat', '{"model":"m1"}')->reply->status, 200);
+like(refused($c, 'x' x 500_000), qr/byte 0/);
+is($c->request('POST /api/chat', '{"model":"m1"}')->reply->status, 200);
+like(refused($c, '{"model":"m1"' . ' ' x 500_000), qr/byte 500013/);
+is($c->request('POST /api/chat', '{"model":"m1"}')->reply->status, 200);
+like(refused($c, '[' x 100, -chunked => [1, 20]), qr/not an array/);
+is($c->request('POST /api/chat', '{"model":"m1"}')->reply->status, 200);
+
+my $h2 = h2();
+
+is($h2->request('POST /api/chat', '[]')->reply->status, 400);
+like($h2->{body}, qr/^\{"error":"invalid request body at byte 0: .*"\}$/);
+is($h2->request('POST /api/chat', '{"model":"m1"}')->reply->status, 200);
+is($h2->request('POST /v1/chat/completions', '[]')->reply->status, 400);
+is($h2->request('POST /api/chat', '{"model":"m1"}')->reply->status, 200);
+
+
+
+=== TEST 12: 64 levels are read, 65 are not
+--- asked
+POST /api/chat
+POST /api/chat
+--- test
+my $c = client();
+
+for my $pair (['[', ']'], ['{"a":', '}']) {
+    my ($open, $close) = @$pair;
+    my $inner = $open eq '[' ? '' : '1';
+
+    my $deep = '{"model":"m1","x":' . ($open x 63) . $inner . ($close x 63)
+               . '}';
+
+    is($c->request('POST /api/chat', $deep)->reply->status, 200, '64 levels');
+
+    $deep = '{"model":"m1","x":' . ($open x 64) . $inner . ($close x 64)
+            . '}';
+
+    is(refused($c, $deep),
+       'invalid request body at byte ' . (18 + 63 * length $open)
+       . ': nested deeper than 64 levels', '65 levels');
+
+    like(refused($c, $open x 100_000), qr/nested deeper|must be an object/);
+}
+
+
+
+=== TEST 13: /v1 has OpenAI's form of errors, and its own types
+--- asked
+POST /v1/chat/completions
+--- test
+my $c = client();
+
+for my $uri (qw(/v1/chat/completions /v1/completions /v1/embeddings
+                /v1/responses /v1/messages))
+{
+    my $r = $c->request("POST $uri", '{"model":1}')->reply;
+
+    is($r->status, 400);
+    is_deeply($r->json,
+              { error => {
+                    message => 'invalid request body at byte 9: "model" must'
+                               . ' be a string, not a number',
+                    type => 'invalid_request_error', param => undef,
+                    code => undef } }, $uri);
+}
+
+# what is wrong under /api
+is($c->request('POST /v1/chat/completions',
+               '{"model":"m1","options":"x","messages":[{"role":"user",'
+               . '"content":[{"type":"text","text":"hi"}]}]}')->reply->status,
+   200);
+
+
+
+=== TEST 14: a packed body is refused
+--- asked
+POST /api/chat
+--- test
+my $c = client();
+
+for my $coding ('gzip', 'br', 'deflate', 'identity, gzip', 'x') {
+    my $r = $c->request('POST /api/chat', '{"model":"m1"}',
+                        'Content-Encoding' => $coding)->reply;
+
+    is($r->status, 415, $coding);
+    like($r->json->{error}, qr/\Q$coding\E/);
+}
+
+is($c->request('POST /api/chat', '{"model":"m1"}',
+               'Content-Encoding' => 'Identity')->reply->status, 200);
+
+
+
+=== TEST 15: a task's name is 1 to 64 of A-Z a-z 0-9 _ -
+--- test
+my $c = client();
+
+for my $id ('', 'a b', 'a.b', 'a/b', "\xc3\xa9", '\u0000', 'a\n', 'a' x 65,
+            '../x', '%41')
+{
+    like(refused($c, "{\"model\":\"m1\",\"task_id\":\"$id\"}"),
+         qr/\Ainvalid request body at byte 24: "task_id" must be 1 to 64/,
+         $id);
+
+    next if $id =~ /\\|^$/;
+
+    like(refused($c, '{"model":"m1"}', 'X-Task-Id' => $id),
+         qr/\Aheader X-Task-Id must be 1 to 64/, "header $id");
+}
+
+is(fake_requests()->{count}, 0, 'nobody was asked so far');
+
+for my $id ('a', 'Z', '0', '_', '-', 'aA0_-' x 12 . 'abcd', '\u0061b') {
+    is($c->request('POST /api/chat', "{\"model\":\"m1\",\"task_id\":\"$id\"}")
+         ->reply->status, 200);
+    (my $plain = $id) =~ s/\\u0061/a/;
+    ok(access_log(qr/ task=\Q$plain\E /), $id);
+}
+
+
+
+=== TEST 16: the same three in the header; those of the body win
+--- test
+my $c = client();
+
+is($c->request('POST /api/chat', '{"model":"m1"}', 'X-Task-Id' => 'head-1',
+               'X-Session-Id' => 'session-1',
+               'X-Server-Url' => 'http://localhost')->reply->status, 200);
+ok(access_log(qr/ task=head-1 session=session-1 /));
+
+is($c->request('POST /api/chat',
+               '{"model":"m1","task_id":"body-2","session_id":"session-2"}',
+               'x-task-id' => 'head-2', 'x-session-id' => 'not-2')
+     ->reply->status, 200);
+ok(access_log(qr/ task=body-2 session=session-2 /));
+
+# one that would be wrong isn't looked at then
+is($c->request('POST /api/chat', '{"model":"m1","task_id":"body-3"}',
+               'X-Task-Id' => 'not a name')->reply->status, 200);
+ok(access_log(qr/ task=body-3 /));
+
+for my $got (@{ fake_requests(wait_ended => 3)->{requests} }) {
+    is($got->{body}, '{"model":"m1"}');
+    is(join(' ', grep { /^x-/i } keys %{ $got->{headers} }), '',
+       'nothing of it goes to the server');
+}
+
+
+
+=== TEST 17: what the gateway routes by is what the server sees
+--- fake
+{"server":{"models":[{"name":"m1"},{"name":"m2"},{"name":"é"}]}}
+--- test
+my ($n, $c) = (0, client());
+
+my @bodies = (
+    # the last one wins, also over none
+    '{"model":"m2","model":"m1"}',                            'm1',
+    '{"model":"m1","model":"m2"}',                            'm2',
+    '{"model":"m1","model":null}',                            'm1',
+    '{"model":null,"model":"m2"}',                            'm2',
+    '{"model":"","model":"m2"}',                              'm2',
+
+    # in any case, and so do the fold's two odd letters
+    '{"MODEL":"m2"}',                                         'm2',
+    '{"model":"m1","Model":"m2"}',                            'm2',
+    '{"Model":"m1","model":"m2","mODEL":"m1"}',               'm1',
+    '{"m\u006fdel":"m2"}',                                    'm2',
+    '{"model":"m1","\u006d\u006F\u0064\u0065\u006c":"m2"}',   'm2',
+
+    # no such names
+    '{"model":"m1"," model":"m2","model ":"m2","models":"m2"}', 'm1',
+    '{"model":"m1","model\u0000":"m2","mod\u0435l":"m2"}',    'm1',
+    '{"x":{"model":"m2"},"model":"m1","y":{"model":"m2"}}',   'm1',
+    '{"messages":[{"model":"m2"}],"model":"m1"}',             'm1',
+
+    # escapes in the value
+    '{"model":"\u006d2"}',                                    'm2',
+    '{"model":"m\u0032"}',                                    'm2',
+    '{"model":"M2:Latest"}',                                  'M2:Latest',
+);
+
+while (my ($body, $model) = splice @bodies, 0, 2) {
+    is($c->request('POST /api/chat', $body)->reply->status, 200, $body);
+
+    my $got = got(++$n);
+    my $log = wait_for(sub { (access_log())[$n - 1] });
+
+    is($got->{model}, $model, 'the server');
+    is(($log =~ / model=(\S*) /)[0], $model, 'the gateway');
+}
+
+# and what neither would take as a name goes on as it is
+
+for my $model ("\xc3\xa9", 'a/b/c/d:e:f', 'm1 ', 'm\\"2', '\ud83d\ude00',
+               '\ud800', 'm1\u0000', '\t', ' ')
+{
+    my $r = $c->request('POST /api/chat', "{\"model\":\"$model\"}")->reply;
+
+    ok($r->status == 400 || $r->status == 404, 'a model of nobody');
+    is(got(++$n)->{body}, "{\"model\":\"$model\"}", "\"$model\"");
+}
+
+
+
+=== TEST 18: "stream" is read the same way
+--- fake
+{"model":"m1","frames":2}
+--- test
+my $c = client();
+
+for my $body ('"stream":true,"stream":false', '"STREAM":false',
+              '"str\u0065am":false', '"stream":null,"Stream":false')
+{
+    my $r = $c->request('POST /api/chat',
+                        "{\"model\":\"m1\",\"messages\":[{}],$body}")->reply;
+
+    is(scalar $r->lines, 1, $body);
+    is($r->end, 'complete');
+    unlike($r->body, qr/error/);
+}
+
+for my $body ('"stream":false,"stream":true', '"stream":false,"stream":null',
+              '"x":{"stream":false}')
+{
+    my $r = $c->request('POST /api/chat',
+                        "{\"model\":\"m1\",\"messages\":[{}],$body}")->reply;
+
+    is(scalar(my @lines = $r->lines), 3, $body);
+    is($r->end, 'complete');
+    unlike($r->body, qr/error/);
+}
+
+ok(access_log(qr/outcome=ok/));
+is(scalar(grep { !/outcome=ok/ } access_log()), 0, 'all were taken as whole');
+
+
+
+=== TEST 19: a client that goes away while it sends: nobody is asked
+--- config eval: $::h2
+--- params
+client_body_buffer_size 1k;
+--- asked
+nothing
+--- test
+my $body = '{"model":"m1","x":"' . 'x' x 5000;
+
+for my $framing ("Content-Length: 10000\r\n\r\n$body",
+                 "Transfer-Encoding: chunked\r\n\r\n1388\r\n"
+                 . substr($body, 0, 5000) . "\r\n",
+                 "Transfer-Encoding: chunked\r\n\r\n2000\r\n$body",
+                 "Content-Length: 100\r\n\r\n",
+                 "Content-Length: 100\r\n\r\n{\"model\":\"m1\"}")
+{
+    for my $how (qw(close reset half_close)) {
+        my $c = client();
+        $c->send("POST /api/chat HTTP/1.1\r\nHost: localhost\r\n$framing");
+        $c->$how;
+        $c->reply_to_end if $how eq 'half_close';
+        $c->close;
+    }
+}
+
+my $c = h2();
+$c->open('POST /api/chat', 'content-length' => 10_000)->data($body);
+$c->rst;
+$c->request('GET /api/models/servers')->reply;
+$c->close;
+
+$c = h2();
+$c->open('POST /api/chat')->data($body);
+$c->reset;
+
+# 15 and one are logged as gone
+ok(wait_for(sub { 16 <= grep { m{POST /api/chat} } access_log() }),
+   'all are over');
+
+
+
+=== TEST 20: a client that goes away while its body is scanned
+--- params
+client_max_body_size 400m;
+--- asked
+nothing
+--- test
+my $body = '{"model":"m1","x":"' . ('x' x 60_000_000) . '"}';
+
+my $c = client();
+$c->send("POST /api/chat HTTP/1.1\r\nHost: localhost\r\n"
+         . 'Content-Length: ' . length($body) . "\r\n\r\n");
+$c->send($body);
+$c->reset;
+
+ok(wait_for(sub { grep { m{POST /api/chat} } access_log() }, 10));
+
+
+
+=== TEST 21: requests one behind the other
+--- test
+my $one = '{"model":"m1","task_id":"a","messages":[],"x":"1"}';
+my $two = '{"model":"m2","messages":[],"session_id":"b","x":"22"}';
+
+my @requests = map {
+    "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+    . length($_) . "\r\n\r\n$_"
+} $one, '{', $two, '[]', $one;
+
+push @requests, "POST /api/chat HTTP/1.1\r\nHost: localhost\r\n"
+                . "Transfer-Encoding: chunked\r\n\r\n"
+                . "10\r\n" . substr($two, 0, 16) . "\r\n"
+                . sprintf("%x\r\n", length($two) - 16) . substr($two, 16)
+                . "\r\n0\r\n\r\n";
+
+push @requests, "GET /api/version HTTP/1.1\r\nHost: localhost\r\n"
+                . "Connection: close\r\n\r\n";
+
+my $c = client();
+$c->send(join '', @requests);
+
+my $raw = $c->reply_to_end->raw;
+
+is(join(' ', $raw =~ m{HTTP/1\.1 (\d+) }g), '200 400 200 400 200 200 200');
+is(join(' ', map { $_->{body} // '' } @{ fake_requests()->{requests} }),
+   join(' ', '{"model":"m1","messages":[],"x":"1"}',
+             '{"model":"m2","messages":[],"x":"22"}',
+             '{"model":"m1","messages":[],"x":"1"}',
+             '{"model":"m2","messages":[],"x":"22"}', ''));
+
+
+
+=== TEST 22: what only lists is not read: no body is needed
+--- test
+for my $uri (qw(/api/tags /api/version /api/ps /v1/models)) {
+    is(http("GET $uri")->status, 200, $uri);
+}
