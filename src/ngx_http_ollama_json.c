@@ -55,6 +55,7 @@ static size_t ngx_http_ollama_json_plain(ngx_http_ollama_json_t *json,
     u_char *p, u_char *last);
 static const char *ngx_http_ollama_json_string(ngx_http_ollama_json_t *json,
     u_char ch);
+static void ngx_http_ollama_json_surrogate(ngx_http_ollama_json_t *json);
 static const char *ngx_http_ollama_json_utf8(ngx_http_ollama_json_t *json,
     u_char ch);
 static ngx_int_t ngx_http_ollama_json_parse(ngx_http_ollama_json_t *json,
@@ -160,6 +161,7 @@ ngx_http_ollama_json_feed(ngx_http_ollama_json_t *json, u_char *p, size_t size)
                 json->string = begin + (p - first);
                 json->state = sw_string;
                 json->run = 0;
+                json->halves = 0;
                 p++;
                 continue;
             }
@@ -457,14 +459,21 @@ ngx_http_ollama_json_string(ngx_http_ollama_json_t *json, u_char ch)
 
     case sw_hex:
 
-        if (!(ch >= '0' && ch <= '9')
-            && !((ch | 0x20) >= 'a' && (ch | 0x20) <= 'f'))
-        {
+        if (ch >= '0' && ch <= '9') {
+            ch -= '0';
+
+        } else if ((ch | 0x20) >= 'a' && (ch | 0x20) <= 'f') {
+            ch = (ch | 0x20) - 'a' + 10;
+
+        } else {
             return "an invalid \\u escape in a string";
         }
 
+        json->unit = (json->unit << 4) | ch;
+
         if (--json->rest == 0) {
             json->state = sw_string;
+            ngx_http_ollama_json_surrogate(json);
         }
 
         return NULL;
@@ -483,6 +492,35 @@ ngx_http_ollama_json_string(ngx_http_ollama_json_t *json, u_char ch)
         }
 
         return NULL;
+    }
+}
+
+
+/*
+ * Counts surrogates that aren't in a pair, at the last byte of an escape.  Go
+ * takes each for U+FFFD; what yajl makes of them is another thing, or nothing
+ * that is UTF-8.
+ */
+
+static void
+ngx_http_ollama_json_surrogate(ngx_http_ollama_json_t *json)
+{
+    switch (json->unit & 0xfc00) {
+
+    case 0xd800:
+        json->halves++;
+        json->half = json->run + 1;
+        break;
+
+    case 0xdc00:
+        if (json->halves && json->half == json->run - 5) {
+            json->halves--;
+
+        } else {
+            json->halves++;
+        }
+
+        break;
     }
 }
 

@@ -29,10 +29,13 @@ typedef struct {
     size_t                 keep;      /* bytes of a string shown to yajl */
     size_t                 run;       /* length of the string or literal */
     size_t                 carry;     /* of it in front of yajl's piece */
+    size_t                 half;      /* where half of a pair ended in it */
+    size_t                 halves;    /* surrogates in it without the other */
 
     const char            *error;     /* set when a call returned NGX_ERROR */
     off_t                  error_at;  /* the byte it is about */
 
+    uint16_t               unit;      /* of UTF-16, in a \u escape */
     u_char                 state;
     u_char                 rest;      /* bytes awaited in an escape or UTF-8 */
     u_char                 low, high; /* bounds of the next UTF-8 byte */

@@ -613,6 +613,13 @@ ngx_http_ollama_scan_keep(ngx_http_ollama_scan_t *scan, const u_char *p,
                                           "is longer than 1024 bytes", "");
     }
 
+    if (scan->json.halves) {
+        /* the server would see something else */
+        return ngx_http_ollama_scan_error(scan, scan->json.string,
+                                          &scan->field->name,
+                                          "has half of a surrogate pair", "");
+    }
+
     value = (ngx_str_t *) ((u_char *) scan + scan->field->offset);
 
     bit = 1u << (scan->field - ngx_http_ollama_scan_fields);

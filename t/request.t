@@ -35,8 +35,8 @@ sub got {
 
     $n ||= 1;
 
-    my $got = fake_requests(wait_count => $n, wait_ended => $n)
-              ->{requests}[$n - 1];
+    my $got = fake_requests(wait_count => $n, wait_ended => $n, last => 1)
+              ->{requests}[0];
 
     # bytes, as they came
     utf8::encode($_) for grep { defined } @$got{qw(body model)};
@@ -241,6 +241,7 @@ for my $buffer (qw(16 1k 8k 1m)) {
                     $c->request("POST $uri", '', Expect => '100-continue',
                                 'Content-Length' => length $body);
                     $c->read_until(qr/ 100 Continue\r\n\r\n/);
+                    $c->{raw} = '';
                     $c->send($_) for $body =~ /.{1,700}/gs;
 
                 } elsif ($framing eq 'h2') {
@@ -260,7 +261,7 @@ for my $buffer (qw(16 1k 8k 1m)) {
                 is("$status $got->{body_sha256} "
                    . $got->{headers}{'content-length'},
                    '200 ' . sha256_hex($left) . ' ' . length $left,
-                   "buffer $buffer, body $size, $framing");
+                   "buffer $buffer, body $size, $framing") or return;
                 $c->close;
             }
         }

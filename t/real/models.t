@@ -106,7 +106,8 @@ for (['GET', '/api/chat'], ['GET', '/api/generate'], ['GET', '/api/nothing'],
     my @request = @$_;
     my ($direct, $through) = map { $_->ask(@request) } $ollama, $nginx;
     is($through->{status}, $direct->{status}, "@request: $direct->{status}");
-    is($through->{headers}{allow}, $direct->{headers}{allow}, "@request: Allow")
+    is_deeply(map({ [sort split /, */, $_->{headers}{allow} // ''] }
+                  $through, $direct), "@request: Allow")
         if $direct->{status} == 405;
 }
 

@@ -465,6 +465,53 @@ static scan_case_t  scan_cases[] = {
       .body = ngx_string("{\"model\":\"\\u12\"}"),
       .error = "an invalid \\u escape in a string", .at = 14 },
 
+    { .title = "a surrogate without its other half, first",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"model\":\"\\ud83dx\"}"),
+      .error = "\"model\" has half of a surrogate pair", .at = 9 },
+
+    { .title = "a surrogate without its other half, last",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"model\":\"x\\uDBFF\"}"),
+      .error = "\"model\" has half of a surrogate pair", .at = 9 },
+
+    { .title = "a surrogate without its first half",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"model\":\"m\",\"session_id\":\"\\ude00\"}"),
+      .error = "\"session_id\" has half of a surrogate pair", .at = 26 },
+
+    { .title = "surrogates the wrong way round",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"model\":\"\\ude00\\ud83d\"}"),
+      .error = "\"model\" has half of a surrogate pair", .at = 9 },
+
+    { .title = "surrogates with something between",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"model\":\"\\ud83d\xc3\xa9\\ude00\"}"),
+      .error = "\"model\" has half of a surrogate pair", .at = 9 },
+
+    { .title = "three surrogates",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"model\":\"\\ud83d\\ud83d\\ude00\"}"),
+      .error = "\"model\" has half of a surrogate pair", .at = 9 },
+
+    { .title = "a pair and a second half",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"model\":\"\\ud83d\\ude00\\ude00\"}"),
+      .error = "\"model\" has half of a surrogate pair", .at = 9 },
+
+    { .title = "a surrogate before what isn't one",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"model\":\"\\ud83d\\u0041\"}"),
+      .error = "\"model\" has half of a surrogate pair", .at = 9 },
+
+    { .title = "half pairs in what is not kept, and whole ones in what is",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"x\\ud83d\":\"\\ude00\",\"messages\":[{"
+                         "\"content\":\"\\ud800\\\\u\"}],\"model\":\"\\ud83d"
+                         "\\ude00\\ud83d\\ude00\"}"),
+      .model = ngx_string("\xf0\x9f\x98\x80\xf0\x9f\x98\x80") },
+
     { .title = "a newline in a string",
       .flags = SCAN_CHAT,
       .body = ngx_string("{\"model\":\"a\nb\"}"),

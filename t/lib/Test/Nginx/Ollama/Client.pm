@@ -457,9 +457,9 @@ sub new {
                        reads => $reads || [] }, $class;
 
     # 100 and 103 come before the reply
-    while ($raw =~ /\A(HTTP\/[\d.]+ (\d+) ?([^\r\n]*)\r\n(.*?))\r\n\r\n/s
-           || $raw =~ /\A(HTTP\/[\d.]+ (\d+) ?([^\r\n]*)()\r\n)\r\n/s)
-    {
+    my $start = qr{HTTP/[\d.]+ (\d+) ?([^\r\n]*)\r\n};
+
+    while ($raw =~ /\A($start((?:[^\r\n]+\r\n)*))\r\n/) {
         my ($head, $status, $reason, $lines) = ($1, $2, $3, $4);
         my $rest = substr $raw, $+[0];
 
