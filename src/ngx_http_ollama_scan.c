@@ -483,7 +483,6 @@ ngx_http_ollama_scan_open(ngx_http_ollama_scan_t *scan,
     level = &scan->level[++scan->depth];
 
     level->end = start + 1;
-    level->object = (type == ngx_http_ollama_object);
     level->kept = 0;
     level->lead = 0;
     level->cut = 0;

@@ -59,7 +59,6 @@ typedef struct {
 typedef struct {
     off_t                  end;       /* of the last member, or of the "{" */
     uint32_t               match;     /* forbidden paths that lead here */
-    unsigned               object:1;
     unsigned               kept:1;    /* a member so far stays */
     unsigned               lead:1;    /* a cut waits for the next member */
     unsigned               cut:1;     /* the current member is to go */

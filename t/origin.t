@@ -56,7 +56,7 @@ my @origins = qw(http://evil.example https://evil.example null
                  http://localhost.evil.example http://localhost@evil.example
                  http://127.0.0.1.evil.example http://127.0.0.1@evil.example
                  http://evil.example:80 http://evil.example/localhost
-                 http://evil.example#localhost http://evil.example/http://localhost
+                 http://evil.example/http://localhost
                  http://localhosts http://xlocalhost http://127.0.0.10
                  http://127.0.0.1:80/ http://localhost:80@evil.example
                  http://10.0.0.1 http:// https:// http localhost localhost:80
@@ -64,7 +64,8 @@ my @origins = qw(http://evil.example https://evil.example null
                  chrome-extension://abc data:text/html blob:http://localhost
                  * http://* http://*.localhost);
 
-push @origins, 'http://localhost http://evil.example', 'http://evil.example,http://localhost';
+push @origins, 'http://localhost http://evil.example',
+     'http://evil.example,http://localhost', 'http://evil.example#localhost';
 
 is_deeply(main::statuses('/api/tags', 'localhost', @origins),
           main::all_are(403, @origins), 'statuses');
@@ -75,7 +76,8 @@ nothing
 
 === the refusal names the page and the directive, and is nothing it may read
 --- test
-my $r = http('POST /api/chat', '{"model":"m1"}', Origin => 'http://evil.example');
+my $r = http('POST /api/chat', '{"model":"m1"}',
+             Origin => 'http://evil.example');
 is($r->status, 403, 'status');
 is($r->header('Content-Type'), 'application/json; charset=utf-8', 'JSON');
 is($r->json->{error},
@@ -169,7 +171,7 @@ for (['chat.example', 'http://chat.example:8080'],
 --- server_name: chat.example
 --- test
 for ('evil.example', 'evil.example:8080', 'chat.example.evil.example',
-     'xchat.example', 'localhost.evil.example', 'local', 'evil.internal.example')
+     'xchat.example', 'localhost.evil.example', 'evil.local.example')
 {
     is(http('POST /api/chat', '{"model":"m1"}', Host => $_,
             Origin => "http://$_")->status, 403, $_);
@@ -250,7 +252,8 @@ for (sort keys %is) {
     location /api/ {
         ollama_api ollama;
         ollama_origins https://*.example.com chrome-extension://*;
-        ollama_origins https://one.example http://app.test:3000 http://dev.test:*;
+        ollama_origins https://one.example http://app.test:3000
+                       http://dev.test:*;
         proxy_pass http://ollama;
         include ollama_params;
     }
@@ -258,17 +261,16 @@ for (sort keys %is) {
 my @good = qw(https://one.example https://ONE.example http://app.test:3000
               https://a.example.com https://A.Example.COM
               https://a.b-c.example.com https://x_1.example.com
-              chrome-extension://abcdefgh http://dev.test:1 http://dev.test:65535
-              http://localhost);
+              chrome-extension://abcdefgh http://dev.test:1
+              http://dev.test:65535 http://localhost);
 
 my @bad = qw(https://evil.com/.example.com https://aexample.com
              https://example.com https://.example.com
              https://a.example.com.evil.com https://a.example.com:443
-             https://evil.com:443.example.com https://evil.com#.example.com
+             https://evil.com:443.example.com
              https://evil.com?.example.com https://evil.com\\.example.com
              https://evil.com@.example.com https://evil.com%00.example.com
              https://evil.com%2f.example.com https://evil.com;.example.com
-             https://evil.com,https://a.example.com
              https://a.example.com/ https://a.example.com/b
              http://a.example.com xhttps://a.example.com
              http://one.example https://one.example:443 https://one.example.
@@ -279,7 +281,9 @@ my @bad = qw(https://evil.com/.example.com https://aexample.com
              http://dev.test:1@evil.com http://dev.test:1/evil.com null *
              https://*.example.com);
 
-push @bad, 'https://evil.com .example.com', "https://evil.com\t.example.com",
+push @bad, 'https://evil.com#.example.com',
+     'https://evil.com,https://a.example.com', 'https://evil.com .example.com',
+     "https://evil.com\t.example.com",
      "https://evil.com\xe2\x80\xa4.example.com";
 
 is_deeply(main::statuses('/api/tags', 'localhost', @good),
@@ -300,8 +304,8 @@ for ('https://any.example', 'http://any.example:1', 'null', 'x') {
     is($r->header('Vary'), 'Origin', 'for this origin');
 }
 
-is(http('GET /api/tags', undef, Origin => ['http://a', 'http://a'])->status, 403,
-   'but not two at once');
+is(http('GET /api/tags', undef, Origin => ['http://a', 'http://a'])->status,
+   403, 'but not two at once');
 
 
 
@@ -315,7 +319,7 @@ is(http('GET /api/tags', undef, Origin => ['http://a', 'http://a'])->status, 403
         include ollama_params;
     }
 --- test
-my $r = http('POST /api/chat', { model => 'm1', messages => [ { role => 'user' } ] },
+my $r = http('POST /api/chat', { model => 'm1', messages => [] },
              Origin => 'https://one.example');
 is($r->status, 200, 'status');
 is_deeply([$r->headers('Access-Control-Allow-Origin')], ['https://one.example'],
@@ -340,7 +344,7 @@ like($r->header('Access-Control-Expose-Headers'), qr/\b\Q$_\E\b/, "$_ is shown")
     location /closed/api/ {
         ollama_api ollama prefix=/closed;
         auth_basic Ollama;
-        auth_basic_user_file html/users;
+        auth_basic_user_file ../html/users;
         proxy_pass http://ollama;
         include ollama_params;
     }
@@ -353,6 +357,8 @@ like($r->header('Access-Control-Expose-Headers'), qr/\b\Q$_\E\b/, "$_ is shown")
     }
 --- params
 client_max_body_size 100;
+--- upstream
+        server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
 --- user_files
 >>> users
 a:{PLAIN}b
@@ -395,13 +401,13 @@ for my $path ('/api/chat', '/v1/chat/completions', '/api/tags',
 {
     my $r = http("OPTIONS $path", undef, Origin => 'https://one.example',
                  'Access-Control-Request-Method' => 'POST',
-                 'Access-Control-Request-Headers' => 'content-type,x-session-id');
+                 'Access-Control-Request-Headers' => 'content-type,x-foo');
 
     is($r->status, 204, $path);
     is($r->body, '', "$path has no body");
     is_deeply([$r->headers('Access-Control-Allow-Origin')],
               ['https://one.example'], "$path may be called");
-    is($r->header('Access-Control-Allow-Headers'), 'content-type,x-session-id',
+    is($r->header('Access-Control-Allow-Headers'), 'content-type,x-foo',
        'with these header lines');
     like($r->header('Access-Control-Allow-Methods'), qr/\b$_\b/, "by $_")
         for qw(GET POST PATCH DELETE);
@@ -430,7 +436,7 @@ nothing
 
 
 
-=== a preflight needs no password and no place within limits, a foreign page gets no try
+=== a preflight needs no password nor a place, a foreign page gets no try
 --- http_config
     limit_req_zone $binary_remote_addr zone=one:1m rate=1r/m;
 --- config
@@ -439,7 +445,7 @@ nothing
     location /api/ {
         ollama_api ollama;
         auth_basic Ollama;
-        auth_basic_user_file html/users;
+        auth_basic_user_file ../html/users;
         limit_req zone=one;
         limit_req_status 429;
         proxy_pass http://ollama;
@@ -452,17 +458,18 @@ a:{PLAIN}b
 my @password = (Authorization => 'Basic YTpi');
 
 for (1 .. 3) {
-    is(http('OPTIONS /api/chat', undef, Origin => 'https://one.example')->status,
-       204, 'preflight');
+    is(http('OPTIONS /api/chat', undef, Origin => 'https://one.example')
+       ->status, 204, 'preflight');
     is(http('GET /api/tags', undef, Origin => 'https://evil.example')->status,
        403, 'a foreign page');
     is(http('GET /api/tags', undef, Origin => 'https://evil.example', @password)
        ->status, 403, 'a foreign page with the right password');
 }
 
-my $r = http('GET /api/tags', undef, Origin => 'https://one.example', @password);
+my @page = (Origin => 'https://one.example');
+my $r = http('GET /api/tags', undef, @page, @password);
 is($r->status, 200, 'the limit was not touched');
-$r = http('GET /api/tags', undef, Origin => 'https://one.example', @password);
+$r = http('GET /api/tags', undef, @page, @password);
 is($r->status, 429, 'now it is');
 is($r->header('Access-Control-Allow-Origin'), 'https://one.example',
    '429 may be read');
@@ -507,7 +514,8 @@ my @all = map { "https://$_.example" } qw(http server location);
 is_deeply(main::statuses('/api/tags', 'localhost', @all),
           { $all[0] => 403, $all[1] => 200, $all[2] => 403 }, 'of the server');
 is_deeply(main::statuses('/own/api/tags', 'localhost', @all),
-          { $all[0] => 403, $all[1] => 403, $all[2] => 200 }, 'of the location');
+          { $all[0] => 403, $all[1] => 403, $all[2] => 200 },
+          'of the location');
 is(http('GET /api/tags', undef, -port => $ENV{TEST_NGINX_FREE_PORT},
         Origin => $all[0])->status, 200, 'of http');
 is(main::statuses('/own/api/tags', 'localhost', 'http://localhost:3000')
@@ -531,15 +539,21 @@ for my $origin (undef, 'https://one.example', 'app://x') {
     my $headers = fake_requests(last => 1)->{requests}[0]{headers};
 
     is($r->status, 200, $origin // 'no origin');
-    is($headers->{Host} // $headers->{host}, 'localhost', 'the server sees localhost');
+    is($headers->{Host} // $headers->{host}, 'localhost',
+       'the server sees localhost');
     ok(!(grep { /^(origin|referer)$/i } keys %$headers), 'and no page');
 }
 
 
 
 === a server's own words to browsers don't come through
---- fake
-{"model":"*","raw_reply":"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nAccess-Control-Allow-Origin: *\r\nAccess-Control-Allow-Credentials: true\r\nContent-Length: 2\r\n\r\n{}"}
+--- upstream
+        server 127.0.0.1:$TEST_NGINX_FREE_PORT;
+--- tcp_listen: $TEST_NGINX_FREE_PORT
+--- tcp_reply eval
+join "\r\n", 'HTTP/1.1 200 OK', 'Content-Type: application/json',
+     'Access-Control-Allow-Origin: *', 'Access-Control-Allow-Credentials: true',
+     'Access-Control-Expose-Headers: *', 'Content-Length: 2', '', '{}'
 --- config
     ollama_origins https://one.example;
 
@@ -549,9 +563,11 @@ for my $origin (undef, 'https://one.example', 'app://x') {
         include ollama_params;
     }
 --- test
-for (undef, 'https://one.example') {
-    my $r = http('POST /api/show', '{"model":"m1"}', Origin => $_);
-    is($r->status, 200, $_ // 'no page');
-    is($r->header('Access-Control-Allow-Origin'), $_, 'who may read');
-    is($r->header('Access-Control-Allow-Credentials'), undef, 'no credentials');
-}
+my $r = http('GET /api/version', undef, Origin => 'https://one.example');
+
+is($r->status, 200, 'status');
+is($r->header('Access-Control-Allow-Origin'), 'https://one.example',
+   'who may read');
+is($r->header('Access-Control-Allow-Credentials'), undef, 'no credentials');
+unlike($r->header('Access-Control-Expose-Headers'), qr/[*]/,
+       'not all header lines');

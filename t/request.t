@@ -461,6 +461,9 @@ my @bad = (
         qr/"model" must be a string, not a number/,
     "{\"model\":\"$long\"}",   9, qr/"model" is longer than 1024 bytes/,
 
+    '{"model":"\ud83d"}',      9, qr/"model" has half of a surrogate pair/,
+    '{"model":"a\ude00b"}',    9, qr/"model" has half of a surrogate pair/,
+
     '{"model":"m1","stream":"false"}', 23,
         qr/"stream" must be a boolean, not a string/,
     '{"model":"m1","stream":0}',       23,
@@ -703,7 +706,7 @@ while (my ($body, $model) = splice @bodies, 0, 2) {
 # and what neither would take as a name goes on as it is
 
 for my $model ("\xc3\xa9", 'a/b/c/d:e:f', 'm1 ', 'm\\"2', '\ud83d\ude00',
-               '\ud800', 'm1\u0000', '\t', ' ')
+               'm1\u0000', '\t', ' ')
 {
     my $r = $c->request('POST /api/chat', "{\"model\":\"$model\"}")->reply;
 

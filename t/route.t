@@ -5,7 +5,8 @@
 
 use Test::Nginx::Ollama;
 
-our $chat = { model => 'm1', messages => [ { role => 'user', content => 'a' } ] };
+our $chat = { model => 'm1',
+             messages => [ { role => 'user', content => 'a' } ] };
 our $text = { model => 'm1', prompt => 'a', input => 'a' };
 
 our %model = (
@@ -69,14 +70,16 @@ sub spellings {
     my $all = $path =~ s/(.)/sprintf '%%%02x', ord $1/ger;
     my $letters = $path =~ s/([a-z])/sprintf '%%%02X', ord $1/ger;
     my $slashes = $path =~ s/(.)\//$1%2f/gr;
-    my $first = $path =~ s/([a-z])([a-z0-9:]*)$/sprintf '%%%02x%s', ord $1, $2/er;
+    my $first = $path
+                =~ s/([a-z])([a-z0-9:]*)$/sprintf '%%%02x%s', ord $1, $2/er;
     my $last = sprintf '%s%%%02x', substr($path, 0, -1), ord substr $path, -1;
 
     return (
         $path, uc $path, ucfirst $path, "$dir/" . ucfirst $name,
         "$dir/" . uc $name, uc($dir) . "/$name",
         "/$path", "$dir//$name", "$dir///$name", "//$dir//$name",
-        "$path/", "$path//", "$path/.", "$path/..//$name", "$path/x", "$path/chat",
+        "$path/", "$path//", "$path/.", "$path/..//$name", "$path/x",
+        "$path/chat",
         "$dir/./$name", "$dir/x/../$name", "$dir/chat/../$name",
         "/v1/..$path", "/v1/../$dir/$name", "/..$path", "/../..$path",
         "$dir/%2e/$name", "$dir/%2E%2E$path", "$dir/x/%2e%2e/$name",
@@ -90,7 +93,8 @@ sub spellings {
         "/v1/..;$path", "$dir/chat;/../$name", "$path%3b", "$path%3Ba",
         "$path?", "$path?a=b", "$path?model=m1", "$path%3f", "$path%3Fa=b",
         "$path#", "$path#a", "$path%23",
-        "http://localhost$path", "HTTP://LOCALHOST$path", "https://localhost$path",
+        "http://localhost$path", "HTTP://LOCALHOST$path",
+        "https://localhost$path",
         "http://localhost/$path", "http://a:b\@localhost$path",
         "http://other.example$path",
         "$path%00", "$path%00.txt", "$dir%00/$name", "%00$path",
@@ -271,7 +275,8 @@ nothing
 
 === other methods are 405, and Allow names the right ones
 --- test
-my %allowed = (%main::lists, %main::later, map { $_ => 'POST' } keys %main::model);
+my %allowed = (%main::lists, %main::later,
+               map { $_ => 'POST' } keys %main::model);
 
 for my $path (sort keys %allowed) {
     my %is = map { $_ => 1 } split /, /, $allowed{$path};
@@ -415,8 +420,10 @@ nothing
     }
 --- test
 is(main::let_through('/llm', qr/^40[034]$/, @main::some), '', 'let through');
-is(main::let_through('/llm/llm', qr/^40[034]$/, @main::some), '', 'let through twice');
-is(main::let_through('', qr/^40[034]$/, @main::some), '', 'let through without it');
+is(main::let_through('/llm/llm', qr/^40[034]$/, @main::some), '',
+   'let through twice');
+is(main::let_through('', qr/^40[034]$/, @main::some), '',
+   'let through without it');
 --- asked
 nothing
 

@@ -524,6 +524,16 @@ static frame_case_t  frame_cases[] = {
                          "\"completion_tokens\":1e999}}\n\n"),
       .frames = 3, .tokens = "1 3", .flags = "" },
 
+    { .title = "SSE: an array where usage was",
+      .form = SSE, .last = MARK,
+      .body = ngx_string("data: {\"usage\":{\"prompt_tokens\":1}}\n\n"
+                         "data: {\"usage\":[5,[6]]}\n\n"
+                         "data: {\"response\":{\"usage\":{\"output_tokens\":2"
+                         "}}}\n\n"
+                         "data: {\"response\":{\"usage\":[7]}}\n\n"
+                         "data: {\"response\":[{\"output_tokens\":8}]}\n\n"),
+      .frames = 5, .tokens = "1 2", .flags = "" },
+
     { .title = "SSE: an error",
       .form = SSE, .last = MARK,
       .body = ngx_string("data: {\"error\":{\"message\":\"x\",\"code\":null}}"

@@ -225,6 +225,14 @@ static scan_case_t  scan_cases[] = {
         "\"model\":\"m\",\"options\":{\"a\":[{\"num_ctx\":4},{}]"
         "}}", "options.num_ctx"),
 
+    CUT("a path: an array where it has an object", "a.b.c a.x",
+        "{\"a\":{\"b\":{\"c\":1,\"d\":2},\"x\":3},\"a\":[{\"c\":4,\"x\":5}],"
+        "\"a\":{\"b\":[{\"c\":6}],\"x\":7,\"y\":[[{\"c\":8}]]},"
+        "\"model\":\"m\"}",
+        "{\"a\":{\"b\":{\"d\":2}},\"a\":[{\"c\":4,\"x\":5}],"
+        "\"a\":{\"b\":[{\"c\":6}],\"y\":[[{\"c\":8}]]},"
+        "\"model\":\"m\"}", "a.b.c a.x"),
+
     CUT("a path: a level deeper it is another", "options.num_ctx",
         "{\"options\":{\"options\":{\"num_ctx\":1},\"a\":{\"num_ctx\":2}},"
         "\"a\":{\"options\":{\"num_ctx\":3}},\"model\":\"m\"}",

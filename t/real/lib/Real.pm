@@ -127,7 +127,6 @@ $load
 events { worker_connections 256; }
 
 http {
-    access_log off;
     client_body_temp_path body;
     proxy_temp_path proxy;
     fastcgi_temp_path fastcgi;

@@ -29,6 +29,7 @@ package Test::Nginx::Ollama;
 #     asked, asked2 ...
 #                 what the server must have been asked in the end, a line each,
 #                 as "POST /api/chat"; "nothing" (or no line) for nothing
+#     bare        no default http_config
 #     quit_late   nginx isn't expected to end by itself when asked to quit
 #
 # http_config comes after the default one, which has "upstream ollama" and a
@@ -213,7 +214,8 @@ sub prepare_block {
                       $default_log
                       . "    access_log $servroot/logs/ollama.log ollama;\n"
                       . "    upstream ollama {\n$upstream    }\n"
-                      . (defined $http ? $http : ''));
+                      . (defined $http ? $http : ''))
+        if !defined $block->bare;
 
     # evaluated by Test::Nginx when there is a new folder
     $block->set_value('post_setup_server_root',

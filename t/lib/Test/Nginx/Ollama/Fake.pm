@@ -37,8 +37,7 @@ sub ask {
     my ($self, $method, $path, $content) = @_;
 
     my $url = "http://127.0.0.1:$self->{control}$path";
-    my $reply = $self->{http}->request($method, $url,
-                                 defined $content ? { content => $content } : ());
+    my $reply = $self->{http}->request($method, $url, { content => $content });
 
     $reply->{success} or die "server $self->{n}, $method $path: "
                              . "$reply->{status} $reply->{content}\n";

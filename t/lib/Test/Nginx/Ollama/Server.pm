@@ -40,8 +40,22 @@ sub port { $_[0]{socket}->sockport }
 
 
 # accept(): the next connection, with its first request
+# accept_half(bytes): with so many bytes of it
 
-sub accept {
+sub accept { return $_[0]->connection->next_request }
+
+
+sub accept_half {
+    my ($self, $n) = @_;
+
+    my $connection = $self->connection;
+    $connection->take while length $connection->{in} < $n;
+
+    return $connection;
+}
+
+
+sub connection {
     my ($self) = @_;
 
     IO::Select->new($self->{socket})->can_read($limit)
@@ -50,8 +64,7 @@ sub accept {
     my $socket = $self->{socket}->accept or die "accept: $!\n";
     $socket->autoflush(1);
 
-    my $connection = bless { socket => $socket, in => '' }, ref $self;
-    return $connection->next_request;
+    return bless { socket => $socket, in => '' }, ref $self;
 }
 
 

@@ -1,0 +1,733 @@
+# Guards the promise that "nginx -t" refuses what can't work and says what to do
+# instead, by file and line, and that a configuration that loads works.
+
+use Test::Nginx::Ollama fakes => 2;
+
+our $chat = { model => 'm1',
+             messages => [ { role => 'user', content => 'a' } ] };
+
+
+# What nginx says to a line in a location with all that is needed.
+
+sub check_config {
+    my ($line) = @_;
+
+    my $file = conf_dir() . '/check.conf';
+
+    open my $to, '>', $file or die "$file: $!";
+    print $to <<"END";
+load_module $ENV{OLLAMA_MODULE};
+error_log stderr;
+pid logs/check.pid;
+events { }
+http {
+    access_log off;
+    client_body_temp_path client_body_temp;
+    proxy_temp_path proxy_temp;
+    fastcgi_temp_path fastcgi_temp;
+    uwsgi_temp_path uwsgi_temp;
+    scgi_temp_path scgi_temp;
+    upstream ollama { server 127.0.0.1:1; }
+    server {
+        listen 127.0.0.1:$ENV{TEST_NGINX_FREE_PORT};
+        location /api/ {
+            ollama_api ollama;
+            proxy_pass http://ollama;
+            include ollama_params;
+            $line
+        }
+    }
+}
+END
+    close $to;
+
+    my $nginx = $ENV{TEST_NGINX_BINARY} || 'nginx';
+    my $root = $ENV{TEST_NGINX_SERVER_ROOT};
+
+    return `$nginx -t -q -p $root -e stderr -c $file 2>&1`;
+}
+
+run_tests();
+
+__DATA__
+
+=== an upstream that isn't there is refused
+--- config
+    location /api/ {
+        ollama_api nope;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+--- must_die
+--- error_log eval
+[qr{\[emerg\] .*"ollama_api" in \S+/nginx\.conf:\d+ names "nope"},
+ 'names "nope", but there is no "upstream nope { ... }" block']
+
+
+
+=== an upstream may come after its location, in any case
+--- bare
+--- http_config
+    server {
+        listen 127.0.0.1:$TEST_NGINX_FREE_PORT;
+
+        location /api/ {
+            ollama_api Later;
+            proxy_pass http://later;
+            include ollama_params;
+        }
+    }
+
+    upstream later {
+        server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
+    }
+--- config
+--- test
+is(http('POST /api/chat', $main::chat, -port => $ENV{TEST_NGINX_FREE_PORT})
+   ->status, 200, 'chat');
+
+
+
+=== a location without proxy_pass is refused
+--- config
+    location /api/ {
+        ollama_api ollama;
+    }
+--- must_die
+--- error_log eval
+[qr{\[emerg\] .*"ollama_api" in \S+/nginx\.conf:\d+ needs "proxy_pass},
+ 'needs "proxy_pass http://ollama" in location "/api/"']
+
+
+
+=== proxy_pass to another upstream is refused
+--- http_config
+    upstream other {
+        server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
+    }
+--- config
+    location /api/ {
+        ollama_api ollama;
+        proxy_pass http://other;
+        include ollama_params;
+    }
+--- must_die
+--- error_log eval
+[qr{\[emerg\] .*"ollama_api" in \S+/nginx\.conf:\d+ names upstream "ollama"},
+ 'names upstream "ollama", but "proxy_pass" of that location goes to "other"']
+
+
+
+=== proxy_pass to an address is refused
+--- config
+    location /api/ {
+        ollama_api ollama;
+        proxy_pass http://127.0.0.1:$TEST_NGINX_FAKE_PORT;
+        include ollama_params;
+    }
+--- must_die
+--- error_log
+[emerg]
+names upstream "ollama", but "proxy_pass" of that location goes to "127.0.0.1
+
+
+
+=== proxy_pass_request_body off is refused
+--- ollama
+        proxy_pass_request_body off;
+--- must_die
+--- error_log eval
+[qr{\[emerg\] .*"ollama_api" in \S+/nginx\.conf:\d+ can't work},
+ 'can\'t work with "proxy_pass_request_body off"']
+
+
+
+=== also if it comes from outside
+--- config
+    proxy_pass_request_body off;
+
+    location /api/ {
+        ollama_api ollama;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+--- must_die
+--- error_log
+[emerg]
+can't work with "proxy_pass_request_body off"
+
+
+
+=== proxy_pass with a path is refused, as a server would get another endpoint
+--- config
+    location /api/ {
+        ollama_api ollama;
+        proxy_pass http://ollama/;
+        include ollama_params;
+    }
+--- must_die
+--- error_log
+[emerg]
+proxy_pass
+
+
+
+=== also with a prefix
+--- config
+    location /llm/api/ {
+        ollama_api ollama prefix=/llm;
+        proxy_pass http://ollama/api/;
+        include ollama_params;
+    }
+--- must_die
+--- error_log
+[emerg]
+proxy_pass
+
+
+
+=== a second parameter that is no prefix is refused
+--- config
+    location /api/ {
+        ollama_api ollama prefix=llm;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+--- must_die
+--- error_log eval
+[qr{\[emerg\] .* expected "prefix=/path" in \S+/nginx\.conf:\d+},
+ 'invalid parameter "prefix=llm", expected "prefix=/path"']
+
+
+
+=== and so is one of another name
+--- config
+    location /api/ {
+        ollama_api ollama policy=fast;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+--- must_die
+--- error_log
+[emerg]
+invalid parameter "policy=fast", expected "prefix=/path"
+
+
+
+=== ollama_api twice is refused
+--- config
+    location /api/ {
+        ollama_api ollama;
+        ollama_api off;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+--- must_die
+--- error_log
+[emerg]
+"ollama_api" directive is duplicate
+
+
+
+=== ollama_api without a name is refused
+--- config
+    location /api/ {
+        ollama_api;
+        proxy_pass http://ollama;
+    }
+--- must_die
+--- error_log
+[emerg]
+invalid number of arguments in "ollama_api" directive
+
+
+
+=== ollama_api is no directive of http, nor of if
+--- http_config
+    ollama_api ollama;
+--- config
+--- must_die
+--- error_log
+[emerg]
+"ollama_api" directive is not allowed here
+
+
+
+=== ollama_api in an if is refused
+--- config
+    location /api/ {
+        if ($arg_a) {
+            ollama_api ollama;
+        }
+
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+--- must_die
+--- error_log
+[emerg]
+"ollama_api" directive is not allowed here
+
+
+
+=== ollama_management twice, or with another word, is refused
+--- ollama
+        ollama_management on;
+        ollama_management off;
+--- must_die
+--- error_log
+[emerg]
+"ollama_management" directive is duplicate
+
+
+
+=== ollama_management with another word is refused
+--- ollama
+        ollama_management yes;
+--- must_die
+--- error_log
+[emerg]
+invalid value "yes" in "ollama_management" directive, it must be "on" or "off"
+
+
+
+=== ollama_forbid of what every request needs is refused
+--- ollama
+        ollama_forbid keep_alive Model;
+--- must_die
+--- error_log
+[emerg]
+field "Model" can't be forbidden: no request would work without it
+
+
+
+=== ollama_forbid of what is no field is refused
+--- test
+my @bad = ('""', '.', '.a', 'a.', 'a..b', 'options.', 'a.b.c.d.e.f.g.h.i.j',
+           'messages', 'messages.images', 'stream');
+
+for my $field (@bad) {
+    my $said = main::check_config("ollama_forbid $field;");
+    like($said, qr/\[emerg\].*(expected a field|can't be forbidden)/, $field);
+}
+
+for my $field (qw(keep_alive options.num_ctx options Options.NUM_GPU x),
+               'a "b c"')
+{
+    unlike(main::check_config("ollama_forbid $field;"), qr/emerg/, $field);
+}
+
+
+
+=== ollama_origins of what is no origin is refused
+--- test
+for my $origin ('""', 'chat.example', 'https://', '://a', 'https://a/',
+                'https://a/b', 'https://*.a.*', 'https://**', '**',
+                '*.example.com',
+                'ht*ps://a', '*://a', '//a')
+{
+    like(main::check_config("ollama_origins $origin;"),
+         qr/\[emerg\].*invalid parameter "[^"]*", expected an origin as "https/,
+         $origin);
+}
+
+for my $origin ('*', 'https://a', 'http://a:80', 'https://*.a.b', 'app://*',
+                'http://a:*', 'HTTPS://A', 'https://a https://b')
+{
+    unlike(main::check_config("ollama_origins $origin;"), qr/emerg/, $origin);
+}
+
+
+
+=== an unknown directive of ours is refused
+--- ollama
+        ollama_apis ollama;
+--- must_die
+--- error_log
+[emerg]
+unknown directive "ollama_apis"
+
+
+
+=== proxy_buffering on is warned of, and works
+--- params
+proxy_buffering on;
+--- test
+is(http('POST /api/chat', $main::chat)->status, 200, 'chat');
+--- error_log eval
+[qr{\[warn\] .*"ollama_api" in \S+/nginx\.conf:\d+: "proxy_buffering" is on},
+ 'and will hold streams back, include ollama_params or turn it off']
+
+
+
+=== so it is without ollama_params, and what else is missing shows
+--- config
+    location /api/ {
+        ollama_api ollama;
+        proxy_pass http://ollama;
+        proxy_set_header Host localhost;
+    }
+--- test
+is(http('POST /api/chat', $main::chat)->status, 200, 'chat');
+--- error_log
+"proxy_buffering" is on
+
+
+
+=== nothing is warned of with ollama_params
+--- test
+is(http('POST /api/chat', $main::chat)->status, 200, 'chat');
+--- no_error_log
+[warn]
+[error]
+
+
+
+=== ollama_api off leaves a location as it was
+--- config
+    ollama_api ollama;
+    proxy_set_header Host localhost;
+
+    location /api/ {
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+
+    location /raw/ {
+        ollama_api off;
+        proxy_pass http://ollama/;
+        proxy_set_header Host localhost;
+    }
+--- test
+is(http('POST /raw/api/pull', '{"model":"m9"}')->status, 200,
+   'all goes through');
+is(http('POST /api/pull', '{"model":"m9"}')->status, 403, 'beside one with it');
+--- asked
+POST /api/pull
+
+
+
+=== in a server, with the page and other locations beside
+--- http_config
+    server {
+    listen 127.0.0.1:$TEST_NGINX_FREE_PORT;
+    ollama_api ollama;
+    include ollama_params;
+    root html;
+
+    location / {
+    }
+
+    location = /health {
+        return 200 "fine\n";
+    }
+
+    location /api/ {
+        proxy_pass http://ollama;
+    }
+
+    location /v1/ {
+        proxy_pass http://ollama;
+    }
+    }
+--- config
+--- user_files
+>>> page.html
+the page
+--- test
+my @at = (-port => $ENV{TEST_NGINX_FREE_PORT});
+
+is(http('GET /page.html', undef, @at)->body, "the page\n", 'the page');
+is(http('GET /health', undef, @at)->body, "fine\n", 'a location of return');
+is(http('GET /nope.html', undef, @at)->status, 404, 'no page');
+like(http('GET /nope.html', undef, @at)->header('Content-Type'), qr{^text/html},
+     'as nginx has it');
+is(http('POST /api/chat', $main::chat, @at)->status, 200, 'chat');
+is(http('POST /v1/chat/completions', $main::chat, @at)->status, 200,
+   'chat of /v1');
+is(http('POST /api/pull', '{"model":"m1"}', @at)->status, 403, 'management');
+--- error_log
+No such file
+--- asked
+POST /api/chat
+POST /v1/chat/completions
+
+
+
+=== in a server, with a location that goes elsewhere, that needs off
+--- http_config
+    upstream page {
+        server 127.0.0.1:$TEST_NGINX_FAKE2_PORT;
+    }
+--- config
+    ollama_api ollama;
+
+    location /api/ {
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+
+    location / {
+        proxy_pass http://page;
+        include ollama_params;
+    }
+--- must_die
+--- error_log
+[emerg]
+but "proxy_pass" of that location goes to "page"
+
+
+
+=== and works with it
+--- http_config
+    upstream page {
+        server 127.0.0.1:$TEST_NGINX_FAKE2_PORT;
+    }
+--- config
+    ollama_api ollama;
+
+    location /api/ {
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+
+    location / {
+        ollama_api off;
+        proxy_pass http://page;
+        include ollama_params;
+    }
+--- test
+is(http('POST /api/chat', $main::chat)->status, 200, 'chat');
+is(http('GET /')->status, 200, 'page');
+--- asked
+POST /api/chat
+--- asked2
+GET /
+
+
+
+=== a map chooses the upstream by the model
+--- http_config
+    map $ollama_model $pool {
+        default ollama;
+        m2 second;
+    }
+
+    upstream second {
+        server 127.0.0.1:$TEST_NGINX_FAKE2_PORT;
+    }
+--- config
+    location / {
+        ollama_api ollama;
+        proxy_pass http://$pool;
+        include ollama_params;
+    }
+--- test
+for my $model (qw(m1 m2 m1 m2)) {
+    my $r = http('POST /api/%63hat?a=%20', { %$main::chat, model => $model });
+    is($r->status, 200, $model);
+    like($r->body, qr/"done":true/, "$model replies");
+}
+
+is(http('GET /api/tags')->status, 200, 'a list');
+is(http('POST /api/%70ull', '{"model":"m2"}')->status, 403, 'management');
+is(http('POST //API/pull', '{"model":"m2"}')->status, 403, 'management');
+--- asked
+POST /api/chat?a=%20
+POST /api/chat?a=%20
+GET /api/tags
+--- asked2
+POST /api/chat?a=%20
+POST /api/chat?a=%20
+
+
+
+=== a map to nowhere is an error of the gateway, in its form
+--- http_config
+    map $ollama_model $pool {
+        default nowhere;
+    }
+--- config
+    location /api/ {
+        ollama_api ollama;
+        proxy_pass http://$pool;
+        include ollama_params;
+    }
+--- test
+my $r = http('POST /api/chat', $main::chat);
+is($r->status, 502, 'status');
+like($r->json->{error}, qr/./, 'JSON');
+--- error_log
+[error]
+no resolver defined
+
+
+
+=== limit_except works
+--- ollama
+        limit_except POST {
+            deny all;
+        }
+--- test
+is(http('POST /api/chat', $main::chat)->status, 200, 'what is excepted');
+
+my $r = http('GET /api/tags');
+is($r->status, 403, 'the rest');
+is($r->json->{error}, 'forbidden', 'in our form');
+is(http('POST /api/pull', '{"model":"m1"}')->status, 403,
+   'management stays closed');
+--- error_log
+access forbidden by rule
+--- asked
+POST /api/chat
+
+
+
+=== if works
+--- ollama
+        if ($http_x_stop) {
+            return 403;
+        }
+
+        if ($arg_tag) {
+            set $tag $arg_tag;
+        }
+
+        if ($arg_slow) {
+            limit_rate 100k;
+        }
+
+        if ($arg_path) {
+            rewrite ^ /api/chat break;
+        }
+--- test
+is(http('POST /api/chat', $main::chat)->status, 200, 'none holds');
+is(http('POST /api/chat?tag=1', $main::chat)->status, 200, 'set');
+is(http('POST /api/chat?slow=1', $main::chat)->status, 200, 'another setting');
+
+my $r = http('POST /api/chat', $main::chat, 'X-Stop' => 1);
+is($r->status, 403, 'return');
+is($r->json->{error}, 'forbidden', 'in our form');
+
+is(http('POST /api/pull?tag=1', '{"model":"m1"}')->status, 403, 'management');
+is(http('POST /api/pull?slow=1', '{"model":"m1"}')->status, 403,
+   'management, in an if with a setting');
+is(http('POST /api/nope?path=1', $main::chat)->status, 200, 'rewrite');
+--- asked eval
+join "\n", map { "POST /api/chat$_" } '', '?tag=1', '?slow=1', '?path=1'
+
+
+
+=== an if with a proxy_pass of its own is guarded as well
+--- http_config
+    upstream second {
+        server 127.0.0.1:$TEST_NGINX_FAKE2_PORT;
+    }
+--- ollama
+        if ($arg_second) {
+            proxy_pass http://second;
+        }
+--- test
+is(http('POST /api/chat?second=1', $main::chat)->status, 200, 'chat');
+is(http('POST /api/pull?second=1', '{"model":"m1"}')->status, 403,
+   'management');
+--- asked
+nothing
+--- asked2
+POST /api/chat?second=1
+
+
+
+=== locations of any kind work
+--- config
+    location = /api/chat {
+        ollama_api ollama;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+
+    location ^~ /v1/ {
+        ollama_api ollama;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+
+    location ~* ^/(one|two)/api/(tags|pull)$ {
+        ollama_api ollama prefix=/one;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+
+    location /in/ {
+        ollama_api ollama prefix=/in;
+        proxy_pass http://ollama;
+        include ollama_params;
+
+        location /in/api/ps {
+            proxy_pass http://ollama;
+        }
+
+        location /in/static/ {
+            return 200 "static\n";
+        }
+    }
+
+    location /named {
+        try_files /nothing @named;
+    }
+
+    location @named {
+        ollama_api ollama prefix=/named;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+--- test
+is(http('POST /api/chat', $main::chat)->status, 200, 'exact');
+is(http('GET /v1/models')->status, 200, 'preferential');
+is(http('GET /one/api/tags')->status, 200, 'regex');
+is(http('POST /one/api/pull', '{}')->status, 403, 'regex, management');
+is(http('GET /two/api/tags')->status, 404, 'regex, without the prefix');
+is(http('GET /in/api/version')->status, 200, 'outer');
+is(http('GET /in/static/x')->body, "static\n", 'inner, of return');
+is(http('GET /named/api/version')->status, 200, 'named');
+--- asked
+POST /api/chat
+GET /v1/models
+GET /api/tags
+GET /api/version
+GET /api/version
+
+
+
+=== rewrite, try_files and mirror beside it
+--- http_config
+    upstream second {
+        server 127.0.0.1:$TEST_NGINX_FAKE2_PORT;
+    }
+--- config
+    location /old/ {
+        rewrite ^/old(/.*)$ /api$1 last;
+    }
+
+    location /api/ {
+        ollama_api ollama;
+        mirror /mirror;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+
+    location = /mirror {
+        internal;
+        proxy_pass http://second/api/chat;
+        proxy_set_header Host localhost;
+    }
+--- test
+is(http('POST /old/chat', $main::chat)->status, 200, 'chat');
+
+my @body = map { $_->{requests}[0]{body} }
+           map { fake_requests(fake => $_, wait_count => 1) } 1, 2;
+is($body[0], $body[1], 'the mirror sees the same body');
+--- asked
+POST /api/chat
+--- asked2
+POST /api/chat

@@ -1,0 +1,776 @@
+# A stream that looks finished is finished.  Every other end is told in a last
+# line, and nothing follows it that a client could take for the end of a reply:
+# no terminating chunk, and by HTTP/2 the stream is reset.
+
+use lib 't/lib';
+
+use Test::Nginx::Ollama;
+use Test::Nginx::Ollama::HTTP2;
+use Test::Nginx::Ollama::Server;
+
+our ($chat, $one, $openai)
+    = ('{"model":"m1","messages":[{"role":"user","content":"hi"}]}',
+       '{"model":"m1","stream":false,"messages":[{"role":"user"}]}',
+       '{"model":"m1","stream":true,"messages":[{"role":"user",'
+       . '"content":"hi"}]}');
+
+our $claude = '{"model":"m1","stream":true,"max_tokens":9,"messages":[{"role":'
+              . '"user","content":"hi"}]}';
+
+our $prompt = '{"model":"m1","stream":true,"prompt":"hi","input":"hi"}';
+
+our $h2 = '$TEST_NGINX_H2_LISTEN '
+          . join '', map { Test::Nginx::Ollama::location($_) }
+                         '/api/', '/v1/';
+
+
+# a server that is told each step
+
+our $server = Test::Nginx::Ollama::Server->new;
+$ENV{TEST_NGINX_STEPS_PORT} = $server->port;
+
+our $steps = 'server 127.0.0.1:$TEST_NGINX_STEPS_PORT max_fails=0;'
+             . ' keepalive 4;';
+
+
+# the last line, in Ollama's form and in OpenAI's
+
+our $any = qr/[^"\\]*(?:\\.[^"\\]*)*/;
+our $line = qr/\{"error":"server \\"127\.0\.0\.1:\d+\\" $any"\}\n\z/;
+our $event = qr/data:[ ]\{"error":\{"message":"server[ ]\\"127\.0\.0\.1:\d+\\"
+                [ ]$any","type":"api_error","param":null,"code":null\}\}
+                \n\n\z/x;
+
+
+# What came before it, if it is there, and the reply doesn't look finished.
+
+sub before {
+    my ($r, $last, $title) = @_;
+
+    like($r->body, $last, "$title: the last line");
+    ok(!$r->complete, "$title: not complete");
+    is($r->status, 200, "$title: the status stands");
+    is(scalar(() = $r->body =~ /"error":[{"]/g), 1, "$title: said once");
+
+    (my $before = $r->body) =~ s/$last//;
+    return $before;
+}
+
+
+# The same by HTTP/1.1, 1.0 and 2: what came before.
+
+sub before_all {
+    my ($uri, $body, $last, $title) = @_;
+
+    my $r = http("POST $uri", $body);
+    my $before = before($r, $last, $title);
+
+    is($r->end, 'eof', "$title: the connection is closed");
+    unlike($r->raw, qr/\r\n0\r\n/, "$title: without the end of chunks");
+    is($r->header('Content-Length'), undef, "$title: no length");
+
+    my $h2 = h2();
+    $r = $h2->request("POST $uri", $body)->reply;
+    before($r, $last, "$title, HTTP/2");
+    is($r->end, 'stream reset', "$title: the stream is reset");
+    $h2->close;
+
+    $r = http("POST $uri", $body, -version => '1.0');
+    like($r->body, $last, "$title, HTTP/1.0: the last line");
+
+    return $before;
+}
+
+
+# No header came from the server.
+
+sub refused_502 {
+    my $r = http('POST /api/chat', $chat);
+
+    is($r->status, 502);
+    is($r->header('Content-Type'), 'application/json; charset=utf-8');
+    like($r->body, qr/\A\{"error":"[^"]+"\}\z/);
+    ok($r->complete);
+
+    $r = http('POST /v1/chat/completions', $openai);
+
+    is($r->status, 502);
+    like($r->body, qr/\A\{"error":\{"message":"[^"]+","type":"api_error",/);
+
+    $r = h2()->request('POST /api/chat', $chat)->reply;
+
+    is($r->status, 502);
+    is($r->end, 'complete');
+    is(outcomes(), 'error');
+}
+
+
+# A block may log these, of level error, and no others.
+
+sub only_errors {
+    my (@expected) = @_;
+
+    my @other = grep {
+        my $line = $_;
+        $line =~ /\[error\]/ && !grep { $line =~ $_ } @expected;
+    } Test::Nginx::Ollama::error_lines();
+
+    is(join('', @other), '', 'nothing else is wrong');
+}
+
+
+# The outcomes in the log, each once, when it has as many lines as there were
+# requests.
+
+sub outcomes {
+    my ($n) = @_;
+
+    $n ||= fake_requests()->{count} || 1;
+    wait_for(sub { access_log() >= $n });
+
+    return join ' ', sort keys %{{ map { /outcome=(\S+)/; $1 => 1 }
+                                   access_log() }};
+}
+
+
+run_tests();
+
+__DATA__
+
+=== TEST 1: the server closes the connection between two frames
+--- config eval: $::h2
+--- fake
+{"model":"m1","frames":5,"fault":"die","after":2}
+--- test
+my $before = before_all('/api/chat', $::chat, $::line, 'chat');
+is(scalar(() = $before =~ /\n/g), 2);
+like($before, qr/\A\{[^\n]*"w0 "[^\n]*\n\{[^\n]*"w1 "[^\n]*false\}\n\z/);
+
+like(before_all('/api/generate', $::prompt, $::line, 'generate'),
+     qr/\A\{[^\n]*"w0 "[^\n]*\n\{[^\n]*"w1 "[^\n]*false\}\n\z/);
+
+like(before_all('/v1/chat/completions', $::openai, $::event, 'OpenAI'),
+     qr/\Adata: [^\n]*"w0 "[^\n]*\n\ndata: [^\n]*"w1 "[^\n]*\}\n\n\z/);
+
+like(before_all('/v1/completions', $::prompt, $::event, 'completions'),
+     qr/"w1 "[^\n]*\}\n\n\z/);
+
+like(before_all('/v1/responses', $::prompt, $::event, 'Responses'),
+     qr/\}\n\n\z/);
+
+like(before_all('/v1/messages', $::claude, $::event, 'Anthropic'),
+     qr/\}\n\n\z/);
+
+is(outcomes(), 'interrupted');
+only_errors(qr/upstream prematurely closed/,
+            qr/ollama server "127[^"]*" closed the connection before the end/);
+--- error_log
+upstream prematurely closed connection
+closed the connection before the end of its reply
+
+
+
+=== TEST 2: the server resets the connection
+--- config eval: $::h2
+--- fake
+{"model":"m1","frames":5,"fault":"reset","after":2,"gap_ms":5}
+--- test
+like(before_all('/api/chat', $::chat, $::line, 'chat'), qr/"w1 "[^\n]*\n\z/);
+like(before_all('/v1/chat/completions', $::openai, $::event, 'OpenAI'),
+     qr/"w1 "[^\n]*\n\n\z/);
+
+is(outcomes(), 'interrupted');
+only_errors(qr/recv\(\) failed \(104/, qr/ollama server /,
+            qr/readv\(\) failed \(104/);
+--- error_log
+closed the connection before the end of its reply
+
+
+
+=== TEST 3: amid a frame: a newline sets the last line off
+--- config eval: $::h2
+--- fake
+{"model":"m1","frames":5,"fault":"die_mid_frame","after":2}
+--- test
+my $before = before_all('/api/chat', $::chat, $::line, 'chat');
+like($before, qr/"w1 "[^\n]*\n\{"model":"m1"[^\n]*[^}\n]\n\z/);
+
+# an event of its own
+$before = before_all('/v1/chat/completions', $::openai, $::event, 'OpenAI');
+like($before, qr/"w1 "[^\n]*\n\ndata: \{[^\n]*[^}\n]\n\n\z/);
+
+is(outcomes(), 'interrupted');
+only_errors(qr/upstream prematurely closed/, qr/ollama server /);
+--- error_log
+closed the connection before the end of its reply
+
+
+
+=== TEST 4: no newline but after a cut line, at every place of a cut
+--- upstream eval: $::steps
+--- test
+my $frames = "{\"a\":1}\n{\"b\":\"\\n\"}\r\n";
+
+for my $n (0 .. length $frames) {
+    my $c = client();
+    $c->request('POST /api/chat', $::chat);
+
+    my $s = $::server->accept->header('application/x-ndjson');
+    $s->chunk(substr $frames, 0, $n) if $n;
+    $s->close;
+
+    my $r = $c->reply;
+    my $sent = substr $frames, 0, $n;
+    my $nl = $n && substr($sent, -1) ne "\n" ? "\n" : '';
+
+    like($r->body, qr/\A\Q$sent\E$nl$::line/, "after $n bytes");
+    ok(!$r->complete);
+}
+
+# and with an event
+my $events = "data: {\"a\":1}\n\nevent: x\ndata: {\"b\":2}\n\n";
+
+for my $n (0 .. length $events) {
+    my $c = client();
+    $c->request('POST /v1/chat/completions', $::openai);
+
+    my $s = $::server->accept->header('text/event-stream');
+    $s->chunk(substr $events, 0, $n) if $n;
+    $s->close;
+
+    my $r = $c->reply;
+    my $sent = substr $events, 0, $n;
+    my $nl = $sent =~ /(\A|\n)\n\z|\A\z/ ? ''
+             : $sent =~ /\n\z/ ? "\n" : "\n\n";
+
+    like($r->body, qr/\A\Q$sent\E$nl$::event/, "after $n bytes");
+    ok(!$r->complete);
+}
+--- error_log
+closed the connection before the end of its reply
+
+
+
+=== TEST 5: a server that stalls
+--- params
+proxy_read_timeout 200ms;
+--- config eval: $::h2
+--- fake
+{"model":"m1","frames":5,"fault":"stall","after":2}
+--- test
+like(before_all('/api/chat', $::chat, $::line, 'chat'), qr/"w1 "[^\n]*\n\z/);
+like(before_all('/v1/chat/completions', $::openai, $::event, 'OpenAI'),
+     qr/"w1 "[^\n]*\n\n\z/);
+before_all('/api/chat', $::one, $::line, 'at once');
+
+is(fake_requests(wait_open => 0, wait_active => 0)->{requests}[-1]{end},
+   'client_closed', 'the server is let go');
+is(outcomes(), 'interrupted');
+only_errors(qr/upstream timed out \(110/, qr/ollama server "[^"]*" stalled/);
+--- error_log
+upstream timed out
+stalled
+
+
+
+=== TEST 6: a line that is no frame ends the stream
+--- config eval: $::h2
+--- fake
+{"model":"m1","frames":5,"fault":"garbage","after":2}
+--- test
+for my $fault (qw(garbage garbage_mid)) {
+    fake_set(model => 'm1', fault => $fault);
+
+    my $before = before_all('/api/chat', $::chat, $::line, "$fault, chat");
+    like($before, qr/"w1 "[^\n]*\n\z/);
+    unlike($before, qr/garbage|#!/, 'nothing of it is passed on');
+
+    $before = before_all('/v1/chat/completions', $::openai, $::event,
+                         "$fault, OpenAI");
+    like($before, qr/"w1 "[^\n]*\n\n\z/);
+    unlike($before, qr/garbage|#!/);
+
+    is(before_all('/api/chat', $::one, $::line, "$fault at once"), '');
+}
+
+is(outcomes(), 'interrupted');
+only_errors(qr/ollama server "[^"]*" sent something that is no frame/);
+--- error_log
+sent something that is no frame of a reply
+
+
+
+=== TEST 7: what is no frame
+--- upstream eval: $::steps
+--- test
+my $good = "{\"message\":{\"content\":\"x\"},\"done\":false}\n";
+
+for my $bad ("[]\n", "1\n", "\"x\"\n", "null\n", "{}{}\n", "{} x\n",
+             "{\"a\":1,}\n", "{\"a\":\n1}\n", "\0\n", "<html>\n", "}\n",
+             "{\"a\":\"\xff\"}\n", 'x' x 100_000, "data: {}\n\n",
+             '{"a":' . '[' x 5000)
+{
+    my $c = client();
+    $c->request('POST /api/chat', $::chat);
+
+    my $s = $::server->accept->header('application/x-ndjson');
+    $s->chunk("$good$bad$good");
+
+    my $r = $c->reply;
+
+    like($r->body, qr/\A\Q$good\E(?:\Q$bad\E)?$::line/,
+         'after ' . substr(JSON::PP->new->allow_nonref->encode($bad), 0, 20));
+    ok(!$r->complete);
+    ok($s->gone, 'the server is let go');
+    $s->close;
+}
+
+only_errors(qr/ollama server "[^"]*" sent something that is no frame/);
+--- error_log
+sent something that is no frame of a reply
+
+
+
+=== TEST 8: broken chunks
+--- config eval: $::h2
+--- fake
+{"model":"m1","frames":5,"fault":"bad_chunk","after":2,"gap_ms":5}
+--- test
+like(before_all('/api/chat', $::chat, $::line, 'chat'), qr/"w1 "[^\n]*\n\z/);
+like(before_all('/v1/chat/completions', $::openai, $::event, 'OpenAI'),
+     qr/"w1 "[^\n]*\n\n\z/);
+before_all('/api/chat', $::one, $::line, 'at once');
+
+# together with good frames
+fake_set(model => 'm1', gap_ms => 0);
+like(before_all('/api/chat', $::chat, $::line, 'in one piece'),
+     qr/"w1 "[^\n]*\n\z/);
+
+is(outcomes(), 'interrupted');
+only_errors(qr/upstream sent invalid chunked response/,
+            qr/ollama server "[^"]*" sent a reply with broken framing/);
+--- error_log
+upstream sent invalid chunked response
+broken framing
+
+
+
+=== TEST 9: a well framed end without the last frame
+--- config eval: $::h2
+--- fake
+{"model":"m1","frames":3,"no_done":true}
+--- test
+my $true = JSON::PP::true();
+my $false = JSON::PP::false();
+
+for my $set ({ length => $false }, { length => $true },
+             { length => $false, http10 => $true })
+{
+    fake_set(model => 'm1', %$set);
+    my $title = join ' ', map { "$_ $set->{$_}" } keys %$set;
+
+    like(before_all('/api/chat', $::chat, $::line, "$title, chat"),
+         qr/"w2 "[^\n]*\n\z/);
+    like(before_all('/v1/chat/completions', $::openai, $::event,
+                    "$title, OpenAI"), qr/"w2 "[^\n]*\n\n\z/);
+    before_all('/v1/responses', $::prompt, $::event, "$title, Responses");
+    before_all('/v1/messages', $::claude, $::event, "$title, Anthropic");
+}
+
+is(outcomes(), 'interrupted');
+only_errors(qr/ollama server "[^"]*" ended its reply without finishing it/);
+--- error_log
+ended its reply without finishing it
+
+
+
+=== TEST 10: no body at all
+--- upstream eval: $::steps
+--- test
+for my $header ([ 'application/x-ndjson', 'Content-Length' => 0 ],
+                [ 'application/x-ndjson', Connection => 'close' ],
+                [ 'text/event-stream', Connection => 'close' ])
+{
+    my $c = client();
+    my $v1 = $header->[0] =~ /event/;
+    $c->request($v1 ? ('POST /v1/chat/completions', $::openai)
+                    : ('POST /api/chat', $::chat));
+
+    my $s = $::server->accept->header(@$header);
+    $s->close;
+
+    my $r = $c->reply;
+    is(before($r, $v1 ? $::event : $::line, "@$header"), '');
+}
+--- error_log
+ended its reply without finishing it
+
+
+
+=== TEST 11: dead in the middle of a reply with a length
+--- config eval: $::h2
+--- fake
+{"model":"m1","frames":5,"length":true,"fault":"die","after":2}
+--- test
+like(before_all('/api/chat', $::chat, $::line, 'chat'), qr/"w1 "[^\n]*\n\z/);
+before_all('/api/chat', $::one, $::line, 'at once');
+before_all('/api/embed', '{"model":"m1","input":"a"}', $::line, 'embed');
+before_all('/v1/embeddings', '{"model":"m1","input":"a"}',
+           qr/\n\{"error":\{.*\}\}\n\z/, '/v1 embed');
+
+is(outcomes(), 'interrupted');
+--- error_log
+closed the connection before the end of its reply
+
+
+
+=== TEST 12: all was said, only the framing lacks its end: complete
+--- config eval: $::h2
+--- test
+for my $fault (qw(die_after_done short_length)) {
+    for my $body ($::chat, $::openai, $::one) {
+        fake_set(model => 'm1', frames => 3, fault => $fault);
+
+        my $uri = $body eq $::openai ? '/v1/chat/completions' : '/api/chat';
+        my $r = http("POST $uri", $body);
+
+        like($r->body, qr/w0 .*w1 .*w2 /s);
+        unlike($r->body, qr/"error":[{"]/, "$fault: no error");
+        ok($r->complete, 'an end as of a good reply');
+
+        my $h2 = h2();
+        $r = $h2->request("POST $uri", $body)->reply;
+        unlike($r->body, qr/"error":[{"]/);
+        is($r->end, 'complete', "$fault, HTTP/2");
+        $h2->close;
+    }
+}
+
+is(outcomes(), 'ok');
+only_errors(qr/upstream prematurely closed connection/);
+--- error_log
+upstream prematurely closed connection
+
+
+
+=== TEST 13: the server's own error line: no second one
+--- config eval: $::h2
+--- fake
+{"model":"m1","frames":5,"error_line_after":2,"error":"out of memory"}
+--- test
+for my $request ([ '/api/chat', $::chat ], [ '/api/generate', $::prompt ]) {
+    my $r = http("POST $request->[0]", $request->[1]);
+
+    like($r->body, qr/"w1 "[^\n]*\n\{"error":"out of memory"\}\n\z/);
+    is(scalar(() = $r->body =~ /"error"/g), 1);
+}
+
+is(h2()->request('POST /api/chat', $::chat)->reply->status, 200);
+is(outcomes(), 'interrupted');
+
+
+
+=== TEST 14: its error line, and then it dies
+--- upstream eval: $::steps
+--- test
+my $c = client();
+$c->request('POST /api/chat', $::chat);
+
+my $s = $::server->accept->header('application/x-ndjson');
+$s->chunk("{\"a\":1}\n{\"error\":\"out of memory\"}\n");
+$s->close;
+
+my $r = $c->reply;
+is($r->body, "{\"a\":1}\n{\"error\":\"out of memory\"}\n");
+ok(!$r->complete);
+$c->close;
+is(outcomes(), 'interrupted');
+--- error_log
+upstream prematurely closed
+
+
+
+=== TEST 15: OpenAI's form of it is only an end without [DONE]
+--- fake
+{"model":"m1","frames":5,"error_line_after":2}
+--- test
+my $r = http('POST /v1/chat/completions', $::openai);
+
+before($r, $::event, 'OpenAI');
+unlike($r->body, qr/\[DONE\]/);
+is(outcomes(), 'interrupted');
+--- error_log
+ended its reply without finishing it
+
+
+
+=== TEST 16: what comes after the last frame is of no matter
+--- upstream eval: $::steps
+--- test
+for my $after ("\n", "x\n", "{\"error\":\"x\"}\n", 'y' x 50_000) {
+    my $c = client();
+    $c->request('POST /api/chat', $::chat);
+
+    my $s = $::server->accept->header('application/x-ndjson');
+    $s->chunk("{\"done\":true}\n$after")->last;
+
+    my $r = $c->reply;
+
+    ok($r->complete);
+    is($r->body, "{\"done\":true}\n$after");
+    $s->close;
+}
+
+is(outcomes(), 'ok');
+
+
+
+=== TEST 17: a slow client gets all that came, then the last line
+--- config eval: $::h2
+--- test
+for my $fault (qw(die garbage die_mid_frame)) {
+    fake_set(model => 'm1', frames => 1000, size => 10_000, fault => $fault,
+             after => 400);
+
+    my $c = client(rcvbuf => 4096, timeout => 20);
+    $c->request('POST /api/chat', $::chat, Connection => 'close');
+    ok($c->read_until(qr/w0 /));
+
+    my $r = $c->reply_to_end;
+    my $before = before($r, $::line, $fault);
+
+    is(join('', $before =~ /"content":"(w\d+ )x/g),
+       join('', map { "w$_ " } 0 .. 399
+                                + ($fault eq 'die_mid_frame')), 'all came');
+
+    $c = h2(window => 1000, rcvbuf => 4096, timeout => 20);
+    $c->request('POST /api/chat', $::chat);
+    ok($c->read_until(qr/w0 /));
+    $c->grant(0x7fff0000);
+
+    $r = $c->reply;
+    before($r, $::line, "$fault, HTTP/2");
+    is($r->end, 'stream reset');
+    $c->close;
+}
+
+is(outcomes(), 'interrupted');
+--- error_log
+closed the connection before the end of its reply
+
+
+
+=== TEST 18: the same with nginx's buffering, in memory and in a file
+--- params
+proxy_buffering on;
+proxy_buffers 4 4k;
+proxy_buffer_size 4k;
+proxy_busy_buffers_size 8k;
+--- config eval: $::h2
+--- test
+for my $fault (qw(die garbage garbage_mid die_mid_frame reset)) {
+    fake_set(model => 'm1', frames => 5, size => 0, fault => $fault,
+             after => 2, gap_ms => $fault eq 'reset' ? 5 : 0);
+
+    before_all('/api/chat', $::chat, $::line, "$fault, chat");
+    before_all('/v1/chat/completions', $::openai, $::event,
+               "$fault, OpenAI");
+
+    next if $fault eq 'reset';
+
+    fake_set(model => 'm1', frames => 1000, size => 10_000, after => 400);
+
+    my $c = client(rcvbuf => 4096, timeout => 20);
+    $c->request('POST /api/chat', $::chat, Connection => 'close');
+    ok($c->read_until(qr/w0 /));
+    fake_requests(wait_active => 0);
+
+    my $r = $c->reply_to_end;
+    my $before = before($r, $::line, "$fault, a slow client");
+
+    like($before, qr/"w399 x/);
+}
+
+is(outcomes(), 'interrupted');
+
+--- error_log
+closed the connection before the end of its reply
+
+
+
+=== TEST 19: a good reply that is read late, out of a file
+--- params
+proxy_buffering on;
+proxy_buffers 4 4k;
+proxy_buffer_size 4k;
+proxy_busy_buffers_size 8k;
+--- fake
+{"model":"m1","frames":400,"size":10000}
+--- test
+my $c = client(rcvbuf => 4096, timeout => 20);
+$c->request('POST /api/chat', $::chat, Connection => 'close');
+fake_requests(wait_ended => 1);
+
+my $r = $c->reply_to_end;
+
+ok($r->complete);
+ok($r->body !~ /"error"/);
+is(join('', $r->body =~ /"content":"(w\d+ )x/g),
+   join('', map { "w$_ " } 0 .. 399));
+$c->close;
+is(outcomes(), 'ok');
+
+
+
+=== TEST 20: a server that stalls, with nginx's buffering
+--- params
+proxy_buffering on;
+proxy_read_timeout 200ms;
+--- config eval: $::h2
+--- fake
+{"model":"m1","frames":5,"fault":"stall","after":2}
+--- test
+like(before_all('/api/chat', $::chat, $::line, 'chat'), qr/"w1 "[^\n]*\n\z/);
+like(before_all('/v1/chat/completions', $::openai, $::event, 'OpenAI'),
+     qr/"w1 "[^\n]*\n\n\z/);
+
+is(outcomes(), 'interrupted');
+--- error_log
+upstream timed out
+stalled
+
+
+
+=== TEST 21: broken chunks with nginx's buffering
+--- params
+proxy_buffering on;
+--- fake
+{"model":"m1","frames":5,"fault":"bad_chunk","after":2,"gap_ms":5}
+--- test
+before(http('POST /api/chat', $::chat), $::line, 'chat');
+before(http('POST /v1/chat/completions', $::openai), $::event, 'OpenAI');
+--- error_log
+upstream sent invalid chunked response
+
+
+
+=== TEST 22: a server's broken connection isn't used again, others are
+--- params
+proxy_read_timeout 200ms;
+--- test
+my $n = 0;
+
+# a connection that is kept
+is(http('POST /api/chat', $::chat)->complete, 1);
+my $kept = fake_requests(wait_count => ++$n)->{requests}[-1]{conn};
+
+for my $fault (qw(die stall garbage garbage_mid bad_chunk die_mid_frame)) {
+    fake_set(model => 'm1', frames => 5, fault => $fault, after => 1);
+    ok(!http('POST /api/chat', $::chat)->complete, $fault);
+    my $broken = fake_requests(wait_count => ++$n)->{requests}[-1]{conn};
+
+    fake_set(model => 'm1', fault => 'none');
+    ok(http('POST /api/chat', $::chat)->complete, 'the next one');
+    my $next = fake_requests(wait_count => ++$n)->{requests}[-1]{conn};
+
+    isnt($next, $broken, 'on another connection');
+}
+--- error_log
+ollama server
+
+
+
+=== TEST 23: a client that leaves while a server floods
+--- fake
+{"model":"m1","fault":"flood"}
+--- test
+my $c = client();
+$c->request('POST /api/chat', $::chat);
+ok($c->read_until(qr/w100 /));
+$c->reset;
+
+fake_requests(wait_active => 0, wait_open => 0);
+ok(access_log(qr/outcome=client_closed/));
+
+
+
+=== TEST 24: an error before the first byte keeps its status and its body
+--- config eval: $::h2
+--- test
+my $n = 0;
+
+for my $status (400, 404, 429, 500, 503) {
+    fake_set(model => 'm1', status => $status, error => "fake $status",
+             body => undef);
+
+    my $r = http('POST /api/chat', $::chat);
+
+    is($r->status, $status);
+    is($r->body, "{\"error\":\"fake $status\"}");
+    ok($r->complete);
+
+    $r = http('POST /v1/chat/completions', $::openai);
+
+    is($r->status, $status);
+    like($r->body, qr/\A\{"error":\{"message":"fake $status"[^\n]*\n\z/);
+    ok($r->complete);
+
+    is(h2()->request('POST /api/chat', $::chat)->reply->end, 'complete');
+
+    # not JSON at all
+    fake_set(model => 'm1', body => "<h1>$status</h1>",
+             content_type => 'text/html');
+
+    $r = http('POST /api/chat', $::chat);
+    is($r->body, "<h1>$status</h1>");
+    is($r->header('Content-Type'), 'text/html');
+    fake_set(model => 'm1', content_type => undef);
+}
+
+is(outcomes(), 'error');
+
+
+
+=== TEST 25: dead before the header: 502
+--- config eval: $::h2
+--- fake
+{"model":"m1","fault":"die_before_header"}
+--- test
+refused_502();
+only_errors(qr/upstream prematurely closed connection while reading response/);
+--- error_log
+upstream prematurely closed connection
+
+
+
+=== TEST 26: nonsense in place of the header: 502
+--- config eval: $::h2
+--- fake
+{"model":"m1","fault":"bad_header"}
+--- test
+refused_502();
+--- error_log
+upstream sent no valid HTTP/1.0 header
+
+
+
+=== TEST 27: silence before the header: 504
+--- params
+proxy_read_timeout 100ms;
+--- fake
+{"model":"m1","fault":"hang"}
+--- test
+my $r = http('POST /api/chat', $::chat);
+
+is($r->status, 504);
+is(ref \$r->json->{error}, 'SCALAR');
+
+$r = http('POST /v1/chat/completions', $::openai);
+
+is($r->status, 504);
+is($r->json->{error}{type}, 'api_error');
+is(outcomes(), 'error');
+
+fake_requests(wait_open => 0, wait_active => 0);
+--- error_log
+upstream timed out
