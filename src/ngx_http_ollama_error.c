@@ -19,7 +19,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ollama_error.h"
-#include "ngx_http_ollama_route.h"
+#include "ngx_http_ollama_path.h"
 
 
 /* the longest text that is made of what a client sent */
@@ -32,7 +32,9 @@ typedef struct {
 } ngx_http_ollama_error_text_t;
 
 
+static size_t ngx_http_ollama_error_clean(u_char *text, size_t len);
 static ngx_int_t ngx_http_ollama_error_header_filter(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_ollama_error_is_read(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_error_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_str_t *ngx_http_ollama_error_text(ngx_uint_t status);
@@ -86,21 +88,69 @@ ngx_http_ollama_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     p = ngx_vslprintf(text, text + sizeof(text), fmt, args);
     va_end(args);
 
-    ctx->error.data = ngx_pnalloc(r->pool, p - text);
+    ctx->error.len = ngx_http_ollama_error_clean(text, p - text);
+
+    ctx->error.data = ngx_pnalloc(r->pool, ctx->error.len);
     if (ctx->error.data == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_memcpy(ctx->error.data, text, p - text);
-    ctx->error.len = p - text;
-
-    /* nginx would close the connection after 400 and 501 */
+    ngx_memcpy(ctx->error.data, text, ctx->error.len);
+    ctx->error_status = status;
     ctx->keepalive = r->keepalive;
 
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                   "ollama refused the request: %V", &ctx->error);
 
     return status;
+}
+
+
+/*
+ * What a client sent goes into logs and into JSON: bytes that are no
+ * characters, or that steer a terminal, are replaced, and a character that the
+ * text's end cuts is dropped.  Returns the length.
+ */
+
+static size_t
+ngx_http_ollama_error_clean(u_char *text, size_t len)
+{
+    u_char    *p, *next, *last;
+    uint32_t   ch;
+
+    last = text + len;
+
+    for (p = text; p < last; p = next) {
+
+        next = p + 1;
+
+        if (*p >= 0x20 && *p < 0x7f) {
+            continue;
+        }
+
+        if (*p < 0x80) {
+            *p = '?';
+            continue;
+        }
+
+        next = p;
+        ch = ngx_utf8_decode(&next, last - p);
+
+        if (ch == 0xfffffffe) {
+            return p - text;
+        }
+
+        if (ch == 0xffffffff || ch < 0xa0 || (ch >= 0xd800 && ch < 0xe000)) {
+
+            if (next == p) {
+                next++;
+            }
+
+            ngx_memset(p, '?', next - p);
+        }
+    }
+
+    return len;
 }
 
 
@@ -113,9 +163,11 @@ ngx_buf_t *
 ngx_http_ollama_error_json(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *text, ngx_str_t *before, ngx_str_t *after)
 {
-    size_t       len;
-    ngx_buf_t   *b;
-    const char  *type;
+    size_t                       len;
+    ngx_buf_t                   *b;
+    ngx_str_t                    path;
+    const char                  *type;
+    ngx_http_ollama_loc_conf_t  *olcf;
 
     type = ngx_http_ollama_error_type(status);
 
@@ -132,7 +184,12 @@ ngx_http_ollama_error_json(ngx_http_request_t *r, ngx_uint_t status,
 
     b->last = ngx_cpymem(b->last, before->data, before->len);
 
-    if (ngx_http_ollama_route_is_v1(r)) {
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
+
+    path = r->uri;
+    ngx_http_ollama_path_strip(&path, &olcf->prefix);
+
+    if (ngx_http_ollama_path_is_v1(&path)) {
         b->last = ngx_cpymem(b->last, "{\"error\":{\"message\":\"",
                              sizeof("{\"error\":{\"message\":\"") - 1);
         b->last = (u_char *) ngx_escape_json(b->last, text->data, text->len);
@@ -176,15 +233,23 @@ ngx_http_ollama_error_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (ctx->error.len) {
+    if (ctx->error_status == r->err_status) {
         text = &ctx->error;
-        r->keepalive = ctx->keepalive;
+
+        /*
+         * nginx ends the connection after each 400 and 501; not so here,
+         * where it is known that nothing is left of the request
+         */
+
+        if (ngx_http_ollama_error_is_read(r)) {
+            r->keepalive = ctx->keepalive;
+        }
 
     } else {
         text = ngx_http_ollama_error_text(r->err_status);
     }
 
-    ngx_str_null(&empty);
+    ngx_str_set(&empty, "");
 
     b = ngx_http_ollama_error_json(r, r->err_status, text, &empty, &empty);
     if (b == NULL) {
@@ -213,6 +278,19 @@ ngx_http_ollama_error_header_filter(ngx_http_request_t *r)
     r->headers_out.content_length_n = ngx_buf_size(b);
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/* Whether all of the request has been taken from its connection. */
+
+static ngx_uint_t
+ngx_http_ollama_error_is_read(ngx_http_request_t *r)
+{
+    if (r->request_body) {
+        return r->request_body->rest == 0;
+    }
+
+    return r->headers_in.content_length_n <= 0 && !r->headers_in.chunked;
 }
 
 

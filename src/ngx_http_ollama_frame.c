@@ -81,6 +81,10 @@ static int ngx_http_ollama_frame_key(void *data, const u_char *p, size_t len);
 static int ngx_http_ollama_frame_end_map(void *data);
 static int ngx_http_ollama_frame_end_array(void *data);
 
+static ngx_uint_t ngx_http_ollama_frame_is_over(
+    ngx_http_ollama_frame_t *frame);
+static ngx_int_t ngx_http_ollama_frame_rest(u_char *start, u_char *p,
+    u_char *last, size_t *good);
 static ngx_int_t ngx_http_ollama_frame_lines(ngx_http_ollama_frame_t *frame,
     u_char *p, u_char *last, u_char **good);
 static ngx_int_t ngx_http_ollama_frame_whole(ngx_http_ollama_frame_t *frame,
@@ -156,9 +160,9 @@ ngx_http_ollama_frame_init(ngx_http_ollama_frame_t *frame, ngx_pool_t *pool,
 
 /*
  * Takes the next piece of the reply.  NGX_DECLINED: something in it is no
- * frame; *good is the number of bytes of the piece in front of it, and
- * frame->line tells whether a line is left cut behind them.  Nothing may be
- * fed afterwards.
+ * frame, or, with frame->done, comes after the last one; *good is the number
+ * of bytes of the piece in front of it, and frame->line tells whether a line
+ * is left cut behind them.  Nothing may be fed afterwards.
  */
 
 ngx_int_t
@@ -171,11 +175,8 @@ ngx_http_ollama_frame_feed(ngx_http_ollama_frame_t *frame, u_char *p,
 
     *good = size;
 
-    if (frame->done && !frame->line && !frame->event
-        && frame->form != NGX_HTTP_OLLAMA_FRAME_WHOLE)
-    {
-        /* all has been said */
-        return NGX_OK;
+    if (ngx_http_ollama_frame_is_over(frame)) {
+        return ngx_http_ollama_frame_rest(p, p, p + size, good);
     }
 
     end = p;
@@ -200,9 +201,44 @@ ngx_http_ollama_frame_feed(ngx_http_ollama_frame_t *frame, u_char *p,
         *good = end - p;
         frame->line = (end == p) ? line : 0;
         frame->done = 0;
+        return rc;
     }
 
-    return rc;
+    if (ngx_http_ollama_frame_is_over(frame)) {
+        return ngx_http_ollama_frame_rest(p, end, p + size, good);
+    }
+
+    return NGX_OK;
+}
+
+
+/* Whether all has been said, the line's or the event's own end included. */
+
+static ngx_uint_t
+ngx_http_ollama_frame_is_over(ngx_http_ollama_frame_t *frame)
+{
+    return frame->done && !frame->line && !frame->event
+           && frame->form != NGX_HTTP_OLLAMA_FRAME_WHOLE;
+}
+
+
+/* What follows, from "p" on in the piece, can only be white space. */
+
+static ngx_int_t
+ngx_http_ollama_frame_rest(u_char *start, u_char *p, u_char *last,
+    size_t *good)
+{
+    while (p < last && ngx_http_ollama_frame_is_space(*p)) {
+        p++;
+    }
+
+    if (p == last) {
+        return NGX_OK;
+    }
+
+    *good = p - start;
+
+    return NGX_DECLINED;
 }
 
 
@@ -214,15 +250,22 @@ ngx_http_ollama_frame_feed(ngx_http_ollama_frame_t *frame, u_char *p,
 ngx_int_t
 ngx_http_ollama_frame_end(ngx_http_ollama_frame_t *frame)
 {
-    u_char  *good;
+    u_char      *good;
+    ngx_uint_t   event;
 
     if (!frame->done
         && frame->form == NGX_HTTP_OLLAMA_FRAME_SSE
         && frame->line)
     {
-        /* a last line without its newline */
+        /* a last line without its newline; if it isn't the end, it is cut */
+
+        event = frame->event;
+
         (void) ngx_http_ollama_frame_sse(frame, (u_char *) "\n",
                                          (u_char *) "\n" + 1, &good);
+
+        frame->line = 1;
+        frame->event = event;
     }
 
     return frame->done ? NGX_OK : NGX_DECLINED;
@@ -659,6 +702,7 @@ ngx_http_ollama_frame_start_map(void *data)
         }
 
         frame->object = 1;
+        frame->error = 0;
     }
 
     return ngx_http_ollama_frame_start_array(data);

@@ -40,9 +40,14 @@ static ngx_int_t ngx_http_ollama_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_ollama_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_ollama_add_handler(ngx_conf_t *cf,
     ngx_http_phases phase, ngx_http_handler_pt handler);
+static void *ngx_http_ollama_create_main_conf(ngx_conf_t *cf);
+static void *ngx_http_ollama_create_srv_conf(ngx_conf_t *cf);
 static void *ngx_http_ollama_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_ollama_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
+static char *ngx_http_ollama_inherit(ngx_conf_t *cf,
+    ngx_http_ollama_loc_conf_t *olcf, ngx_http_handler_pt handler);
+static void ngx_http_ollama_disinherit(ngx_conf_t *cf);
 static char *ngx_http_ollama_check(ngx_conf_t *cf,
     ngx_http_ollama_loc_conf_t *olcf);
 
@@ -92,10 +97,10 @@ static ngx_http_module_t  ngx_http_ollama_module_ctx = {
     ngx_http_ollama_preconfiguration,      /* preconfiguration */
     ngx_http_ollama_postconfiguration,     /* postconfiguration */
 
-    NULL,                                  /* create main configuration */
+    ngx_http_ollama_create_main_conf,      /* create main configuration */
     NULL,                                  /* init main configuration */
 
-    NULL,                                  /* create server configuration */
+    ngx_http_ollama_create_srv_conf,       /* create server configuration */
     NULL,                                  /* merge server configuration */
 
     ngx_http_ollama_create_loc_conf,       /* create location configuration */
@@ -187,6 +192,7 @@ ngx_http_ollama_make_ctx(ngx_http_request_t *r)
     ngx_memzero(ctx, sizeof(ngx_http_ollama_ctx_t));
 
     ctx->request = r;
+    ctx->http_version = r->http_version;
     ctx->ttft = -1;
 
     cln->handler = ngx_http_ollama_ctx_cleanup;
@@ -226,9 +232,12 @@ ngx_http_ollama_postconfiguration(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    ngx_http_ollama_disinherit(cf);
+
     /* the last one is the first to see a reply */
 
-    if (ngx_http_ollama_tap_filter_init(cf) != NGX_OK
+    if (ngx_http_ollama_origin_init(cf) != NGX_OK
+        || ngx_http_ollama_tap_filter_init(cf) != NGX_OK
         || ngx_http_ollama_origin_filter_init(cf) != NGX_OK
         || ngx_http_ollama_error_filter_init(cf) != NGX_OK)
     {
@@ -256,6 +265,42 @@ ngx_http_ollama_add_handler(ngx_conf_t *cf, ngx_http_phases phase,
     *h = handler;
 
     return NGX_OK;
+}
+
+
+static void *
+ngx_http_ollama_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_ollama_main_conf_t  *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_http_ollama_main_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     conf->proxy = NULL;
+     */
+
+    if (ngx_array_init(&conf->heirs, cf->pool, 4,
+                       sizeof(ngx_http_ollama_heir_t))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return conf;
+}
+
+
+static void *
+ngx_http_ollama_create_srv_conf(ngx_conf_t *cf)
+{
+    /* its names are set by ngx_http_ollama_origin_init() */
+
+    return ngx_pcalloc(cf->pool, sizeof(ngx_http_ollama_srv_conf_t));
 }
 
 
@@ -321,14 +366,11 @@ ngx_http_ollama_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_OK;
     }
 
+    if (!own) {
+        return ngx_http_ollama_inherit(cf, conf, clcf->handler);
+    }
+
     if (clcf->handler == NULL) {
-
-        if (!own) {
-            /* a location beside the front door, with the page perhaps */
-            conf->enable = 0;
-            return NGX_CONF_OK;
-        }
-
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"ollama_api\" in %s:%ui needs \"proxy_pass "
                       "http://%V\" in location \"%V\"",
@@ -341,15 +383,90 @@ ngx_http_ollama_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 }
 
 
+/*
+ * Of a server's locations those are front doors, too, that lead to the same
+ * servers.  Where a variable says where proxy_pass leads to, a location with
+ * it can't be told from one with fastcgi_pass, say, before the handler of
+ * proxy_pass has been seen in another one.
+ */
+
+static char *
+ngx_http_ollama_inherit(ngx_conf_t *cf, ngx_http_ollama_loc_conf_t *olcf,
+    ngx_http_handler_pt handler)
+{
+    ngx_http_ollama_heir_t       *heir;
+    ngx_http_upstream_conf_t     *conf;
+    ngx_http_ollama_main_conf_t  *omcf;
+
+    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_ollama_module);
+    conf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_proxy_module);
+
+    if (handler == NULL) {
+        olcf->enable = 0;
+        return NGX_CONF_OK;
+    }
+
+    if (conf->upstream) {
+        omcf->proxy = handler;
+
+        if (conf->upstream->host.len == olcf->upstream.len
+            && ngx_strncasecmp(conf->upstream->host.data, olcf->upstream.data,
+                               olcf->upstream.len) == 0)
+        {
+            return ngx_http_ollama_check(cf, olcf);
+        }
+
+        olcf->enable = 0;
+        return NGX_CONF_OK;
+    }
+
+    heir = ngx_array_push(&omcf->heirs);
+    if (heir == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    heir->handler = handler;
+    heir->enable = &olcf->enable;
+
+    return NGX_CONF_OK;
+}
+
+
+/* Those that turned out not to have proxy_pass are no front doors. */
+
+static void
+ngx_http_ollama_disinherit(ngx_conf_t *cf)
+{
+    ngx_uint_t                    i;
+    ngx_http_ollama_heir_t       *heir;
+    ngx_http_ollama_main_conf_t  *omcf;
+
+    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_ollama_module);
+
+    heir = omcf->heirs.elts;
+
+    for (i = 0; i < omcf->heirs.nelts; i++) {
+        if (omcf->proxy && heir[i].handler != omcf->proxy) {
+            *heir[i].enable = 0;
+        }
+    }
+}
+
+
 /* Refuses what can't work together with the location's proxy_pass. */
 
 static char *
 ngx_http_ollama_check(ngx_conf_t *cf, ngx_http_ollama_loc_conf_t *olcf)
 {
     ngx_uint_t                       i;
+    ngx_http_core_loc_conf_t        *clcf;
     ngx_http_upstream_conf_t        *conf;
+    ngx_http_ollama_main_conf_t     *omcf;
     ngx_http_upstream_srv_conf_t   **uscfp;
     ngx_http_upstream_main_conf_t   *umcf;
+
+    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_ollama_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
     uscfp = umcf->upstreams.elts;
@@ -379,6 +496,10 @@ ngx_http_ollama_check(ngx_conf_t *cf, ngx_http_ollama_loc_conf_t *olcf)
     conf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_proxy_module);
 
     /* NULL: proxy_pass has variables, a map may choose the upstream */
+
+    if (conf->upstream) {
+        omcf->proxy = clcf->handler;
+    }
 
     if (conf->upstream && conf->upstream != uscfp[i]) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,

@@ -17,6 +17,25 @@
 #include "ngx_http_ollama_frame.h"
 
 
+/* a location that inherits ollama_api and has some content handler */
+
+typedef struct {
+    ngx_http_handler_pt       handler;
+    ngx_flag_t               *enable;
+} ngx_http_ollama_heir_t;
+
+
+typedef struct {
+    ngx_http_handler_pt       proxy;       /* of proxy_pass; NULL: unseen */
+    ngx_array_t               heirs;       /* ngx_http_ollama_heir_t */
+} ngx_http_ollama_main_conf_t;
+
+
+typedef struct {
+    ngx_array_t              *names;       /* ngx_http_server_name_t */
+} ngx_http_ollama_srv_conf_t;
+
+
 typedef struct {
     ngx_flag_t                enable;      /* the location is a front door */
 
@@ -29,6 +48,9 @@ typedef struct {
     ngx_array_t              *forbid;      /* ngx_http_ollama_forbid_t */
     ngx_array_t              *origins;     /* ngx_str_t */
 } ngx_http_ollama_loc_conf_t;
+
+
+typedef struct ngx_http_ollama_wait_s  ngx_http_ollama_wait_t;
 
 
 /* where a request stands on its way in */
@@ -49,13 +71,14 @@ typedef enum {
 
 typedef struct {
     ngx_http_request_t       *request;
+    ngx_uint_t                http_version;
     ngx_http_ollama_state_e   state;
     ngx_int_t                 status;      /* what the phase returns then */
 
     ngx_http_ollama_route_t  *route;       /* NULL: none yet, or refused */
-    ngx_str_t                 error;       /* why it was refused */
+    ngx_str_t                 error;       /* why it was refused, and how */
+    ngx_uint_t                error_status;
     ngx_chain_t              *error_body;  /* in place of nginx's page */
-    ngx_str_t                 origin;      /* of the page that may read it */
 
     /* request */
 
@@ -64,8 +87,8 @@ typedef struct {
     size_t                    body_pos;    /* and from where in its first */
     u_char                   *map;         /* of a body in a file */
     size_t                    map_size;
-    ngx_event_t               event;       /* the scan goes on */
-    ngx_connection_t          dummy;       /* for the event's debug log */
+    ngx_pool_t               *pool;        /* of the scan, while it lasts */
+    ngx_http_ollama_wait_t   *wait;        /* between its slices */
 
     /* tap */
 
@@ -75,7 +98,7 @@ typedef struct {
     ngx_http_ollama_frame_t  *frame;       /* NULL: the reply isn't tapped */
     ngx_msec_int_t            ttft;        /* ms; -1: no token so far */
 
-    unsigned                  keepalive:1; /* before the error */
+    unsigned                  keepalive:1; /* when it was refused */
     unsigned                  finalized:1; /* finalize_rc is known */
     unsigned                  ended:1;     /* the error line was sent */
 } ngx_http_ollama_ctx_t;

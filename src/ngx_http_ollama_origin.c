@@ -30,6 +30,8 @@
 #include "ngx_http_ollama_module.h"
 
 
+static ngx_int_t ngx_http_ollama_origin_check(ngx_http_request_t *r,
+    ngx_http_ollama_loc_conf_t *olcf, ngx_str_t *origin);
 static ngx_uint_t ngx_http_ollama_origin_listed(ngx_array_t *patterns,
     ngx_str_t *origin);
 static ngx_uint_t ngx_http_ollama_origin_match(ngx_str_t *pattern,
@@ -44,6 +46,7 @@ static ngx_uint_t ngx_http_ollama_origin_ends(ngx_str_t *host,
     ngx_str_t *tail);
 static void ngx_http_ollama_origin_trim_port(ngx_str_t *host);
 static ngx_int_t ngx_http_ollama_origin_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_ollama_origin_preflight(ngx_http_request_t *r);
 
 
 /* Ollama's defaults; a "*" stands for one or more characters of a host */
@@ -81,6 +84,13 @@ static ngx_str_t  ngx_http_ollama_origin_local[] = {
 };
 
 
+/* lines of a reply that a page may look at */
+
+static ngx_str_t  ngx_http_ollama_origin_exposed =
+    ngx_string("X-Task-Id, X-Session-Id, X-Ollama-Server, X-Ollama-Removed, "
+               "Retry-After");
+
+
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 
 
@@ -89,8 +99,8 @@ static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 ngx_int_t
 ngx_http_ollama_origin_handler(ngx_http_request_t *r)
 {
+    ngx_int_t                    rc;
     ngx_str_t                    origin;
-    ngx_uint_t                   n, same;
     ngx_http_ollama_ctx_t       *ctx;
     ngx_http_ollama_loc_conf_t  *olcf;
 
@@ -100,9 +110,9 @@ ngx_http_ollama_origin_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    n = ngx_http_ollama_header_find(r, "origin", &origin);
+    rc = ngx_http_ollama_origin_check(r, olcf, &origin);
 
-    if (n == 0) {
+    if (rc == NGX_DECLINED) {
         return NGX_DECLINED;
     }
 
@@ -111,26 +121,42 @@ ngx_http_ollama_origin_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    same = ngx_http_ollama_origin_same(r, &origin);
-
-    if (n > 1
-        || (!same && !ngx_http_ollama_origin_listed(olcf->origins, &origin)))
-    {
+    if (rc == NGX_ABORT) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_FORBIDDEN,
                              "origin \"%V\" is not allowed to call this "
                              "server (ollama_origins)", &origin);
     }
 
-    if (r->method == NGX_HTTP_OPTIONS) {
-        ctx->origin = origin;
-        return NGX_HTTP_NO_CONTENT;
+    return (r->method == NGX_HTTP_OPTIONS) ? NGX_HTTP_NO_CONTENT
+                                           : NGX_DECLINED;
+}
+
+
+/*
+ * NGX_DECLINED: no page calls; NGX_OK: a page that may; NGX_ABORT: one that
+ * may not.
+ */
+
+static ngx_int_t
+ngx_http_ollama_origin_check(ngx_http_request_t *r,
+    ngx_http_ollama_loc_conf_t *olcf, ngx_str_t *origin)
+{
+    ngx_uint_t  n;
+
+    n = ngx_http_ollama_header_find(r, "origin", origin);
+
+    if (n == 0 || (n == 1 && origin->len == 0)) {
+        return NGX_DECLINED;
     }
 
-    if (!same) {
-        ctx->origin = origin;
+    if (n == 1
+        && (ngx_http_ollama_origin_same(r, origin)
+            || ngx_http_ollama_origin_listed(olcf->origins, origin)))
+    {
+        return NGX_OK;
     }
 
-    return NGX_DECLINED;
+    return NGX_ABORT;
 }
 
 
@@ -195,8 +221,9 @@ ngx_http_ollama_origin_listed(ngx_array_t *patterns, ngx_str_t *origin)
 static ngx_uint_t
 ngx_http_ollama_origin_match(ngx_str_t *pattern, ngx_str_t *origin)
 {
-    u_char  *p, *last, *star;
-    size_t   head, tail;
+    u_char      *p, *last, *star;
+    size_t       head, tail;
+    ngx_uint_t   port;
 
     last = pattern->data + pattern->len;
     star = ngx_strlchr(pattern->data, last, '*');
@@ -234,7 +261,13 @@ ngx_http_ollama_origin_match(ngx_str_t *pattern, ngx_str_t *origin)
         return 0;
     }
 
+    port = (star[-1] == ':');
+
     while (p < last) {
+        if (port && (*p < '0' || *p > '9')) {
+            return 0;
+        }
+
         if (!((*p >= '0' && *p <= '9')
               || ((*p | 0x20) >= 'a' && (*p | 0x20) <= 'z')
               || *p == '-' || *p == '.' || *p == '_'))
@@ -334,22 +367,19 @@ ngx_http_ollama_origin_own_name(ngx_http_request_t *r, ngx_str_t *host)
 static ngx_uint_t
 ngx_http_ollama_origin_server_name(ngx_http_request_t *r, ngx_str_t *host)
 {
-    ngx_str_t                  name;
-    ngx_uint_t                 i, said;
-    ngx_http_server_name_t    *sn;
-    ngx_http_core_srv_conf_t  *cscf;
+    ngx_str_t                    name;
+    ngx_uint_t                   i;
+    ngx_http_server_name_t      *sn;
+    ngx_http_ollama_srv_conf_t  *oscf;
 
-    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+    oscf = ngx_http_get_module_srv_conf(r, ngx_http_ollama_module);
 
-    said = 0;
-    sn = cscf->server_names.elts;
+    sn = oscf->names->elts;
 
-    for (i = 0; i < cscf->server_names.nelts; i++) {
+    for (i = 0; i < oscf->names->nelts; i++) {
 
 #if (NGX_PCRE)
         if (sn[i].regex) {
-            said = 1;
-
             if (ngx_regex_exec(sn[i].regex->regex, host, NULL, 0) >= 0) {
                 return 1;
             }
@@ -359,12 +389,6 @@ ngx_http_ollama_origin_server_name(ngx_http_request_t *r, ngx_str_t *host)
 #endif
 
         name = sn[i].name;
-
-        if (name.len == 0 || (name.len == 1 && name.data[0] == '_')) {
-            continue;
-        }
-
-        said = 1;
 
         if (name.len > 2 && name.data[name.len - 1] == '*') {
             /* "www.example.*" */
@@ -380,8 +404,13 @@ ngx_http_ollama_origin_server_name(ngx_http_request_t *r, ngx_str_t *host)
         }
 
         if (name.data[0] == '*') {
+            /* "*.example.com", which is not example.com */
             name.data++;
             name.len--;
+
+            if (host->len == name.len - 1) {
+                continue;
+            }
         }
 
         if (ngx_http_ollama_origin_ends(host, &name)) {
@@ -389,7 +418,7 @@ ngx_http_ollama_origin_server_name(ngx_http_request_t *r, ngx_str_t *host)
         }
     }
 
-    return !said;
+    return oscf->names->nelts == 0;
 }
 
 
@@ -435,65 +464,130 @@ ngx_http_ollama_origin_trim_port(ngx_str_t *host)
 static ngx_int_t
 ngx_http_ollama_origin_header_filter(ngx_http_request_t *r)
 {
-    size_t                       i;
-    ngx_str_t                    value;
-    ngx_http_ollama_ctx_t       *ctx;
+    ngx_str_t                    value, origin;
+    ngx_http_ollama_loc_conf_t  *olcf;
 
-    struct {
-        const char  *name;
-        ngx_str_t    value;
-    } lines[] = {
-        { "Access-Control-Allow-Methods",
-          ngx_string("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS") },
-        { "Access-Control-Max-Age", ngx_string("43200") },
-        { "Access-Control-Allow-Headers", ngx_null_string },
-    };
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
 
-    ctx = ngx_http_ollama_get_ctx(r);
+    if (!olcf->enable || r != r->main) {
+        return ngx_http_next_header_filter(r);
+    }
 
-    if (ctx == NULL || ctx->origin.len == 0 || r != r->main) {
+    /* again: an error may come from before the check, a 413 for one */
+
+    if (ngx_http_ollama_origin_check(r, olcf, &origin) != NGX_OK
+        || (r->method != NGX_HTTP_OPTIONS
+            && ngx_http_ollama_origin_same(r, &origin)))
+    {
         return ngx_http_next_header_filter(r);
     }
 
     ngx_str_set(&value, "Origin");
 
-    if (ngx_http_ollama_header_add(r, "Access-Control-Allow-Origin",
-                                   &ctx->origin)
+    if (ngx_http_ollama_header_add(r, "Access-Control-Allow-Origin", &origin)
         != NGX_OK
         || ngx_http_ollama_header_add(r, "Vary", &value) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    if (r->method != NGX_HTTP_OPTIONS) {
-        ngx_str_set(&value, "X-Task-Id, X-Session-Id, X-Ollama-Server, "
-                            "X-Ollama-Removed, Retry-After");
+    if ((r->method == NGX_HTTP_OPTIONS
+         ? ngx_http_ollama_origin_preflight(r)
+         : ngx_http_ollama_header_add(r, "Access-Control-Expose-Headers",
+                                      &ngx_http_ollama_origin_exposed))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
-        if (ngx_http_ollama_header_add(r, "Access-Control-Expose-Headers",
-                                       &value)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+    return ngx_http_next_header_filter(r);
+}
 
-        return ngx_http_next_header_filter(r);
+
+static ngx_int_t
+ngx_http_ollama_origin_preflight(ngx_http_request_t *r)
+{
+    ngx_str_t  value;
+
+    ngx_str_set(&value, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+    if (ngx_http_ollama_header_add(r, "Access-Control-Allow-Methods", &value)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&value, "43200");
+
+    if (ngx_http_ollama_header_add(r, "Access-Control-Max-Age", &value)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     /* clients bring header lines of their own, and may */
 
-    (void) ngx_http_ollama_header_find(r, "access-control-request-headers",
-                                       &lines[2].value);
+    if (ngx_http_ollama_header_find(r, "access-control-request-headers",
+                                    &value)
+        == 0)
+    {
+        return NGX_OK;
+    }
 
-    for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-        if (lines[i].value.len
-            && ngx_http_ollama_header_add(r, lines[i].name, &lines[i].value)
-               != NGX_OK)
-        {
+    return ngx_http_ollama_header_add(r, "Access-Control-Allow-Headers",
+                                      &value);
+}
+
+
+/*
+ * At the end of configuration: keeps what server_name says, which nginx itself
+ * forgets when its hashes are made.  A server without a name, or with only the
+ * customary "_", is left without any.
+ */
+
+ngx_int_t
+ngx_http_ollama_origin_init(ngx_conf_t *cf)
+{
+    ngx_str_t                    *name;
+    ngx_uint_t                    i, j;
+    ngx_http_server_name_t       *sn, *copy;
+    ngx_http_core_srv_conf_t    **cscfp;
+    ngx_http_core_main_conf_t    *cmcf;
+    ngx_http_ollama_srv_conf_t   *oscf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+    cscfp = cmcf->servers.elts;
+
+    for (i = 0; i < cmcf->servers.nelts; i++) {
+
+        oscf = cscfp[i]->ctx->srv_conf[ngx_http_ollama_module.ctx_index];
+
+        oscf->names = ngx_array_create(cf->pool, 4,
+                                       sizeof(ngx_http_server_name_t));
+        if (oscf->names == NULL) {
             return NGX_ERROR;
+        }
+
+        sn = cscfp[i]->server_names.elts;
+
+        for (j = 0; j < cscfp[i]->server_names.nelts; j++) {
+
+            name = &sn[j].name;
+
+            if (name->len == 0 || (name->len == 1 && name->data[0] == '_')) {
+                continue;
+            }
+
+            copy = ngx_array_push(oscf->names);
+            if (copy == NULL) {
+                return NGX_ERROR;
+            }
+
+            *copy = sn[j];
         }
     }
 
-    return ngx_http_next_header_filter(r);
+    return NGX_OK;
 }
 
 

@@ -14,6 +14,7 @@
 
 
 ngx_int_t ngx_http_ollama_origin_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_ollama_origin_init(ngx_conf_t *cf);
 ngx_int_t ngx_http_ollama_origin_filter_init(ngx_conf_t *cf);
 ngx_uint_t ngx_http_ollama_origin_valid(ngx_str_t *pattern);
 

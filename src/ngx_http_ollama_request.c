@@ -24,8 +24,22 @@
 #include "ngx_http_ollama_header.h"
 
 
-/* scanned at once; a slice takes well below a millisecond */
-#define NGX_HTTP_OLLAMA_REQUEST_SLICE  (256 * 1024)
+/*
+ * scanned at once: a millisecond at worst, for a body of nothing but tokens
+ * (26 ns a byte), and some microseconds for a picture
+ */
+
+#define NGX_HTTP_OLLAMA_REQUEST_SLICE  (32 * 1024)
+
+#define NGX_HTTP_OLLAMA_REQUEST_POOL   2048
+
+
+/* the scan goes on; nginx's debug log looks for a connection behind a timer */
+
+struct ngx_http_ollama_wait_s {
+    ngx_event_t       event;
+    ngx_connection_t  dummy;
+};
 
 
 static void ngx_http_ollama_request_body_handler(ngx_http_request_t *r);
@@ -35,9 +49,11 @@ static ngx_chain_t *ngx_http_ollama_request_buf(ngx_http_request_t *r,
     u_char *start, u_char *end);
 static ngx_int_t ngx_http_ollama_request_scan(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
-static void ngx_http_ollama_request_wait(ngx_http_request_t *r,
+static ngx_int_t ngx_http_ollama_request_wait(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
-static void ngx_http_ollama_request_event_handler(ngx_event_t *ev);
+static void ngx_http_ollama_request_wait_next(ngx_event_t *ev);
+static void ngx_http_ollama_request_wait_handler(ngx_event_t *ev);
+static void ngx_http_ollama_request_wait_end(ngx_http_ollama_ctx_t *ctx);
 static void ngx_http_ollama_request_done(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
 static ngx_int_t ngx_http_ollama_request_lines(ngx_http_request_t *r,
@@ -57,12 +73,16 @@ ngx_http_ollama_request_read(ngx_http_request_t *r,
 {
     ngx_int_t                    rc;
     ngx_str_t                    encoding;
+    ngx_uint_t                   n;
     ngx_http_ollama_loc_conf_t  *olcf;
 
-    if (ngx_http_ollama_header_find(r, "content-encoding", &encoding)
-        && !(encoding.len == 8
-             && ngx_strncasecmp(encoding.data, (u_char *) "identity", 8)
-                == 0))
+    n = ngx_http_ollama_header_find(r, "content-encoding", &encoding);
+
+    if (n > 1
+        || (n == 1
+            && !(encoding.len == 8
+                 && ngx_strncasecmp(encoding.data, (u_char *) "identity", 8)
+                    == 0)))
     {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
                              "a request body with Content-Encoding \"%V\" "
@@ -76,8 +96,16 @@ ngx_http_ollama_request_read(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ngx_http_ollama_scan_init(ctx->scan, r->pool, ctx->route->scan,
-                                  olcf->forbid)
+    /* a stream lives long, what it takes to scan its request need not */
+
+    ctx->pool = ngx_create_pool(NGX_HTTP_OLLAMA_REQUEST_POOL,
+                                r->connection->log);
+    if (ctx->pool == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ngx_http_ollama_scan_init(ctx->scan, r->pool, ctx->pool,
+                                  ctx->route->scan, olcf->forbid)
         != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -89,6 +117,8 @@ ngx_http_ollama_request_read(ngx_http_request_t *r,
                                         ngx_http_ollama_request_body_handler);
 
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        ctx->state = NGX_HTTP_OLLAMA_ROUTED;
+        ctx->status = rc;
         return rc;
     }
 
@@ -103,10 +133,43 @@ ngx_http_ollama_request_read(ngx_http_request_t *r,
 void
 ngx_http_ollama_request_cleanup(ngx_http_ollama_ctx_t *ctx)
 {
-    if (ctx->event.posted) {
-        ngx_delete_posted_event(&ctx->event);
+    ngx_http_ollama_request_wait_end(ctx);
+
+    if (ctx->pool) {
+        ngx_destroy_pool(ctx->pool);
+        ctx->pool = NULL;
     }
 
+    ngx_http_ollama_request_unmap(ctx);
+}
+
+
+static void
+ngx_http_ollama_request_wait_end(ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_event_t  *ev;
+
+    if (ctx->wait == NULL) {
+        return;
+    }
+
+    ev = &ctx->wait->event;
+
+    if (ev->timer_set) {
+        ngx_del_timer(ev);
+    }
+
+    if (ev->posted) {
+        ngx_delete_posted_event(ev);
+    }
+}
+
+
+/* Lets the mapping of a body go; none of its bytes may be needed any more. */
+
+void
+ngx_http_ollama_request_unmap(ngx_http_ollama_ctx_t *ctx)
+{
     if (ctx->map) {
         (void) munmap(ctx->map, ctx->map_size);
         ctx->map = NULL;
@@ -122,12 +185,13 @@ ngx_http_ollama_request_body_handler(ngx_http_request_t *r)
 
     ctx = ngx_http_ollama_get_ctx(r);
 
-    /* nginx reads a body once; the content handler shall find it, too */
-    r->preserve_body = 1;
-
     rc = NGX_OK;
 
-    if (r->request_body->temp_file) {
+    if (r->request_body == NULL) {
+        /* a subrequest whose parent has none */
+        ctx->body = NULL;
+
+    } else if (r->request_body->temp_file) {
         rc = ngx_http_ollama_request_map(r, ctx);
 
     } else {
@@ -139,8 +203,11 @@ ngx_http_ollama_request_body_handler(ngx_http_request_t *r)
     }
 
     if (rc == NGX_AGAIN) {
-        ngx_http_ollama_request_wait(r, ctx);
-        return;
+        rc = ngx_http_ollama_request_wait(r, ctx);
+
+        if (rc == NGX_AGAIN) {
+            return;
+        }
     }
 
     ngx_http_ollama_request_done(r, ctx, rc);
@@ -267,33 +334,54 @@ ngx_http_ollama_request_scan(ngx_http_request_t *r,
 }
 
 
-/* Lets other requests run before the next slice. */
+/*
+ * Lets other requests run before the next slice.  A worker that is to quit
+ * does so when no timer is left, whatever is posted: hence the timer, which is
+ * not expected to fire, and does no harm if it does.
+ */
 
-static void
+static ngx_int_t
 ngx_http_ollama_request_wait(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
-    ngx_connection_t  *c;
+    ngx_event_t  *ev;
 
-    c = r->connection;
+    ctx->wait = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_wait_t));
+    if (ctx->wait == NULL) {
+        return NGX_ERROR;
+    }
 
-    /* nginx's debug log looks for a connection behind an event */
-    ctx->dummy.fd = (ngx_socket_t) -1;
-    ctx->dummy.data = r;
+    ctx->wait->dummy.fd = (ngx_socket_t) -1;
+    ctx->wait->dummy.data = r;
 
-    ctx->event.data = &ctx->dummy;
-    ctx->event.handler = ngx_http_ollama_request_event_handler;
-    ctx->event.log = c->log;
+    ev = &ctx->wait->event;
+
+    ev->data = &ctx->wait->dummy;
+    ev->handler = ngx_http_ollama_request_wait_handler;
+    ev->log = r->connection->log;
 
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    ngx_post_event(&ctx->event, &ngx_posted_next_events);
+    ngx_http_ollama_request_wait_next(ev);
+
+    return NGX_AGAIN;
 }
 
 
 static void
-ngx_http_ollama_request_event_handler(ngx_event_t *ev)
+ngx_http_ollama_request_wait_next(ngx_event_t *ev)
+{
+    if (!ev->timer_set) {
+        ngx_add_timer(ev, 1000);
+    }
+
+    ngx_post_event(ev, &ngx_posted_next_events);
+}
+
+
+static void
+ngx_http_ollama_request_wait_handler(ngx_event_t *ev)
 {
     ngx_int_t               rc;
     ngx_connection_t       *c;
@@ -311,7 +399,7 @@ ngx_http_ollama_request_event_handler(ngx_event_t *ev)
     rc = ngx_http_ollama_request_scan(r, ctx);
 
     if (rc == NGX_AGAIN) {
-        ngx_post_event(ev, &ngx_posted_next_events);
+        ngx_http_ollama_request_wait_next(ev);
         return;
     }
 
@@ -348,6 +436,16 @@ ngx_http_ollama_request_done(ngx_http_request_t *r,
                && ngx_http_ollama_request_rewrite(r, ctx) == NGX_OK)
     {
         ctx->status = NGX_DECLINED;
+    }
+
+    ngx_http_ollama_request_wait_end(ctx);
+
+    ngx_destroy_pool(ctx->pool);
+    ctx->pool = NULL;
+
+    if (r->request_body == NULL || ctx->scan->cuts.nelts == 0) {
+        /* the body goes on as it is */
+        ngx_http_ollama_request_unmap(ctx);
     }
 
     r->read_event_handler = ngx_http_block_reading;
@@ -393,14 +491,13 @@ static ngx_int_t
 ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
-    off_t                   at, end, n, size;
-    ngx_buf_t              *b;
-    ngx_chain_t            *in, *out, **ll;
-    ngx_http_ollama_cut_t  *cut, *last;
+    off_t                     at, end, n, size;
+    ngx_buf_t                *b;
+    ngx_chain_t              *in, *out, **ll;
+    ngx_http_request_body_t  *rb;
+    ngx_http_ollama_cut_t    *cut, *last;
 
     if (ctx->scan->cuts.nelts == 0) {
-        /* the old one will do */
-        ngx_http_ollama_request_cleanup(ctx);
         return NGX_OK;
     }
 
@@ -453,6 +550,18 @@ ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
     }
 
     *ll = NULL;
+
+    if (r != r->main) {
+        /* so far it is the main request's, too */
+
+        rb = ngx_palloc(r->pool, sizeof(ngx_http_request_body_t));
+        if (rb == NULL) {
+            return NGX_ERROR;
+        }
+
+        *rb = *r->request_body;
+        r->request_body = rb;
+    }
 
     r->request_body->bufs = out;
     r->headers_in.content_length_n = size;

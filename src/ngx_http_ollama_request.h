@@ -18,6 +18,7 @@
 ngx_int_t ngx_http_ollama_request_read(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 void ngx_http_ollama_request_cleanup(ngx_http_ollama_ctx_t *ctx);
+void ngx_http_ollama_request_unmap(ngx_http_ollama_ctx_t *ctx);
 
 
 #endif /* _NGX_HTTP_OLLAMA_REQUEST_H_INCLUDED_ */

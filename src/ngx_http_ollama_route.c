@@ -23,6 +23,7 @@
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_header.h"
 #include "ngx_http_ollama_module.h"
+#include "ngx_http_ollama_path.h"
 #include "ngx_http_ollama_request.h"
 
 
@@ -47,14 +48,10 @@ typedef struct {
 
 static ngx_int_t ngx_http_ollama_route_find(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_loc_conf_t *olcf);
-static ngx_uint_t ngx_http_ollama_route_match(ngx_str_t *path,
-    ngx_str_t *uri);
-static ngx_int_t ngx_http_ollama_route_management(ngx_http_request_t *r,
-    ngx_str_t *uri);
+static ngx_uint_t ngx_http_ollama_route_is_managed(ngx_str_t *uri);
 static ngx_int_t ngx_http_ollama_route_not_allowed(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_route_root(ngx_http_request_t *r);
-static void ngx_http_ollama_route_strip(ngx_str_t *uri, ngx_str_t *prefix);
 
 
 static ngx_http_ollama_route_t  ngx_http_ollama_routes[] = {
@@ -233,6 +230,7 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
 {
     ngx_int_t                    rc;
     ngx_http_ollama_ctx_t       *ctx;
+    ngx_http_ollama_route_t     *known;
     ngx_http_ollama_loc_conf_t  *olcf;
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
@@ -246,16 +244,19 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    switch (ctx->state) {
+    known = ctx->route;
 
-    case NGX_HTTP_OLLAMA_READING:
-        return NGX_AGAIN;
+    if (ctx->state == NGX_HTTP_OLLAMA_READING) {
+        /* error_page led here when the body could not be read */
+        ngx_http_ollama_request_cleanup(ctx);
+        return r->err_status ? (ngx_int_t) r->err_status
+                             : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
-    case NGX_HTTP_OLLAMA_ROUTED:
+    if (ctx->state == NGX_HTTP_OLLAMA_ROUTED
+        && ctx->status != NGX_DECLINED)
+    {
         return ctx->status;
-
-    default: /* NGX_HTTP_OLLAMA_NEW */
-        break;
     }
 
     rc = ngx_http_ollama_route_find(r, ctx, olcf);
@@ -263,6 +264,19 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
     if (rc != NGX_OK) {
         ctx->route = NULL;
         return rc;
+    }
+
+    if (ctx->state == NGX_HTTP_OLLAMA_ROUTED) {
+
+        /* again, after an internal redirect: the body has been looked at */
+
+        if (ctx->route != known) {
+            ctx->route = NULL;
+            return ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
+                                         "404 page not found");
+        }
+
+        return NGX_DECLINED;
     }
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
@@ -290,54 +304,26 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
 }
 
 
-/* Whether errors for this request have OpenAI's form. */
-
-ngx_uint_t
-ngx_http_ollama_route_is_v1(ngx_http_request_t *r)
-{
-    ngx_str_t                    uri;
-    ngx_http_ollama_loc_conf_t  *olcf;
-
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
-
-    uri = r->uri;
-    ngx_http_ollama_route_strip(&uri, &olcf->prefix);
-
-    return uri.len >= 3
-           && ngx_strncmp(uri.data, "/v1", 3) == 0
-           && (uri.len == 3 || uri.data[3] == '/');
-}
-
-
 /* Finds ctx->route, or gives the status of a refusal. */
 
 static ngx_int_t
 ngx_http_ollama_route_find(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_http_ollama_loc_conf_t *olcf)
 {
-    ngx_int_t                 rc;
     ngx_str_t                 uri;
     ngx_http_ollama_route_t  *route;
 
     uri = r->uri;
-    ngx_http_ollama_route_strip(&uri, &olcf->prefix);
+    ngx_http_ollama_path_strip(&uri, &olcf->prefix);
 
-    if (!olcf->management) {
-        rc = ngx_http_ollama_route_management(r, &uri);
-
-        if (rc == NGX_OK) {
-            return ngx_http_ollama_error(r, ctx, NGX_HTTP_FORBIDDEN,
-                                         "managing models is not allowed "
-                                         "here (ollama_management)");
-        }
-
-        if (rc == NGX_ERROR) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
+    if (!olcf->management && ngx_http_ollama_route_is_managed(&uri)) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_FORBIDDEN,
+                                     "managing models is not allowed here "
+                                     "(ollama_management)");
     }
 
     for (route = ngx_http_ollama_routes; route->path.len; route++) {
-        if (ngx_http_ollama_route_match(&route->path, &uri)) {
+        if (ngx_http_ollama_path_match(&route->path, &uri)) {
             break;
         }
     }
@@ -353,96 +339,31 @@ ngx_http_ollama_route_find(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         return ngx_http_ollama_route_not_allowed(r, ctx);
     }
 
+    /*
+     * proxy_pass makes the path anew from r->uri then, and nothing else:
+     * neither the client's spelling nor a path of its own
+     */
+
     r->uri = uri;
     r->valid_unparsed_uri = 0;
+    r->valid_location = 0;
 
     return NGX_OK;
 }
 
 
-/* "*" is one element of the path, "**" at the end one or more of them. */
-
 static ngx_uint_t
-ngx_http_ollama_route_match(ngx_str_t *path, ngx_str_t *uri)
+ngx_http_ollama_route_is_managed(ngx_str_t *uri)
 {
-    u_char  *p, *u, *last, *end;
-
-    p = path->data;
-    last = p + path->len;
-    u = uri->data;
-    end = u + uri->len;
-
-    while (p < last) {
-
-        if (*p != '*') {
-            if (u == end || *u++ != *p++) {
-                return 0;
-            }
-
-            continue;
-        }
-
-        if (u == end || *u == '/') {
-            return 0;
-        }
-
-        if (++p < last && *p == '*') {
-            return 1;
-        }
-
-        while (u < end && *u != '/') {
-            u++;
-        }
-    }
-
-    return u == end;
-}
-
-
-/*
- * NGX_OK if the path leads to management, in any case and with any number of
- * slashes.  A server may not read it so, but one day one might.
- */
-
-static ngx_int_t
-ngx_http_ollama_route_management(ngx_http_request_t *r, ngx_str_t *uri)
-{
-    u_char      ch, *p;
-    size_t      i;
-    ngx_str_t   path, *name;
-
-    path.data = ngx_pnalloc(r->pool, uri->len);
-    if (path.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    p = path.data;
-
-    for (i = 0; i < uri->len; i++) {
-        ch = ngx_tolower(uri->data[i]);
-
-        if (ch == '\\') {
-            ch = '/';
-        }
-
-        if (ch != '/' || p == path.data || p[-1] != '/') {
-            *p++ = ch;
-        }
-    }
-
-    path.len = p - path.data;
+    ngx_str_t  *name;
 
     for (name = ngx_http_ollama_route_managed; name->len; name++) {
-
-        if (path.len >= name->len
-            && ngx_strncmp(path.data, name->data, name->len) == 0
-            && (path.len == name->len || path.data[name->len] == '/'))
-        {
-            return NGX_OK;
+        if (ngx_http_ollama_path_below(name, uri)) {
+            return 1;
         }
     }
 
-    return NGX_DECLINED;
+    return 0;
 }
 
 
@@ -494,18 +415,4 @@ ngx_http_ollama_route_root(ngx_http_request_t *r)
     ngx_str_set(&type, "text/plain; charset=utf-8");
 
     return ngx_http_send_response(r, NGX_HTTP_OK, &type, &cv);
-}
-
-
-static void
-ngx_http_ollama_route_strip(ngx_str_t *uri, ngx_str_t *prefix)
-{
-    if (prefix->len
-        && uri->len > prefix->len
-        && uri->data[prefix->len] == '/'
-        && ngx_strncmp(uri->data, prefix->data, prefix->len) == 0)
-    {
-        uri->data += prefix->len;
-        uri->len -= prefix->len;
-    }
 }

@@ -39,7 +39,6 @@ typedef struct {
 
 
 ngx_int_t ngx_http_ollama_route_handler(ngx_http_request_t *r);
-ngx_uint_t ngx_http_ollama_route_is_v1(ngx_http_request_t *r);
 
 
 #endif /* _NGX_HTTP_OLLAMA_ROUTE_H_INCLUDED_ */

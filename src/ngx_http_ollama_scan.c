@@ -14,7 +14,7 @@
  * letters match in either case, the last of equal keys wins, and a null
  * leaves a plain field as it was.
  *
- * A scan lives in the request's pool and needs no cleanup.  No "r" here, so
+ * A scan needs no cleanup, its two pools are its caller's.  No "r" here, so
  * that unit tests and fuzzers can run it; called by request only.
  */
 
@@ -155,13 +155,15 @@ static const char  *ngx_http_ollama_scan_types[] = {
 
 
 /*
- * Makes a zeroed scan ready.  "flags" are NGX_HTTP_OLLAMA_SCAN_…, "forbid" is
- * an array of ngx_http_ollama_forbid_t or NULL.
+ * Makes a zeroed scan ready.  What is found goes to "pool"; what the scan
+ * itself needs, and scan->cuts, to "temp".  "flags" are
+ * NGX_HTTP_OLLAMA_SCAN_…, "forbid" is an array of ngx_http_ollama_forbid_t or
+ * NULL.
  */
 
 ngx_int_t
 ngx_http_ollama_scan_init(ngx_http_ollama_scan_t *scan, ngx_pool_t *pool,
-    ngx_uint_t flags, ngx_array_t *forbid)
+    ngx_pool_t *temp, ngx_uint_t flags, ngx_array_t *forbid)
 {
     scan->pool = pool;
     scan->flags = flags;
@@ -173,7 +175,7 @@ ngx_http_ollama_scan_init(ngx_http_ollama_scan_t *scan, ngx_pool_t *pool,
 
     /* one for each depth, from 0 on, and one for what is too deep */
 
-    scan->level = ngx_pcalloc(pool, (NGX_HTTP_OLLAMA_SCAN_DEPTH + 2)
+    scan->level = ngx_pcalloc(temp, (NGX_HTTP_OLLAMA_SCAN_DEPTH + 2)
                                     * sizeof(ngx_http_ollama_scan_level_t));
     if (scan->level == NULL) {
         return NGX_ERROR;
@@ -182,13 +184,13 @@ ngx_http_ollama_scan_init(ngx_http_ollama_scan_t *scan, ngx_pool_t *pool,
     /* every path leads to the body */
     scan->level[1].match = (uint32_t) -1;
 
-    if (ngx_array_init(&scan->cuts, pool, 4, sizeof(ngx_http_ollama_cut_t))
+    if (ngx_array_init(&scan->cuts, temp, 4, sizeof(ngx_http_ollama_cut_t))
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_ollama_json_init(&scan->json, pool,
+    return ngx_http_ollama_json_init(&scan->json, temp,
                                      &ngx_http_ollama_scan_callbacks, scan,
                                      NGX_HTTP_OLLAMA_SCAN_KEEP, 0);
 }

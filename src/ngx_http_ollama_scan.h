@@ -97,7 +97,7 @@ typedef struct {
     ngx_array_t                    cuts;     /* ngx_http_ollama_cut_t */
     uint32_t                       removed;  /* bits of forbid[] */
 
-    /* what was wrong, after NGX_ERROR */
+    /* what was wrong, after NGX_DECLINED */
 
     ngx_str_t                      error;
     off_t                          error_at;
@@ -105,7 +105,8 @@ typedef struct {
 
 
 ngx_int_t ngx_http_ollama_scan_init(ngx_http_ollama_scan_t *scan,
-    ngx_pool_t *pool, ngx_uint_t flags, ngx_array_t *forbid);
+    ngx_pool_t *pool, ngx_pool_t *temp, ngx_uint_t flags,
+    ngx_array_t *forbid);
 ngx_int_t ngx_http_ollama_scan_feed(ngx_http_ollama_scan_t *scan, u_char *p,
     size_t size);
 ngx_int_t ngx_http_ollama_scan_end(ngx_http_ollama_scan_t *scan);

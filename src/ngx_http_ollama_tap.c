@@ -31,6 +31,7 @@
 #include "ngx_http_ollama_tap.h"
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_header.h"
+#include "ngx_http_ollama_request.h"
 
 
 static ngx_int_t ngx_http_ollama_tap_header_filter(ngx_http_request_t *r);
@@ -54,6 +55,8 @@ static ngx_int_t ngx_http_ollama_tap_break(ngx_http_request_t *r,
 static void ngx_http_ollama_tap_swallow(ngx_chain_t *in);
 static void ngx_http_ollama_tap_finalize(ngx_http_request_t *r, ngx_int_t rc);
 static void ngx_http_ollama_tap_reason(ngx_int_t rc, ngx_str_t *reason);
+static ngx_chain_t *ngx_http_ollama_tap_end(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
 static ngx_chain_t *ngx_http_ollama_tap_error(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_str_t *reason);
 
@@ -72,13 +75,37 @@ ngx_http_ollama_tap_header_filter(ngx_http_request_t *r)
     u = r->upstream;
 
     if (ctx == NULL || ctx->route == NULL
-        || u == NULL || u->cleanup == NULL || ctx->finalize)
+        || u == NULL || u->cleanup == NULL
+        || u->finalize_request == ngx_http_ollama_tap_finalize)
     {
         return ngx_http_next_header_filter(r);
     }
 
+    if (r->http_version != ctx->http_version) {
+
+        /*
+         * the server sent no status line, and nginx has made HTTP/0.9 of the
+         * request to pass on whatever that is
+         */
+
+        r->http_version = ctx->http_version;
+        return NGX_HTTP_BAD_GATEWAY;
+    }
+
     ctx->finalize = u->finalize_request;
     u->finalize_request = ngx_http_ollama_tap_finalize;
+
+    /* nothing is left of an earlier upstream, which error_page may follow */
+
+    ctx->frame = NULL;
+    ctx->finalized = 0;
+    ctx->ended = 0;
+    ctx->ttft = -1;
+
+    if (u->request_body_sent && !r->preserve_body && r == r->main) {
+        /* no other server will want it, and no mirror */
+        ngx_http_ollama_request_unmap(ctx);
+    }
 
     if (ngx_http_ollama_tap_headers(r, ctx) != NGX_OK) {
         return NGX_ERROR;
@@ -227,10 +254,7 @@ ngx_http_ollama_tap_init(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 
     } else {
         form = NGX_HTTP_OLLAMA_FRAME_WHOLE;
-
-        if (last != NGX_HTTP_OLLAMA_END_DONE) {
-            last = NGX_HTTP_OLLAMA_END_OBJECT;
-        }
+        last = NGX_HTTP_OLLAMA_END_OBJECT;
     }
 
     ctx->frame = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_frame_t));
@@ -311,7 +335,16 @@ ngx_http_ollama_tap_buf(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
             ngx_http_ollama_tap_stop_server(r);
 
             b->last = b->pos + good;
-            ngx_str_set(reason, "sent something that is no frame of a reply");
+
+            if (frame->done) {
+                /* what comes after the end is not of the reply */
+                ngx_str_null(reason);
+
+            } else {
+                ngx_str_set(reason,
+                            "sent something that is no frame of a reply");
+            }
+
             return NGX_DECLINED;
         }
 
@@ -403,7 +436,10 @@ ngx_http_ollama_tap_stop_server(ngx_http_request_t *r)
 }
 
 
-/* Sends what is good of "in", up to the buffer of "at", and the last line. */
+/*
+ * Sends what is good of "in", up to the buffer of "at", and the last line; or,
+ * where there is no reason to complain, the end of the reply.
+ */
 
 static ngx_int_t
 ngx_http_ollama_tap_break(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
@@ -439,7 +475,8 @@ ngx_http_ollama_tap_break(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 
     ngx_http_ollama_tap_swallow(at->next);
 
-    cl = ngx_http_ollama_tap_error(r, ctx, reason);
+    cl = reason->len ? ngx_http_ollama_tap_error(r, ctx, reason)
+                     : ngx_http_ollama_tap_end(r, ctx);
     if (cl == NULL) {
         return NGX_ERROR;
     }
@@ -447,6 +484,41 @@ ngx_http_ollama_tap_break(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     *ll = cl;
 
     return ngx_http_next_body_filter(r, out);
+}
+
+
+/* The end of a complete reply, in place of what the server goes on with. */
+
+static ngx_chain_t *
+ngx_http_ollama_tap_end(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    cl = ngx_alloc_chain_link(r->pool);
+    if (cl == NULL) {
+        return NULL;
+    }
+
+    b->last_buf = (r == r->main);
+    b->sync = (r != r->main);
+    b->last_in_chain = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "ollama server \"%V\" sent more than its reply",
+                  &ctx->server);
+
+    ctx->ended = 1;
+
+    return cl;
 }
 
 
@@ -469,12 +541,19 @@ ngx_http_ollama_tap_finalize(ngx_http_request_t *r, ngx_int_t rc)
 {
     ngx_str_t               reason;
     ngx_chain_t            *out;
+    ngx_connection_t       *c;
     ngx_http_ollama_ctx_t  *ctx;
 
     ctx = ngx_http_ollama_get_ctx(r);
+    c = r->upstream->peer.connection;
 
     ctx->finalized = 1;
     ctx->finalize_rc = rc;
+
+    if (rc == NGX_HTTP_BAD_GATEWAY && c && c->read->timedout) {
+        /* with buffering on both are the same to nginx */
+        ctx->finalize_rc = NGX_HTTP_GATEWAY_TIME_OUT;
+    }
 
     ctx->finalize(r, rc);
 
@@ -577,7 +656,7 @@ ngx_http_ollama_tap_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
             ngx_str_set(&before, "\n");
 
         } else {
-            ngx_str_null(&before);
+            ngx_str_set(&before, "");
         }
 
         ngx_str_set(&after, "\n");

@@ -158,17 +158,17 @@ can't work with "proxy_pass_request_body off"
 
 
 
-=== proxy_pass with a path is refused, as a server would get another endpoint
+=== a path that proxy_pass has changes nothing
 --- config
     location /api/ {
         ollama_api ollama;
         proxy_pass http://ollama/;
         include ollama_params;
     }
---- must_die
---- error_log
-[emerg]
-proxy_pass
+--- test
+is(http('GET /api/version')->status, 200);
+--- asked
+GET /api/version
 
 
 
@@ -179,10 +179,12 @@ proxy_pass
         proxy_pass http://ollama/api/;
         include ollama_params;
     }
---- must_die
---- error_log
-[emerg]
-proxy_pass
+--- test
+is(http('GET /llm/api/ps')->status, 200);
+is(http('GET /llm/api/tags')->status, 200);
+--- asked
+GET /api/ps
+GET /api/tags
 
 
 
@@ -454,7 +456,7 @@ POST /v1/chat/completions
 
 
 
-=== in a server, with a location that goes elsewhere, that needs off
+=== in a server, a location that goes elsewhere is left as it was
 --- http_config
     upstream page {
         server 127.0.0.1:$TEST_NGINX_FAKE2_PORT;
@@ -471,38 +473,43 @@ POST /v1/chat/completions
         proxy_pass http://page;
         include ollama_params;
     }
---- must_die
---- error_log
-[emerg]
-but "proxy_pass" of that location goes to "page"
 
-
-
-=== and works with it
---- http_config
-    upstream page {
-        server 127.0.0.1:$TEST_NGINX_FAKE2_PORT;
-    }
---- config
-    ollama_api ollama;
-
-    location /api/ {
-        proxy_pass http://ollama;
-        include ollama_params;
-    }
-
-    location / {
+    location /off/ {
         ollama_api off;
-        proxy_pass http://page;
+        proxy_pass http://page/;
         include ollama_params;
     }
 --- test
 is(http('POST /api/chat', $main::chat)->status, 200, 'chat');
-is(http('GET /')->status, 200, 'page');
+is(http('POST /api/pull', '{"model":"m1"}')->status, 403, 'management');
+is(http('GET /nope')->body, '404 page not found', 'the page');
+is(http('GET /off/nope')->body, '404 page not found', 'the page, with off');
 --- asked
 POST /api/chat
 --- asked2
-GET /
+GET /nope
+GET /nope
+
+
+
+=== in a server, a location whose upstream a map chooses is guarded
+--- http_config
+    map $ollama_model $pool {
+        default ollama;
+    }
+--- config
+    ollama_api ollama;
+
+    location /api/ {
+        proxy_pass http://$pool;
+        include ollama_params;
+    }
+--- test
+is(http('POST /api/chat', $main::chat)->status, 200, 'chat');
+is(http('POST /api/pull', '{"model":"m1"}')->status, 403, 'management');
+is(http('POST /api/chat', '{')->status, 400, 'bodies');
+--- asked
+POST /api/chat
 
 
 

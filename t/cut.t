@@ -62,10 +62,13 @@ sub before {
 sub before_all {
     my ($uri, $body, $last, $title) = @_;
 
-    my $r = http("POST $uri", $body);
+    # a client that would go on with the connection
+    my $c = client();
+    my $r = $c->request("POST $uri", $body)->reply;
     my $before = before($r, $last, $title);
 
     is($r->end, 'eof', "$title: the connection is closed");
+    $c->close;
     unlike($r->raw, qr/\r\n0\r\n/, "$title: without the end of chunks");
     is($r->header('Content-Length'), undef, "$title: no length");
 
@@ -504,24 +507,50 @@ ended its reply without finishing it
 
 
 
-=== TEST 16: what comes after the last frame is of no matter
+=== TEST 16: what comes after the last frame is not of the reply
 --- upstream eval: $::steps
 --- test
-for my $after ("\n", "x\n", "{\"error\":\"x\"}\n", 'y' x 50_000) {
+my $last = "{\"done\":true}\n";
+
+for my $after ("\n", " \r\n\n") {
     my $c = client();
     $c->request('POST /api/chat', $::chat);
 
     my $s = $::server->accept->header('application/x-ndjson');
-    $s->chunk("{\"done\":true}\n$after")->last;
+    $s->chunk("$last$after")->last;
 
     my $r = $c->reply;
 
-    ok($r->complete);
-    is($r->body, "{\"done\":true}\n$after");
+    is($r->end, 'complete');
+    is($r->body, "$last$after", 'white space is');
     $s->close;
 }
 
-is(outcomes(), 'ok');
+only_errors();
+
+for my $after ("x\n", "{\"error\":\"x\"}\n", $last, 'y' x 50_000) {
+    for my $together (1, 0) {
+        my $c = client();
+        $c->request('POST /api/chat', $::chat);
+
+        my $s = $::server->accept->header('application/x-ndjson');
+        $together ? $s->chunk("$last$after")
+                  : $s->chunk($last)->chunk($after);
+
+        my $r = $c->reply;
+
+        is($r->end, 'complete');
+        is($r->body, $last, 'not ' . substr $after, 0, 20);
+        ok($s->gone, 'the server is let go');
+        $s->close;
+        $c->close;
+    }
+}
+
+is(outcomes(10), 'ok');
+only_errors(qr/ollama server "[^"]*" sent more than its reply/);
+--- error_log
+sent more than its reply
 
 
 

@@ -277,7 +277,8 @@ my $r = http('POST /api/chat', $::chat);
 is($r->status, 503);
 is($r->body, '{"error":"server busy, please try again.  maximum pending '
              . 'requests exceeded"}');
-like(access_log(qr/chat/), qr/ outcome=error .* upstream_status=503, 503, 503 /);
+like(access_log(qr/chat/),
+     qr/ outcome=error .* upstream_status=503, 503, 503 /);
 
 
 

@@ -46,6 +46,21 @@ our $steps = 'server 127.0.0.1:$TEST_NGINX_STEPS_PORT max_fails=0;'
              . ' keepalive 4;';
 
 
+# has the next reply cut there, by a connection that is kept for it: fake_set()
+# is too slow for hundreds
+
+our $control;
+
+sub cut_at {
+    my ($at) = @_;
+
+    $control ||= client(port => fake_port());
+    $control->request('POST /fake/set',
+                      { model => 'm1', split_at => [ $at + 0 ] })
+            ->reply->status == 200 or die "no cut at $at\n";
+}
+
+
 # a reply without what is never the same
 
 sub bare {
@@ -181,7 +196,7 @@ fake_set(model => 'm1', split => undef);
 my $c = client();
 
 for my $at (1 .. length($reply) - 1) {
-    fake_set(model => 'm1', split_at => [$at]);
+    cut_at($at);
 
     my $r = $c->request('POST /api/chat', $::chat)->reply;
     is($r->end . $r->body, 'complete' . $reply, "cut at $at") or last;
@@ -208,7 +223,7 @@ fake_set(model => 'm1', raw_reply => Encode::decode('UTF-8', $reply),
 my $c = client();
 
 for my $at (1 .. length($reply) - 1) {
-    fake_set(model => 'm1', split_at => [$at]);
+    cut_at($at);
 
     my $r = $c->request('POST /v1/chat/completions', $::openai)->reply;
     is($r->end . $r->body, 'complete' . $reply, "cut at $at") or last;

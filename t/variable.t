@@ -311,7 +311,8 @@ logged('HEAD /api/tags', undef, $rest);
     access_log logs/json.log json;
 --- test
 my @names = ('a"b', 'a\\\\b', 'a\nb', 'a\r\nPOST /api/chat 200', 'a\u0000b',
-             'a\u001bb', 'a\u007fb', "\xc3\xa9", "\xf0\x9f\x98\x80", '\ud83d\ude00',
+             'a\u001bb', 'a\u007fb', "\xc3\xa9", "\xf0\x9f\x98\x80",
+             '\ud83d\ude00',
              'a b=c outcome=ok', '$ollama_model', '%0a', '-', "<b>&amp;",
              '\u2028', '\u0022,\u0022x\u0022:\u0022');
 
@@ -401,7 +402,7 @@ is(join(' ', map { $_->{model} // '-' }
 --- test
 is(http('GET /plain')->body, '[]');
 like(access_log(qr{/plain}),
-     qr/ model=- task=- session=- outcome=- ttft=- queue=- prompt=- generated=- /);
+     qr/ model=- task=- session=- outcome=- ttft=- queue=- prompt=- /);
 
 
 

@@ -22,8 +22,6 @@ plan skip_all => 'OLLAMA_REAL_PLAIN: plain nginx believes nothing' if plain();
 
 my $ollama = Real::ollama();
 my $nginx = Real::nginx($ollama);
-my $strict = Real::nginx($ollama,
-                 location => 'ollama_forbid keep_alive options.num_ctx;');
 
 my $good = '"smollm2:135m"';
 my $row = 0;
@@ -43,7 +41,8 @@ sub name {
 
 sub seen {
     my ($answer) = @_;
-    my ($line) = grep { /^\{/ } map { s/^data: //r } split /\n/, $answer->{body};
+    my ($line) = grep { /^\{/ } map { s/^data: //r }
+                 split /\n/, $answer->{body};
     my $data = eval { decode($line) } || return undef;
     my $error = ref $data->{error} ? $data->{error}{message} : $data->{error};
 
@@ -71,7 +70,7 @@ my @members = (
     ['twice',                   qq("model":"nope","model":$good)],
     ['twice, turned',           qq("model":$good,"model":"nope")],
     ['three times',             qq("model":"a","model":"nope","model":$good)],
-    ['twice, far apart',        qq("model":"nope","x":[1,{"y":2}],"model":$good)],
+    ['twice, far apart',        qq("model":"nope","x":[{"y":2}],"model":$good)],
 
     ['MODEL after',             qq("model":$good,"MODEL":"nope")],
     ['MODEL before',            qq("MODEL":"nope","model":$good)],
@@ -110,8 +109,8 @@ my @members = (
     ['deeper after',            qq("model":$good,"x":{"model":"nope"})],
     ['in a list after',         qq("model":$good,"x":[{"model":"nope"}])],
     ['in options',              qq("model":$good,"options":{"model":"nope"})],
-    ['in a string',             qq("x":"\\",\\"model\\":\\"nope","model":$good)],
-    ['in a string after',       qq("model":$good,"x":"\\",\\"model\\":\\"nope")],
+    ['in a string',             qq("x":"\\",\\"model\\":\\"no","model":$good)],
+    ['in a string after',       qq("model":$good,"x":"\\",\\"model\\":\\"no")],
     ['after a backslash',       qq("model":$good,"x":"\\\\","model":"nope")],
     ['as a value',              qq("x":"model","y":"nope","model":$good)],
 
@@ -134,7 +133,8 @@ my @members = (
     ['surrogates in the name',  '"model":"nope\ud83d\ude00"'],
     ['half a surrogate',        '"model":"nope\ud83d"'],
     ['halves turned',           '"model":"nope\ude00\ud83d"'],
-    ['half a surrogate, twice', qq("model":"nope\\ud83d","model":$good)],
+    ['half a surrogate, twice', qq("model":"nope\\ud83d","model":$good),
+                                'strict'],
     ['no UTF-8 in the name',    qq("model":"nope\xff"), 'strict'],
     ['no UTF-8 elsewhere',      qq("model":$good,"x":"\xff"), 'strict'],
     ['no UTF-8 in a key',       qq("model":$good,"model\xff":"nope"), 'strict'],
@@ -191,7 +191,8 @@ my @bodies = (
     ['apostrophes',             "{'model':'smollm2:135m'}"],
     ['no quotes',               qq({model:$good})],
     ['a comment',               qq({/* "model":"nope", */ "model":$good})],
-    ['a comment to the end',    qq({"model":$good} // "model":"nope")],
+    ['a comment to the end',    qq({"model":$good} // "model":"nope"),
+                                'strict'],
     ['a hash comment',          qq({"model":$good\n# no\n})],
     ['byte order mark',         qq(\xef\xbb\xbf{"model":$good})],
     ['form feed',               qq({"model":\f$good})],
@@ -219,13 +220,14 @@ my @bodies = (
                                              split //, qq({"model":$good}))],
     ['white space around',      qq(\r\n\t {"model":$good}\r\n\t )],
     ['a second object',         qq({"model":$good}{"model":"nope"}), 'strict'],
-    ['a second line',           qq({"model":$good}\n{"model":"nope"}), 'strict'],
+    ['a second line',           qq({"model":$good}\n{"model":"nope"}),
+                                'strict'],
     ['words after',             qq({"model":$good} nope), 'strict'],
     ['a bracket after',         qq({"model":$good}}), 'strict'],
 );
 
 my $say = '"messages":[{"role":"user","content":"a"}]';
-my $one = '"options":{"num_predict":1}';
+my $one = '"options":{"num_predict":2,"temperature":0}';
 
 my %more = (
     '/api/chat' => '',
@@ -267,7 +269,7 @@ sub agree {
             if $through->{status} < 400;
 
     } else {
-        push @trouble, "the gateway believed \"$believed\", the server saw \"$saw\""
+        push @trouble, "the gateway believed '$believed', the server saw '$saw'"
             if defined $saw && $believed ne $saw;
         push @trouble, 'the server saw something else through nginx'
             if ($got // '') ne ($saw // '')
@@ -354,95 +356,15 @@ for (['false', '"stream":false'], ['true', '"stream":true'],
     my ($title, $member) = @$_;
 
     for my $path ('/api/chat', '/v1/chat/completions') {
-        my $limit = $path =~ /^.api/ ? $one : '"max_tokens":1';
+        my $limit = $path =~ /^.api/ ? $one
+                                     : '"max_tokens":2,"temperature":0';
         my $body = qq({"model":$good,$say,$limit,$member});
 
-        same("$path, stream: $title", POST => $path, $body);
+        # the gateway has its own words for what it refuses
+        same("$path, stream: $title", POST => $path, $body)
+            if $title !~ /^a /;
         agree("stream: $title", $path, $body);
     }
-}
-
-
-# the gateway's own fields, spelled like this, are the gateway's own too
-
-for my $key ('task_id', 'TASK_ID', 'ta\u017fk_id', 'tas\u212a_id',
-             "ta\xc5\xbfk_id", "tas\xe2\x84\xaa_id", 'ta\u017f\u212a_ID',
-             't\u0061sk_id')
-{
-    my $task = 'task' . ++$row;
-    my $answer = $nginx->post('/api/chat', qq({"model":$good,"$key":"$task"}));
-
-    is($answer->{headers}{'x-task-id'}, $task, "$key names the task");
-
-    $answer = $nginx->post('/api/chat',
-                           qq({"model":$good,"task_id":"no","$key":"$task"}));
-    is($answer->{headers}{'x-task-id'}, $task, "$key after task_id");
-}
-
-for (['server_url', '"http://127.0.0.1:1"', 'SERVER_URL', '\u017ferver_url',
-      "\xc5\xbferver_url", 'server_ur\u006c'],
-     ['session_id', '"nope"', 'SESSION_ID', '\u017fe\u017f\u017fion_id',
-      "se\xc5\xbfsion_id"])
-{
-    my ($plain, $value, @keys) = @$_;
-    my $expected = $nginx->post('/api/chat',
-                                qq({"model":$good,"$plain":$value}));
-
-    cmp_ok($expected->{status}, '>=', 400, "$plain is looked at");
-
-    for my $key (@keys) {
-        my $answer = $nginx->post('/api/chat',
-                                  qq({"model":$good,"$key":$value}));
-
-        is("$answer->{status} $answer->{body}",
-           "$expected->{status} $expected->{body}", "$key is $plain");
-    }
-}
-
-
-# what clients may not set stays unset, however it is spelled
-
-for ('"keep_alive":0', '"KEEP_ALIVE":0', '"\u212aeep_alive":0',
-     "\"\xe2\x84\xaaeep_alive\":0", '"keep_al\u0069ve":0',
-     '"keep_alive":0,"keep_alive":0', '"keep_alive":5,"Keep_Alive":0',
-     '"keep_alive":"0s"', '"keep_alive":0,"x":1', '"x":1,"keep_alive":0')
-{
-    my $body = qq({"model":$good,"messages":[],$_});
-    my ($direct) = $ollama->post('/api/chat', $body);
-    my $answer;
-
-    $ollama->post('/api/chat', qq({"model":$good}));
-    $answer = $strict->post('/api/chat', $body);
-
-    is(decode($direct->{body})->{done_reason}, 'unload', "$_ would unload");
-    is(eval { decode($answer->{body})->{done_reason} }, 'load',
-       "$_ is taken out") or diag($answer->{body});
-    like($answer->{headers}{'x-ollama-removed'} // '', qr/keep_alive/,
-         "$_ is reported");
-}
-
-for ('"options":{"num_ctx":512}', '"OPTIONS":{"num_ctx":512}',
-     '"option\u017f":{"num_ctx":512}', '"options":{"num\u005fctx":512}',
-     '"options":{"num_ctx":1024,"num_ctx":512}',
-     '"options":{"seed":1},"options":{"num_ctx":512}',
-     '"options":{"num_ctx":512},"options":{"seed":1}',
-     '"options":{"num_ctx":512},"options":null,"options":{"num_ctx":512}',
-     '"options":{"num_ctx":512},"options":{}',
-     '"options":{"a":1,"num_ctx":512,"b":2}')
-{
-    my $body = qq({"model":$good,"messages":[],$_});
-    my $context = sub {
-        decode($ollama->get('/api/ps')->{body})->{models}[0]{context_length}
-    };
-    my ($usual, $answer);
-
-    $ollama->post('/api/chat', $body);
-    is($context->(), 512, "$_ would set it");
-
-    $ollama->post('/api/chat', qq({"model":$good}));
-    $usual = $context->();
-    $answer = $strict->post('/api/chat', $body);
-    is($context->(), $usual, "$_ is taken out") or diag($answer->{body});
 }
 
 Real::end();

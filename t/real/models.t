@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
 # What there is: lists of models, versions, one model's data.  The gateway
-# answers the lists from its memory of all servers; with one server they say what
-# that one says, a poll later at most, in any order.
+# answers the lists from its memory of all servers; with one server they say
+# what that one says, a poll later at most, in any order.
 
 use strict;
 use warnings;

@@ -17,7 +17,8 @@ my $nginx = Real::nginx($ollama);
 my $messages = '"messages":[{"role":"user","content":"Why is the sky blue?"}]';
 my $few = '"temperature":0,"seed":1,"max_tokens":16';
 
-sub body { my $model = shift; join '', qq({"model":"$model",), join(',', @_), '}' }
+# body(model, members...)
+sub body { my $model = shift; '{' . join(',', qq("model":"$model"), @_) . '}' }
 
 for my $model ('smollm2:135m', 'Other', 'nope') {
     my $streamed = '"stream":true';

@@ -72,7 +72,7 @@ for (['/api/chat', chat($few, '')],
 
     $before = $ollama->work;
     $answer = $nginx->begin(POST => $path, $body);
-    ok($answer->until_line(qr/^.+\n+.+\n+.+\n/), "$path: some frames");
+    ok($answer->until_match(qr/^.+\n+.+\n+.+\n/m), "$path: some frames");
     $answer->go;
     stopped("$path, gone");
 }
@@ -94,22 +94,24 @@ for (['/api/chat', chat($few, '')],
 SKIP: {
     skip 'OLLAMA_REAL_PLAIN: stop is the module\'s', 1 if plain();
 
+    local $TODO = $Real::later{tasks};
     my ($line, $cancel);
 
     $before = $ollama->work;
     $answer = $nginx->begin(POST => '/api/chat',
                             chat($few, ',"task_id":"whale"'));
-    ok($answer->until_line(qr/^.+\n.+\n.+\n/), 'some frames');
+    ok($answer->until_match(qr/^.+\n.+\n.+\n/m), 'some frames');
     is($answer->{headers}{'x-task-id'}, 'whale', 'the task is named');
 
     $cancel = $nginx->post('/api/chat/cancel/whale', '');
     is($cancel->{status}, 200, 'stop is accepted');
-    is(decode($cancel->{body})->{cancelled}, JSON::PP::true, 'and said');
+    like($cancel->{body}, qr/"cancelled": *true/, 'and said');
 
     $answer->rest;
-    ok($answer->{complete}, 'the stream ends properly') or diag($answer->{error});
+    ok($answer->{complete}, 'the stream ends properly')
+        or diag($answer->{error});
     $line = decode((split /\n/, $answer->{body})[-1]);
-    is($line->{done}, JSON::PP::true, 'with a last frame');
+    ok($line->{done}, 'with a last frame');
     is($line->{done_reason}, 'cancelled', 'that says why');
     stopped('stop');
 
@@ -133,7 +135,7 @@ SKIP: {
         qq({"model":"smollm2:135m","stream":true,"max_tokens":$few,)
         . qq("messages":[{"role":"user","content":"$prompt"}]}),
         headers => ['X-Task-Id: whale']);
-    ok($answer->until_line(qr/^.+\n\n.+\n\n/), '/v1: some frames');
+    ok($answer->until_match(qr/^.+\n\n.+\n\n/m), '/v1: some frames');
     $cancel = $nginx->post('/api/chat/cancel/whale', '');
     is($cancel->{status}, 200, '/v1: stop is accepted');
     $answer->rest;

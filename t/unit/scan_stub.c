@@ -39,6 +39,9 @@ scan_start(scan_run_t *run, ngx_uint_t flags, const char *forbid)
     run->pool = ngx_create_pool(4096, NULL);
     assert_non_null(run->pool);
 
+    run->temp = ngx_create_pool(4096, NULL);
+    assert_non_null(run->temp);
+
     paths = NULL;
 
     if (forbid) {
@@ -62,8 +65,8 @@ scan_start(scan_run_t *run, ngx_uint_t flags, const char *forbid)
         forbid += len + (forbid[len] == ' ');
     }
 
-    assert_int_equal(ngx_http_ollama_scan_init(&run->scan, run->pool, flags,
-                                               paths),
+    assert_int_equal(ngx_http_ollama_scan_init(&run->scan, run->pool,
+                                               run->temp, flags, paths),
                      NGX_OK);
     run->rc = NGX_OK;
 }
@@ -91,13 +94,33 @@ scan_feed(scan_run_t *run, u_char *p, size_t size)
 }
 
 
+/* Gives back what nobody needs who only asks what was found. */
+
+void
+scan_release(scan_run_t *run)
+{
+    if (run->temp) {
+        ngx_destroy_pool(run->temp);
+        run->temp = NULL;
+    }
+}
+
+
 void
 scan_finish(scan_run_t *run)
 {
-    if (run->pool) {
-        ngx_destroy_pool(run->pool);
-        run->pool = NULL;
-    }
+    scan_release(run);
+
+    ngx_destroy_pool(run->pool);
+}
+
+
+/* The most that the scan has taken; before scan_release(). */
+
+size_t
+scan_peak(scan_run_t *run)
+{
+    return ngx_stub_pool_peak(run->pool) + ngx_stub_pool_peak(run->temp);
 }
 
 
@@ -179,6 +202,8 @@ scan_check(scan_case_t *c, size_t first, size_t step)
         fail_msg("%s: not refused, but %d", pieces, (int) run.rc);
     }
 
+    scan_release(&run);
+
     if (run.scan.error.len != strlen(c->error)
         || memcmp(run.scan.error.data, c->error, run.scan.error.len) != 0
         || run.scan.error_at != c->at)
@@ -205,6 +230,14 @@ scan_check_found(scan_case_t *c, scan_run_t *run, const char *pieces)
                  (int) run->scan.error_at);
     }
 
+    sent = malloc(c->body.len);
+    assert_non_null(sent);
+
+    len = scan_sent(run, c->body.data, c->body.len, sent);
+    want = c->sent.data ? &c->sent : &c->body;
+
+    scan_release(run);
+
     scan_check_text(c, pieces, "model", &run->scan.model, &c->model);
     scan_check_text(c, pieces, "server_url", &run->scan.server_url,
                     &c->server_url);
@@ -216,12 +249,6 @@ scan_check_found(scan_case_t *c, scan_run_t *run, const char *pieces)
         fail_msg("%s: stream is %d, not %d", pieces, (int) run->scan.stream,
                  (int) c->stream);
     }
-
-    sent = malloc(c->body.len);
-    assert_non_null(sent);
-
-    len = scan_sent(run, c->body.data, c->body.len, sent);
-    want = c->sent.data ? &c->sent : &c->body;
 
     if (len != want->len || memcmp(sent, want->data, len) != 0) {
         fail_msg("%s: the server is sent\n%.*s\nnot\n%.*s", pieces, (int) len,

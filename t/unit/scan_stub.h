@@ -53,6 +53,7 @@ typedef struct {
 
 typedef struct {
     ngx_pool_t                *pool;
+    ngx_pool_t                *temp;
     ngx_http_ollama_scan_t     scan;
     ngx_int_t                  rc;
 } scan_run_t;
@@ -60,7 +61,9 @@ typedef struct {
 
 void scan_start(scan_run_t *run, ngx_uint_t flags, const char *forbid);
 void scan_feed(scan_run_t *run, u_char *p, size_t size);
+void scan_release(scan_run_t *run);
 void scan_finish(scan_run_t *run);
+size_t scan_peak(scan_run_t *run);
 size_t scan_sent(scan_run_t *run, u_char *body, size_t len, u_char *sent);
 
 void scan_check(scan_case_t *c, size_t first, size_t step);

@@ -11,7 +11,7 @@ package Real;
 #
 # Both end with the test.  At that moment nginx's error log must be clean.
 #
-# Environment: OLLAMA_MODULE, TEST_NGINX_BINARY, OLLAMA_REAL_PLAIN (README.md).
+# The environment's variables are in README.md.
 
 use strict;
 use warnings;
@@ -41,6 +41,14 @@ proxy_set_header    Origin "";
 proxy_buffering     off;
 proxy_read_timeout  600s;
 EOF
+
+# What the module does not do yet: its checks are made and may fail (TAP's TODO;
+# prove names those that succeed).  An entry goes when its feature comes.
+our %later = (
+    tasks => 'tasks and stop are not built yet',
+    server_url => 'server_url is not built yet',
+    session_id => 'sessions are not built yet',
+);
 
 my @running;
 
@@ -93,6 +101,7 @@ sub nginx {
     my $params = "$project/conf/ollama_params";
     my ($load, $api) = ('', '');
 
+    $more{upstream} //= $ENV{OLLAMA_REAL_UPSTREAM};
     $more{$_} //= '' for qw(upstream http location);
 
     if (plain()) {
@@ -206,11 +215,24 @@ sub same {
         is($through->{status}, $direct->{status}, 'status');
         is($through->{headers}{'content-type'},
            $direct->{headers}{'content-type'}, 'content type');
-        is(bare($through->{body}), bare($direct->{body}), 'body');
+        same_text(bare($through->{body}), bare($direct->{body}), 'body');
         ok($through->{complete}, 'properly ended') or diag($through->{error});
     };
 
     return ($direct, $through);
+}
+
+
+# same_text(got, expected, title): as is(), but shows only where they differ
+
+sub same_text {
+    my ($got, $expected, $title) = @_;
+    my $common = ($got ^ $expected) =~ /^(\0+)/ ? length $1 : 0;
+    my $from = $common < 60 ? 0 : $common - 60;
+
+    ok($got eq $expected, $title)
+        or diag("at $common\n     got: ", substr($got, $from, 300),
+                "\nexpected: ", substr($expected, $from, 300));
 }
 
 
@@ -222,7 +244,10 @@ sub bare {
     for ($text) {
         s/"(created_at|expires_at)":"[^"]*"/"$1":"…"/g;
         s/"(created|created_at|completed_at|\w+_duration)":\d+/"$1":…/g;
-        s/"((?:\w+_)?id)":"(chatcmpl|cmpl|resp|msg|req)[-_][0-9a-f]+"/"$1":"…"/g;
+        s/"(\w*id)":"(chatcmpl|cmpl|resp|msg|req)[-_][0-9a-f]+"/"$1":"…"/g;
+
+        # Ollama shows a model's parameters in any order
+        s/(?:PARAMETER )?num_thread +1\\n|\\nnum_thread +1(?=")//g;
     }
 
     return $text;
@@ -380,23 +405,24 @@ package Real::Answer;
 # coding; "complete", that it ended as HTTP says it must.
 
 
-# rest(): reads to the end
+# rest(): reads to the end, and closes: nginx would wait for that before it logs
 
 sub rest {
     my ($self) = @_;
 
     while ($self->more) { }
 
+    close $self->{socket};
     return $self;
 }
 
 
-# until_line(pattern): reads until a line of the body matches
+# until_match(pattern): reads until the body matches
 
-sub until_line {
+sub until_match {
     my ($self, $pattern) = @_;
 
-    while ($self->{body} !~ /$pattern/m) {
+    while ($self->{body} !~ $pattern) {
         return 0 unless $self->more;
     }
 

@@ -552,6 +552,28 @@ sub write_file {
 }
 
 
+# Earlier runs of this file left their folder if they failed, and their nginx
+# if they were killed.
+
+sub clean_up {
+    for my $dir (glob dirname($servroot) . '/' . basename($0, '.t') . '.*') {
+        my ($owner) = $dir =~ /\.(\d+)$/ or next;
+        next if $dir eq $servroot || is_alive($owner);
+
+        if (-f "$dir/logs/nginx.pid"
+            && (my ($pid) = read_file("$dir/logs/nginx.pid") =~ /(\d+)/))
+        {
+            kill TERM => $pid
+                if -r "/proc/$pid/cmdline"
+                   && index(read_file("/proc/$pid/cmdline"), $dir) >= 0;
+        }
+
+        remove_tree($dir);
+    }
+}
+
+
+clean_up();
 choose_ports();
 
 $Test::Nginx::Util::RunTestHelper = \&run_block;
