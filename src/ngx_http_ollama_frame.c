@@ -13,9 +13,8 @@
  * The text of the frames is no concern here, so that yajl is given no
  * callback for strings and decodes none.
  *
- * A frame parser lives in the request's pool; ngx_http_ollama_frame_free()
- * gives large blocks back early.  No "r" here, so that unit tests and fuzzers
- * can run it; called by tap only.
+ * A frame parser lives in the request's pool and goes with it.  No "r" here,
+ * so that unit tests and fuzzers can run it; called by tap only.
  */
 
 
@@ -269,13 +268,6 @@ ngx_http_ollama_frame_end(ngx_http_ollama_frame_t *frame)
     }
 
     return frame->done ? NGX_OK : NGX_DECLINED;
-}
-
-
-void
-ngx_http_ollama_frame_free(ngx_http_ollama_frame_t *frame)
-{
-    ngx_http_ollama_json_free(&frame->json);
 }
 
 

@@ -69,7 +69,6 @@ ngx_int_t ngx_http_ollama_frame_init(ngx_http_ollama_frame_t *frame,
 ngx_int_t ngx_http_ollama_frame_feed(ngx_http_ollama_frame_t *frame,
     u_char *p, size_t size, size_t *good);
 ngx_int_t ngx_http_ollama_frame_end(ngx_http_ollama_frame_t *frame);
-void ngx_http_ollama_frame_free(ngx_http_ollama_frame_t *frame);
 
 
 #endif /* _NGX_HTTP_OLLAMA_FRAME_H_INCLUDED_ */

@@ -602,10 +602,10 @@ ngx_http_ollama_forbid(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 1; i < cf->args->nelts; i++) {
 
-        if (olcf->forbid->nelts == NGX_HTTP_OLLAMA_SCAN_FORBIDS) {
+        if (olcf->forbid->nelts == NGX_HTTP_OLLAMA_FORBID_MAX) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "more than %d fields",
-                               NGX_HTTP_OLLAMA_SCAN_FORBIDS);
+                               NGX_HTTP_OLLAMA_FORBID_MAX);
             return NGX_CONF_ERROR;
         }
 
@@ -614,7 +614,7 @@ ngx_http_ollama_forbid(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             return NGX_CONF_ERROR;
         }
 
-        rc = ngx_http_ollama_scan_forbid(forbid, cf->pool, &value[i]);
+        rc = ngx_http_ollama_forbid_path(forbid, cf->pool, &value[i]);
 
         if (rc == NGX_ERROR) {
             return NGX_CONF_ERROR;

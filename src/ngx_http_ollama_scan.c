@@ -75,8 +75,6 @@ static ngx_http_ollama_field_t *ngx_http_ollama_scan_find(
     size_t len);
 static ngx_uint_t ngx_http_ollama_scan_is_stream(
     ngx_http_ollama_scan_t *scan);
-static uint32_t ngx_http_ollama_scan_match(ngx_http_ollama_scan_t *scan,
-    const u_char *p, size_t len, uint32_t *whole);
 static ngx_int_t ngx_http_ollama_scan_mismatch(ngx_http_ollama_scan_t *scan,
     off_t at, ngx_http_ollama_field_t *field, ngx_http_ollama_type_e must,
     ngx_http_ollama_type_e type);
@@ -257,58 +255,6 @@ ngx_http_ollama_scan_end(ngx_http_ollama_scan_t *scan)
 }
 
 
-/*
- * Reads a path of ollama_forbid; the strings are in the pool.  NGX_DECLINED:
- * not a path of fields, or too long a one.
- */
-
-ngx_int_t
-ngx_http_ollama_scan_forbid(ngx_http_ollama_forbid_t *forbid,
-    ngx_pool_t *pool, ngx_str_t *path)
-{
-    u_char     *p, *last;
-    ngx_str_t  *segment;
-
-    forbid->name = *path;
-    forbid->n = 0;
-
-    p = ngx_pnalloc(pool, path->len + 1);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_strlow(p, path->data, path->len);
-
-    last = p + path->len;
-
-    for ( ;; ) {
-
-        if (forbid->n == NGX_HTTP_OLLAMA_SCAN_SEGMENTS) {
-            return NGX_DECLINED;
-        }
-
-        segment = &forbid->segment[forbid->n++];
-        segment->data = p;
-
-        while (p < last && *p != '.') {
-            p++;
-        }
-
-        segment->len = p - segment->data;
-
-        if (segment->len == 0) {
-            return NGX_DECLINED;
-        }
-
-        if (p == last) {
-            return NGX_OK;
-        }
-
-        p++;
-    }
-}
-
-
 /* A task's name: 1 to 64 of [A-Za-z0-9_-]. */
 
 ngx_uint_t
@@ -425,7 +371,9 @@ ngx_http_ollama_scan_key(void *data, const u_char *p, size_t len)
     level = &scan->level[scan->depth];
 
     /* where the member's value will be found, should it have members, too */
-    level[1].match = ngx_http_ollama_scan_match(scan, p, len, &whole);
+    level[1].match = ngx_http_ollama_forbid_match(scan->forbid, scan->nforbid,
+                                                  level->match, scan->depth,
+                                                  p, len, &whole);
 
     scan->removed |= whole;
 
@@ -714,48 +662,6 @@ ngx_http_ollama_scan_is_stream(ngx_http_ollama_scan_t *scan)
 {
     return scan->depth == 1 && scan->field
            && scan->field->flags == NGX_HTTP_OLLAMA_SCAN_STREAM;
-}
-
-
-/*
- * The forbidden paths that go through the member with this key of the object
- * being read; those that end with it also in "whole".
- */
-
-static uint32_t
-ngx_http_ollama_scan_match(ngx_http_ollama_scan_t *scan, const u_char *p,
-    size_t len, uint32_t *whole)
-{
-    uint32_t                   match, found;
-    ngx_uint_t                 i;
-    ngx_http_ollama_forbid_t  *forbid;
-
-    found = 0;
-    *whole = 0;
-
-    /* a member's own match stands one level deeper than the object's */
-    match = scan->level[scan->depth].match;
-
-    for (i = 0; i < scan->nforbid && match; i++) {
-
-        forbid = &scan->forbid[i];
-
-        if (!(match & (1u << i))
-            || forbid->n < scan->depth
-            || !ngx_http_ollama_json_key_eq(p, len,
-                                        &forbid->segment[scan->depth - 1]))
-        {
-            continue;
-        }
-
-        found |= 1u << i;
-
-        if (forbid->n == scan->depth) {
-            *whole |= 1u << i;
-        }
-    }
-
-    return found;
 }
 
 

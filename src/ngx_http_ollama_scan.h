@@ -11,14 +11,11 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "ngx_http_ollama_forbid.h"
 #include "ngx_http_ollama_json.h"
 
 
 #define NGX_HTTP_OLLAMA_SCAN_DEPTH      64
-
-/* bounds of ollama_forbid; a path is a bit in a word */
-#define NGX_HTTP_OLLAMA_SCAN_FORBIDS    32
-#define NGX_HTTP_OLLAMA_SCAN_SEGMENTS   4
 
 /* places in a body where something is taken out */
 #define NGX_HTTP_OLLAMA_SCAN_CUTS       1024
@@ -34,15 +31,6 @@
 #define NGX_HTTP_OLLAMA_SCAN_OPTIONS    0x04  /* "options" is an object */
 #define NGX_HTTP_OLLAMA_SCAN_MESSAGES   0x08  /* "messages" has objects */
 #define NGX_HTTP_OLLAMA_SCAN_TEXT       0x10  /* a message is plain text */
-
-
-/* a field that clients may not set: "options.num_ctx" */
-
-typedef struct {
-    ngx_str_t              name;      /* as configured */
-    ngx_uint_t             n;
-    ngx_str_t              segment[NGX_HTTP_OLLAMA_SCAN_SEGMENTS];
-} ngx_http_ollama_forbid_t;
 
 
 typedef struct ngx_http_ollama_field_s  ngx_http_ollama_field_t;
@@ -111,8 +99,6 @@ ngx_int_t ngx_http_ollama_scan_feed(ngx_http_ollama_scan_t *scan, u_char *p,
     size_t size);
 ngx_int_t ngx_http_ollama_scan_end(ngx_http_ollama_scan_t *scan);
 
-ngx_int_t ngx_http_ollama_scan_forbid(ngx_http_ollama_forbid_t *forbid,
-    ngx_pool_t *pool, ngx_str_t *path);
 ngx_uint_t ngx_http_ollama_scan_valid_id(ngx_str_t *id);
 
 

@@ -312,7 +312,7 @@ client_max_body_size 400m;
 proxy_read_timeout 60s;
 --- config eval
 Test::Nginx::Ollama::location('/api/')
-. 'location = /ping { return 200 "pong"; }'
+. 'location = /ping { keepalive_requests 1000000; return 200 "pong"; }'
 --- timeout: 60
 --- test
 my $read = \&Test::Nginx::Ollama::read_file;

@@ -41,7 +41,8 @@ static const char  *random_lines[] = {
     "{\"error\":\"x\"}\r\n", "{\"error\":null}\n", " {} \n", "\n", "\r\n",
     "{\"message\":{\"usage\":{\"output_tokens\":4}}}\n", "{\"done\":tru\n",
     "{\"a\":[1,2,{\"done\":true}],\"eval_count\":7}\n", "{}{}\n", "oops\n",
-    "{\"a\":\"\xc3\xa9\\u00e9\\\"01234567890123456789012345678901234567890\"}\n",
+    ("{\"a\":\"\xc3\xa9\\u00e9\\\"0123456789012345678901234567890123456789"
+     "0123456789012345678901234567890123456789\"}\n"),
     "{\"done0123456789012345678901234567890123456789012345678901\":true}\n"
 };
 
@@ -172,7 +173,6 @@ random_read(u_char *text, size_t len, ngx_http_ollama_frame_form_e form,
         found->end_error = frame.error;
     }
 
-    ngx_http_ollama_frame_free(&frame);
     ngx_destroy_pool(pool);
 }
 

@@ -1047,7 +1047,6 @@ frame_check(frame_case_t *c, size_t first, size_t step)
     if (c->declined) {
         frame_check_declined(c, pieces, &frame, rc, done, done + n, good);
 
-        ngx_http_ollama_frame_free(&frame);
         ngx_destroy_pool(pool);
         return;
     }
@@ -1082,7 +1081,6 @@ frame_check(frame_case_t *c, size_t first, size_t step)
         fail_msg("%s: %d in the end", pieces, (int) rc);
     }
 
-    ngx_http_ollama_frame_free(&frame);
     ngx_destroy_pool(pool);
 }
 
@@ -1118,7 +1116,6 @@ frame_check_cut_off(frame_case_t *c, size_t len, size_t step)
                  (int) step, (int) rc);
     }
 
-    ngx_http_ollama_frame_free(&frame);
     ngx_destroy_pool(pool);
 }
 
@@ -1199,7 +1196,6 @@ frame_huge_test(void **state)
     assert_int_equal(ngx_http_ollama_frame_end(&frame),
                      huge->done ? NGX_OK : NGX_DECLINED);
 
-    ngx_http_ollama_frame_free(&frame);
     ngx_destroy_pool(pool);
     free(piece);
 }
@@ -1247,7 +1243,6 @@ frame_many_test(void **state)
     assert_int_equal(frame.generated_tokens, 298);
     assert_int_equal(ngx_http_ollama_frame_end(&frame), NGX_OK);
 
-    ngx_http_ollama_frame_free(&frame);
     ngx_destroy_pool(pool);
 }
 
@@ -1319,8 +1314,6 @@ frame_free_test(void **state)
 
         assert_int_equal(frame_feed(&frame, text.data, i, &good), NGX_OK);
 
-        ngx_http_ollama_frame_free(&frame);
-        ngx_http_ollama_frame_free(&frame);
 
         ngx_destroy_pool(pool);
     }
@@ -1328,7 +1321,6 @@ frame_free_test(void **state)
     /* before it was begun */
 
     ngx_memzero(&frame, sizeof(ngx_http_ollama_frame_t));
-    ngx_http_ollama_frame_free(&frame);
 }
 
 

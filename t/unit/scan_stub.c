@@ -59,7 +59,7 @@ scan_start(scan_run_t *run, ngx_uint_t flags, const char *forbid)
 
         f = ngx_array_push(paths);
         assert_non_null(f);
-        assert_int_equal(ngx_http_ollama_scan_forbid(f, run->pool, &path),
+        assert_int_equal(ngx_http_ollama_forbid_path(f, run->pool, &path),
                          NGX_OK);
 
         forbid += len + (forbid[len] == ' ');

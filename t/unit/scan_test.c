@@ -46,7 +46,7 @@ typedef struct {
     const char  *title;
     const char  *path;
     ngx_uint_t   n;         /* 0: declined */
-    const char  *segment[NGX_HTTP_OLLAMA_SCAN_SEGMENTS];
+    const char  *segment[NGX_HTTP_OLLAMA_FORBID_DEPTH];
 } scan_path_t;
 
 
@@ -793,7 +793,7 @@ scan_path_test(void **state)
 
     memset(&forbid, 0xa5, sizeof(ngx_http_ollama_forbid_t));
 
-    rc = ngx_http_ollama_scan_forbid(&forbid, pool, &name);
+    rc = ngx_http_ollama_forbid_path(&forbid, pool, &name);
 
     if (path->n == 0) {
         assert_int_equal(rc, NGX_DECLINED);
@@ -828,7 +828,7 @@ scan_path_memory_test(void **state)
 
     ngx_stub_fail_size = name.len + 1;
 
-    assert_int_equal(ngx_http_ollama_scan_forbid(&forbid, pool, &name),
+    assert_int_equal(ngx_http_ollama_forbid_path(&forbid, pool, &name),
                      NGX_ERROR);
 
     ngx_stub_fail_size = 0;
