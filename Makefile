@@ -26,6 +26,8 @@ PORT = 8080
 ##   OLLAMA_REAL=no  for "test": leaves out the tests with a real Ollama
 ##   DESTDIR  for "install": a folder that stands for /
 DESTDIR =
+##   BENCH    for "bench": as "--rounds 3 --levels 1,50 --save FILE"
+BENCH =
 ##   V=1      shows the compilers' command lines
 V =
 ##
@@ -224,10 +226,33 @@ $(out)/flags: FORCE
 -include $(wildcard $(out)/fake/*.d $(out)/unit/*.d)
 
 
+# Benchmarks: a load of streams, and the module's own work for a frame
+
+bench_tools = $(out)/bench/load $(out)/bench/cost
+
+.PHONY: bench bench-build
+bench: deps         ## what the gateway costs, beside plain nginx
+	+@$(again) build nginx fake bench-build
+	+@BUILD_DIR='$(CURDIR)/$(out)' OLLAMA_MODULE='$(CURDIR)/$(module)' \
+	  OLLAMA_FAKE='$(CURDIR)/$(fake)' TEST_NGINX_BINARY='$(nginx)' \
+	  t/bench/run $(BENCH)
+
+bench-build: $(bench_tools)
+
+$(out)/bench/load: t/bench/load.c $(out)/flags
+	@mkdir -p $(@D)
+	@$(CC) -o $@ $(own_flags) $< $(ld_opt)
+
+$(out)/bench/cost: t/bench/cost.c $(unit_objs) $(out)/flags
+	@mkdir -p $(@D)
+	@$(CC) -o $@ $(own_flags) $(unit_incs) $< $(unit_objs) $(ld_opt) \
+	    -lcmocka -lyajl
+
+
 .PHONY: test
 test: deps          ## everything that is tested, and the count
 	+@$(again) build nginx
-	+@$(again) fake unit-build
+	+@$(again) fake unit-build bench-build
 	+@BUILD_DIR='$(CURDIR)/$(out)' OLLAMA_MODULE='$(CURDIR)/$(module)' \
 	  OLLAMA_FAKE='$(CURDIR)/$(fake)' TEST_NGINX_BINARY='$(nginx)' t/run
 

@@ -282,7 +282,7 @@ ngx_http_ollama_frame_lines(ngx_http_ollama_frame_t *frame, u_char *p,
 
     while (p < last) {
 
-        nl = ngx_strlchr(p, last, '\n');
+        nl = memchr(p, '\n', last - p);
         end = nl ? nl + 1 : last;
 
         rc = ngx_http_ollama_frame_object(frame, p, end, nl != NULL);
@@ -337,7 +337,7 @@ ngx_http_ollama_frame_sse(ngx_http_ollama_frame_t *frame, u_char *p,
     while (p < last) {
 
         if (frame->state == sse_json) {
-            nl = ngx_strlchr(p, last, '\n');
+            nl = memchr(p, '\n', last - p);
             end = nl ? nl + 1 : last;
 
             rc = ngx_http_ollama_frame_object(frame, p, end, nl != NULL);

@@ -35,6 +35,23 @@
 /* room for the size of a block, keeping malloc()'s alignment */
 #define NGX_HTTP_OLLAMA_JSON_HEAD         16
 
+/* the byte in all eight of a word; one that is zero becomes 0x80 */
+#define ngx_http_ollama_json_each(ch)  (UINT64_C(0x0101010101010101) * (ch))
+#define ngx_http_ollama_json_zero(word)                                      \
+    (((word) - ngx_http_ollama_json_each(0x01)) & ~(word))
+
+/*
+ * Not 0 if any of a word's bytes is a control character, a quote, a backslash,
+ * or not ASCII (Warren, Hacker's Delight, 6-1)
+ */
+
+#define ngx_http_ollama_json_any(word)                                       \
+    (((word)                                                                 \
+      | (((word) - ngx_http_ollama_json_each(0x20)) & ~(word))               \
+      | ngx_http_ollama_json_zero((word) ^ ngx_http_ollama_json_each('"'))   \
+      | ngx_http_ollama_json_zero((word) ^ ngx_http_ollama_json_each('\\'))) \
+     & ngx_http_ollama_json_each(0x80))
+
 
 typedef enum {
     sw_text = 0,
@@ -402,7 +419,8 @@ static size_t
 ngx_http_ollama_json_plain(ngx_http_ollama_json_t *json, u_char *p,
     u_char *last)
 {
-    u_char  *start;
+    u_char    *start;
+    uint64_t   word;
 
     if (json->state != sw_string) {
         return 0;
@@ -413,6 +431,17 @@ ngx_http_ollama_json_plain(ngx_http_ollama_json_t *json, u_char *p,
     }
 
     start = p;
+
+    while (last - p >= 8) {
+
+        ngx_memcpy(&word, p, 8);
+
+        if (ngx_http_ollama_json_any(word)) {
+            break;
+        }
+
+        p += 8;
+    }
 
     while (p < last && *p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\') {
         p++;
