@@ -19,6 +19,8 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ollama_error.h"
+#include "ngx_http_ollama_module.h"
+#include "ngx_http_ollama_ctx.h"
 #include "ngx_http_ollama_path.h"
 
 

@@ -14,7 +14,7 @@
  *   content     proxy_pass
  *   filters     error, origin, tap
  *
- * and the variables at any time.  The ctx of a request belongs to this file.
+ * and the variables at any time.  What is known of a request is in its ctx.
  */
 
 
@@ -25,7 +25,6 @@
 #include "ngx_http_ollama_module.h"
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_origin.h"
-#include "ngx_http_ollama_request.h"
 #include "ngx_http_ollama_route.h"
 #include "ngx_http_ollama_tap.h"
 #include "ngx_http_ollama_variable.h"
@@ -33,8 +32,6 @@
 
 extern ngx_module_t  ngx_http_proxy_module;
 
-
-static void ngx_http_ollama_ctx_cleanup(void *data);
 
 static ngx_int_t ngx_http_ollama_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_ollama_postconfiguration(ngx_conf_t *cf);
@@ -132,84 +129,6 @@ static ngx_str_t  ngx_http_ollama_needed[] = {
     ngx_string("stream"),
     ngx_null_string
 };
-
-
-/* What is known of the request, or NULL if that is nothing. */
-
-ngx_http_ollama_ctx_t *
-ngx_http_ollama_get_ctx(ngx_http_request_t *r)
-{
-    ngx_pool_cleanup_t     *cln;
-    ngx_http_ollama_ctx_t  *ctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_ollama_module);
-
-    if (ctx || !(r->internal || r->filter_finalize)) {
-        return ctx;
-    }
-
-    /*
-     * after an internal redirect: the cleanup still has it.  A pool serves a
-     * request and its subrequests.
-     */
-
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
-
-        if (cln->handler == ngx_http_ollama_ctx_cleanup) {
-            ctx = cln->data;
-
-            if (ctx->request == r) {
-                ngx_http_set_ctx(r, ctx, ngx_http_ollama_module);
-                return ctx;
-            }
-        }
-    }
-
-    return NULL;
-}
-
-
-/* The same, made if need be.  NULL: no memory. */
-
-ngx_http_ollama_ctx_t *
-ngx_http_ollama_make_ctx(ngx_http_request_t *r)
-{
-    ngx_pool_cleanup_t     *cln;
-    ngx_http_ollama_ctx_t  *ctx;
-
-    ctx = ngx_http_ollama_get_ctx(r);
-
-    if (ctx) {
-        return ctx;
-    }
-
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_ollama_ctx_t));
-    if (cln == NULL) {
-        return NULL;
-    }
-
-    ctx = cln->data;
-    ngx_memzero(ctx, sizeof(ngx_http_ollama_ctx_t));
-
-    ctx->request = r;
-    ctx->http_version = r->http_version;
-    ctx->ttft = -1;
-
-    cln->handler = ngx_http_ollama_ctx_cleanup;
-
-    ngx_http_set_ctx(r, ctx, ngx_http_ollama_module);
-
-    return ctx;
-}
-
-
-static void
-ngx_http_ollama_ctx_cleanup(void *data)
-{
-    ngx_http_ollama_ctx_t *ctx = data;
-
-    ngx_http_ollama_request_cleanup(ctx);
-}
 
 
 static ngx_int_t

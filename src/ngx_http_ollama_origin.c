@@ -25,6 +25,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ollama_origin.h"
+#include "ngx_http_ollama_ctx.h"
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_header.h"
 #include "ngx_http_ollama_module.h"

@@ -20,6 +20,8 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ollama_request.h"
+#include "ngx_http_ollama_module.h"
+#include "ngx_http_ollama_ctx.h"
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_header.h"
 
@@ -74,6 +76,7 @@ ngx_http_ollama_request_read(ngx_http_request_t *r,
     ngx_int_t                    rc;
     ngx_str_t                    encoding;
     ngx_uint_t                   n;
+    ngx_pool_cleanup_t          *cln;
     ngx_http_ollama_loc_conf_t  *olcf;
 
     n = ngx_http_ollama_header_find(r, "content-encoding", &encoding);
@@ -95,6 +98,14 @@ ngx_http_ollama_request_read(ngx_http_request_t *r,
     if (ctx->scan == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    cln = ngx_pool_cleanup_add(r->pool, 0);
+    if (cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    cln->handler = ngx_http_ollama_request_cleanup;
+    cln->data = ctx;
 
     /* a stream lives long, what it takes to scan its request need not */
 
@@ -131,8 +142,10 @@ ngx_http_ollama_request_read(ngx_http_request_t *r,
 /* Frees what a request's pool doesn't; also when a client left midway. */
 
 void
-ngx_http_ollama_request_cleanup(ngx_http_ollama_ctx_t *ctx)
+ngx_http_ollama_request_cleanup(void *data)
 {
+    ngx_http_ollama_ctx_t *ctx = data;
+
     ngx_http_ollama_request_wait_end(ctx);
 
     if (ctx->pool) {

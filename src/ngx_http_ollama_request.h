@@ -12,12 +12,12 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_ollama_module.h"
+#include "ngx_http_ollama_ctx.h"
 
 
 ngx_int_t ngx_http_ollama_request_read(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
-void ngx_http_ollama_request_cleanup(ngx_http_ollama_ctx_t *ctx);
+void ngx_http_ollama_request_cleanup(void *data);
 void ngx_http_ollama_request_unmap(ngx_http_ollama_ctx_t *ctx);
 
 

@@ -12,7 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_ollama_module.h"
+#include "ngx_http_ollama_ctx.h"
 
 
 ngx_int_t ngx_http_ollama_tap_filter_init(ngx_conf_t *cf);

@@ -15,6 +15,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ollama_variable.h"
+#include "ngx_http_ollama_ctx.h"
 #include "ngx_http_ollama_module.h"
 
 

@@ -1,0 +1,78 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+#ifndef _NGX_HTTP_OLLAMA_CTX_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_CTX_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_ollama_frame.h"
+#include "ngx_http_ollama_route.h"
+#include "ngx_http_ollama_scan.h"
+
+
+typedef struct ngx_http_ollama_wait_s  ngx_http_ollama_wait_t;
+
+
+/* where a request stands on its way in */
+
+typedef enum {
+    NGX_HTTP_OLLAMA_NEW = 0,
+    NGX_HTTP_OLLAMA_READING,     /* its body is read, or scanned */
+    NGX_HTTP_OLLAMA_ROUTED       /* it may go on, as ctx->status says */
+} ngx_http_ollama_state_e;
+
+
+/*
+ * What the module knows of a request.  Made when the request first meets one
+ * of its handlers, in the request's pool, which also ends it.  Internal
+ * redirects wipe nginx's pointer to it but not the request's state, so it is
+ * always asked for with ngx_http_ollama_get_ctx().
+ */
+
+typedef struct {
+    ngx_http_request_t       *request;
+    ngx_uint_t                http_version;
+    ngx_http_ollama_state_e   state;
+    ngx_int_t                 status;      /* what the phase returns then */
+
+    ngx_http_ollama_route_t  *route;       /* NULL: none yet, or refused */
+    ngx_str_t                 error;       /* why it was refused, and how */
+    ngx_uint_t                error_status;
+    ngx_chain_t              *error_body;  /* in place of nginx's page */
+
+    /* request */
+
+    ngx_http_ollama_scan_t   *scan;        /* NULL: no body looked at */
+    ngx_chain_t              *body;        /* what is left to be scanned */
+    size_t                    body_pos;    /* and from where in its first */
+    u_char                   *map;         /* of a body in a file */
+    size_t                    map_size;
+    ngx_pool_t               *pool;        /* of the scan, while it lasts */
+    ngx_http_ollama_wait_t   *wait;        /* between its slices */
+
+    /* tap */
+
+    ngx_str_t                 server;      /* which answers */
+    void                    (*finalize)(ngx_http_request_t *r, ngx_int_t rc);
+    ngx_int_t                 finalize_rc;
+    ngx_http_ollama_frame_t  *frame;       /* NULL: the reply isn't tapped */
+    ngx_msec_int_t            ttft;        /* ms; -1: no token so far */
+
+    unsigned                  keepalive:1; /* when it was refused */
+    unsigned                  finalized:1; /* finalize_rc is known */
+    unsigned                  ended:1;     /* the error line was sent */
+} ngx_http_ollama_ctx_t;
+
+
+ngx_http_ollama_ctx_t *ngx_http_ollama_get_ctx(ngx_http_request_t *r);
+ngx_http_ollama_ctx_t *ngx_http_ollama_make_ctx(ngx_http_request_t *r);
+
+
+#endif /* _NGX_HTTP_OLLAMA_CTX_H_INCLUDED_ */
