@@ -55,6 +55,8 @@ static ngx_http_ollama_error_text_t  ngx_http_ollama_error_texts[] = {
       ngx_string("the request did not arrive in time") },
     { NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
       ngx_string("the request body is larger than this gateway allows") },
+    { NGX_HTTP_RANGE_NOT_SATISFIABLE,
+      ngx_string("the requested range is not satisfiable") },
     { NGX_HTTP_TOO_MANY_REQUESTS,
       ngx_string("too many requests, please try again later") },
     { NGX_HTTP_INTERNAL_SERVER_ERROR,
