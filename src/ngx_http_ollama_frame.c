@@ -24,8 +24,8 @@
 #include "ngx_http_ollama_frame.h"
 
 
-/* yajl needs no more of a string than the longest key in the table */
-#define NGX_HTTP_OLLAMA_FRAME_KEEP   64
+/* yajl needs no more of a string than the longest key, all in \u escapes */
+#define NGX_HTTP_OLLAMA_FRAME_KEEP   128
 
 /* yajl keeps a byte for each level */
 #define NGX_HTTP_OLLAMA_FRAME_DEPTH  256
@@ -76,6 +76,7 @@ static int ngx_http_ollama_frame_number(void *data, const char *p,
     size_t len);
 static int ngx_http_ollama_frame_start_map(void *data);
 static int ngx_http_ollama_frame_start_array(void *data);
+static int ngx_http_ollama_frame_open(ngx_http_ollama_frame_t *frame);
 static int ngx_http_ollama_frame_key(void *data, const u_char *p, size_t len);
 static int ngx_http_ollama_frame_end_map(void *data);
 static int ngx_http_ollama_frame_end_array(void *data);
@@ -697,7 +698,7 @@ ngx_http_ollama_frame_start_map(void *data)
         frame->error = 0;
     }
 
-    return ngx_http_ollama_frame_start_array(data);
+    return ngx_http_ollama_frame_open(frame);
 }
 
 
@@ -706,6 +707,15 @@ ngx_http_ollama_frame_start_array(void *data)
 {
     ngx_http_ollama_frame_t *frame = data;
 
+    /* at depth 0: behind the object of a line */
+
+    return frame->depth && ngx_http_ollama_frame_open(frame);
+}
+
+
+static int
+ngx_http_ollama_frame_open(ngx_http_ollama_frame_t *frame)
+{
     if (frame->depth == NGX_HTTP_OLLAMA_FRAME_DEPTH) {
         return 0;
     }

@@ -93,6 +93,11 @@ ngx_http_ollama_tap_header_filter(ngx_http_request_t *r)
         return NGX_HTTP_BAD_GATEWAY;
     }
 
+    if (r->headers_out.status < NGX_HTTP_OK) {
+        /* nothing here is upgraded, and no such status ends a request */
+        return NGX_HTTP_BAD_GATEWAY;
+    }
+
     ctx->finalize = u->finalize_request;
     u->finalize_request = ngx_http_ollama_tap_finalize;
 

@@ -208,8 +208,10 @@ for my $interim ("HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n",
     say(sub { "$interim$end" });
 
     # an nginx that takes it for the reply sends no other one
+    # (with ollama_api that is a 502: t/error.t)
     same("$status before the reply", sub { get('GET /api/tags', undef,
-                                               -timeout => 0.4) });
+                                               -timeout => 0.4) },
+         only => 'idle');
 }
 
 say(sub { $end });
