@@ -122,6 +122,14 @@ main::both(502, qr/broke off its answer/, $main::chat);
 
 
 
+=== 502, when what the server answers can't be the end of a request
+--- fake
+{"model":"*","status":101,"body":""}
+--- test
+main::both(502, qr/broke off its answer/, $main::chat);
+
+
+
 === 504, when the server doesn't answer in time
 --- params
 proxy_read_timeout 150ms;

@@ -316,9 +316,12 @@ my $sub = same('mirror and auth_request', sub {
     return [ $r, sort map { "$_->{line} $_->{body}" } asked() ];
 });
 
-is($sub->[1], 'GET /check HTTP/1.0 ');
-is($sub->[2], "POST /copy HTTP/1.0 $::chat");
-is($sub->[3], "POST /v1/embeddings HTTP/1.0 $::chat");
+# HTTP/1.0 is the default until nginx 1.29.7
+s/ HTTP\/1\.[01] / / for @$sub[1 .. 3];
+
+is($sub->[1], 'GET /check ');
+is($sub->[2], "POST /copy $::chat");
+is($sub->[3], "POST /v1/embeddings $::chat");
 
 like(same('refused', sub { get('GET /no/x', undef, 'X-No' => 1) })->{head},
      qr/^HTTP\/1\.1 403 /);

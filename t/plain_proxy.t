@@ -122,6 +122,9 @@ like($r->{head}, qr/^Cache-Control: max-age=3600\n/m);
 
 === TEST 3: the header of a request
 --- plain
+        # the default until nginx 1.29.7
+        proxy_http_version 1.0;
+
         location / {
             @OLLAMA@
             proxy_pass http://u_@V@;
