@@ -269,7 +269,7 @@ nothing
 
 === 415 for a compressed body, which would have to be read
 --- test
-for my $encoding (qw(gzip GZIP deflate br zstd identity,gzip x)) {
+for my $encoding (qw(gzip GZIP deflate br zstd x), 'identity,gzip') {
     main::both(415, qr/"\Q$encoding\E"/, 'x' x 10,
                'Content-Encoding' => $encoding);
 }
