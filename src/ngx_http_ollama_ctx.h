@@ -60,11 +60,14 @@ typedef struct {
     /* tap */
 
     ngx_str_t                 server;      /* which answers */
+    ngx_http_upstream_t      *server_of;   /* where ollama_balance chose it */
     void                    (*finalize)(ngx_http_request_t *r, ngx_int_t rc);
     ngx_int_t                 finalize_rc;
     ngx_http_ollama_frame_t  *frame;       /* NULL: the reply isn't tapped */
     ngx_msec_int_t            ttft;        /* ms; -1: no token so far */
 
+    unsigned                  unserved:1;  /* the balancer had no server:
+                                              the error says why */
     unsigned                  keepalive:1; /* when it was refused */
     unsigned                  finalized:1; /* finalize_rc is known */
     unsigned                  ended:1;     /* the error line was sent */

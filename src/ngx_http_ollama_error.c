@@ -146,8 +146,9 @@ ngx_http_ollama_error_clean(u_char *text, size_t len)
 
         if (ch == 0xffffffff || ch < 0xa0 || (ch >= 0xd800 && ch < 0xe000)) {
 
-            if (next == p) {
-                next++;
+            if (next == p || ch == 0xffffffff) {
+                /* what follows a wrong byte may well be a character */
+                next = p + 1;
             }
 
             ngx_memset(p, '?', next - p);
@@ -235,6 +236,16 @@ ngx_http_ollama_error_header_filter(ngx_http_request_t *r)
     ctx = ngx_http_ollama_make_ctx(r);
     if (ctx == NULL) {
         return NGX_ERROR;
+    }
+
+    if (ctx->unserved
+        && (r->err_status == NGX_HTTP_BAD_GATEWAY
+            || r->err_status == NGX_HTTP_INTERNAL_SERVER_ERROR))
+    {
+        /* to nginx the balancer failed, or knew no live upstream */
+        r->err_status = ctx->error_status;
+        r->headers_out.status = ctx->error_status;
+        r->headers_out.status_line.len = 0;
     }
 
     if (ctx->error_status == r->err_status) {

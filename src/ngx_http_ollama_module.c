@@ -24,9 +24,12 @@
 
 #include "ngx_http_ollama_module.h"
 #include "ngx_http_ollama_error.h"
+#include "ngx_http_ollama_fleet.h"
 #include "ngx_http_ollama_origin.h"
+#include "ngx_http_ollama_poll.h"
 #include "ngx_http_ollama_route.h"
 #include "ngx_http_ollama_tap.h"
+#include "ngx_http_ollama_upstream.h"
 #include "ngx_http_ollama_variable.h"
 
 
@@ -37,6 +40,8 @@ static ngx_int_t ngx_http_ollama_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_ollama_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_ollama_add_handler(ngx_conf_t *cf,
     ngx_http_phases phase, ngx_http_handler_pt handler);
+static ngx_int_t ngx_http_ollama_init_process(ngx_cycle_t *cycle);
+static void ngx_http_ollama_exit_process(ngx_cycle_t *cycle);
 static void *ngx_http_ollama_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_ollama_create_srv_conf(ngx_conf_t *cf);
 static void *ngx_http_ollama_create_loc_conf(ngx_conf_t *cf);
@@ -45,6 +50,8 @@ static char *ngx_http_ollama_merge_loc_conf(ngx_conf_t *cf, void *parent,
 static char *ngx_http_ollama_inherit(ngx_conf_t *cf,
     ngx_http_ollama_loc_conf_t *olcf, ngx_http_handler_pt handler);
 static void ngx_http_ollama_disinherit(ngx_conf_t *cf);
+static char *ngx_http_ollama_find_upstream(ngx_conf_t *cf,
+    ngx_http_ollama_loc_conf_t *olcf);
 static char *ngx_http_ollama_check(ngx_conf_t *cf,
     ngx_http_ollama_loc_conf_t *olcf);
 
@@ -62,6 +69,27 @@ static ngx_command_t  ngx_http_ollama_commands[] = {
       NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
       ngx_http_ollama_api,
       NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("ollama_balance"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE12,
+      ngx_http_ollama_upstream_balance,
+      0,
+      0,
+      NULL },
+
+    { ngx_string("ollama_poll"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_ANY,
+      ngx_http_ollama_upstream_poll,
+      0,
+      0,
+      NULL },
+
+    { ngx_string("ollama_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_ollama_upstream_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
 
@@ -112,10 +140,10 @@ ngx_module_t  ngx_http_ollama_module = {
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     NULL,                                  /* init module */
-    NULL,                                  /* init process */
+    ngx_http_ollama_init_process,          /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    NULL,                                  /* exit process */
+    ngx_http_ollama_exit_process,          /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -153,6 +181,10 @@ ngx_http_ollama_postconfiguration(ngx_conf_t *cf)
 
     ngx_http_ollama_disinherit(cf);
 
+    if (ngx_http_ollama_upstream_init(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     /* the last one is the first to see a reply */
 
     if (ngx_http_ollama_origin_init(cf) != NGX_OK
@@ -187,6 +219,49 @@ ngx_http_ollama_add_handler(ngx_conf_t *cf, ngx_http_phases phase,
 }
 
 
+/* Of the processes those that serve requests know the fleet, and poll it. */
+
+static ngx_int_t
+ngx_http_ollama_init_process(ngx_cycle_t *cycle)
+{
+    ngx_uint_t                     i;
+    ngx_http_ollama_upstream_t   **up;
+    ngx_http_ollama_main_conf_t   *omcf;
+
+    omcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_ollama_module);
+
+    if (omcf == NULL
+        || omcf->zone == NULL
+        || (ngx_process != NGX_PROCESS_WORKER
+            && ngx_process != NGX_PROCESS_SINGLE))
+    {
+        return NGX_OK;
+    }
+
+    if (ngx_http_ollama_fleet_init_worker(omcf->zone) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    up = omcf->upstreams.elts;
+
+    for (i = 0; i < omcf->upstreams.nelts; i++) {
+        if (ngx_http_ollama_fleet_register(up[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return ngx_http_ollama_poll_init_worker(cycle);
+}
+
+
+static void
+ngx_http_ollama_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_ollama_poll_exit_worker(cycle);
+    ngx_http_ollama_fleet_exit_worker();
+}
+
+
 static void *
 ngx_http_ollama_create_main_conf(ngx_conf_t *cf)
 {
@@ -201,11 +276,16 @@ ngx_http_ollama_create_main_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     conf->proxy = NULL;
+     *     conf->zone = NULL;
+     *     conf->zone_size = 0;
      */
 
     if (ngx_array_init(&conf->heirs, cf->pool, 4,
                        sizeof(ngx_http_ollama_heir_t))
-        != NGX_OK)
+        != NGX_OK
+        || ngx_array_init(&conf->upstreams, cf->pool, 4,
+                          sizeof(ngx_http_ollama_upstream_t *))
+           != NGX_OK)
     {
         return NULL;
     }
@@ -217,7 +297,10 @@ ngx_http_ollama_create_main_conf(ngx_conf_t *cf)
 static void *
 ngx_http_ollama_create_srv_conf(ngx_conf_t *cf)
 {
-    /* its names are set by ngx_http_ollama_origin_init() */
+    /*
+     * its names are set by ngx_http_ollama_origin_init(), an upstream's part
+     * by ngx_http_ollama_upstream_get()
+     */
 
     return ngx_pcalloc(cf->pool, sizeof(ngx_http_ollama_srv_conf_t));
 }
@@ -236,6 +319,8 @@ ngx_http_ollama_create_loc_conf(ngx_conf_t *cf)
     /*
      * set by ngx_pcalloc():
      *
+     *     conf->up = NULL;
+     *     conf->fixed = 0;
      *     conf->upstream = { 0, NULL };
      *     conf->prefix = { 0, NULL };
      *     conf->conf_file = NULL;
@@ -347,7 +432,7 @@ ngx_http_ollama_inherit(ngx_conf_t *cf, ngx_http_ollama_loc_conf_t *olcf,
     heir->handler = handler;
     heir->enable = &olcf->enable;
 
-    return NGX_CONF_OK;
+    return ngx_http_ollama_find_upstream(cf, olcf);
 }
 
 
@@ -372,20 +457,15 @@ ngx_http_ollama_disinherit(ngx_conf_t *cf)
 }
 
 
-/* Refuses what can't work together with the location's proxy_pass. */
+/* Finds the upstream block that ollama_api names. */
 
 static char *
-ngx_http_ollama_check(ngx_conf_t *cf, ngx_http_ollama_loc_conf_t *olcf)
+ngx_http_ollama_find_upstream(ngx_conf_t *cf,
+    ngx_http_ollama_loc_conf_t *olcf)
 {
     ngx_uint_t                       i;
-    ngx_http_core_loc_conf_t        *clcf;
-    ngx_http_upstream_conf_t        *conf;
-    ngx_http_ollama_main_conf_t     *omcf;
     ngx_http_upstream_srv_conf_t   **uscfp;
     ngx_http_upstream_main_conf_t   *umcf;
-
-    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_ollama_module);
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
     uscfp = umcf->upstreams.elts;
@@ -397,16 +477,34 @@ ngx_http_ollama_check(ngx_conf_t *cf, ngx_http_ollama_loc_conf_t *olcf)
             && ngx_strncasecmp(uscfp[i]->host.data, olcf->upstream.data,
                                olcf->upstream.len) == 0)
         {
-            break;
+            olcf->up = ngx_http_ollama_upstream_get(cf, uscfp[i]);
+            return olcf->up ? NGX_CONF_OK : NGX_CONF_ERROR;
         }
     }
 
-    if (i == umcf->upstreams.nelts) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"ollama_api\" in %s:%ui names \"%V\", but there is "
-                      "no \"upstream %V { ... }\" block",
-                      olcf->conf_file, olcf->line, &olcf->upstream,
-                      &olcf->upstream);
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                  "\"ollama_api\" in %s:%ui names \"%V\", but there is "
+                  "no \"upstream %V { ... }\" block",
+                  olcf->conf_file, olcf->line, &olcf->upstream,
+                  &olcf->upstream);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/* Refuses what can't work together with the location's proxy_pass. */
+
+static char *
+ngx_http_ollama_check(ngx_conf_t *cf, ngx_http_ollama_loc_conf_t *olcf)
+{
+    ngx_http_core_loc_conf_t     *clcf;
+    ngx_http_upstream_conf_t     *conf;
+    ngx_http_ollama_main_conf_t  *omcf;
+
+    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_ollama_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (ngx_http_ollama_find_upstream(cf, olcf) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -418,9 +516,10 @@ ngx_http_ollama_check(ngx_conf_t *cf, ngx_http_ollama_loc_conf_t *olcf)
 
     if (conf->upstream) {
         omcf->proxy = clcf->handler;
+        olcf->fixed = 1;
     }
 
-    if (conf->upstream && conf->upstream != uscfp[i]) {
+    if (conf->upstream && conf->upstream != olcf->up->uscf) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"ollama_api\" in %s:%ui names upstream \"%V\", but "
                       "\"proxy_pass\" of that location goes to \"%V\"",

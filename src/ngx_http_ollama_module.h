@@ -12,6 +12,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_ollama_fleet.h"
+
 
 /* a location that inherits ollama_api and has some content handler */
 
@@ -24,16 +26,24 @@ typedef struct {
 typedef struct {
     ngx_http_handler_pt       proxy;       /* of proxy_pass; NULL: unseen */
     ngx_array_t               heirs;       /* ngx_http_ollama_heir_t */
+
+    ngx_array_t               upstreams;   /* ngx_http_ollama_upstream_t * */
+    ngx_shm_zone_t           *zone;        /* NULL: no such upstream */
+    size_t                    zone_size;
 } ngx_http_ollama_main_conf_t;
 
 
 typedef struct {
-    ngx_array_t              *names;       /* ngx_http_server_name_t */
+    ngx_array_t                 *names;    /* ngx_http_server_name_t */
+    ngx_http_ollama_upstream_t  *up;       /* of an upstream block, or NULL */
 } ngx_http_ollama_srv_conf_t;
 
 
 typedef struct {
     ngx_flag_t                enable;      /* the location is a front door */
+
+    ngx_http_ollama_upstream_t  *up;       /* ollama_api's */
+    ngx_flag_t                fixed;       /* proxy_pass leads there, always */
 
     ngx_str_t                 upstream;    /* ollama_api's own words */
     ngx_str_t                 prefix;

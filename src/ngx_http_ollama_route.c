@@ -23,9 +23,11 @@
 #include "ngx_http_ollama_ctx.h"
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_header.h"
+#include "ngx_http_ollama_models.h"
 #include "ngx_http_ollama_module.h"
 #include "ngx_http_ollama_path.h"
 #include "ngx_http_ollama_request.h"
+#include "ngx_http_ollama_search.h"
 
 
 #define NGX_HTTP_OLLAMA_STREAM    NGX_HTTP_OLLAMA_SCAN_STREAM
@@ -52,6 +54,8 @@ static ngx_int_t ngx_http_ollama_route_find(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_ollama_route_is_managed(ngx_str_t *uri);
 static ngx_int_t ngx_http_ollama_route_not_allowed(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_route_pass(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_loc_conf_t *olcf);
 static ngx_int_t ngx_http_ollama_route_root(ngx_http_request_t *r);
 
 
@@ -61,139 +65,148 @@ static ngx_http_ollama_route_t  ngx_http_ollama_routes[] = {
 
     { ngx_string("/api/chat"), NGX_HTTP_POST,
       NGX_HTTP_OLLAMA_ROUTE_MODEL, NGX_HTTP_OLLAMA_API_CHAT,
-      NGX_HTTP_OLLAMA_END_DONE },
+      NGX_HTTP_OLLAMA_END_DONE, NULL },
 
     { ngx_string("/api/generate"), NGX_HTTP_POST,
       NGX_HTTP_OLLAMA_ROUTE_MODEL,
       NGX_HTTP_OLLAMA_STREAM|NGX_HTTP_OLLAMA_SCAN_OPTIONS,
-      NGX_HTTP_OLLAMA_END_DONE },
+      NGX_HTTP_OLLAMA_END_DONE, NULL },
 
     { ngx_string("/api/embed"), NGX_HTTP_POST,
       NGX_HTTP_OLLAMA_ROUTE_MODEL, NGX_HTTP_OLLAMA_SCAN_OPTIONS,
-      NGX_HTTP_OLLAMA_END_OBJECT },
+      NGX_HTTP_OLLAMA_END_OBJECT, NULL },
 
     { ngx_string("/api/embeddings"), NGX_HTTP_POST,
       NGX_HTTP_OLLAMA_ROUTE_MODEL, NGX_HTTP_OLLAMA_SCAN_OPTIONS,
-      NGX_HTTP_OLLAMA_END_OBJECT },
+      NGX_HTTP_OLLAMA_END_OBJECT, NULL },
 
     { ngx_string("/api/show"), NGX_HTTP_POST,
       NGX_HTTP_OLLAMA_ROUTE_MODEL,
       NGX_HTTP_OLLAMA_SCAN_NAME|NGX_HTTP_OLLAMA_SCAN_OPTIONS,
-      NGX_HTTP_OLLAMA_END_OBJECT },
+      NGX_HTTP_OLLAMA_END_OBJECT, NULL },
 
     { ngx_string("/v1/chat/completions"), NGX_HTTP_POST,
       NGX_HTTP_OLLAMA_ROUTE_MODEL, NGX_HTTP_OLLAMA_V1_CHAT,
-      NGX_HTTP_OLLAMA_END_MARK },
+      NGX_HTTP_OLLAMA_END_MARK, NULL },
 
     { ngx_string("/v1/completions"), NGX_HTTP_POST,
       NGX_HTTP_OLLAMA_ROUTE_MODEL, NGX_HTTP_OLLAMA_STREAM,
-      NGX_HTTP_OLLAMA_END_MARK },
+      NGX_HTTP_OLLAMA_END_MARK, NULL },
 
     { ngx_string("/v1/embeddings"), NGX_HTTP_POST,
       NGX_HTTP_OLLAMA_ROUTE_MODEL, 0,
-      NGX_HTTP_OLLAMA_END_OBJECT },
+      NGX_HTTP_OLLAMA_END_OBJECT, NULL },
 
     { ngx_string("/v1/responses"), NGX_HTTP_POST,
       NGX_HTTP_OLLAMA_ROUTE_MODEL, NGX_HTTP_OLLAMA_STREAM,
-      NGX_HTTP_OLLAMA_END_RESPONSE },
+      NGX_HTTP_OLLAMA_END_RESPONSE, NULL },
 
     { ngx_string("/v1/messages"), NGX_HTTP_POST,
       NGX_HTTP_OLLAMA_ROUTE_MODEL, NGX_HTTP_OLLAMA_V1_CHAT,
-      NGX_HTTP_OLLAMA_END_MESSAGE },
+      NGX_HTTP_OLLAMA_END_MESSAGE, NULL },
 
     /* stop */
 
     { ngx_string("/api/chat/cancel/*"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0, NULL },
 
     /* servers and models */
 
     { ngx_string("/api/models/servers"), NGX_HTTP_OLLAMA_GET_HEAD,
-      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_OWN, 0, 0,
+      ngx_http_ollama_models_servers },
 
     { ngx_string("/api/models/server/models"), NGX_HTTP_OLLAMA_GET_HEAD,
-      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_OWN, 0, 0,
+      ngx_http_ollama_models_server },
 
     { ngx_string("/api/models/server/check"), NGX_HTTP_OLLAMA_GET_HEAD,
-      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_OWN, 0, 0,
+      ngx_http_ollama_models_check },
 
     { ngx_string("/api/tags"), NGX_HTTP_OLLAMA_GET_HEAD,
-      NGX_HTTP_OLLAMA_ROUTE_PLAIN, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_LIST, 0, 0,
+      ngx_http_ollama_models_tags },
 
     { ngx_string("/api/ps"), NGX_HTTP_GET,
-      NGX_HTTP_OLLAMA_ROUTE_PLAIN, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_LIST, 0, 0,
+      ngx_http_ollama_models_ps },
 
     { ngx_string("/v1/models"), NGX_HTTP_GET,
-      NGX_HTTP_OLLAMA_ROUTE_PLAIN, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_LIST, 0, 0,
+      ngx_http_ollama_models_openai },
 
     { ngx_string("/v1/models/**"), NGX_HTTP_GET,
-      NGX_HTTP_OLLAMA_ROUTE_PLAIN, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_LIST, 0, 0,
+      ngx_http_ollama_models_openai_one },
 
     { ngx_string("/api/version"), NGX_HTTP_OLLAMA_GET_HEAD,
-      NGX_HTTP_OLLAMA_ROUTE_PLAIN, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_LIST, 0, 0,
+      ngx_http_ollama_models_version },
 
     { ngx_string("/"), NGX_HTTP_OLLAMA_GET_HEAD,
-      NGX_HTTP_OLLAMA_ROUTE_ROOT, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_OWN, 0, 0,
+      ngx_http_ollama_route_root },
 
     /* sessions */
 
     { ngx_string("/api/chat/session"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0, NULL },
 
     { ngx_string("/api/chat/session/*"),
       NGX_HTTP_OLLAMA_GET_HEAD|NGX_HTTP_PATCH|NGX_HTTP_DELETE,
-      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0, NULL },
 
     { ngx_string("/api/chat/session/*/messages"), NGX_HTTP_DELETE,
-      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0, NULL },
 
     { ngx_string("/api/chat/sessions"), NGX_HTTP_OLLAMA_GET_HEAD,
-      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0, NULL },
 
     /* model-to-model chat */
 
     { ngx_string("/api/chat/multi-model"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0, NULL },
 
     /* metrics */
 
     { ngx_string("/api/metrics"), NGX_HTTP_OLLAMA_GET_HEAD,
-      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0, NULL },
 
     /* management */
 
     { ngx_string("/api/pull"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
 
     { ngx_string("/api/push"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
 
     { ngx_string("/api/create"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
 
     { ngx_string("/api/copy"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
 
     { ngx_string("/api/delete"), NGX_HTTP_DELETE,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
 
     { ngx_string("/api/blobs/*"), NGX_HTTP_HEAD|NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
 
     { ngx_string("/api/me"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
 
     { ngx_string("/api/signout"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
 
     { ngx_string("/api/user/keys/*"), NGX_HTTP_DELETE,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
 
     { ngx_string("/api/experimental/*"),
       NGX_HTTP_GET|NGX_HTTP_POST|NGX_HTTP_DELETE,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0 },
+      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
 
-    { ngx_null_string, 0, 0, 0, 0 }
+    { ngx_null_string, 0, 0, 0, 0, NULL }
 };
 
 
@@ -277,7 +290,7 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
                                          "404 page not found");
         }
 
-        return NGX_DECLINED;
+        return ngx_http_ollama_route_pass(r, ctx, olcf);
     }
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
@@ -288,8 +301,15 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
     case NGX_HTTP_OLLAMA_ROUTE_MODEL:
         return ngx_http_ollama_request_read(r, ctx);
 
-    case NGX_HTTP_OLLAMA_ROUTE_ROOT:
-        r->content_handler = ngx_http_ollama_route_root;
+    case NGX_HTTP_OLLAMA_ROUTE_LIST:
+        if (!ngx_http_ollama_fleet_looked(olcf->up)) {
+            return ngx_http_ollama_route_pass(r, ctx, olcf);
+        }
+
+        /* fall through */
+
+    case NGX_HTTP_OLLAMA_ROUTE_OWN:
+        r->content_handler = ctx->route->handler;
         return NGX_OK;
 
     case NGX_HTTP_OLLAMA_ROUTE_LATER:
@@ -298,10 +318,25 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
                                      "version of the gateway", &r->uri);
 
     default: /* to a server, as it is */
-        ctx->state = NGX_HTTP_OLLAMA_ROUTED;
-        ctx->status = NGX_DECLINED;
+        return ngx_http_ollama_route_pass(r, ctx, olcf);
+    }
+}
+
+
+/* On to a server, if there is one. */
+
+static ngx_int_t
+ngx_http_ollama_route_pass(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_http_ollama_loc_conf_t *olcf)
+{
+    ctx->state = NGX_HTTP_OLLAMA_ROUTED;
+    ctx->status = NGX_DECLINED;
+
+    if (!olcf->fixed) {
         return NGX_DECLINED;
     }
+
+    return ngx_http_ollama_search_check(r, ctx, olcf->up);
 }
 
 

@@ -19,7 +19,9 @@ typedef enum {
     NGX_HTTP_OLLAMA_ROUTE_MODEL = 0,   /* to a server, by the body's model */
     NGX_HTTP_OLLAMA_ROUTE_PLAIN,       /* to a server, as it is */
     NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT,  /* the same, if it is allowed */
-    NGX_HTTP_OLLAMA_ROUTE_ROOT,        /* answered here */
+    NGX_HTTP_OLLAMA_ROUTE_LIST,        /* answered here, of what is known;
+                                          while that is nothing, as PLAIN */
+    NGX_HTTP_OLLAMA_ROUTE_OWN,         /* answered here */
     NGX_HTTP_OLLAMA_ROUTE_LATER        /* not built yet */
 } ngx_http_ollama_route_kind_e;
 
@@ -35,6 +37,7 @@ typedef struct {
     ngx_http_ollama_route_kind_e  kind;
     ngx_uint_t                    scan;     /* NGX_HTTP_OLLAMA_SCAN_… */
     ngx_http_ollama_frame_end_e   last;     /* of its stream */
+    ngx_http_handler_pt           handler;  /* of what is answered here */
 } ngx_http_ollama_route_t;
 
 

@@ -135,7 +135,9 @@ static ngx_int_t
 ngx_http_ollama_tap_headers(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
-    ngx_http_ollama_tap_server(r->upstream, &ctx->server);
+    if (ctx->server_of != r->upstream) {
+        ngx_http_ollama_tap_server(r->upstream, &ctx->server);
+    }
 
     if (ctx->server.len
         && ngx_http_ollama_header_add(r, "X-Ollama-Server", &ctx->server)

@@ -7,10 +7,14 @@ our $chat = { model => 'm1',
              messages => [ { role => 'user', content => 'a' } ] };
 
 
-# What nginx says to a line in a location with all that is needed.
+# What nginx says to a line in a location with all that is needed; or to an
+# "upstream ollama" of these lines, and more of http.
 
 sub check_config {
-    my ($line) = @_;
+    my ($line, $upstream, $http) = @_;
+
+    $upstream //= 'server 127.0.0.1:1;';
+    $http //= '';
 
     my $file = conf_dir() . '/check.conf';
 
@@ -27,7 +31,10 @@ http {
     fastcgi_temp_path fastcgi_temp;
     uwsgi_temp_path uwsgi_temp;
     scgi_temp_path scgi_temp;
-    upstream ollama { server 127.0.0.1:1; }
+    $http
+    upstream ollama {
+        $upstream
+    }
     server {
         listen 127.0.0.1:$ENV{TEST_NGINX_FREE_PORT};
         location /api/ {
@@ -45,6 +52,15 @@ END
     my $root = $ENV{TEST_NGINX_SERVER_ROOT};
 
     return `$nginx -t -q -p $root -e stderr -c $file 2>&1`;
+}
+
+
+# an upstream of a server and these lines
+
+sub check_upstream {
+    my ($lines, $http) = @_;
+
+    return check_config('', "server 127.0.0.1:1; $lines", $http);
 }
 
 run_tests();
@@ -738,3 +754,180 @@ is($body[0], $body[1], 'the mirror sees the same body');
 POST /api/chat
 --- asked2
 POST /api/chat
+
+
+
+=== ollama_balance with all that nginx's servers have
+--- test
+for my $lines ('zone a 1m; ollama_balance;', 'ollama_balance; zone a 1m;',
+               'zone a 1m; ollama_balance; keepalive 4;',
+               'zone a 1m; ollama_balance queue=100 timeout=60s;',
+               'zone a 1m; ollama_balance timeout=1500ms;',
+               'zone a 1m; ollama_balance queue=0;',
+               'zone a 1m; ollama_balance; server 127.0.0.1:2 max_conns=4 '
+               . 'weight=2 max_fails=3 fail_timeout=5s;',
+               'zone a 1m; server 127.0.0.1:2 backup; ollama_balance;',
+               'zone a 1m; server 127.0.0.1:2 down; ollama_balance;',
+               'zone a 1m; server unix:/tmp/a; server [::1]:3; ollama_balance;',
+               'zone a 1m; ollama_poll; ollama_balance;',
+               'ollama_poll;', 'zone a 1m; ollama_poll;',
+               'least_conn; ollama_poll;', 'keepalive 4; ollama_poll;')
+{
+    is(main::check_upstream($lines), '', $lines);
+}
+
+
+
+=== ollama_balance without a zone is refused, and told how
+--- upstream
+        server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
+        ollama_balance;
+--- must_die
+--- error_log eval
+[qr{\[emerg\] .*"ollama_balance" needs a "zone".* in \S+/nginx\.conf:\d+},
+ '"zone ollama ']
+
+
+
+=== ollama_balance after keepalive is refused, with the right order
+--- test
+my $said = main::check_upstream('zone a 1m; keepalive 4; ollama_balance;');
+
+if (($ENV{TEST_NGINX_VERSION_NUM} || 0) >= 1_029_007) {
+    is($said, '', 'here the order is no matter');
+
+} else {
+    like($said, qr/\[emerg\] .*"ollama_balance".*before "keepalive"/s);
+    like($said, qr/check\.conf:\d+/);
+}
+
+
+
+=== ollama_balance beside another balancer is refused
+--- test
+for my $other ('least_conn;', 'ip_hash;', 'random;', 'hash $uri;') {
+    for my $lines ("zone a 1m; $other ollama_balance;",
+                   "zone a 1m; ollama_balance; $other")
+    {
+        my $said = main::check_upstream($lines);
+
+        like($said, qr/\[emerg\] .*"ollama_balance".*only/s, $lines);
+        like($said, qr/upstream "ollama"/, 'and named');
+    }
+}
+
+
+
+=== parameters of ollama_balance that are none
+--- test
+for my $bad ('queue=', 'queue=x', 'queue=-1', 'queue=1k', 'timeout=',
+             'timeout=x', 'timeout=-1s', 'on', 'Queue=1', 'policy=fast',
+             'queue=99999999999999999999999')
+{
+    my $said = main::check_upstream("zone a 1m; ollama_balance $bad;");
+
+    like($said, qr/\[emerg\] .*invalid parameter "\Q$bad\E"/, $bad);
+    like($said, qr/expected .*in \S+check\.conf:\d+/s, 'and what can be');
+}
+
+like(main::check_upstream('zone a 1m; ollama_balance; ollama_balance;'),
+     qr/\[emerg\] .*"ollama_balance" directive is duplicate/, 'twice');
+like(main::check_config('ollama_balance;'),
+     qr/"ollama_balance" directive is not allowed here/, 'in a location');
+
+
+
+=== parameters of ollama_poll
+--- test
+for my $good ('interval=1s', 'interval=100ms timeout=100ms', 'timeout=1m',
+              'interval=1h timeout=2s', 'tls', 'tls tls_name=a.example')
+{
+    is(main::check_upstream("ollama_poll $good;"), '', $good);
+}
+
+for my $bad ('interval=', 'interval=x', 'interval=0', 'interval=-1s',
+             'interval=0ms', 'timeout=0', 'timeout=x', 'timeout=', 'tls=on',
+             'tls_name=', 'tls_verify=', 'url=x', 'off', 'TLS')
+{
+    my $said = main::check_upstream("ollama_poll $bad;");
+
+    like($said, qr/\[emerg\] .*invalid parameter "\Q$bad\E"/, $bad);
+    like($said, qr/expected .*in \S+check\.conf:\d+/s, 'and what can be');
+}
+
+like(main::check_upstream('ollama_poll tls_verify=/nonexistent.pem;'),
+     qr{\[emerg\] .*/nonexistent\.pem}, 'a file that is not there');
+like(main::check_upstream('ollama_poll; ollama_poll;'),
+     qr/\[emerg\] .*"ollama_poll" directive is duplicate/, 'twice');
+like(main::check_config('ollama_poll;'),
+     qr/"ollama_poll" directive is not allowed here/, 'in a location');
+
+
+
+=== ollama_zone
+--- test
+is(main::check_upstream('ollama_poll;', "ollama_zone $_;"), '', "size $_")
+    for qw(1m 1024k 64m 1048576);
+is(main::check_upstream('', 'ollama_zone 2m;'), '', 'where nothing is polled');
+
+for my $bad (qw(1 0 x 512k -1m 1023k 1g1 ""), '99999999999999999999g') {
+    like(main::check_upstream('ollama_poll;', "ollama_zone $bad;"),
+         qr/\[emerg\] .*check\.conf:\d+/, "size $bad");
+}
+
+like(main::check_upstream('', 'ollama_zone 2m; ollama_zone 2m;'),
+     qr/\[emerg\] .*"ollama_zone" directive is duplicate/, 'twice');
+like(main::check_config('ollama_zone 2m;'),
+     qr/"ollama_zone" directive is not allowed here/, 'in a location');
+like(main::check_upstream('', 'ollama_zone;'),
+     qr/invalid number of arguments in "ollama_zone"/);
+
+
+
+=== a small ollama_zone serves all the same
+--- http_config
+    ollama_zone 1m;
+--- upstream
+        zone ollama 1m;
+        server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
+        server 127.0.0.1:$TEST_NGINX_FAKE2_PORT;
+        ollama_balance;
+        ollama_poll interval=100ms timeout=5s;
+--- test
+my @models = map { { name => sprintf('model%03d', $_),
+                     details => { a => 'x' x 3000 } } } 1 .. 600;
+
+fake_set(fake => $_, server => { models => [ { name => 'm1' }, @models ] })
+    for 1, 2;
+
+# there isn't room for so much: it is said, and nothing else comes of it
+my $n = fake_requests(polls => 1)->{ended};
+fake_requests(polls => 1, wait_ended => $n + 18, timeout_ms => 10_000);
+
+is(http('POST /api/chat', $main::chat)->status, 200, 'chat') for 1 .. 4;
+is(ref http('GET /api/models/servers')->json->{servers}, 'ARRAY');
+
+fake_set(fake => $_, server => { models => [ { name => 'm1' } ] }) for 1, 2;
+wait_status(up => 1, 2);
+ok(wait_for(sub { @{ server(1)->{models} } == 1 }, 10), 'room again');
+is(http('POST /api/chat', $main::chat)->status, 200);
+--- no_error_log
+[alert]
+[emerg]
+
+
+
+=== upstreams that nothing of ours is asked of get no memory
+--- bare
+--- http_config
+    upstream ollama {
+        server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
+    }
+--- config
+    location / {
+        proxy_pass http://ollama;
+        proxy_set_header Host localhost;
+    }
+--- test
+is(http('GET /api/tags')->status, 200);
+is(fake_requests(polls => 1)->{count}, 0);

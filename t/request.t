@@ -45,6 +45,9 @@ sub got {
 }
 
 
+our $url = "http://127.0.0.1:$ENV{TEST_NGINX_FAKE_PORT}";
+
+
 # sends each body, and tells what of it the server got
 
 sub sent_and_got {
@@ -140,7 +143,7 @@ sent_and_got([
     '{"model":"m1"}',
 
     # all three, neighbours, twice, at both ends
-    '{"task_id":"a","server_url":"http://localhost","session_id":"s",'
+    qq({"task_id":"a","server_url":"$main::url","session_id":"s",)
         . '"model":"m1","messages":[]}',
     '{"model":"m1","messages":[]}',
     '{"model":"m1","task_id":"a","task_id":"b","messages":[],"task_id":"c"}',
@@ -163,7 +166,8 @@ sent_and_got([
     '{"model":"m1","messages":[]}',
 
     # escapes, and the two letters that fold to one of ASCII
-    '{"model":"m1","\u0074ask\u005fid":"a","server\u005Furl":"http://a"}',
+    '{"model":"m1","\u0074ask\u005fid":"a","server\u005Furl":"'
+        . $main::url . '"}',
     '{"model":"m1"}',
     '{"model":"m1",' . "\"ta\xc5\xbfk_id\":\"a\",\"tas\xe2\x84\xaa_id\":\"b\"}",
     '{"model":"m1"}',
@@ -639,7 +643,7 @@ my $c = client();
 
 is($c->request('POST /api/chat', '{"model":"m1"}', 'X-Task-Id' => 'head-1',
                'X-Session-Id' => 'session-1',
-               'X-Server-Url' => 'http://localhost')->reply->status, 200);
+               'X-Server-Url' => $main::url)->reply->status, 200);
 ok(access_log(qr/ task=head-1 session=session-1 /));
 
 is($c->request('POST /api/chat',

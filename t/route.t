@@ -33,15 +33,19 @@ our %lists = (
 # of later versions
 our %later = (
     '/api/chat/cancel/t1' => 'POST',
-    '/api/models/servers' => 'GET, HEAD',
-    '/api/models/server/models' => 'GET, HEAD',
-    '/api/models/server/check' => 'GET, HEAD',
     '/api/chat/session' => 'POST',
     '/api/chat/session/s1' => 'GET, HEAD, PATCH, DELETE',
     '/api/chat/session/s1/messages' => 'DELETE',
     '/api/chat/sessions' => 'GET, HEAD',
     '/api/chat/multi-model' => 'POST',
     '/api/metrics' => 'GET, HEAD',
+);
+
+# answered by the gateway itself
+our %own = (
+    '/api/models/servers' => 'GET, HEAD',
+    '/api/models/server/models' => 'GET, HEAD',
+    '/api/models/server/check' => 'GET, HEAD',
 );
 
 our %management = (
@@ -275,7 +279,7 @@ nothing
 
 === other methods are 405, and Allow names the right ones
 --- test
-my %allowed = (%main::lists, %main::later,
+my %allowed = (%main::lists, %main::own, %main::later,
                map { $_ => 'POST' } keys %main::model);
 
 for my $path (sort keys %allowed) {

@@ -129,7 +129,6 @@ unlike($errors, qr/\[(warn|error|crit|alert|emerg)\]/,
 --- asked
 POST /api/chat
 POST /v1/chat/completions
-GET /api/tags
 
 
 

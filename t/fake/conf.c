@@ -82,11 +82,15 @@ static const fake_set_t  fake_sets[] = {
 static const fake_set_t  fake_server_sets[] = {
     fake_sset(lists_delay_ms, MS),
     fake_sset(lists_hang, BOOL),
+    fake_sset(hang, BOOL),
     fake_sset(lists_status, INT),
     fake_sset(check_host, BOOL),
     fake_sset(record, BOOL),
     fake_sset(chunked_json, BOOL),
     fake_sset(lists_body, STR),
+    fake_sset(tags_body, STR),
+    fake_sset(ps_body, STR),
+    fake_sset(version_body, STR),
     fake_sset(version, STR),
     { NULL, 0, 0 }
 };
@@ -603,6 +607,9 @@ fake_conf_exit(void)
     }
 
     json_decref(fake_server.lists_body);
+    json_decref(fake_server.tags_body);
+    json_decref(fake_server.ps_body);
+    json_decref(fake_server.version_body);
     json_decref(fake_server.version);
 
     memset(&fake_server, 0, sizeof(fake_server_t));

@@ -25,7 +25,7 @@ static void fake_req_free(fake_req_t *r);
 
 
 fake_conn_t           fake_conns;
-unsigned              fake_open;
+unsigned              fake_open[2];
 
 static struct event  *fake_reaper;
 static fake_conn_t   *fake_dead;
@@ -85,8 +85,8 @@ fake_conn_new(evutil_socket_t fd, int tcp)
     c->next->prev = c;
     fake_conns.next = c;
 
-    c->id = fake_rec_conn_open();
-    fake_open++;
+    c->id = fake_rec_conn_open(0);
+    fake_open[0]++;
 
     bufferevent_setcb(c->bev, fake_conn_read, fake_conn_write,
                       fake_conn_event, c);
@@ -121,7 +121,7 @@ fake_conn_close(fake_conn_t *c, int end, int by_client)
     }
 
     if (!c->control) {
-        fake_open--;
+        fake_open[c->poll]--;
         fake_rec_conn_closed(c->id, by_client);
     }
 
@@ -178,7 +178,7 @@ fake_conn_reset_all(void)
 
     for (c = fake_conns.next; c != &fake_conns; c = c->next) {
         if (!c->control) {
-            c->id = fake_rec_conn_open();
+            c->id = fake_rec_conn_open(c->poll);
         }
     }
 }

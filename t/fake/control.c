@@ -206,6 +206,7 @@ fake_control_arg(fake_wait_t *w, const char *name, const char *value)
         { "wait_active", &w->active },
         { "timeout_ms", &w->timeout },
         { "last", &w->filter.last },
+        { "polls", &w->filter.polls },
     };
 
     if (strcmp(name, "path") == 0) {
@@ -216,7 +217,9 @@ fake_control_arg(fake_wait_t *w, const char *name, const char *value)
 
     n = strtoll(value, &end, 10);
 
-    if (*value == '\0' || *end || n < 0) {
+    if (*value == '\0' || *end || n < 0
+        || (strcmp(name, "polls") == 0 && n > 1))
+    {
         return -1;
     }
 
@@ -262,7 +265,7 @@ fake_wait_done(const fake_wait_t *w)
 
     fake_rec_counts(&w->filter, &count, &ended);
 
-    return (w->open < 0 || w->open == (int64_t) fake_open)
+    return (w->open < 0 || w->open == (int64_t) fake_open[w->filter.polls])
            && (w->count < 0 || (int64_t) count >= w->count)
            && (w->ended < 0 || (int64_t) ended >= w->ended)
            && (w->active < 0 || (int64_t) (count - ended) == w->active);

@@ -56,6 +56,11 @@
 #define FAKE_FLOOD_MAX    (1024ULL * 1024 * 1024)
 
 
+/* a gateway that looks after its servers says so in User-Agent */
+
+#define FAKE_POLLER       "nginx-ollama"
+
+
 /* util */
 
 typedef struct {
@@ -202,11 +207,15 @@ struct fake_model_s {
 typedef struct {
     double         lists_delay_ms;
     int64_t        lists_hang;
+    int64_t        hang;
     int64_t        lists_status;
     int64_t        check_host;
     int64_t        record;
     int64_t        chunked_json;
     json_t        *lists_body;
+    json_t        *tags_body;
+    json_t        *ps_body;
+    json_t        *version_body;
     json_t        *version;
 
     fake_model_t  *models;
@@ -271,13 +280,16 @@ typedef struct {
 typedef struct {
     const char  *path;              /* NULL: any */
     int64_t      last;
+    int64_t      polls;             /* 1: polls, 0: all but polls */
 } fake_rec_filter_t;
 
 
 fake_rec_t *fake_rec_start(uint64_t conn);
 fake_rec_t *fake_rec_get(uint64_t n);
 void fake_rec_ended(uint64_t n, int end);
-uint64_t fake_rec_conn_open(void);
+uint64_t fake_rec_poll(uint64_t n, uint64_t conn);
+uint64_t fake_rec_conn_open(int poll);
+uint64_t fake_rec_conn_poll(uint64_t id);
 void fake_rec_conn_forget(uint64_t id);
 void fake_rec_conn_closed(uint64_t id, int by_client);
 void fake_rec_reset(void);
@@ -435,6 +447,7 @@ struct fake_conn_s {
     int                  state;
     size_t               head;      /* bytes of this request's header */
     unsigned             control:1;
+    unsigned             poll:1;    /* asked by a gateway for itself */
     unsigned             dead:1;    /* closed, freed by the reaper */
     unsigned             waiting:1; /* control: in the list of waiters */
     double               wait_until;
@@ -446,7 +459,9 @@ struct fake_conn_s {
 extern struct event_base  *fake_base;
 extern const char         *fake_name;
 extern fake_conn_t         fake_conns;
-extern unsigned            fake_open;    /* connections, control left out */
+extern unsigned            fake_open[2]; /* connections, and those of polls;
+                                         control left out */
+extern uint64_t            fake_loads;   /* begun since the reset */
 
 void fake_conn_init(void);
 void fake_conn_new(evutil_socket_t fd, int tcp);

@@ -306,7 +306,7 @@ fake_infer(fake_conn_t *c, int form)
     /* the first use loads it */
 
     if (m && !m->loaded) {
-        m->loaders++;
+        fake_loads += (m->loaders++ == 0);
         g->loading = m;
     }
 

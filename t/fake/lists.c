@@ -32,6 +32,15 @@ fake_version(fake_conn_t *c)
 {
     json_t  *version;
 
+    if (fake_server.version_body) {
+        version = fake_server.version_body;
+
+        fake_out_reply(c, 200, "application/json; charset=utf-8",
+                       json_string_value(version),
+                       json_string_length(version), NULL);
+        return;
+    }
+
     version = fake_server.version;
 
     fake_out_json(c, 200, json_pack("{s:o}", "version",
@@ -65,7 +74,9 @@ fake_lists_ready(fake_conn_t *c)
     fake_model_t  *m;
 
     status = fake_server.lists_status ? (int) fake_server.lists_status : 200;
-    body = fake_server.lists_body;
+    running = (strcmp(c->req->path, "/api/ps") == 0);
+    body = running ? fake_server.ps_body : fake_server.tags_body;
+    body = body ? body : fake_server.lists_body;
 
     if (body || status != 200) {
         text = "{\"error\":\"fake lists_status\"}";
@@ -76,7 +87,6 @@ fake_lists_ready(fake_conn_t *c)
         return;
     }
 
-    running = (strcmp(c->req->path, "/api/ps") == 0);
     list = json_array();
 
     for (m = fake_server.models; m; m = m->next) {

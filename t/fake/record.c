@@ -1,12 +1,25 @@
 
 /*
  * The record: two rings, of requests and of connections, each with places
- * for the last FAKE_RECORD_MAX.  The rest of the server holds numbers, not
- * pointers: a place may have been given to another by then, and
- * fake_rec_get() tells so.
+ * for the last FAKE_RECORD_MAX; and the same for polls.  The rest of the
+ * server holds numbers, not pointers: a place may have been given to another
+ * by then, and fake_rec_get() tells so.  Those of polls have FAKE_POLL.
  */
 
 #include "fake.h"
+
+
+#define FAKE_POLL       ((uint64_t) 1 << 63)
+#define fake_rec_of(n)  (&fake_records[(n) >> 63])
+
+
+typedef struct {
+    uint64_t      nreqs;            /* since the reset */
+    uint64_t      nended;
+    uint64_t      nconns;
+    fake_rec_t    reqs[FAKE_RECORD_MAX];
+    fake_crec_t   conns[FAKE_RECORD_MAX];
+} fake_record_t;
 
 
 static void fake_rec_clear(fake_rec_t *rec);
@@ -18,11 +31,9 @@ static void fake_rec_body(json_t *obj, const fake_rec_t *rec);
 static json_t *fake_rec_one(const fake_rec_t *rec);
 
 
-static uint64_t     fake_rec_n;         /* requests since the reset */
-static uint64_t     fake_rec_nended;
-static uint64_t     fake_crec_n;
-static fake_rec_t   fake_recs[FAKE_RECORD_MAX];
-static fake_crec_t  fake_crecs[FAKE_RECORD_MAX];
+uint64_t              fake_loads;
+
+static fake_record_t  fake_records[2];
 
 
 static const char  *fake_rec_ends[] = {
@@ -44,17 +55,32 @@ fake_rec_clear(fake_rec_t *rec)
 }
 
 
+static fake_rec_t *
+fake_rec_next(uint64_t poll)
+{
+    uint64_t        n;
+    fake_rec_t     *rec;
+    fake_record_t  *record;
+
+    record = fake_rec_of(poll);
+    n = ++record->nreqs;
+    rec = &record->reqs[n % FAKE_RECORD_MAX];
+
+    fake_rec_clear(rec);
+    rec->n = n | poll;
+
+    return rec;
+}
+
+
 fake_rec_t *
 fake_rec_start(uint64_t conn)
 {
     fake_rec_t   *rec;
     fake_crec_t  *crec;
 
-    rec = &fake_recs[++fake_rec_n % FAKE_RECORD_MAX];
+    rec = fake_rec_next(conn & FAKE_POLL);
 
-    fake_rec_clear(rec);
-
-    rec->n = fake_rec_n;
     rec->conn = conn;
     rec->started = fake_now_ms();
 
@@ -68,12 +94,49 @@ fake_rec_start(uint64_t conn)
 }
 
 
+/*
+ * The request, the last one so far, turned out to be a poll.  Returns its
+ * number there.
+ */
+
+uint64_t
+fake_rec_poll(uint64_t n, uint64_t conn)
+{
+    uint64_t       poll;
+    fake_rec_t    *rec, *to;
+
+    rec = fake_rec_get(n);
+
+    if (rec == NULL) {
+        return 0;
+    }
+
+    to = fake_rec_next(FAKE_POLL);
+    poll = to->n;
+
+    *to = *rec;
+    to->n = poll;
+    to->conn = conn;
+
+    memset(rec, 0, sizeof(fake_rec_t));
+
+    if (n == fake_records[0].nreqs) {
+        fake_records[0].nreqs--;
+
+    } else {
+        fake_records[0].nended++;
+    }
+
+    return poll;
+}
+
+
 fake_rec_t *
 fake_rec_get(uint64_t n)
 {
     fake_rec_t  *rec;
 
-    rec = &fake_recs[n % FAKE_RECORD_MAX];
+    rec = &fake_rec_of(n)->reqs[(n & ~FAKE_POLL) % FAKE_RECORD_MAX];
 
     return (n && rec->n == n) ? rec : NULL;
 }
@@ -84,7 +147,7 @@ fake_rec_ended(uint64_t n, int end)
 {
     fake_rec_t  *rec;
 
-    fake_rec_nended++;
+    fake_rec_of(n)->nended++;
 
     rec = fake_rec_get(n);
 
@@ -102,31 +165,59 @@ fake_crec_get(uint64_t id)
 {
     fake_crec_t  *crec;
 
-    crec = &fake_crecs[id % FAKE_RECORD_MAX];
+    crec = &fake_rec_of(id)->conns[(id & ~FAKE_POLL) % FAKE_RECORD_MAX];
 
     return (id && crec->id == id) ? crec : NULL;
 }
 
 
 uint64_t
-fake_rec_conn_open(void)
+fake_rec_conn_open(int poll)
 {
-    fake_crec_t  *crec;
+    uint64_t        n;
+    fake_crec_t    *crec;
+    fake_record_t  *record;
 
-    crec = &fake_crecs[++fake_crec_n % FAKE_RECORD_MAX];
+    record = &fake_records[poll];
+    n = ++record->nconns;
+    crec = &record->conns[n % FAKE_RECORD_MAX];
 
     memset(crec, 0, sizeof(fake_crec_t));
 
-    crec->id = fake_crec_n;
+    crec->id = n | (poll ? FAKE_POLL : 0);
     crec->opened = fake_now_ms();
 
     return crec->id;
 }
 
 
+/* a connection turned out to be one of polls; returns its number there */
+
+uint64_t
+fake_rec_conn_poll(uint64_t id)
+{
+    uint64_t      poll;
+    fake_crec_t  *crec, *to;
+
+    poll = fake_rec_conn_open(1);
+
+    crec = fake_crec_get(id);
+    to = fake_crec_get(poll);
+
+    if (crec) {
+        *to = *crec;
+        to->id = poll;
+    }
+
+    fake_rec_conn_forget(id);
+
+    return poll;
+}
+
+
 /*
- * The connection turned out to be a control one.  Its number is used again
- * where possible, so that polling doesn't wash others out of the ring.
+ * The connection turned out to be one of control, or of polls.  Its number
+ * is used again where possible, so that the ring has more of the others.
  */
 
 void
@@ -142,8 +233,8 @@ fake_rec_conn_forget(uint64_t id)
 
     crec->id = 0;
 
-    if (id == fake_crec_n) {
-        fake_crec_n--;
+    if (id == fake_records[0].nconns) {
+        fake_records[0].nconns--;
     }
 }
 
@@ -165,17 +256,16 @@ fake_rec_conn_closed(uint64_t id, int by_client)
 void
 fake_rec_reset(void)
 {
-    size_t  i;
+    size_t  i, n;
 
-    for (i = 0; i < FAKE_RECORD_MAX; i++) {
-        fake_rec_clear(&fake_recs[i]);
+    for (n = 0; n < 2; n++) {
+        for (i = 0; i < FAKE_RECORD_MAX; i++) {
+            fake_rec_clear(&fake_records[n].reqs[i]);
+        }
     }
 
-    memset(fake_crecs, 0, sizeof(fake_crecs));
-
-    fake_rec_n = 0;
-    fake_rec_nended = 0;
-    fake_crec_n = 0;
+    memset(fake_records, 0, sizeof(fake_records));
+    fake_loads = 0;
 }
 
 
@@ -196,11 +286,14 @@ fake_rec_match(const fake_rec_t *rec, const fake_rec_filter_t *f)
 void
 fake_rec_counts(const fake_rec_filter_t *f, uint64_t *count, uint64_t *ended)
 {
-    size_t  i;
+    size_t                i;
+    const fake_record_t  *record;
+
+    record = &fake_records[f->polls];
 
     if (f->path == NULL) {
-        *count = fake_rec_n;
-        *ended = fake_rec_nended;
+        *count = record->nreqs;
+        *ended = record->nended;
         return;
     }
 
@@ -208,9 +301,9 @@ fake_rec_counts(const fake_rec_filter_t *f, uint64_t *count, uint64_t *ended)
     *ended = 0;
 
     for (i = 0; i < FAKE_RECORD_MAX; i++) {
-        if (fake_rec_match(&fake_recs[i], f)) {
+        if (fake_rec_match(&record->reqs[i], f)) {
             (*count)++;
-            *ended += (fake_recs[i].end != FAKE_END_OPEN);
+            *ended += (record->reqs[i].end != FAKE_END_OPEN);
         }
     }
 }
@@ -290,8 +383,8 @@ fake_rec_one(const fake_rec_t *rec)
     snprintf(version, sizeof(version), "HTTP/1.%d", rec->minor);
 
     obj = json_pack("{s:I, s:I, s:s?, s:s?, s:s?, s:s, s:s?, s:i, s:I, s:s}",
-                    "n", (json_int_t) rec->n,
-                    "conn", (json_int_t) rec->conn,
+                    "n", (json_int_t) (rec->n & ~FAKE_POLL),
+                    "conn", (json_int_t) (rec->conn & ~FAKE_POLL),
                     "method", rec->method,
                     "path", rec->path,
                     "uri", rec->uri,
@@ -322,26 +415,31 @@ fake_rec_one(const fake_rec_t *rec)
 json_t *
 fake_rec_json(const fake_rec_filter_t *f)
 {
-    json_t             *root, *list, *conns, *obj;
-    uint64_t            n, first, skip, count, ended;
-    const fake_crec_t  *crec;
+    json_t               *root, *list, *conns, *obj;
+    uint64_t              n, first, skip, count, ended;
+    const fake_rec_t     *rec;
+    const fake_crec_t    *crec;
+    const fake_record_t  *record;
 
     list = json_array();
     conns = json_array();
 
     fake_rec_counts(f, &count, &ended);
+    record = &fake_records[f->polls];
 
-    first = (fake_rec_n > FAKE_RECORD_MAX)
-            ? fake_rec_n - FAKE_RECORD_MAX + 1 : 1;
+    first = (record->nreqs > FAKE_RECORD_MAX)
+            ? record->nreqs - FAKE_RECORD_MAX + 1 : 1;
     skip = 0;
 
     if (f->last >= 0) {
-        n = f->path ? count : fake_rec_n - first + 1;
+        n = f->path ? count : record->nreqs - first + 1;
         skip = (n > (uint64_t) f->last) ? n - f->last : 0;
     }
 
-    for (n = first; n <= fake_rec_n; n++) {
-        if (!fake_rec_match(&fake_recs[n % FAKE_RECORD_MAX], f)) {
+    for (n = first; n <= record->nreqs; n++) {
+        rec = &record->reqs[n % FAKE_RECORD_MAX];
+
+        if (!fake_rec_match(rec, f)) {
             continue;
         }
 
@@ -350,17 +448,16 @@ fake_rec_json(const fake_rec_filter_t *f)
             continue;
         }
 
-        json_array_append_new(list,
-                            fake_rec_one(&fake_recs[n % FAKE_RECORD_MAX]));
+        json_array_append_new(list, fake_rec_one(rec));
     }
 
-    first = (fake_crec_n > FAKE_RECORD_MAX)
-            ? fake_crec_n - FAKE_RECORD_MAX + 1 : 1;
+    first = (record->nconns > FAKE_RECORD_MAX)
+            ? record->nconns - FAKE_RECORD_MAX + 1 : 1;
 
-    for (n = first; n <= fake_crec_n; n++) {
-        crec = fake_crec_get(n);
+    for (n = first; n <= record->nconns; n++) {
+        crec = &record->conns[n % FAKE_RECORD_MAX];
 
-        if (crec == NULL) {
+        if ((crec->id & ~FAKE_POLL) != n) {
             continue;
         }
 
@@ -381,11 +478,13 @@ fake_rec_json(const fake_rec_filter_t *f)
     json_object_set_new(root, "name", json_string(fake_name));
     json_object_set_new(root, "requests", list);
     json_object_set_new(root, "connections", conns);
-    json_object_set_new(root, "open", json_integer(fake_open));
+    json_object_set_new(root, "open", json_integer(fake_open[f->polls]));
     json_object_set_new(root, "count", json_integer((json_int_t) count));
     json_object_set_new(root, "ended", json_integer((json_int_t) ended));
     json_object_set_new(root, "active",
                         json_integer((json_int_t) (count - ended)));
+    json_object_set_new(root, "loads",
+                        json_integer((json_int_t) fake_loads));
 
     return root;
 }

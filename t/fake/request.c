@@ -23,6 +23,7 @@ static int fake_request_chunk(fake_conn_t *c);
 static void fake_request_body_add(fake_req_t *r, const char *data, size_t len);
 static void fake_request_received(fake_conn_t *c);
 static void fake_request_control(fake_conn_t *c);
+static void fake_request_poll(fake_conn_t *c);
 static char *fake_utf8(const char *s, size_t len);
 
 
@@ -295,9 +296,30 @@ fake_request_control(fake_conn_t *c)
 
     c->control = 1;
 
-    fake_open--;
+    fake_open[c->poll]--;
     fake_rec_conn_forget(c->id);
     c->id = 0;
+
+    fake_control_check();
+}
+
+
+/* from now on this connection counts among the polls */
+
+static void
+fake_request_poll(fake_conn_t *c)
+{
+    if (c->control || c->poll) {
+        return;
+    }
+
+    c->poll = 1;
+
+    fake_open[0]--;
+    fake_open[1]++;
+
+    c->id = fake_rec_conn_poll(c->id);
+    c->req->rec = fake_rec_poll(c->req->rec, c->id);
 
     fake_control_check();
 }
@@ -334,6 +356,10 @@ fake_request_header(fake_conn_t *c, char *line)
     *p = '\0';
 
     fake_request_header_known(c, line, value);
+
+    if (strcmp(line, "user-agent") == 0 && strcmp(value, FAKE_POLLER) == 0) {
+        fake_request_poll(c);
+    }
 
     if (!c->dead && c->req->headers) {
         fake_request_header_keep(c->req, line, value);

@@ -77,6 +77,10 @@ fake_route(fake_conn_t *c)
 
     r = c->req;
 
+    if (fake_server.hang) {
+        return;
+    }
+
     if (fake_route_clean(c)) {
         return;
     }

@@ -46,7 +46,6 @@ EOF
 # prove names those that succeed).  An entry goes when its feature comes.
 our %later = (
     tasks => 'tasks and stop are not built yet',
-    server_url => 'server_url is not built yet',
     session_id => 'sessions are not built yet',
 );
 
@@ -58,14 +57,16 @@ my @running;
 sub plain { ($ENV{OLLAMA_REAL_PLAIN} || '') eq 'yes' }
 
 
-# ollama(NAME => VALUE...): starts a server; the pairs are Ollama's variables
+# ollama(NAME => VALUE...): starts a server; the pairs are Ollama's variables,
+# and "port", of a server that has ended
 
 sub ollama {
     my %env = @_;
+    my $port = delete $env{port} // 0;
     my $dir = File::Temp->newdir('real-ollama-XXXXXX', TMPDIR => 1);
     my $log = "$dir/log";
 
-    my $pid = open my $out, '-|', "$here/serve", 0, $log,
+    my $pid = open my $out, '-|', "$here/serve", $port, $log,
                    map { "$_=$env{$_}" } sort keys %env
         or BAIL_OUT("cannot run $here/serve: $!");
     my $self = bless {
@@ -296,10 +297,45 @@ sub spew {
 }
 
 
-# end(): stops what was started, and reads nginx's log; called by a test as its
-# last step, and by the END block for a test that died before
+# models(name...): a folder for OLLAMA_MODELS that has only these
+
+sub models {
+    my $all = `$here/setup` =~ s/\s+\z//r . '/models';
+    my $dir = File::Temp->newdir('real-models-XXXXXX', TMPDIR => 1);
+    my $library = 'manifests/registry.ollama.ai/library';
+
+    system('mkdir', '-p', "$dir/$library") == 0
+        && symlink("$all/blobs", "$dir/blobs") or BAIL_OUT("$dir: $!");
+
+    for (@_) {
+        my ($name, $tag) = split /:/;
+
+        mkdir "$dir/$library/$name";
+        spew("$dir/$library/$name/$tag", slurp("$all/$library/$name/$tag"));
+    }
+
+    return $dir;
+}
+
+
+# stop($server, signal): one of them, now, by TERM if nothing else is said
+
+sub stop {
+    my ($server, $signal) = @_;
+
+    kill $signal // 'TERM', $server->{pid};
+    wait_for(20, sub { waitpid($server->{pid}, POSIX::WNOHANG()) != 0 })
+        or BAIL_OUT("$server->{what} does not end");
+    @running = grep { $_ != $server } @running;
+}
+
+
+# end(pattern): stops what was started, and reads nginx's log, where only lines
+# that match may be errors; called by a test as its last step
 
 sub end {
+    my ($expected) = @_;
+
     while (my $server = pop @running) {
         my $pid = $server->{pid};
 
@@ -309,7 +345,8 @@ sub end {
 
         next if $server->{what} ne 'nginx';
 
-        my @bad = grep { /\[(error|crit|alert|emerg)\]|exited on signal/
+        my @bad = grep { !defined $expected || !/$expected/ }
+                  grep { /\[(error|crit|alert|emerg)\]|exited on signal/
                          || /Sanitizer|runtime error/ }
                   split /^/, slurp($server->{log})
                              . slurp("$server->{dir}/stderr");

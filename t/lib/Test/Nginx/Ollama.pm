@@ -3,7 +3,8 @@ package Test::Nginx::Ollama;
 # What all t/*.t share, on top of Test::Nginx::Socket: stand-in servers, a
 # configuration with the module, clients, and checks after every block.
 #
-#     use Test::Nginx::Ollama;                 # or: fakes => 2
+#     use Test::Nginx::Ollama;     # or: fakes => 2, or: fakes => [{}, { address
+#                                  # => '::1' }, { unix => 'name' }]
 #     run_tests();
 #     __DATA__
 #     === TEST 1: a model's reply comes through
@@ -37,6 +38,7 @@ package Test::Nginx::Ollama;
 # no_error_log must have no [error] in its log.
 #
 # In configurations: $TEST_NGINX_FAKE_PORT, $TEST_NGINX_FAKE2_PORT ...,
+# $TEST_NGINX_FAKE_PATH ... (of unix sockets),
 # $TEST_NGINX_SERVER_PORT, $TEST_NGINX_H2_PORT and $TEST_NGINX_H2_LISTEN (a
 # "listen" of HTTP/2 for the default server), $TEST_NGINX_TLS_PORT and
 # $TEST_NGINX_TLS_LISTEN (the same of TLS, with a certificate),
@@ -51,15 +53,27 @@ package Test::Nginx::Ollama;
 #     fake_asked()                    the record's requests as a list of
 #                                     "METHOD uri"
 #     fake_reset()                    (done before every block)
+#     fake_freeze(), fake_thaw(), fake_kill(), fake_revive()
+#                                     see Test::Nginx::Ollama::Fake
 #         all of these for another server with (fake => 2, ...)
 #     http(), http2(), raw(), client()    see Test::Nginx::Ollama::Client
 #     access_log([pattern])           lines of the log with our variables; with
 #                                     a pattern waits for a line that matches
 #     error_log_has(pattern)          waits for a line of the error log
 #     wait_for(sub, [seconds])        until it is true; what it returned
+#     at_once(n, line, body, ...)     as http(), so many at once: the replies
+#     who(reply ...)                  which server each came from, as "1 2 1"
+#     servers()                       what /api/models/servers says: a list
+#     server(n)                       what it says of that stand-in
+#     wait_status(up => 1, 2)         until these stand-ins are that; dies if
+#                                     they don't become so
+#     reload()                        nginx, by HUP: until there are new
+#                                     workers; their ids
+#     nginx_pid(), worker_pids()
 #
 # After every block: nginx ends when asked to; its log has no alert, crash or
-# sanitizer report; no server has a request going on, or a connection open.
+# sanitizer report; no server has a request going on, or a connection open, and
+# nginx counts none.
 # One test a block says so.
 
 use strict;
@@ -68,6 +82,7 @@ use warnings;
 use Cwd qw(abs_path);
 use File::Basename qw(basename dirname);
 use File::Path qw(make_path remove_tree);
+use File::Temp qw(tempdir);
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
@@ -112,6 +127,9 @@ use Test::Nginx::Ollama::Fake;
 
 
 our @EXPORT = qw(fake_set fake_requests fake_asked fake_reset fake_port
+                 fake_freeze fake_thaw fake_kill fake_revive
+                 at_once who servers server wait_status reload
+                 nginx_pid worker_pids
                  http http2 raw client curl
                  access_log error_log_has wait_for conf_dir);
 
@@ -155,11 +173,23 @@ sub import {
 sub start_fakes {
     my ($n) = @_;
 
-    for my $i (1 .. $n) {
-        push @fakes, Test::Nginx::Ollama::Fake->start($i);
+    my @options = ref $n ? @$n : map { {} } 1 .. $n;
 
-        my $name = 'TEST_NGINX_FAKE' . ($i > 1 ? $i : '') . '_PORT';
-        $ENV{$name} = $fakes[-1]->port;
+    for my $i (1 .. @options) {
+        my %option = %{ $options[$i - 1] };
+        my $name = 'TEST_NGINX_FAKE' . ($i > 1 ? $i : '');
+
+        if ($option{unix}) {
+            $option{unix} = tempdir('ollama-XXXXXX', TMPDIR => 1, CLEANUP => 1)
+                            . "/$option{unix}";
+            chmod 0755, dirname($option{unix});
+            $ENV{"${name}_PATH"} = $option{unix};
+        }
+
+        push @fakes, Test::Nginx::Ollama::Fake->start($i, %option);
+        chmod 0777, $option{unix} if $option{unix};
+
+        $ENV{"${name}_PORT"} = $fakes[-1]->port;
     }
 }
 
@@ -230,6 +260,7 @@ sub prepare_block {
     }
 
     for my $fake (@fakes) {
+        $fake->revive;
         $fake->reset;
 
         my $name = 'fake' . ($fake->n > 1 ? $fake->n : '');
@@ -378,7 +409,11 @@ sub end_block {
 
     my @wrong;
 
+    $_->revive for @fakes;
+
     if (!defined $block->must_die) {
+        push @wrong, places_taken($block);
+
         for my $fake (@fakes) {
             my $record = $fake->requests(wait_active => 0, soft => 1);
 
@@ -413,11 +448,34 @@ sub end_block {
 }
 
 
-# Blocks that expect an alert name its level in error_log.
+# A balancer counts who is busy: in the end nobody is.
+
+sub places_taken {
+    my ($block) = @_;
+
+    return if ($block->http_config // '') !~ /^\s*ollama_balance/m;
+
+    my @busy;
+
+    wait_for(sub {
+        my $r = eval { http('GET /api/models/servers', undef, -timeout => 2) };
+        my $said = $r && $r->status == 200 && eval { $r->json };
+
+        @busy = $said ? grep { $_->{in_flight} } @{ $said->{servers} } : ();
+        return !@busy;
+    }, 5);
+
+    return map { "nginx counts $_->{in_flight} requests at $_->{url}" } @busy;
+}
+
+
+# Blocks that expect an alert name its level in error_log, those that kill a
+# worker, that it "exited on signal".
 
 sub is_expected {
     my ($bad, $expected) = @_;
 
+    return scalar grep { /exited on signal/ } @$expected if $bad =~ /signal/;
     return 0 if $bad !~ /alert|crit|emerg/;
 
     my ($level) = $bad =~ /(alert|crit|emerg)/;
@@ -493,6 +551,107 @@ sub fake_reset {
 }
 
 sub fake_port { return $fakes[($_[0] || 1) - 1]->port }
+sub fake_count { return scalar @fakes }
+
+sub fake_freeze { return fake_of({ @_ })->freeze }
+sub fake_thaw   { return fake_of({ @_ })->thaw }
+sub fake_kill   { return fake_of({ @_ })->kill }
+sub fake_revive { return fake_of({ @_ })->revive }
+
+
+sub at_once {
+    my ($n, @request) = @_;
+
+    my @clients = map { client(timeout => 30)->request(@request) } 1 .. $n;
+    my @replies = map { $_->reply } @clients;
+
+    $_->close for @clients;
+
+    return @replies;
+}
+
+
+sub who {
+    my %name = map { $_->port => $_->n } @fakes;
+
+    return join ' ', map {
+        my $at = $_->header('X-Ollama-Server') // 'nobody';
+        $at =~ /:(\d+)\z/ && $name{$1} || $at;
+    } @_;
+}
+
+
+sub servers {
+    my $r = http('GET /api/models/servers', undef, @_);
+
+    $r->status == 200 or die "/api/models/servers: ", $r->status, "\n";
+
+    return @{ $r->json->{servers} };
+}
+
+
+sub server {
+    my ($n) = @_;
+
+    my $port = fake_port($n);
+    my ($server) = grep { $_->{url} =~ /:$port\z/ } servers();
+
+    return $server || die "/api/models/servers has no port $port\n";
+}
+
+
+sub wait_status {
+    my ($status, @n) = @_;
+
+    wait_for(sub { !grep { server($_)->{status} ne $status } @n }, 20)
+        or die "not all of @n became $status: ",
+               join(', ', map { join ' ', $_->{url}, $_->{status},
+                                          $_->{error} // () } servers()), "\n";
+
+    return 1;
+}
+
+
+sub nginx_pid {
+    my ($pid) = read_file("$servroot/logs/nginx.pid") =~ /(\d+)/;
+    return $pid;
+}
+
+
+# those that are to stay, or with a true argument all
+
+sub worker_pids {
+    my ($all) = @_;
+
+    my $master = nginx_pid();
+
+    return grep {
+        my $stat = eval { read_file("/proc/$_/stat") } // '';
+        my $name = eval { read_file("/proc/$_/cmdline") } // '';
+
+        $stat =~ /\) [^Z] $master /
+        && ($all ? $name =~ /worker/ : $name =~ /worker process\s*\0*\z/)
+    } map { m{(\d+)$} } glob '/proc/[0-9]*';
+}
+
+
+sub reload {
+    my %old = map { $_ => 1 } worker_pids(1);
+    my @now;
+
+    kill HUP => nginx_pid();
+
+    wait_for(sub {
+        @now = grep { !$old{$_} } worker_pids();
+        return @now >= Test::Nginx::Util::workers();
+    }, 20) or die "no new workers after HUP\n";
+
+    # the old ones are told a moment later
+    wait_for(sub { !grep { $old{$_} } worker_pids() }, 20)
+        or die "the old workers stay after HUP\n";
+
+    return @now;
+}
 
 
 sub access_log {
