@@ -159,6 +159,25 @@ fake_conn_kill(fake_conn_t *c)
 }
 
 
+/* those that no request goes on at, nor has begun to come */
+
+void
+fake_conn_close_idle(void)
+{
+    fake_conn_t  *c, *next;
+
+    for (c = fake_conns.next; c != &fake_conns; c = next) {
+        next = c->next;
+
+        if (!c->control && !c->req
+            && evbuffer_get_length(bufferevent_get_input(c->bev)) == 0)
+        {
+            fake_conn_close(c, FAKE_END_DIED, 0);
+        }
+    }
+}
+
+
 /* streams are closed; idle connections stay, numbered anew */
 
 void

@@ -466,6 +466,7 @@ extern uint64_t            fake_loads;   /* begun since the reset */
 void fake_conn_init(void);
 void fake_conn_new(evutil_socket_t fd, int tcp);
 void fake_conn_close(fake_conn_t *c, int end, int by_client);
+void fake_conn_close_idle(void);
 void fake_conn_reset_all(void);
 void fake_conn_exit(void);
 void fake_conn_next(fake_conn_t *c);

@@ -352,7 +352,7 @@ fake_open_main(void)
 }
 
 
-/* connections that are open stay so */
+/* as a program that ends: no idle connection stays; replies go on */
 
 int
 fake_listen(int on)
@@ -374,6 +374,8 @@ fake_listen(int on)
         evconnlistener_free(fake_unix);
         fake_unix = NULL;
     }
+
+    fake_conn_close_idle();
 
     return 0;
 }
