@@ -122,12 +122,15 @@ like($r->{head}, qr/^Cache-Control: max-age=3600\n/m);
 
 === TEST 3: the header of a request
 --- plain
-        # the default until nginx 1.29.7
-        proxy_http_version 1.0;
-
         location / {
             @OLLAMA@
             proxy_pass http://u_@V@;
+        }
+
+        location /api/ps {
+            @OLLAMA@
+            proxy_pass http://u_@V@;
+            proxy_http_version 1.0;
         }
 
         location /v1/ {
@@ -164,11 +167,14 @@ say(sub { answer($_[0]{body} ? '{"done":true}' : '{}',
 my $got = same('defaults', sub { $asked->('GET /api/tags?a=%20b&c', undef,
                                           @headers) })->[0];
 
-is($got->[0], 'GET /api/tags?a=%20b&c HTTP/1.0');
+# with nginx 1.29.7 keepalive became the default
+my ($version, $close) = $ENV{TEST_NGINX_VERSION_NUM} >= 1_029_007
+                        ? ('1.1', '') : ('1.0', "Connection: close\n");
+
+is($got->[0], "GET /api/tags?a=%20b&c HTTP/$version");
 is($got->[1] =~ s/\r//gr, <<END);
 Host: u
-Connection: close
-User-Agent: test
+${close}User-Agent: test
 X-Multi: a
 X-Multi: b
 Cookie: a=1
@@ -180,6 +186,8 @@ Accept-Encoding: gzip
 X-Forwarded-For: 1.2.3.4
 X-Empty:@{[" "]}
 END
+is(same('by HTTP/1.0', sub { $asked->('GET /api/ps', undef, @headers) })
+   ->[0][0], 'GET /api/ps HTTP/1.0');
 same('set', sub { $asked->('GET /v1/models?a=1', undef, @headers) });
 same('with a body', sub { $asked->('POST /api/chat', $::chat, @headers) });
 same('and in chunks', sub { $asked->('POST /api/chat', $::chat, @headers,
