@@ -194,14 +194,15 @@ sub start_fakes {
 }
 
 
-# Free ports, in a row: of the server, of HTTP/2, of TLS, of nobody.  They are
-# below those that connections go out from.
+# Free ports, in a row: of the server, of HTTP/2, of TLS, of nobody, and those
+# of Test::Nginx::Ollama::Plain.  No other test gets them while this one runs.
+# They are below those that connections go out from.
 
 sub choose_ports {
     my ($port, $version);
 
     do {
-        $port = Test::Nginx::Util::gen_rand_port();
+        $port = Test::Nginx::Util::gen_rand_port(1000, {}, 10);
         $port or die "no free port\n";
     } while $port > 32_000;
 
