@@ -637,7 +637,7 @@ is(http('POST /api/pull?slow=1', '{"model":"m1"}')->status, 403,
    'management, in an if with a setting');
 is(http('POST /api/nope?path=1', $main::chat)->status, 200, 'rewrite');
 --- asked eval
-join "\n", map { "POST /api/chat$_" } '', '?tag=1', '?slow=1', '?path=1'
+CORE::join "\n", map { "POST /api/chat$_" } '', '?tag=1', '?slow=1', '?path=1'
 
 
 

@@ -553,7 +553,7 @@ for my $origin (undef, 'https://one.example', 'app://x') {
         server 127.0.0.1:$TEST_NGINX_FREE_PORT;
 --- tcp_listen: $TEST_NGINX_FREE_PORT
 --- tcp_reply eval
-join "\r\n", 'HTTP/1.1 200 OK', 'Content-Type: application/json',
+CORE::join "\r\n", 'HTTP/1.1 200 OK', 'Content-Type: application/json',
      'Access-Control-Allow-Origin: *', 'Access-Control-Allow-Credentials: true',
      'Access-Control-Expose-Headers: *', 'Content-Length: 2', '', '{}'
 --- config
