@@ -49,9 +49,11 @@
 #define TIMEOUT  60000
 
 
-/* buckets of 1/16 of a power of two: a figure is right within 6 % */
+/* buckets of 1/256 of a power of two: a figure is right within 0.4 % */
 
-#define BUCKETS  (64 * 16)
+#define BITS     8
+#define PARTS    (1 << BITS)
+#define BUCKETS  ((64 - BITS + 1) * PARTS)
 
 
 typedef struct {
@@ -123,12 +125,12 @@ histogram_add(histogram_t *h, uint64_t value)
 {
     unsigned  exponent;
 
-    if (value < 16) {
+    if (value < PARTS) {
         h->bucket[value]++;
 
     } else {
-        exponent = 59 - __builtin_clzll(value);
-        h->bucket[(exponent + 1) * 16 + ((value >> exponent) & 15)]++;
+        exponent = 63 - BITS - __builtin_clzll(value);
+        h->bucket[exponent * PARTS + (value >> exponent)]++;
     }
 
     h->count++;
@@ -152,7 +154,8 @@ histogram_value(histogram_t *h, double part)
         seen += h->bucket[i];
 
         if (seen > rank) {
-            return i < 16 ? i : (uint64_t) (16 + i % 16) << (i / 16 - 1);
+            return i < PARTS ? i : (uint64_t) (PARTS + i % PARTS)
+                                   << (i / PARTS - 1);
         }
     }
 
