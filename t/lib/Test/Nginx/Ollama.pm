@@ -286,8 +286,13 @@ sub location {
 sub conf_dir { return "$servroot/conf" }
 
 
+# the block that has run last: one that is skipped gets no folder
+my $ran;
+
 sub write_files {
     my ($block) = @_;
+
+    $ran = $block;
 
     my $params = read_file("$root/conf/ollama_params");
 
@@ -406,7 +411,8 @@ sub run_code {
 sub end_block {
     my ($block) = @_;
 
-    return if defined $block->SKIP;
+    # in the folder are another block's logs
+    return if !defined $ran || $ran != $block;
 
     my @wrong;
 
