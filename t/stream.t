@@ -551,17 +551,30 @@ is(fake_requests(wait_ended => 7)->{requests}[-1]{end}, 'client_closed');
 
 
 === TEST 17: a slow client gets megabytes, whole and in order
---- config eval: $::h2
---- fake
-{"model":"m1","frames":400,"size":10000}
+--- config eval: "listen 127.0.0.1:\$TEST_NGINX_FREE_PORT sndbuf=16k; $::h2"
 --- test
 my $words = join '', map { "w$_ " } 0 .. 399;
 
-my $c = client(rcvbuf => 4096, timeout => 20);
+# more than the kernel takes from a server whose client reads nothing
+my ($most) = Test::Nginx::Ollama::read_file('/proc/sys/net/ipv4/tcp_wmem')
+             =~ /(\d+)\s*\z/;
+fake_set(model => 'm1', frames => 400, size => int(($most + 5e6) / 400));
+
+my $c = client(port => $ENV{TEST_NGINX_FREE_PORT}, rcvbuf => 4096,
+               timeout => 20);
 $c->request('POST /api/chat', $::chat, Connection => 'close');
 
 # it reads when all stands still: the server waits for it
-is(fake_requests(wait_count => 1)->{active}, 1);
+my $sent = 0;
+
+ok(wait_for(sub {
+    my $before = $sent;
+    sleep 0.05;
+    $sent = fake_requests(wait_count => 1)->{requests}[0]{frames_sent};
+    return $sent && $sent == $before;
+}), 'all stands still');
+
+is(fake_requests()->{active}, 1);
 ok($c->read_until(qr/w0 /));
 
 my $r = $c->reply_to_end;

@@ -5,6 +5,8 @@ use lib 't/lib';
 
 use Test::Nginx::Ollama fakes => 2;
 use Test::Nginx::Ollama::HTTP2;
+use Test::Nginx::Ollama::Server;
+use Time::HiRes qw(sleep);
 
 our ($chat, $one, $openai, $claude)
     = ('{"model":"m1","messages":[{"role":"user","content":"hi"}]}',
@@ -21,6 +23,10 @@ our $time = qr/\d+\.\d\d\d/;
 our $h2 = '$TEST_NGINX_H2_LISTEN '
           . join '', map { Test::Nginx::Ollama::location($_) }
                          '/api/', '/v1/';
+
+
+our $server = Test::Nginx::Ollama::Server->new;
+$ENV{TEST_NGINX_STEPS_PORT} = $server->port;
 
 
 # the n-th line of the log, its end left out
@@ -132,6 +138,8 @@ is((grep { $_->{uri} eq '/v1/chat/completions' }
     log_format times 'ttft=$ollama_ttft all=$request_time '
                      'header=$upstream_header_time';
     access_log logs/times.log times;
+--- upstream
+        server 127.0.0.1:$TEST_NGINX_STEPS_PORT max_fails=0;
 --- test
 my $line = sub {
     my ($n) = @_;
@@ -143,18 +151,40 @@ my $line = sub {
         ? ($1, $2, $3) : die "times: $text\n";
 };
 
-fake_set(model => 'm1', frames => 2, ttft_ms => 200, gap_ms => 100);
+my $n = 0;
 
-http('POST /api/chat', $::chat);
-my ($ttft, $all, $header) = $line->(0);
-cmp_ok($ttft, '>=', 0.19, 'not before it was sent');
-cmp_ok($all, '>=', $ttft + 0.19, 'two gaps before the end');
-cmp_ok($ttft, '>=', $header - 0.002, 'not before the header');
+for (['POST /api/chat', $::chat, 'application/x-ndjson',
+      qq({"message":{"content":"a"},"done":false}\n), qq({"done":true}\n)],
+     ['POST /v1/chat/completions', $::openai, 'text/event-stream',
+      qq(data: {"choices":[{"delta":{"content":"a"}}]}\n\n),
+      "data: [DONE]\n\n"])
+{
+    my ($request, $body, $type, $first, $last) = @$_;
 
-http('POST /v1/chat/completions', $::openai);
-($ttft, $all, $header) = $line->(1);
-cmp_ok($ttft, '>=', 0.19);
-cmp_ok($all, '>=', $ttft + 0.19);
+    # it waits here for each to have come through, so that no pause is lost
+    my $c = client();
+    $c->request($request, $body, Connection => 'close');
+
+    my $s = $::server->accept;
+    sleep 0.1;
+
+    $s->header($type, 'Transfer-Encoding' => 'chunked', Connection => 'close');
+    ok($c->read_until(qr/\r\n\r\n/), 'the header');
+    sleep 0.1;
+
+    $s->chunk($first);
+    ok($c->read_until(qr/content/), 'the first token');
+    sleep 0.2;
+
+    $s->chunk($last)->last->close;
+    ok($c->reply_to_end->complete, 'all');
+    $c->close;
+
+    my ($ttft, $all, $header) = $line->($n++);
+    cmp_ok($ttft, '>=', 0.19, 'not before it was sent');
+    cmp_ok($ttft, '>=', $header + 0.09, 'the header is no token');
+    cmp_ok($all, '>=', $ttft + 0.19, 'nor is the end');
+}
 
 
 
