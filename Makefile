@@ -186,7 +186,8 @@ $(out)/fake/%.o: t/fake/%.c $(out)/flags
 # Unit tests of the parts that need no nginx around them, only its headers: the
 # few functions of nginx they call are in stubs
 
-pure        = json forbid scan frame name time reply report choose
+pure        = json forbid scan frame name time reply report snapshot choose \
+              text list poll_delay
 unit_stubs := $(patsubst t/unit/%.c,$(out)/unit/%.o,$(wildcard t/unit/*_stub.c))
 unit_objs  := $(pure:%=$(out)/unit/ngx_http_ollama_%.o) $(unit_stubs)
 unit_tests := $(patsubst t/unit/%.c,$(out)/unit/%,$(wildcard t/unit/*_test.c))

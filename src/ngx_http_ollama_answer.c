@@ -19,15 +19,16 @@
 #include "ngx_http_ollama_header.h"
 
 
-/* what may be well again soon is asked for again after so many seconds */
-#define NGX_HTTP_OLLAMA_ANSWER_RETRY  "2"
 
 
 static ngx_int_t ngx_http_ollama_answer_etag(ngx_http_request_t *r,
     uint64_t hash);
 
 
-/* Sends status 200 with the chain: what a content handler returns. */
+/*
+ * Sends status 200 with the chain: what a content handler returns.  The hash is
+ * for its ETag; 0: none.
+ */
 
 ngx_int_t
 ngx_http_ollama_answer(ngx_http_request_t *r, ngx_chain_t *out,
@@ -88,7 +89,7 @@ ngx_http_ollama_answer_etag(ngx_http_request_t *r, uint64_t hash)
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
-    if (!clcf->etag) {
+    if (!clcf->etag || hash == 0) {
         return NGX_OK;
     }
 
@@ -185,17 +186,4 @@ ngx_http_ollama_answer_add(ngx_pool_t *pool, ngx_chain_t **last,
     *last = cl;
 
     return &cl->next;
-}
-
-
-/* Tells the client of an error when to try again. */
-
-ngx_int_t
-ngx_http_ollama_answer_retry(ngx_http_request_t *r)
-{
-    ngx_str_t  value;
-
-    ngx_str_set(&value, NGX_HTTP_OLLAMA_ANSWER_RETRY);
-
-    return ngx_http_ollama_header_add(r, "Retry-After", &value);
 }

@@ -23,7 +23,6 @@ ngx_int_t ngx_http_ollama_answer_walk(ngx_http_request_t *r,
     ngx_http_ollama_text_pt walk, void *data);
 ngx_chain_t **ngx_http_ollama_answer_add(ngx_pool_t *pool,
     ngx_chain_t **last, ngx_str_t *text);
-ngx_int_t ngx_http_ollama_answer_retry(ngx_http_request_t *r);
 
 
 #endif /* _NGX_HTTP_OLLAMA_ANSWER_H_INCLUDED_ */

@@ -58,6 +58,8 @@ static ngx_int_t ngx_http_ollama_balancer_get_peer(ngx_peer_connection_t *pc,
     void *data);
 static ngx_int_t ngx_http_ollama_balancer_get_locked(
     ngx_http_ollama_balancer_t *b, ngx_peer_connection_t *pc);
+static ngx_uint_t ngx_http_ollama_balancer_is_changed(
+    ngx_http_ollama_balancer_t *b);
 static void ngx_http_ollama_balancer_tries_locked(
     ngx_http_ollama_balancer_t *b, ngx_peer_connection_t *pc, ngx_uint_t n);
 static void ngx_http_ollama_balancer_backup_locked(
@@ -65,6 +67,8 @@ static void ngx_http_ollama_balancer_backup_locked(
 static ngx_int_t ngx_http_ollama_balancer_take_locked(
     ngx_http_ollama_balancer_t *b, ngx_peer_connection_t *pc,
     ngx_http_upstream_rr_peer_t *peer);
+static void ngx_http_ollama_balancer_forget_name(
+    ngx_http_ollama_balancer_t *b);
 static void ngx_http_ollama_balancer_name_locked(
     ngx_http_ollama_balancer_t *b, ngx_http_ollama_server_t *server);
 static void ngx_http_ollama_balancer_mark(ngx_http_ollama_balancer_t *b,
@@ -74,6 +78,8 @@ static void ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc,
 static ngx_http_ollama_try_e ngx_http_ollama_balancer_outcome(
     ngx_http_ollama_balancer_t *b, ngx_peer_connection_t *pc,
     ngx_uint_t state);
+static ngx_http_ollama_try_e ngx_http_ollama_balancer_ended(
+    ngx_http_ollama_balancer_t *b, ngx_uint_t status);
 static ngx_uint_t ngx_http_ollama_balancer_is_json(ngx_http_upstream_t *u);
 static void ngx_http_ollama_balancer_watch(ngx_http_ollama_balancer_t *b);
 static void ngx_http_ollama_balancer_tick_handler(ngx_event_t *ev);
@@ -86,6 +92,8 @@ static ngx_uint_t ngx_http_ollama_balancer_is_movable(
 static ngx_queue_t       ngx_http_ollama_balancer_requests;
 static ngx_queue_t       ngx_http_ollama_balancer_unseen;
 static ngx_uint_t        ngx_http_ollama_balancer_freezes;
+static ngx_uint_t        ngx_http_ollama_balancer_again;  /* one waits that no
+                                                   other server could take */
 static ngx_event_t       ngx_http_ollama_balancer_tick;
 static ngx_connection_t  ngx_http_ollama_balancer_dummy;
 
@@ -191,17 +199,20 @@ ngx_http_ollama_balancer_get_peer(ngx_peer_connection_t *pc, void *data)
     pc->cached = 0;
     pc->connection = NULL;
 
+    /* nginx resets it only after a connect that did not fail at once */
+    b->request->upstream->headers_in.status_n = 0;
+
     tried = (b->rrp.current != NULL);
 
-    peers = b->rrp.peers;
+    peers = b->search.up->uscf->peer.data;
 
-    ngx_http_upstream_rr_peers_wlock(peers);
+    ngx_http_ollama_search_wlock(peers);
     ngx_http_ollama_fleet_lock();
 
     rc = ngx_http_ollama_balancer_get_locked(b, pc);
 
     ngx_http_ollama_fleet_unlock();
-    ngx_http_upstream_rr_peers_unlock(peers);
+    ngx_http_ollama_search_unlock(peers);
 
     if (rc == NGX_OK) {
         ngx_http_ollama_balancer_watch(b);
@@ -230,13 +241,11 @@ ngx_http_ollama_balancer_get_locked(ngx_http_ollama_balancer_t *b,
     ngx_uint_t                     n;
     ngx_http_ollama_candidate_t    c[NGX_HTTP_OLLAMA_FLEET_SERVERS];
 
-    for ( ;; ) {
+    if (ngx_http_ollama_balancer_is_changed(b)) {
+        return NGX_BUSY;
+    }
 
-#if (NGX_HTTP_UPSTREAM_ZONE && nginx_version >= 1027003)
-        if (b->rrp.peers->config && b->rrp.config != *b->rrp.peers->config) {
-            return NGX_BUSY;
-        }
-#endif
+    for ( ;; ) {
 
         n = ngx_http_ollama_search_find_locked(&b->search, b->rrp.peers,
                                                  b->rrp.tried, c);
@@ -253,6 +262,26 @@ ngx_http_ollama_balancer_get_locked(ngx_http_ollama_balancer_t *b,
 
         ngx_http_ollama_balancer_backup_locked(b);
     }
+}
+
+
+/*
+ * Whether names were resolved anew since the request began: what it knows of
+ * the peers, as which it has tried, is of another list then.
+ */
+
+static ngx_uint_t
+ngx_http_ollama_balancer_is_changed(ngx_http_ollama_balancer_t *b)
+{
+#if (NGX_HTTP_UPSTREAM_ZONE && nginx_version >= 1027003)
+    ngx_uint_t  *config;
+
+    config = b->rrp.peers->config;
+
+    return config && b->rrp.config != *config;
+#else
+    return 0;
+#endif
 }
 
 
@@ -307,7 +336,16 @@ ngx_http_ollama_balancer_take_locked(ngx_http_ollama_balancer_t *b,
     if (server) {
         b->place = ngx_http_ollama_place_take_locked(server,
                                                      &b->search.wanted);
+        if (b->place == NULL && peer->max_conns) {
+            /* it can't be counted: there is no memory */
+            b->search.full = 1;
+            return NGX_BUSY;
+        }
+
         ngx_http_ollama_balancer_name_locked(b, server);
+
+    } else {
+        ngx_http_ollama_balancer_forget_name(b);
     }
 
     pc->sockaddr = peer->sockaddr;
@@ -322,6 +360,21 @@ ngx_http_ollama_balancer_take_locked(ngx_http_ollama_balancer_t *b,
     ngx_http_ollama_balancer_mark(b, peer, 1);
 
     return NGX_OK;
+}
+
+
+/* A server that is not in the table is named by the tap. */
+
+static void
+ngx_http_ollama_balancer_forget_name(ngx_http_ollama_balancer_t *b)
+{
+    ngx_http_ollama_ctx_t  *ctx;
+
+    ctx = ngx_http_ollama_get_ctx(b->request);
+
+    if (ctx) {
+        ctx->server_of = NULL;
+    }
 }
 
 
@@ -425,7 +478,11 @@ ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc, void *data,
            well be there */
 
         ngx_http_upstream_rr_peers_rlock(b->rrp.peers);
-        ngx_http_ollama_balancer_mark(b, b->rrp.current, 0);
+
+        if (!ngx_http_ollama_balancer_is_changed(b)) {
+            ngx_http_ollama_balancer_mark(b, b->rrp.current, 0);
+        }
+
         ngx_http_upstream_rr_peers_unlock(b->rrp.peers);
     }
 
@@ -438,16 +495,16 @@ static ngx_http_ollama_try_e
 ngx_http_ollama_balancer_outcome(ngx_http_ollama_balancer_t *b,
     ngx_peer_connection_t *pc, ngx_uint_t state)
 {
-    ngx_uint_t              status;
-    ngx_http_upstream_t    *u;
-    ngx_http_ollama_ctx_t  *ctx;
+    ngx_uint_t            status;
+    ngx_http_upstream_t  *u;
 
     u = b->request->upstream;
     status = u->headers_in.status_n;
 
-    if (status >= NGX_HTTP_INTERNAL_SERVER_ERROR
-        && status <= NGX_HTTP_GATEWAY_TIME_OUT
-        && status != NGX_HTTP_NOT_IMPLEMENTED)
+    if (status == NGX_HTTP_TOO_MANY_REQUESTS
+        || (status >= NGX_HTTP_INTERNAL_SERVER_ERROR
+            && status <= NGX_HTTP_GATEWAY_TIME_OUT
+            && status != NGX_HTTP_NOT_IMPLEMENTED))
     {
         return NGX_HTTP_OLLAMA_TRY_REFUSED;
     }
@@ -458,30 +515,17 @@ ngx_http_ollama_balancer_outcome(ngx_http_ollama_balancer_t *b,
 
         return (b->search.wanted.key.len
                 && ngx_http_ollama_balancer_is_json(u))
-               ? NGX_HTTP_OLLAMA_TRY_NO_MODEL : NGX_HTTP_OLLAMA_TRY_OK;
-    }
-
-    if (status) {
-        ctx = ngx_http_ollama_get_ctx(b->request);
-
-        if (ctx && ctx->finalized
-            && (ctx->finalize_rc == NGX_ERROR
-                || ctx->finalize_rc == NGX_HTTP_BAD_GATEWAY
-                || ctx->finalize_rc == NGX_HTTP_GATEWAY_TIME_OUT))
-        {
-            return NGX_HTTP_OLLAMA_TRY_CUT;
-        }
-
-        return NGX_HTTP_OLLAMA_TRY_OK;
+               ? NGX_HTTP_OLLAMA_TRY_NO_MODEL
+               : NGX_HTTP_OLLAMA_TRY_ANSWERED;
     }
 
     if (!(state & NGX_PEER_FAILED)) {
-        /* the client didn't wait for an answer */
-        return NGX_HTTP_OLLAMA_TRY_NEUTRAL;
+        return ngx_http_ollama_balancer_ended(b, status);
     }
 
     if (pc->cached) {
-        return NGX_HTTP_OLLAMA_TRY_CUT;
+        /* the server had closed a connection that was kept */
+        return NGX_HTTP_OLLAMA_TRY_NEUTRAL;
     }
 
     if (pc->connection && pc->connection->read->timedout) {
@@ -489,7 +533,39 @@ ngx_http_ollama_balancer_outcome(ngx_http_ollama_balancer_t *b,
         return NGX_HTTP_OLLAMA_TRY_NEUTRAL;
     }
 
+    if (pc->connection && u->request_sent) {
+        return NGX_HTTP_OLLAMA_TRY_CUT;
+    }
+
     return NGX_HTTP_OLLAMA_TRY_UNREACHABLE;
+}
+
+
+/* Of a try that nginx holds for a good one. */
+
+static ngx_http_ollama_try_e
+ngx_http_ollama_balancer_ended(ngx_http_ollama_balancer_t *b,
+    ngx_uint_t status)
+{
+    ngx_http_ollama_ctx_t  *ctx;
+
+    if (status == 0) {
+        /* the client didn't wait for an answer */
+        return NGX_HTTP_OLLAMA_TRY_NEUTRAL;
+    }
+
+    ctx = ngx_http_ollama_get_ctx(b->request);
+
+    if (ctx && ctx->finalized
+        && (ctx->finalize_rc == NGX_ERROR
+            || ctx->finalize_rc == NGX_HTTP_BAD_GATEWAY
+            || ctx->finalize_rc == NGX_HTTP_GATEWAY_TIME_OUT))
+    {
+        return NGX_HTTP_OLLAMA_TRY_CUT;
+    }
+
+    return (status < NGX_HTTP_SPECIAL_RESPONSE)
+           ? NGX_HTTP_OLLAMA_TRY_OK : NGX_HTTP_OLLAMA_TRY_ANSWERED;
 }
 
 
@@ -538,8 +614,6 @@ ngx_http_ollama_balancer_watch(ngx_http_ollama_balancer_t *b)
     tick->log = ngx_cycle->log;
     tick->cancelable = 1;
 
-    ngx_http_ollama_balancer_freezes = ngx_http_ollama_place_freezes();
-
     ngx_add_timer(tick, NGX_HTTP_OLLAMA_BALANCER_TICK);
 }
 
@@ -563,8 +637,11 @@ ngx_http_ollama_balancer_tick_handler(ngx_event_t *ev)
 
     freezes = ngx_http_ollama_place_freezes();
 
-    if (freezes != ngx_http_ollama_balancer_freezes) {
+    if (freezes != ngx_http_ollama_balancer_freezes
+        || ngx_http_ollama_balancer_again)
+    {
         ngx_http_ollama_balancer_freezes = freezes;
+        ngx_http_ollama_balancer_again = 0;
 
         ngx_queue_add(&ngx_http_ollama_balancer_unseen,
                       &ngx_http_ollama_balancer_requests);
@@ -647,20 +724,28 @@ ngx_http_ollama_balancer_is_movable(ngx_http_ollama_balancer_t *b)
         return 0;
     }
 
-    peers = b->rrp.peers;
+    n = 0;
+    peers = b->search.up->uscf->peer.data;
 
-    ngx_http_upstream_rr_peers_rlock(peers);
+    ngx_http_ollama_search_rlock(peers);
     ngx_http_ollama_fleet_lock();
 
-    n = ngx_http_ollama_search_find_locked(&b->search, peers, b->rrp.tried,
-                                             NULL);
-    if (n == 0 && peers->next) {
-        n = ngx_http_ollama_search_find_locked(&b->search, peers->next,
-                                                 NULL, NULL);
+    if (!ngx_http_ollama_balancer_is_changed(b)) {
+        n = ngx_http_ollama_search_find_locked(&b->search, b->rrp.peers,
+                                               b->rrp.tried, NULL);
+        if (n == 0 && b->rrp.peers->next) {
+            n = ngx_http_ollama_search_find_locked(&b->search,
+                                                   b->rrp.peers->next, NULL,
+                                                   NULL);
+        }
     }
 
     ngx_http_ollama_fleet_unlock();
-    ngx_http_upstream_rr_peers_unlock(peers);
+    ngx_http_ollama_search_unlock(peers);
+
+    if (n == 0) {
+        ngx_http_ollama_balancer_again = 1;
+    }
 
     return n;
 }

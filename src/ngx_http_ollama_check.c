@@ -31,7 +31,6 @@
 /* looks, if the first one ends without telling anything of the server */
 #define NGX_HTTP_OLLAMA_CHECK_TRIES  2
 
-
 /* ms beyond what the requests of a look may take together */
 #define NGX_HTTP_OLLAMA_CHECK_GRACE  1000
 
@@ -75,7 +74,6 @@ static const char  *ngx_http_ollama_check_steps[] = {
 #define NGX_HTTP_OLLAMA_CHECK_CONNECT  0
 #define NGX_HTTP_OLLAMA_CHECK_VERSION  (NGX_HTTP_OLLAMA_LOOK_VERSION + 1)
 #define NGX_HTTP_OLLAMA_CHECK_TAGS     (NGX_HTTP_OLLAMA_LOOK_TAGS + 1)
-#define NGX_HTTP_OLLAMA_CHECK_PS       (NGX_HTTP_OLLAMA_LOOK_PS + 1)
 #define NGX_HTTP_OLLAMA_CHECK_STEPS    (NGX_HTTP_OLLAMA_LOOK_STEPS + 1)
 
 
@@ -93,11 +91,6 @@ ngx_http_ollama_check(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_http_ollama_check_t  *check;
 
     if (ngx_http_ollama_check_running == NGX_HTTP_OLLAMA_CHECK_MAX) {
-
-        if (ngx_http_ollama_answer_retry(r) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                      "too many checks are running, please "
                                      "try again later");
@@ -194,6 +187,7 @@ ngx_http_ollama_check_handler(ngx_http_ollama_look_t *look)
         }
 
         look->result = NGX_HTTP_OLLAMA_FETCH_LATE;
+        ngx_str_set(&look->error, "nginx is out of memory");
     }
 
     ngx_http_ollama_check_end(check);
@@ -212,6 +206,8 @@ ngx_http_ollama_check_timer_handler(ngx_event_t *ev)
     ngx_http_ollama_look_cancel(&check->look);
 
     check->look.result = NGX_HTTP_OLLAMA_FETCH_LATE;
+    ngx_str_set(&check->look.error, "timed out");
+
     ngx_http_ollama_check_handler(&check->look);
 }
 
@@ -305,32 +301,19 @@ ngx_http_ollama_check_walk(ngx_http_ollama_text_t *t, void *data)
 static ngx_uint_t
 ngx_http_ollama_check_failed(ngx_http_ollama_look_t *look, ngx_str_t *error)
 {
-    ngx_http_ollama_look_took_t  *took;
+    if (look->note.len) {
+        *error = look->note;
+        return (ngx_uint_t) look->noted + 1;
+    }
 
     *error = look->error;
 
-    if (look->result == NGX_HTTP_OLLAMA_FETCH_LATE) {
-        ngx_str_set(error, "timed out");
-    }
-
-    if (look->result != NGX_HTTP_OLLAMA_FETCH_OK) {
-        return look->connected < 0 ? NGX_HTTP_OLLAMA_CHECK_CONNECT
-                                   : look->step + 1;
-    }
-
-    if (error->len == 0) {
+    if (look->result == NGX_HTTP_OLLAMA_FETCH_OK) {
         return NGX_HTTP_OLLAMA_CHECK_STEPS;
     }
 
-    /* a server need not have /api/version, but if it has, it is to tell it */
-
-    took = &look->took[NGX_HTTP_OLLAMA_LOOK_VERSION];
-
-    if (took->status != NGX_HTTP_NOT_FOUND && look->report.version.len == 0) {
-        return NGX_HTTP_OLLAMA_CHECK_VERSION;
-    }
-
-    return NGX_HTTP_OLLAMA_CHECK_PS;
+    return look->connected < 0 ? NGX_HTTP_OLLAMA_CHECK_CONNECT
+                               : (ngx_uint_t) look->step + 1;
 }
 
 
@@ -368,11 +351,11 @@ ngx_http_ollama_check_elapsed(ngx_http_ollama_look_t *look, ngx_uint_t step)
 
     if (step == NGX_HTTP_OLLAMA_CHECK_CONNECT) {
         return look->connected < 0
-               ? look->took[NGX_HTTP_OLLAMA_LOOK_VERSION].elapsed
+               ? look->elapsed[NGX_HTTP_OLLAMA_LOOK_VERSION]
                : look->connected;
     }
 
-    us = look->took[step - 1].elapsed;
+    us = look->elapsed[step - 1];
 
     return step == NGX_HTTP_OLLAMA_CHECK_VERSION ? us - look->connected : us;
 }

@@ -21,6 +21,7 @@
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_module.h"
 #include "ngx_http_ollama_ctx.h"
+#include "ngx_http_ollama_header.h"
 #include "ngx_http_ollama_path.h"
 
 
@@ -219,7 +220,7 @@ static ngx_int_t
 ngx_http_ollama_error_header_filter(ngx_http_request_t *r)
 {
     ngx_buf_t                   *b;
-    ngx_str_t                   *text, empty;
+    ngx_str_t                   *text, empty, seconds;
     ngx_chain_t                 *cl;
     ngx_http_ollama_ctx_t       *ctx;
     ngx_http_ollama_loc_conf_t  *olcf;
@@ -283,6 +284,17 @@ ngx_http_ollama_error_header_filter(ngx_http_request_t *r)
     cl->next = NULL;
 
     ctx->error_body = cl;
+
+    if (ctx->error_status == NGX_HTTP_SERVICE_UNAVAILABLE
+        && r->err_status == NGX_HTTP_SERVICE_UNAVAILABLE)
+    {
+        /* a server that is back is found within this time */
+        ngx_str_set(&seconds, "2");
+
+        if (ngx_http_ollama_header_add(r, "Retry-After", &seconds) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
 
     ngx_str_set(&r->headers_out.content_type,
                 "application/json; charset=utf-8");

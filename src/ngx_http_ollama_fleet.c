@@ -331,7 +331,7 @@ ngx_int_t
 ngx_http_ollama_fleet_register(ngx_http_ollama_upstream_t *up)
 {
     ngx_uint_t                     config;
-    ngx_http_upstream_rr_peers_t  *peers;
+    ngx_http_upstream_rr_peers_t  *peers, *p;
 
     peers = up->balanced ? up->uscf->peer.data : NULL;
     config = 0;
@@ -346,13 +346,14 @@ ngx_http_ollama_fleet_register(ngx_http_ollama_upstream_t *up)
         return NGX_OK;
     }
 
-    if (peers) {
-        ngx_http_upstream_rr_peers_rlock(peers);
+    for (p = peers; p; p = p->next) {
+        ngx_http_upstream_rr_peers_rlock(p);
     }
 
     ngx_http_ollama_fleet_lock();
 
     ngx_http_ollama_fleet->sh->registrations++;
+    up->registered = 1;
 
     if (peers) {
         ngx_http_ollama_fleet_register_peers_locked(up, peers);
@@ -365,12 +366,15 @@ ngx_http_ollama_fleet_register(ngx_http_ollama_upstream_t *up)
 
     ngx_http_ollama_fleet_unlock();
 
-    if (peers) {
-        ngx_http_upstream_rr_peers_unlock(peers);
+    for (p = peers; p; p = p->next) {
+        ngx_http_upstream_rr_peers_unlock(p);
     }
 
-    up->registered = 1;
     up->config = config;
+
+    if (up->registered) {
+        ngx_http_ollama_fleet->sh->full = 0;
+    }
 
     return NGX_OK;
 }
@@ -465,6 +469,9 @@ ngx_http_ollama_fleet_add_locked(ngx_http_ollama_upstream_t *up,
 
         if (server == NULL) {
 
+            /* there may be room the next time */
+            up->registered = 0;
+
             if (!sh->full) {
                 sh->full = 1;
                 ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
@@ -479,15 +486,21 @@ ngx_http_ollama_fleet_add_locked(ngx_http_ollama_upstream_t *up,
         }
     }
 
-    /* the same line twice is one server, and has both lines' places */
-
-    if (server->seen == sh->registrations) {
-        server->max_conns = (server->max_conns && peer->max_conns)
-                            ? server->max_conns + peer->max_conns : 0;
+    if (server->generation > ngx_http_ollama_fleet->generation) {
+        /* a newer configuration says more */
+        server->seen = sh->registrations;
         return;
     }
 
-    if (server->generation <= ngx_http_ollama_fleet->generation) {
+    if (server->seen == sh->registrations) {
+
+        /* the same line twice is one server, and has both lines' places */
+
+        server->max_conns = (server->max_conns && peer->max_conns)
+                            ? server->max_conns + peer->max_conns : 0;
+        server->disabled = (server->disabled && peer->down);
+
+    } else {
         server->generation = ngx_http_ollama_fleet->generation;
         server->order = order;
         server->max_conns = peer->max_conns;
@@ -512,6 +525,10 @@ ngx_http_ollama_fleet_create_locked(ngx_http_ollama_upstream_t *up,
     ngx_http_ollama_fleet_sh_t  *sh;
 
     sh = ngx_http_ollama_fleet->sh;
+
+    if (sh->nservers == NGX_HTTP_OLLAMA_FLEET_SERVERS) {
+        ngx_http_ollama_fleet_expire_locked();
+    }
 
     if (sh->nservers == NGX_HTTP_OLLAMA_FLEET_SERVERS
         || peer->socklen > sizeof(ngx_sockaddr_t))

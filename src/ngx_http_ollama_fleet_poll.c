@@ -35,6 +35,8 @@ static ngx_http_ollama_server_t *ngx_http_ollama_fleet_due_locked(
 static void ngx_http_ollama_fleet_ended_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_status_e status,
     ngx_str_t *error, ngx_msec_t next);
+static ngx_uint_t ngx_http_ollama_fleet_has_room_locked(
+    ngx_slab_pool_t *shpool, size_t size);
 static ngx_int_t ngx_http_ollama_fleet_replace_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_snapshot_t *built,
     uint64_t content);
@@ -386,6 +388,19 @@ ngx_http_ollama_fleet_wake(ngx_http_ollama_upstream_t *up)
 }
 
 
+/* An eighth of the zone is kept for places and servers. */
+
+static ngx_uint_t
+ngx_http_ollama_fleet_has_room_locked(ngx_slab_pool_t *shpool, size_t size)
+{
+    ngx_uint_t  pages;
+
+    pages = shpool->last - shpool->pages;
+
+    return shpool->pfree > (size >> ngx_pagesize_shift) + 1 + pages / 8;
+}
+
+
 /*
  * Puts a snapshot in the place of the server's.  No room: what was known
  * stays; NGX_ERROR the first time.
@@ -404,7 +419,8 @@ ngx_http_ollama_fleet_replace_locked(ngx_http_ollama_server_t *server,
 
     shpool = ngx_http_ollama_fleet->shpool;
 
-    s = ngx_slab_alloc_locked(shpool, built->size);
+    s = ngx_http_ollama_fleet_has_room_locked(shpool, built->size)
+        ? ngx_slab_alloc_locked(shpool, built->size) : NULL;
 
     if (s == NULL) {
         if (server->unfit) {

@@ -69,6 +69,7 @@ ngx_http_ollama_look(ngx_http_ollama_look_t *look)
     look->connected = -1;
     look->step = NGX_HTTP_OLLAMA_LOOK_VERSION;
     ngx_str_set(&look->error, "");
+    ngx_str_set(&look->note, "");
 
     look->event.data = look;
     look->event.handler = ngx_http_ollama_look_read_handler;
@@ -174,18 +175,11 @@ ngx_http_ollama_look_tls_name(ngx_http_ollama_look_t *look, ngx_str_t *name)
 static void
 ngx_http_ollama_look_handler(ngx_http_ollama_fetch_t *f)
 {
-    ngx_http_ollama_look_t       *look;
-    ngx_http_ollama_look_took_t  *took;
+    ngx_http_ollama_look_t  *look;
 
     look = f->data;
 
-    took = &look->took[look->step];
-
-    took->elapsed = f->elapsed;
-
-    if (f->result == NGX_HTTP_OLLAMA_FETCH_OK) {
-        took->status = f->status;
-    }
+    look->elapsed[look->step] = f->elapsed;
 
     if (look->step == NGX_HTTP_OLLAMA_LOOK_VERSION) {
         look->connected = f->connected;
@@ -295,36 +289,42 @@ ngx_http_ollama_look_wrong(ngx_http_ollama_look_t *look, const char *fmt, ...)
 {
     u_char     *p, *last, *end;
     va_list     args;
-    ngx_uint_t  failed;
+    ngx_int_t   rc;
+    ngx_str_t  *text;
 
-    failed = (look->step == NGX_HTTP_OLLAMA_LOOK_TAGS);
-
-    if (!failed && look->error.len) {
-        return NGX_OK;
-    }
-
-    if (failed) {
+    if (look->step == NGX_HTTP_OLLAMA_LOOK_TAGS) {
         look->result = NGX_HTTP_OLLAMA_FETCH_INVALID;
+        text = &look->error;
+        rc = NGX_ERROR;
+
+    } else {
+
+        if (look->note.len) {
+            return NGX_OK;
+        }
+
+        look->noted = look->step;
+        text = &look->note;
+        rc = NGX_OK;
     }
 
     p = ngx_pnalloc(look->pool, NGX_HTTP_OLLAMA_FETCH_ERROR);
-
     if (p == NULL) {
-        ngx_str_set(&look->error, "out of memory");
-
-    } else {
-        end = p + NGX_HTTP_OLLAMA_FETCH_ERROR;
-
-        last = ngx_slprintf(p, end, "GET %V: ",
-                            &ngx_http_ollama_look_asks[look->step].uri);
-
-        va_start(args, fmt);
-        last = ngx_vslprintf(last, end, fmt, args);
-        va_end(args);
-
-        look->error.data = p;
-        look->error.len = last - p;
+        ngx_str_set(text, "nginx is out of memory");
+        return rc;
     }
 
-    return failed ? NGX_ERROR : NGX_OK;
+    end = p + NGX_HTTP_OLLAMA_FETCH_ERROR;
+
+    last = ngx_slprintf(p, end, "GET %V: ",
+                        &ngx_http_ollama_look_asks[look->step].uri);
+
+    va_start(args, fmt);
+    last = ngx_vslprintf(last, end, fmt, args);
+    va_end(args);
+
+    text->data = p;
+    text->len = last - p;
+
+    return rc;
 }

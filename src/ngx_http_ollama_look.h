@@ -29,14 +29,6 @@ typedef enum {
 } ngx_http_ollama_look_step_e;
 
 
-/* a request of a look, as it ended */
-
-typedef struct {
-    int64_t                           elapsed;   /* us */
-    ngx_uint_t                        status;    /* 0: no reply */
-} ngx_http_ollama_look_took_t;
-
-
 /*
  * One look at a server: /api/version, /api/tags and /api/ps, one after the
  * other, until one fails.
@@ -56,12 +48,14 @@ struct ngx_http_ollama_look_s {
     /* for the handler */
 
     ngx_http_ollama_fetch_result_e    result;    /* OK: the server is up */
-    ngx_http_ollama_look_step_e       step;      /* that failed */
-    ngx_str_t                         error;     /* and why; with result OK:
-                                                    what else is wrong, or
+    ngx_http_ollama_look_step_e       step;      /* the last one; unless the
+                                                    result is OK it failed */
+    ngx_str_t                         error;     /* and why */
+    ngx_str_t                         note;      /* what else is wrong, or
                                                     len 0 */
+    ngx_http_ollama_look_step_e       noted;     /* the step that is then */
     int64_t                           connected; /* us; -1: never did */
-    ngx_http_ollama_look_took_t       took[NGX_HTTP_OLLAMA_LOOK_STEPS];
+    int64_t                           elapsed[NGX_HTTP_OLLAMA_LOOK_STEPS];
     ngx_http_ollama_report_t          report;
     ngx_uint_t                        ntags;     /* models in /api/tags */
 

@@ -145,10 +145,6 @@ ngx_http_ollama_models_init_up(ngx_http_ollama_models_t *m,
         }
     }
 
-    if (ngx_http_ollama_answer_retry(r) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
     return ngx_http_ollama_error(r, m->ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                  "no server is up");
 }

@@ -45,6 +45,8 @@ static void ngx_http_ollama_place_answered_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_hot_t *hot);
 static void ngx_http_ollama_place_refused_locked(
     ngx_http_ollama_server_t *server);
+static ngx_uint_t ngx_http_ollama_place_is_refusing_locked(
+    ngx_http_ollama_server_t *server);
 static ngx_msec_t ngx_http_ollama_place_spare(ngx_uint_t refusals);
 static ngx_uint_t ngx_http_ollama_place_failed_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_limits_t *limits);
@@ -59,6 +61,15 @@ ngx_http_ollama_place_init_worker(void)
     ngx_http_ollama_slot_t  *slot;
 
     slot = ngx_http_ollama_fleet->sh->slots;
+
+    /* a process that died had this one's number */
+
+    for (i = 0; i < NGX_MAX_PROCESSES; i++) {
+        if (slot[i].pid == ngx_pid) {
+            ngx_http_ollama_fleet->slot = &slot[i];
+            ngx_http_ollama_place_exit_worker();
+        }
+    }
 
     /* there is one for each process that nginx can have */
 
@@ -160,37 +171,11 @@ ngx_http_ollama_can_e
 ngx_http_ollama_place_can_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted)
 {
-    ngx_http_ollama_hot_t       *hot;
-    ngx_http_ollama_snapshot_t  *s;
-
-    if (server->disabled) {
+    if (!ngx_http_ollama_place_may_have_locked(server, wanted)) {
         return NGX_HTTP_OLLAMA_LACKS_MODEL;
     }
 
-    s = server->snapshot;
-
-    /* one that was never looked at may have any model */
-
-    if (wanted->key.len && s) {
-
-        /* so may one with more models than there was room for */
-
-        if (!s->dropped
-            && ngx_http_ollama_report_find(s->models, s->nmodels,
-                                           &wanted->key)
-               == NULL)
-        {
-            return NGX_HTTP_OLLAMA_LACKS_MODEL;
-        }
-
-        hot = ngx_http_ollama_place_hot_locked(server, wanted);
-
-        if (hot && hot->absent) {
-            return NGX_HTTP_OLLAMA_LACKS_MODEL;
-        }
-    }
-
-    if (server->status == NGX_HTTP_OLLAMA_DOWN) {
+    if (server->status == NGX_HTTP_OLLAMA_DOWN || server->disabled) {
         return NGX_HTTP_OLLAMA_IS_DOWN;
     }
 
@@ -199,6 +184,43 @@ ngx_http_ollama_place_can_locked(ngx_http_ollama_server_t *server,
     }
 
     return NGX_HTTP_OLLAMA_CAN_TAKE;
+}
+
+
+/* Whether the server has the model, or may have it, for all that is known. */
+
+ngx_uint_t
+ngx_http_ollama_place_may_have_locked(ngx_http_ollama_server_t *server,
+    ngx_http_ollama_wanted_t *wanted)
+{
+    ngx_http_ollama_hot_t       *hot;
+    ngx_http_ollama_snapshot_t  *s;
+
+    s = server->snapshot;
+
+    /* one that was never looked at may have any model */
+
+    if (wanted->key.len && s) {
+
+        /* so may one with more models than there was room for, then or now */
+
+        if (!s->dropped
+            && !server->unfit
+            && ngx_http_ollama_report_find(s->models, s->nmodels,
+                                           &wanted->key)
+               == NULL)
+        {
+            return 0;
+        }
+
+        hot = ngx_http_ollama_place_hot_locked(server, wanted);
+
+        if (hot && hot->absent) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 
@@ -213,9 +235,7 @@ ngx_http_ollama_place_state_locked(ngx_http_ollama_server_t *server,
 
     c->in_flight = server->in_flight;
 
-    c->refusing = server->refusals
-                  && ngx_current_msec - server->refused
-                     < ngx_http_ollama_place_spare(server->refusals);
+    c->refusing = ngx_http_ollama_place_is_refusing_locked(server);
 
     if (wanted->key.len == 0) {
         c->known = 1;
@@ -264,7 +284,7 @@ ngx_http_ollama_place_heat_locked(ngx_http_ollama_server_t *server,
     ngx_uint_t              i;
     ngx_http_ollama_hot_t  *hot;
 
-    if (wanted->key.len == 0) {
+    if (wanted->key.len == 0 || !wanted->loads) {
         return NULL;
     }
 
@@ -408,11 +428,20 @@ ngx_http_ollama_place_leave(ngx_http_ollama_place_t *place,
         server->next = ngx_current_msec;
         break;
 
+    case NGX_HTTP_OLLAMA_TRY_ANSWERED:
+        server->fails = 0;
+        break;
+
     case NGX_HTTP_OLLAMA_TRY_CUT:
+        ngx_http_ollama_place_refused_locked(server);
         server->next = ngx_current_msec;
         break;
 
     case NGX_HTTP_OLLAMA_TRY_UNREACHABLE:
+        if (limits->max_fails) {
+            ngx_http_ollama_place_refused_locked(server);
+        }
+
         server->next = ngx_current_msec;
         down = ngx_http_ollama_place_failed_locked(server, limits);
         len = ngx_http_ollama_fleet_name_locked(server, name);
@@ -457,15 +486,30 @@ ngx_http_ollama_place_answered_locked(ngx_http_ollama_server_t *server,
 static void
 ngx_http_ollama_place_refused_locked(ngx_http_ollama_server_t *server)
 {
-    if (server->refusals
-        && ngx_current_msec - server->refused
-           < ngx_http_ollama_place_spare(server->refusals))
-    {
+    if (ngx_http_ollama_place_is_refusing_locked(server)) {
         return;
     }
 
     server->refusals++;
     server->refused = ngx_current_msec;
+}
+
+
+/* Another worker's clock may be ahead: the difference has a sign. */
+
+static ngx_uint_t
+ngx_http_ollama_place_is_refusing_locked(ngx_http_ollama_server_t *server)
+{
+    ngx_msec_int_t  ago;
+
+    if (server->refusals == 0) {
+        return 0;
+    }
+
+    ago = (ngx_msec_int_t) (ngx_current_msec - server->refused);
+
+    return ago < (ngx_msec_int_t)
+                     ngx_http_ollama_place_spare(server->refusals);
 }
 
 

@@ -29,8 +29,9 @@ typedef enum {
 
 typedef enum {
     NGX_HTTP_OLLAMA_TRY_NEUTRAL = 0,  /* tells nothing of the server */
-    NGX_HTTP_OLLAMA_TRY_OK,           /* it answered */
-    NGX_HTTP_OLLAMA_TRY_REFUSED,      /* it answered 500, 502, 503, 504 */
+    NGX_HTTP_OLLAMA_TRY_OK,           /* it answered, with the model */
+    NGX_HTTP_OLLAMA_TRY_ANSWERED,     /* it answered something else */
+    NGX_HTTP_OLLAMA_TRY_REFUSED,      /* 429, 500, 502, 503, 504 */
     NGX_HTTP_OLLAMA_TRY_NO_MODEL,     /* it answered that it has no such */
     NGX_HTTP_OLLAMA_TRY_CUT,          /* it broke off its answer */
     NGX_HTTP_OLLAMA_TRY_UNREACHABLE   /* it could not be reached */
@@ -42,6 +43,7 @@ typedef enum {
 typedef struct {
     ngx_str_t                      key;       /* len 0: any will do */
     uint64_t                       hash;
+    unsigned                       loads:1;   /* the request needs it loaded */
 } ngx_http_ollama_wanted_t;
 
 
@@ -59,6 +61,8 @@ typedef struct ngx_http_ollama_place_s  ngx_http_ollama_place_t;
 ngx_int_t ngx_http_ollama_place_want(ngx_pool_t *pool, ngx_str_t *model,
     ngx_http_ollama_wanted_t *wanted);
 ngx_http_ollama_can_e ngx_http_ollama_place_can_locked(
+    ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
+ngx_uint_t ngx_http_ollama_place_may_have_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
 void ngx_http_ollama_place_state_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted, ngx_http_ollama_candidate_t *c);

@@ -34,11 +34,10 @@
 #define NGX_HTTP_OLLAMA_POLL_TURN   100
 #define NGX_HTTP_OLLAMA_POLL_TRY    250
 
-/* ms before a server that is down is looked at again: first, and at most */
-#define NGX_HTTP_OLLAMA_POLL_FIRST  250
-#define NGX_HTTP_OLLAMA_POLL_MOST   1500
+/* looks begun in a turn, with a connect() each, before others get theirs */
+#define NGX_HTTP_OLLAMA_POLL_BEGIN  16
 
-/* ms before one that this worker had no memory to look at */
+/* ms before a server is due again that no memory was left to look at */
 #define NGX_HTTP_OLLAMA_POLL_LATER  1000
 
 #define NGX_HTTP_OLLAMA_POLL_POOL   4096
@@ -62,7 +61,8 @@ typedef struct {
 
 
 static void ngx_http_ollama_poll_timer_handler(ngx_event_t *ev);
-static void ngx_http_ollama_poll_upstream(ngx_http_ollama_upstream_t *up);
+static void ngx_http_ollama_poll_upstream(ngx_http_ollama_upstream_t *up,
+    ngx_uint_t *n);
 static void ngx_http_ollama_poll_look(ngx_http_ollama_upstream_t *up,
     ngx_http_ollama_view_t *view, ngx_pool_t *pool);
 static void ngx_http_ollama_poll_look_done(ngx_http_ollama_look_t *look);
@@ -155,7 +155,7 @@ ngx_http_ollama_poll_exit_worker(ngx_cycle_t *cycle)
 static void
 ngx_http_ollama_poll_timer_handler(ngx_event_t *ev)
 {
-    ngx_uint_t                     i;
+    ngx_uint_t                     i, n;
     ngx_msec_t                     delay;
     ngx_http_ollama_upstream_t   **up;
     ngx_http_ollama_main_conf_t   *omcf;
@@ -169,7 +169,7 @@ ngx_http_ollama_poll_timer_handler(ngx_event_t *ev)
 
     if (ngx_http_ollama_fleet_lead() == NGX_OK) {
 
-        delay = NGX_HTTP_OLLAMA_POLL_TURN;
+        n = NGX_HTTP_OLLAMA_POLL_BEGIN;
 
         /* without a master the process sees a new configuration, unasked */
 
@@ -179,17 +179,21 @@ ngx_http_ollama_poll_timer_handler(ngx_event_t *ev)
 
         for (i = 0; i < omcf->upstreams.nelts; i++) {
             if (up[i]->poll) {
-                ngx_http_ollama_poll_upstream(up[i]);
+                ngx_http_ollama_poll_upstream(up[i], &n);
             }
         }
+
+        delay = n ? NGX_HTTP_OLLAMA_POLL_TURN : 1;
     }
 
     ngx_add_timer(ev, delay);
 }
 
 
+/* Begins looks at servers that are due, n at most; n goes down by these. */
+
 static void
-ngx_http_ollama_poll_upstream(ngx_http_ollama_upstream_t *up)
+ngx_http_ollama_poll_upstream(ngx_http_ollama_upstream_t *up, ngx_uint_t *n)
 {
     ngx_pool_t              *pool;
     ngx_http_ollama_view_t   view;
@@ -197,7 +201,7 @@ ngx_http_ollama_poll_upstream(ngx_http_ollama_upstream_t *up)
     /* those that didn't fit are no reason not to look at the others */
     (void) ngx_http_ollama_fleet_register(up);
 
-    while (ngx_http_ollama_poll.nlooks < NGX_HTTP_OLLAMA_FLEET_SERVERS) {
+    while (*n && ngx_http_ollama_poll.nlooks < NGX_HTTP_OLLAMA_FLEET_SERVERS) {
 
         pool = ngx_create_pool(NGX_HTTP_OLLAMA_POLL_POOL, ngx_cycle->log);
         if (pool == NULL) {
@@ -210,6 +214,7 @@ ngx_http_ollama_poll_upstream(ngx_http_ollama_upstream_t *up)
         }
 
         ngx_http_ollama_poll_look(up, &view, pool);
+        (*n)--;
     }
 }
 
@@ -284,12 +289,12 @@ ngx_http_ollama_poll_look_done(ngx_http_ollama_look_t *look)
 
     case NGX_HTTP_OLLAMA_FETCH_OK:
         ngx_http_ollama_fleet_good(look->view.id, &look->report,
-                        look->took[NGX_HTTP_OLLAMA_LOOK_VERSION].elapsed,
-                        &look->error, pl->began, next);
+                               look->elapsed[NGX_HTTP_OLLAMA_LOOK_VERSION],
+                               &look->note, pl->began, next);
         break;
 
     case NGX_HTTP_OLLAMA_FETCH_LATE:
-        ngx_http_ollama_fleet_postpone(look->view.id, ngx_current_msec);
+        ngx_http_ollama_fleet_postpone(look->view.id, next);
         break;
 
     default:
@@ -303,36 +308,6 @@ ngx_http_ollama_poll_look_done(ngx_http_ollama_look_t *look)
     pool = look->pool;
 
     ngx_destroy_pool(pool);
-}
-
-
-/*
- * How many milliseconds after the end of a look the next one begins: a tenth
- * more or less, as "random" has it, so that servers don't all come at once.
- * One that doesn't answer is asked at short intervals, so that it is used soon
- * after it is back, whatever the interval of those that do.
- */
-
-ngx_msec_t
-ngx_http_ollama_poll_delay(ngx_msec_t interval, ngx_uint_t failures,
-    ngx_uint_t random)
-{
-    ngx_msec_t  delay, spread;
-
-    static ngx_msec_t  delays[] = {
-        NGX_HTTP_OLLAMA_POLL_FIRST, 500, 1000, NGX_HTTP_OLLAMA_POLL_MOST
-    };
-
-    delay = interval;
-
-    if (failures) {
-        failures = ngx_min(failures, sizeof(delays) / sizeof(delays[0]));
-        delay = ngx_min(interval, delays[failures - 1]);
-    }
-
-    spread = delay / 10;
-
-    return delay - spread + random % (2 * spread + 1);
 }
 
 

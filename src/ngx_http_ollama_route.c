@@ -331,6 +331,7 @@ ngx_http_ollama_route_pass(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 {
     ctx->state = NGX_HTTP_OLLAMA_ROUTED;
     ctx->status = NGX_DECLINED;
+    ctx->unserved = 0;
 
     if (!olcf->fixed) {
         return NGX_DECLINED;

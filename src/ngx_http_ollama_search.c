@@ -17,7 +17,6 @@
 
 #include "ngx_http_ollama_search.h"
 #include "ngx_http_ollama_error.h"
-#include "ngx_http_ollama_header.h"
 #include "ngx_http_ollama_name.h"
 
 
@@ -28,7 +27,6 @@ static ngx_uint_t ngx_http_ollama_search_is_pinned_locked(
 static ngx_uint_t ngx_http_ollama_search_consider_locked(
     ngx_http_ollama_search_t *search, ngx_http_upstream_rr_peer_t *peer,
     ngx_http_ollama_candidate_t *c);
-static ngx_int_t ngx_http_ollama_search_unavailable(ngx_http_request_t *r);
 
 
 /*
@@ -55,6 +53,11 @@ ngx_http_ollama_search_init(ngx_http_request_t *r,
     {
         return NGX_ERROR;
     }
+
+    /* /api/show has the same scan, but leaves the model where it is */
+
+    search->wanted.loads = scan && ctx->route
+                           && !(ctx->route->scan & NGX_HTTP_OLLAMA_SCAN_NAME);
 
     if (scan == NULL || scan->server_url.len == 0) {
         return NGX_OK;
@@ -110,7 +113,7 @@ ngx_http_ollama_search_check(ngx_http_request_t *r,
     n = 0;
     peers = up->uscf->peer.data;
 
-    ngx_http_upstream_rr_peers_rlock(peers);
+    ngx_http_ollama_search_rlock(peers);
     ngx_http_ollama_fleet_lock();
 
     for (p = peers; p && n == 0; p = p->next) {
@@ -118,10 +121,42 @@ ngx_http_ollama_search_check(ngx_http_request_t *r,
     }
 
     ngx_http_ollama_fleet_unlock();
-    ngx_http_upstream_rr_peers_unlock(peers);
+    ngx_http_ollama_search_unlock(peers);
 
     return n ? NGX_DECLINED
              : ngx_http_ollama_search_refuse(r, ctx, &search);
+}
+
+
+/*
+ * The lists of an upstream, the servers and the backup servers, have a lock
+ * each: both are taken, in this order.
+ */
+
+void
+ngx_http_ollama_search_rlock(ngx_http_upstream_rr_peers_t *peers)
+{
+    for ( /* void */ ; peers; peers = peers->next) {
+        ngx_http_upstream_rr_peers_rlock(peers);
+    }
+}
+
+
+void
+ngx_http_ollama_search_wlock(ngx_http_upstream_rr_peers_t *peers)
+{
+    for ( /* void */ ; peers; peers = peers->next) {
+        ngx_http_upstream_rr_peers_wlock(peers);
+    }
+}
+
+
+void
+ngx_http_ollama_search_unlock(ngx_http_upstream_rr_peers_t *peers)
+{
+    for ( /* void */ ; peers; peers = peers->next) {
+        ngx_http_upstream_rr_peers_unlock(peers);
+    }
 }
 
 
@@ -252,6 +287,9 @@ ngx_http_ollama_search_consider_locked(ngx_http_ollama_search_t *search,
     }
 
     if (peer->down) {
+        search->down |= server
+                        && ngx_http_ollama_place_may_have_locked(server,
+                                                           &search->wanted);
         return 0;
     }
 
@@ -263,6 +301,11 @@ ngx_http_ollama_search_consider_locked(ngx_http_ollama_search_t *search,
 
     if (server == NULL) {
         /* there was no room for it: it may have anything */
+        if (peer->max_conns && peer->conns >= peer->max_conns) {
+            search->full = 1;
+            return 0;
+        }
+
         c->in_flight = peer->conns;
         c->refusing = 0;
         c->known = (search->wanted.key.len == 0);
@@ -307,11 +350,6 @@ ngx_http_ollama_search_refuse(ngx_http_request_t *r,
     model = ctx->scan ? &ctx->scan->model : NULL;
 
     if (search->full) {
-
-        if (ngx_http_ollama_search_unavailable(r) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                      "server busy, please try again: all "
                                      "places of the servers that could "
@@ -324,10 +362,6 @@ ngx_http_ollama_search_refuse(ngx_http_request_t *r,
     }
 
     ngx_http_ollama_fleet_wake(search->up);
-
-    if (ngx_http_ollama_search_unavailable(r) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
 
     if (search->pin.len) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
@@ -343,16 +377,4 @@ ngx_http_ollama_search_refuse(ngx_http_request_t *r,
 
     return ngx_http_ollama_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                  "no server is up, please try again later");
-}
-
-
-static ngx_int_t
-ngx_http_ollama_search_unavailable(ngx_http_request_t *r)
-{
-    ngx_str_t  seconds;
-
-    /* a server that is back is found within this time */
-    ngx_str_set(&seconds, "2");
-
-    return ngx_http_ollama_header_add(r, "Retry-After", &seconds);
 }

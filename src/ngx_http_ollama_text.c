@@ -55,7 +55,7 @@ ngx_http_ollama_text_put(ngx_http_ollama_text_t *t, u_char *data, size_t len)
 {
     t->len += len;
 
-    if (t->pos) {
+    if (t->pos && len) {
         t->pos = ngx_cpymem(t->pos, data, len);
     }
 }

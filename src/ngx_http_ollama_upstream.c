@@ -133,7 +133,7 @@ ngx_http_ollama_upstream_balance(ngx_conf_t *cf, ngx_command_t *cmd,
     uscf->peer.init_upstream = ngx_http_ollama_balancer_init_upstream;
 
     uscf->flags = NGX_HTTP_UPSTREAM_CREATE
-#if (nginx_version >= 1029007)
+#ifdef NGX_HTTP_UPSTREAM_MODIFY
                   |NGX_HTTP_UPSTREAM_MODIFY
 #endif
                   |NGX_HTTP_UPSTREAM_WEIGHT

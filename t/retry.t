@@ -77,14 +77,15 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a server that is busy, lacks the model or dies: the other is asked
+=== TEST 1: a server that is busy, lacks the model or dies: the other one
 --- upstream eval: $::both
 --- config eval: $::h2
 --- test
 my $n = 0;
 
 for my $set ({ status => 502 }, { status => 503 }, { status => 504 },
-=== TEST 1: one that is busy, lacks the model, or dies: the other one is asked
+             { status => 404 }, { fault => 'die_before_header',
+                                  status => undef })
 {
     fake_set(model => 'm1', %$set);
 

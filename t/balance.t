@@ -1,0 +1,785 @@
+# Each request goes to a server that has its model, best to one that has it
+# loaded, then to the least busy one; and none is lost to a server that refuses.
+#
+# Which server answered is told by X-Ollama-Server, what it had to do for that
+# by its record: nothing here is measured by a clock.
+
+use lib 't/lib';
+
+use Test::Nginx::Ollama fakes => 3;
+use Test::Nginx::Ollama::Fleet;
+
+run_tests();
+
+__DATA__
+
+=== TEST 1: a request goes where its model is
+--- upstream eval: main::servers_with($::often, '', '', '')
+--- fake
+{"server":{"models":[{"name":"a"},{"name":"d","loaded":true}]}}
+--- fake2
+{"server":{"models":[{"name":"b"},{"name":"d","loaded":true}]}}
+--- fake3
+{"server":{"models":[{"name":"c:7b"}]}}
+--- test
+wait_status(up => 1, 2, 3);
+
+my %server = (a => 1, b => 2, 'c:7b' => 3);
+
+my %bodies = (
+    '/api/chat' => { @say },
+    '/api/generate' => { prompt => 'hi' },
+    '/api/embed' => { input => 'hi' },
+    '/api/embeddings' => { prompt => 'hi' },
+    '/api/show' => {},
+    '/v1/chat/completions' => { @say },
+    '/v1/completions' => { prompt => 'hi' },
+    '/v1/embeddings' => { input => 'hi' },
+    '/v1/responses' => { input => 'hi' },
+    '/v1/messages' => { @say, max_tokens => 9 },
+);
+
+for my $uri (sort keys %bodies) {
+    for my $model (sort keys %server) {
+        my @replies = map { http("POST $uri", { model => $model,
+                                                %{ $bodies{$uri} } }) } 1 .. 3;
+
+        is(who(@replies), join(' ', ($server{$model}) x 3),
+           "$uri with $model");
+        is(join(' ', map { $_->status } @replies), '200 200 200');
+    }
+}
+
+my @replies = map { http(chat('d')) } 1 .. 6;
+are_good('on two', @replies);
+is(count_of(1, @replies), 3, 'and those on two to both');
+is(count_of(2, @replies), 3);
+is(fake_requests(fake => 3, path => '/api/chat')->{count}, 3);
+
+
+
+=== TEST 2: two servers with one warm model each: no cold load in 200 requests
+--- upstream eval: main::servers_with($::often, '', '')
+--- fake
+{"server":{"models":[{"name":"m1","loaded":true},{"name":"m2"}]}}
+--- fake2
+{"server":{"models":[{"name":"m1"},{"name":"m2","loaded":true}]}}
+--- test
+wait_status(up => 1, 2);
+
+for my $round (1 .. 10) {
+    for my $model (qw(m1 m2)) {
+        my @replies = at_once(10, chat($model));
+        are_good("$model, round $round", @replies);
+        is(count_of(substr($model, 1), @replies), 10, 'where it is warm');
+    }
+}
+
+is(fake_requests(fake => $_)->{loads}, 0, "no load at server $_") for 1, 2;
+is(fake_requests(fake => $_)->{count}, 100) for 1, 2;
+
+
+
+=== TEST 3: also when all come at once, and one after the other
+--- upstream eval: main::servers_with($::once, '', '')
+--- fake
+{"server":{"models":[{"name":"m1","loaded":true},{"name":"m2"}]}}
+{"model":"*","ttft_ms":50}
+--- fake2
+{"server":{"models":[{"name":"m1"},{"name":"m2","loaded":true}]}}
+{"model":"*","ttft_ms":50}
+--- test
+wait_status(up => 1, 2);
+
+my @m1 = map { client(timeout => 30)->request(chat('m1')) } 1 .. 50;
+my @m2 = map { client(timeout => 30)->request(chat('m2')) } 1 .. 50;
+
+are_good('at once', map { $_->reply } @m1, @m2);
+are_good('one by one', map { http(chat('m' . (1 + $_ % 2))) }
+                             1 .. 40);
+
+is(fake_requests(fake => $_)->{loads}, 0, "no load at server $_") for 1, 2;
+
+
+
+=== TEST 4: a burst for a cold model goes to one server, as does what follows
+--- upstream eval: main::servers_with($::once, '', '')
+--- fake
+{"model":"m2","load_ms":700}
+--- fake2
+{"model":"m2","load_ms":700}
+--- test
+wait_status(up => 1, 2);
+
+my @replies = at_once(20, chat('m2'));
+
+are_good('the burst', @replies);
+my $where = who($replies[0]);
+is(count_of($where, @replies), 20, "all of it at server $where");
+
+@replies = map { http(chat('m2')) } 1 .. 6;
+is(count_of($where, @replies), 6, 'those after it, too');
+
+is(fake_requests(fake => 1)->{loads} + fake_requests(fake => 2)->{loads}, 1,
+   'one load');
+
+
+
+=== TEST 5: so it does while the server is looked at, which doesn't show a load
+--- upstream eval: main::servers_with($::often, '', '')
+--- fake
+{"model":"m2","load_ms":2000}
+--- fake2
+{"model":"m2","load_ms":2000}
+--- test
+wait_status(up => 1, 2);
+
+my $c = client(timeout => 30)->request(chat('m2'));
+
+# looks at both that began after the load has
+wait_for(sub {
+    fake_requests(fake => 1)->{loads} + fake_requests(fake => 2)->{loads}
+}, 10);
+
+for my $n (1, 2) {
+    my $looks = fake_requests(fake => $n, polls => 1, path => '/api/ps')
+                ->{count};
+    fake_requests(fake => $n, polls => 1, path => '/api/ps',
+                  wait_ended => $looks + 2, timeout_ms => 10_000);
+}
+
+my @replies = (at_once(10, chat('m2')), $c->reply);
+
+are_good('all', @replies);
+is(fake_requests(fake => 1)->{loads} + fake_requests(fake => 2)->{loads}, 1,
+   'one load');
+
+
+
+=== TEST 6: warmth is seen when a look finds it, and when it has gone
+--- upstream eval: main::servers_with($::often, '', '')
+--- test
+set_models(1, m1 => 0);
+set_models(2, m1 => 0);
+wait_models($_, 'm1') for 1, 2;
+
+set_models(2, m1 => 1);
+wait_models(2, 'm1+');
+my @replies = map { http(chat('m1')) } 1 .. 6;
+is(who(@replies), '2 2 2 2 2 2', 'loaded there');
+
+set_models(2, m1 => 0);
+set_models(1, m1 => 1);
+wait_models(2, 'm1');
+wait_models(1, 'm1+');
+@replies = map { http(chat('m1')) } 1 .. 6;
+is(who(@replies), '1 1 1 1 1 1', 'loaded here');
+
+
+
+=== TEST 7: the least busy of those that have it loaded
+--- upstream eval: main::servers_with($::once, '', '', '')
+--- fake3
+{"server":{"models":[{"name":"m1"}]}}
+--- test
+wait_status(up => 1, 2, 3);
+
+my @held = hold(6, 'm1');
+
+is(held_by(@held) =~ tr/1//, 3, 'half of them');
+is(held_by(@held) =~ tr/2//, 3, 'and half');
+is(in_flight(), '3 3 0', 'as it counts');
+
+# two leave one server: the next ones go there
+my ($first, $second) = grep { who($_->parsed) eq 2 } @held;
+$_->close for $first, $second;
+ok(wait_for(sub { in_flight() eq '3 1 0' }, 10), 'clients leave');
+
+my @more = hold(2, 'm1');
+is(held_by(@more), '2 2', 'the least busy one');
+
+$_->close for @held, @more;
+ok(wait_for(sub { in_flight() eq '0 0 0' }, 10), 'all have left');
+
+
+
+=== TEST 8: in turn among equals
+--- upstream eval: main::servers_with($::once, '', '', '')
+--- test
+wait_status(up => 1, 2, 3);
+
+my $who = who(map { http(chat('m1')) } 1 .. 9);
+like($who, qr/\A(\d) (\d) (\d) \1 \2 \3 \1 \2 \3\z/, 'the same turn');
+is(join(' ', sort split / /, $who), '1 1 1 2 2 2 3 3 3');
+
+
+
+=== TEST 9: weight: in turn, and of what is held
+--- upstream eval: main::servers_with($::once, 'weight=3', '')
+--- test
+wait_status(up => 1, 2);
+
+my @replies = map { http(chat('m1')) } 1 .. 16;
+is(count_of(1, @replies), 12);
+is(count_of(2, @replies), 4);
+
+my @held = hold(8, 'm1');
+is(held_by(@held) =~ tr/1//, 6, 'three times as many');
+$_->close for @held;
+
+
+
+=== TEST 10: max_conns, and what comes when all are full
+--- upstream eval: main::servers_with($::once, 'max_conns=1', 'max_conns=2')
+--- test
+wait_status(up => 1, 2);
+
+my @held = hold(3, 'm1');
+is(held_by(@held) =~ tr/1//, 1);
+is(held_by(@held) =~ tr/2//, 2);
+is(in_flight(), '1 2');
+is(join(' ', map { $_->{max_conns} } servers()), '1 2');
+
+my $r = http(chat('m1'));
+is($r->status, 503, 'the fourth');
+like($r->header('Retry-After'), qr/\A\d+\z/);
+like($r->body, qr/\A\{"error":"server busy[^"]*"\}\z/);
+
+$r = http('POST /v1/chat/completions', { model => 'm1', @say });
+is($r->status, 503);
+like($r->header('Retry-After'), qr/\A\d+\z/);
+like($r->json->{error}{message}, qr/^server busy/);
+
+is(fake_requests(fake => 1)->{count} + fake_requests(fake => 2)->{count}, 3,
+   'no server was asked more');
+ok(access_log(qr/ 503 .* outcome=rejected /));
+
+# a place that is free is used again
+my ($one) = grep { who($_->parsed) eq 1 } @held;
+$one->close;
+ok(wait_for(sub { in_flight() eq '0 2' }, 10));
+is(who(http(chat('m1'))), 1);
+
+$_->close for @held;
+
+
+
+=== TEST 11: a full server is not the answer when its model is elsewhere, too
+--- upstream eval: main::servers_with($::once, 'max_conns=1', '', '')
+--- fake2
+{"server":{"models":[{"name":"m1"}]}}
+--- fake3
+{"server":{"models":[{"name":"m3"}]}}
+--- test
+wait_status(up => 1, 2, 3);
+
+# warm in the first, and it is full: rather a load than no answer
+my @held = hold(2, 'm1');
+is(held_by(@held), '1 2');
+is(fake_requests(fake => 3)->{count}, 0);
+$_->close for @held;
+
+
+
+=== TEST 12: backup
+--- upstream eval: main::servers_with($::once, 'max_conns=2', 'backup')
+--- fake
+{"server":{"models":[{"name":"m1"}]}}
+--- fake2
+{"server":{"models":[{"name":"m1","loaded":true},{"name":"m3"}]}}
+--- test
+wait_status(up => 1, 2);
+
+my @replies = map { http(chat('m1')) } 1 .. 4;
+is(who(@replies), '1 1 1 1', 'not asked while another can');
+
+@replies = map { http(chat('m3')) } 1 .. 2;
+is(who(@replies), '2 2', 'asked for what only it has');
+
+my @held = hold(3, 'm1');
+is(held_by(@held), '1 1 2', 'asked when the others are full');
+$_->close for @held;
+
+fake_set(fake => 1, server => { listen => JSON::PP::false });
+@replies = map { http(chat('m1')) } 1 .. 3;
+are_good('with the first gone', @replies);
+like(who(@replies), qr/2 2\z/, 'asked when the others are down');
+--- error_log
+Connection refused
+
+
+
+=== TEST 13: down
+--- upstream eval: main::servers_with($::often, 'down', '')
+--- fake
+{"server":{"models":[{"name":"m1","loaded":true},{"name":"m3"}]}}
+--- fake2
+{"server":{"models":[{"name":"m1"}]}}
+--- test
+wait_status(up => 2);
+
+my @replies = map { http(chat('m1')) } 1 .. 6;
+is(who(@replies), '2 2 2 2 2 2');
+
+my $r = http(chat('m3'));
+like($r->status, qr/\A(?:404|503)\z/, 'not asked for what only it has');
+is(fake_requests(fake => 1)->{count}, 0);
+
+
+
+=== TEST 14: a model that no server has
+--- upstream eval: main::servers_with($::often, '', '')
+--- asked
+nothing
+--- asked2
+nothing
+--- test
+wait_status(up => 1, 2);
+
+my $r = http(chat('zz'));
+is($r->status, 404);
+is($r->body, '{"error":"model \'zz\' not found"}');
+
+$r = http('POST /v1/chat/completions', { model => "zz\"\\\x{e9}", @say });
+is($r->status, 404);
+is($r->json->{error}{message}, "model 'zz\"\\\x{e9}' not found");
+
+for my $model ('m1:7b', 'm', 'm11', 'm1:latest2', 'x/m1', 'other.host/x/m1') {
+    is(http(chat($model))->status, 404, $model);
+}
+
+ok(access_log(qr/ 404 .* outcome=rejected /));
+
+
+
+=== TEST 15: one that comes is found, one that goes is not
+--- upstream eval: main::servers_with($::often, '', '')
+--- test
+wait_status(up => 1, 2);
+is(http(chat('new'))->status, 404);
+
+set_models(2, m1 => 1, new => 0);
+ok(wait_for(sub { http(chat('new'))->status == 200 }, 20), 'it came');
+is(who(http(chat('new'))), 2);
+
+set_models(2, m1 => 1);
+ok(wait_for(sub { http(chat('new'))->status == 404 }, 20), 'it went');
+is(fake_requests(fake => 1)->{count}, 0);
+
+
+
+=== TEST 16: a picture that is out of date is not the client's trouble
+--- upstream eval: main::servers_with($::once, '', '')
+--- fake
+{"server":{"models":[{"name":"m1","loaded":true},{"name":"m3"}]}}
+--- fake2
+{"server":{"models":[{"name":"m1"},{"name":"m3"}]}}
+--- test
+wait_status(up => 1, 2);
+
+# it was there when the server was looked at
+set_models(1, m3 => 0);
+
+my @replies = map { http(chat('m1')) } 1 .. 5;
+are_good('asked elsewhere', @replies);
+is(who(@replies), '2 2 2 2 2');
+
+is(fake_requests(fake => 1)->{count}, 1, 'and here only once');
+wait_models(1, 'm3');
+
+# and on nobody: then it is the truth
+set_models(2, m3 => 0);
+is(http(chat('m1'))->status, 404);
+is(http(chat('m1'))->body, '{"error":"model \'m1\' not found"}');
+is(fake_requests(fake => 2)->{count}, 6, 'nobody is asked twice');
+
+
+
+=== TEST 17: names are one when they are to Ollama
+--- upstream eval: main::servers_with($::once, '', '')
+--- fake
+{"server":{"models":[{"name":"M1","loaded":true},{"name":"hf.co/Some/One:Q4"}]}}
+--- fake2
+{"server":{"models":[{"name":"m1"},{"name":"x/Y"}]}}
+--- test
+wait_status(up => 1, 2);
+
+for my $name ('m1', 'M1', 'm1:latest', 'M1:LATEST', 'library/m1',
+              'registry.ollama.ai/library/m1',
+              'Registry.Ollama.AI/Library/M1:Latest',
+              'https://registry.ollama.ai/library/m1')
+{
+    my $r = http(chat($name));
+    is($r->status, 200, $name);
+    is(who($r), 1, 'where it is loaded');
+}
+
+for my $name ('hf.co/Some/One:Q4', 'HF.co/some/one:q4') {
+    is(who(http(chat($name))), 1, $name);
+}
+
+for my $name ('x/y', 'X/Y:latest', 'registry.ollama.ai/x/y') {
+    is(who(http(chat($name))), 2, $name);
+}
+
+is(http(chat($_))->status, 404, $_) for 'hf.co/Some/One', 'y';
+
+
+
+=== TEST 18: a server that has not been looked at may have every model
+--- upstream eval: main::servers_with($::once, '', '')
+--- fake
+{"server":{"models":[{"name":"m1"},{"name":"m3"}],"lists_hang":true}}
+--- fake2
+{"server":{"models":[{"name":"m1"}]}}
+--- test
+wait_status(up => 2);
+is(server(1)->{status}, 'checking');
+
+is(who(http(chat('m3'))), 1, 'it is tried');
+is(http(chat('m3'))->status, 200);
+
+# not before those that surely have it
+is(who(map { http(chat('m1')) } 1 .. 4), '2 2 2 2');
+
+# and what it answers holds
+my $r = http(chat('zz'));
+is($r->status, 404);
+like($r->body, qr/model 'zz' not found/);
+
+
+
+=== TEST 19: a server that answers 503 at once attracts nothing
+--- upstream eval: main::servers_with($::often, '', '')
+--- fake
+{"model":"m1","status":503}
+--- fake2
+{"model":"m1","ttft_ms":20}
+--- test
+wait_status(up => 1, 2);
+
+my @replies = map { at_once(4, chat('m1')) } 1 .. 10;
+
+are_good('40', @replies);
+is(count_of(2, @replies), 40);
+
+my $tries = fake_requests(fake => 1)->{count};
+cmp_ok($tries, '<', 12, "$tries tries of 40 at the one that refuses");
+is(server(1)->{status}, 'up', 'it is busy, not down');
+
+# it is used again when it answers
+fake_set(fake => 1, model => 'm1', status => undef);
+ok(wait_for(sub { who(http(chat('m1'))) eq 1 }, 30), 'used again');
+ok(wait_for(sub { who(map { http(chat('m1')) } 1 .. 4)
+                  =~ /1 2 1 2|2 1 2 1/ }, 5), 'as before');
+
+
+
+=== TEST 20: so does one that answers 500
+--- upstream eval: main::servers_with($::often, '', '')
+--- fake
+{"model":"m1","status":500}
+--- fake2
+{"model":"m1","ttft_ms":20}
+--- test
+wait_status(up => 1, 2);
+
+my @replies = map { at_once(4, chat('m1')) } 1 .. 10;
+
+my @failed = grep { $_->status != 200 } @replies;
+cmp_ok(scalar @failed, '<', 12, @failed . ' of 40 at the one that fails');
+is(join('', grep { $_->status != 500 } @failed), '', 'a 500 is an answer');
+
+
+
+=== TEST 21: one that refuses is asked when nobody else is left
+--- upstream eval: main::servers_with($::once, '', '')
+--- fake
+{"model":"m1","status":503}
+--- fake2
+{"server":{"models":[{"name":"m2"}]}}
+--- test
+wait_status(up => 1, 2);
+
+for (1 .. 4) {
+    my $r = http(chat('m1'));
+    is($r->status, 503);
+    like($r->body, qr/maximum pending requests exceeded/, 'its own words');
+}
+
+fake_set(fake => 1, model => 'm1', status => undef);
+is(http(chat('m1'))->status, 200, 'at once when it answers');
+is(fake_requests(fake => 2)->{count}, 0, 'never one without the model');
+
+
+
+=== TEST 22: a slow one gets fewer
+--- upstream eval: main::servers_with($::once, '', '')
+--- fake
+{"model":"m1","ttft_ms":600}
+--- test
+wait_status(up => 1, 2);
+
+# a chat goes out when one has ended
+my (@replies, @open);
+
+for (1 .. 40) {
+    push @open, client(timeout => 20)->request(chat('m1'));
+    next if @open < 3;
+
+    my $i;
+
+    while (!defined $i) {
+        ($i) = grep { $open[$_]->read_until(qr/"done":true/, 0.01) }
+                    0 .. $#open;
+    }
+
+    my ($done) = splice @open, $i, 1;
+    push @replies, $done->reply;
+    $done->close;
+}
+
+push @replies, map { $_->reply } @open;
+are_good('all', @replies);
+cmp_ok(count_of(1, @replies), '<', count_of(2, @replies),
+       'the fast one had more: ' . who(@replies));
+
+
+
+=== TEST 23: 502, 503, 504, a death before the first byte: to another with it
+--- upstream eval: main::servers_with($::once, ('max_fails=0') x 3)
+--- fake2
+{"server":{"models":[{"name":"m1"}]}}
+--- fake3
+{"server":{"models":[{"name":"m3","loaded":true}]}}
+--- test
+wait_status(up => 1, 2, 3);
+
+for my $set ({ status => 502 }, { status => 503 }, { status => 504 },
+             { status => undef, fault => 'die_before_header' })
+{
+    fake_set(fake => 1, model => 'm1', %$set);
+
+    for my $uri (qw(/api/chat /v1/chat/completions)) {
+        my $r = http("POST $uri", { model => 'm1', @say });
+        is($r->status, 200);
+        is(who($r), 2);
+    }
+}
+
+is(fake_requests(fake => 3)->{count}, 0, 'never to one without');
+
+# each refuses
+fake_set(fake => 2, model => 'm1', fault => 'die_before_header');
+my $r = http(chat('m1'));
+is($r->status, 502);
+like($r->body, qr/\A\{"error":"[^"]+"\}\z/);
+is(fake_requests(fake => 3)->{count}, 0);
+--- error_log
+upstream prematurely closed connection
+
+
+
+=== TEST 24: never after the first byte
+--- upstream eval: main::servers_with($::once, '', 'backup')
+--- asked2
+nothing
+--- test
+wait_status(up => 1, 2);
+
+for my $fault (qw(die reset die_mid_frame garbage bad_chunk)) {
+    fake_set(fake => 1, model => 'm1', fault => $fault, after => 1);
+
+    my $r = http(chat('m1'));
+
+    is($r->status, 200, $fault);
+    ok(!$r->complete);
+    like($r->body, qr/\{"error":"[^\n]*"\}\n\z/);
+}
+--- error_log
+ollama server
+
+
+
+=== TEST 25: a map sends a model to its own upstream
+--- http_config
+    map $ollama_model $pool {
+        default      ollama;
+        ~*^(m3|m4)   big;
+    }
+
+    upstream big {
+        zone big 1m;
+        server 127.0.0.1:$TEST_NGINX_FAKE2_PORT;
+        server 127.0.0.1:$TEST_NGINX_FAKE3_PORT;
+        ollama_balance;
+        ollama_poll interval=1h timeout=10s;
+    }
+--- config
+    location /api/ {
+        ollama_api ollama;
+        proxy_pass http://$pool;
+        include ollama_params;
+    }
+
+    location /big/api/ {
+        ollama_api big prefix=/big;
+        proxy_pass http://big;
+        include ollama_params;
+    }
+--- upstream eval: main::servers_with($::once, '')
+--- fake2
+{"server":{"models":[{"name":"m3"},{"name":"m4"},{"name":"m1","loaded":true}]}}
+--- fake3
+{"server":{"models":[{"name":"m4","loaded":true}]}}
+--- test
+ok(wait_for(sub {
+    !grep { $_->{status} ne 'up' }
+          servers(),
+          @{ http('GET /big/api/models/servers')->json->{servers} }
+}, 20));
+
+is(who(map { http(chat('m1')) } 1 .. 4), '1 1 1 1');
+is(who(map { http(chat('m3')) } 1 .. 4), '2 2 2 2');
+is(who(map { http(chat('M4')) } 1 .. 4), '3 3 3 3');
+is(http(chat('zz'))->status, 404);
+is(http(chat('m3:7b'))->status, 404);
+
+
+
+=== TEST 26: keepalive: connections are used again
+--- upstream eval: main::servers_with($::once, '', '')
+--- test
+wait_status(up => 1, 2);
+are_good('20', map { http(chat('m1')) } 1 .. 20);
+
+for my $n (1, 2) {
+    my $record = fake_requests(fake => $n);
+    is($record->{count}, 10);
+    is(scalar @{ $record->{connections} }, 1, "one connection to server $n");
+}
+
+
+
+=== TEST 27: a location without ollama_api: any server that is up
+--- upstream eval: main::servers_with($::often, '', '')
+--- config eval
+Test::Nginx::Ollama::location('/api/')
+. '    location /plain/ {
+           proxy_pass http://ollama/;
+           proxy_http_version 1.1;
+           proxy_set_header Connection "";
+           proxy_set_header Host localhost;
+       }'
+--- test
+wait_status(up => 1, 2);
+
+my $counts = sub { join ' ', map { fake_requests(fake => $_)->{count} } 1, 2 };
+
+is(http('GET /plain/api/tags')->status, 200) for 1 .. 6;
+is($counts->(), '3 3', 'in turn');
+
+fake_set(fake => 1, server => { listen => JSON::PP::false });
+wait_status(down => 1);
+is(http('GET /plain/api/tags')->status, 200) for 1 .. 4;
+is($counts->(), '3 7');
+--- no_error_log
+[alert]
+
+
+
+=== TEST 28: management goes to one server
+--- upstream eval: main::servers_with($::often, '', '')
+--- ollama
+        ollama_management on;
+--- test
+wait_status(up => 1, 2);
+
+is(http('POST /api/pull', { model => 'm9' })->status, 200);
+ok(wait_for(sub { http(chat('m9'))->status == 200 }, 20),
+   'what is pulled is found');
+
+
+
+=== TEST 29: two requests on a connection of HTTP/2, each where its model is
+--- upstream eval: main::servers_with($::once, '', '')
+--- fake
+{"server":{"models":[{"name":"a"}]}}
+--- fake2
+{"server":{"models":[{"name":"b"}]}}
+--- config eval
+'$TEST_NGINX_H2_LISTEN ' . Test::Nginx::Ollama::location('/api/')
+--- test
+wait_status(up => 1, 2);
+
+for my $model (qw(a b b a)) {
+    my $r = http2(chat($model));
+    is($r->status, 200);
+    is(who($r), $model eq 'a' ? 1 : 2, $model);
+}
+
+
+
+=== TEST 30: one that answers 429, or breaks off, draws no requests
+--- upstream eval: main::servers_with($::once, '', '')
+--- fake2
+{"model":"m1","ttft_ms":20}
+--- test
+for my $set ({ status => 429 }, { status => undef, fault => 'die', after => 0 },
+             { fault => 'die_before_header' })
+{
+    fake_reset(fake => 1);
+    wait_status(up => 1, 2);
+
+    # a good answer, and all is forgotten
+    is(http('POST /api/chat', '{"model":"m1","messages":[],"server_url":'
+            . "\"http://127.0.0.1:$ENV{TEST_NGINX_FAKE_PORT}\"}")->status, 200);
+
+    fake_set(fake => 1, model => 'm1', %$set);
+
+    http(chat('m1')) for 1 .. 15;
+
+    # it is found out, and tried again after a second, and two
+    my $n = fake_requests(fake => 1)->{count} - 1;
+    cmp_ok($n, '>=', 1);
+    cmp_ok($n, '<=', 4);
+}
+--- error_log
+upstream prematurely closed connection
+
+
+
+=== TEST 31: what doesn't need the model loaded doesn't make it warm
+--- upstream eval: main::servers_with($::once, '', '')
+--- fake2
+{"server":{"models":[{"name":"m1","loaded":false}]}}
+--- test
+wait_status(up => 1, 2);
+
+is(http('POST /api/show', '{"model":"m1","server_url":"http://127.0.0.1:'
+                          . $ENV{TEST_NGINX_FAKE2_PORT} . '"}')->status, 200)
+    for 1 .. 3;
+
+is(who(map { http(chat('m1')) } 1 .. 6), '1 1 1 1 1 1');
+
+
+
+=== TEST 32: an immediate failure to connect is not what the server before said
+--- upstream
+        zone ollama 1m;
+        server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
+        server unix:$TEST_NGINX_CONF_DIR/nobody.sock backup;
+        ollama_balance;
+        ollama_poll interval=1h;
+--- fake
+{"model":"m1","status":404,"error":"model 'm1' not found"}
+--- test
+wait_status(up => 1);
+
+# it may have any model, for all that is known
+http(chat('m1')) for 1 .. 2;
+is(http(chat('nope'))->status, 503);
+is(http(chat('m1'))->status, 503);
+--- no_error_log
+[alert]
+[crit]

@@ -1,0 +1,398 @@
+# server_url: a request to the server that it names, if the configuration does,
+# too; and no connection to anything else, however that is spelled.
+
+use lib 't/lib';
+
+use Test::Nginx::Ollama fakes => 3;
+use Test::Nginx::Ollama::Fleet;
+use Test::Nginx::Ollama::Server;
+
+use JSON::PP ();
+
+sub url { return 'http://127.0.0.1:' . fake_port($_[0]) }
+
+sub pinned {
+    my ($url, $model, @headers) = @_;
+    my (undef, $body) = chat($model // 'm1');
+
+    return http('POST /api/chat', { %$body, server_url => $url }, @headers);
+}
+
+
+# listens on all addresses, and must never be asked
+
+our $trap = Test::Nginx::Ollama::Server->new;
+our $trap_port = $trap->port;
+
+run_tests();
+
+__DATA__
+
+=== TEST 1: the server that is named
+--- upstream eval: main::servers_with($::once, '', '', '')
+--- test
+wait_status(up => 1, 2, 3);
+
+for my $n (1 .. 3, 3, 2, 1) {
+    my $r = main::pinned(main::url($n));
+    is($r->status, 200);
+    is(who($r), $n, 'said by its header');
+
+    my $got = fake_requests(fake => $n, wait_ended => 1)->{requests}[-1];
+    unlike($got->{body}, qr/server_url/, 'it is taken out');
+}
+
+my %bodies = (
+    '/api/generate' => { prompt => 'hi' },
+    '/api/embed' => { input => 'hi' },
+    '/api/embeddings' => { prompt => 'hi' },
+    '/api/show' => {},
+    '/v1/chat/completions' => { @say },
+    '/v1/completions' => { prompt => 'hi' },
+    '/v1/embeddings' => { input => 'hi' },
+    '/v1/responses' => { input => 'hi' },
+    '/v1/messages' => { @say, max_tokens => 9 },
+);
+
+for my $uri (sort keys %bodies) {
+    my @replies = map {
+        http("POST $uri", { model => 'm1', server_url => main::url(2),
+                            %{ $bodies{$uri} } })
+    } 1 .. 3;
+
+    is(who(@replies), '2 2 2', $uri);
+    is(join(' ', map { $_->status } @replies), '200 200 200');
+
+    @replies = map {
+        http("POST $uri", { model => 'm1', %{ $bodies{$uri} } },
+             'X-Server-Url' => main::url(3))
+    } 1 .. 3;
+    is(who(@replies), '3 3 3', "$uri, by a header");
+}
+
+ok(!grep { exists $_->{headers}{'x-server-url'} }
+         @{ fake_requests(fake => 3)->{requests} });
+
+
+
+=== TEST 2: spellings of it
+--- upstream eval: main::servers_with($::once, '', '')
+--- test
+wait_status(up => 1, 2);
+
+my $port = fake_port(2);
+
+for my $url (main::url(2), map({ main::url(2) . $_ } qw(/ /v1 /v1/ /api /api/)),
+             "127.0.0.1:$port", "127.0.0.1:$port/", "127.0.0.1:$port/v1",
+             "HTTP://127.0.0.1:$port", "Http://127.0.0.1:$port/V1")
+{
+    my @replies = map { main::pinned($url) } 1 .. 2;
+
+    # "V1" isn't promised
+    next if $url =~ /V1/ && $replies[0]->status == 404;
+
+    is(who(@replies), '2 2', $url);
+    is(who(map { http(chat('m1'), 'X-Server-Url' => $url) } 1 .. 2), '2 2',
+       'as a header');
+}
+
+
+
+=== TEST 3: a name of the configuration, in any case
+--- upstream
+        zone ollama 1m;
+        server LocalHost:$TEST_NGINX_FAKE_PORT;
+        server 127.0.0.1:$TEST_NGINX_FAKE2_PORT;
+        ollama_balance;
+        ollama_poll interval=1h timeout=10s;
+--- test
+wait_status(up => 1, 2);
+
+my $port = fake_port(1);
+
+for my $url ("http://localhost:$port", "LOCALHOST:$port/api") {
+    is(main::pinned($url)->status, 200, $url) for 1, 2;
+}
+
+is(fake_requests(fake => 1)->{count}, 4);
+
+# the address that the name has is not what the configuration says
+is(main::pinned("http://127.0.0.1:$port")->status, 404);
+
+
+
+=== TEST 4: anything that is not configured: 404, and no connection
+--- upstream eval: main::servers_with($::once, '', '')
+--- asked
+nothing
+--- asked2
+nothing
+--- asked3
+nothing
+--- test
+wait_status(up => 1, 2);
+
+my ($one, $three, $trap) = (fake_port(1), fake_port(3), $::trap_port);
+
+my @urls = (
+    "http://127.0.0.1:$trap", "http://localhost:$trap", "127.0.0.1:$trap",
+    "http://127.0.0.1:$three",
+    'http://127.0.0.1', 'http://127.0.0.1:11434', 'http://example.com',
+    "http://user:pass\@127.0.0.1:$one", "http://user\@127.0.0.1:$one",
+    "http://127.0.0.1:$one\@127.0.0.1:$trap", "http://127.0.0.1:$one\@evil",
+    "http://127.0.0.1:$trap#\@127.0.0.1:$one",
+    "http://127.0.0.1:$trap?127.0.0.1:$one",
+    "http://127.0.0.1:$one#", "http://127.0.0.1:$one?",
+    "http://127.0.0.1:$one#a",
+    "http://127.0.0.1:$one/x", "http://127.0.0.1:$one/v2",
+    "http://127.0.0.1:$one/v1/x", "http://127.0.0.1:$one//",
+    "http://127.0.0.1:$one/../", "http://127.0.0.1:$one/api/v1",
+    "https://127.0.0.1:$one", "ftp://127.0.0.1:$one", "unix:/tmp/x",
+    "http:/127.0.0.1:$one", "http:127.0.0.1:$one", "//127.0.0.1:$one",
+    "http:///127.0.0.1:$one", "http://http://127.0.0.1:$one",
+    "http://localhost:$one", "http://[::1]:$one",
+    "http://[::ffff:127.0.0.1]:$one",
+    "http://[::ffff:7f00:1]:$one", "http://[127.0.0.1]:$one",
+    "http://127.1:$one", "http://2130706433:$one", "http://0x7f000001:$one",
+    "http://0177.0.0.1:$one", "http://127.0.0.01:$one",
+    "http://127.0.0.1.:$one",
+    "http://0:$one", "http://0.0.0.0:$one", "http://127.0.0.2:$one",
+    "http://127.0.0.1:0$one", "http://127.0.0.1:+$one",
+    "http://127.0.0.1: $one",
+    "http://127.0.0.1:${one}0", "http://127.0.0.1:" . ($one + 65536),
+    "http://127.0.0.1:", "http://127.0.0.1:$one:$one", "http://127.0.0.1:$one,",
+    "http://127.0.0.1:$one http://127.0.0.1:$trap",
+    " http://127.0.0.1:$one", "http://127.0.0.1:$one ",
+    "http://127.0.0.1:$one\\", "http:\\\\127.0.0.1:$one",
+    "http://127.0.0.1:$one\n", "http://127.0.0.1:$one\r\nHost: a",
+    "http://127.0.0.1:$one\t", "http://127.0.0.1%3a$one",
+    "http://127.0.0.1:$one\x00", "http://127.0.0.1:$one\x00.evil",
+    "http://%31%32%37.0.0.1:$one", "http://\x{ff11}27.0.0.1:$one",
+    'ollama', 'http://ollama', 'http://ollama/', "http://ollama:$one",
+    'http://', 'http', ':', '/', '.', 'x' x 5000, 'http://' . 'x' x 100_000,
+);
+
+for my $url (@urls) {
+    my $title = substr $url =~ s/[^ -~]/./gr, 0, 70;
+    my $r = main::pinned($url);
+
+    is($r->status, length $url < 1000 ? 404 : 400, $title);
+    is(ref eval { $r->json }, 'HASH', 'as JSON');
+    unlike($r->body =~ s/\n\z//r, qr/[\x00-\x1f]/);
+
+    # a header has no such bytes, and blanks around it are none of its
+    next if $url =~ /[\r\n\x00]|\A\s|\s\z|[^\x00-\x7f]/ || length $url > 6000;
+
+    is(http(chat('m1'), 'X-Server-Url' => $url)->status, 404, 'as a header');
+}
+
+# all in the form of /v1
+my $r = http('POST /v1/chat/completions',
+             { model => 'm1', @say, server_url => 'http://evil' });
+is($r->status, 404);
+like($r->json->{error}{message}, qr/./);
+
+ok(!$::trap->asked, 'nobody was asked');
+ok(access_log(qr/ 404 .* outcome=rejected /));
+
+
+
+=== TEST 5: what is no server at all
+--- upstream eval: main::servers_with($::once, '', '')
+--- test
+wait_status(up => 1, 2);
+
+for my $value ('1', 'true', '[]', '{}', '["http://127.0.0.1"]') {
+    is(http('POST /api/chat', "{\"model\":\"m1\",\"server_url\":$value,"
+                              . '"messages":[]}')->status, 400, $value);
+}
+
+# nothing is named: the server is chosen
+for my $value ('null', '""') {
+    my $r = http('POST /api/chat', "{\"model\":\"m1\",\"server_url\":$value}");
+    like($r->status, qr/\A(?:200|404)\z/, $value);
+}
+
+is(http('POST /api/chat', '{"model":"m1","server_url":null}')->status, 200);
+
+
+
+=== TEST 6: read as Go reads JSON; the body before the header
+--- upstream eval: main::servers_with($::once, '', '', '')
+--- test
+wait_status(up => 1, 2, 3);
+
+my ($one, $two, $three) = map { main::url($_) } 1 .. 3;
+(my $escaped = $two) =~ s/\//\\\//g;
+(my $codes = $two) =~ s/([:1])/sprintf '\\u%04x', ord $1/ge;
+
+for my $body ("{\"server_url\":\"$one\",\"model\":\"m1\","
+              . "\"server_url\":\"$two\"}",
+              "{\"model\":\"m1\",\"SERVER_URL\":\"$two\"}",
+              "{\"model\":\"m1\",\"server_url\":\"$one\","
+              . "\"Server_Url\":\"$two\"}",
+              "{\"model\":\"m1\",\"server_url\":\"$escaped\"}",
+              "{\"model\":\"m1\",\"server_url\":\"$codes\"}",
+              "{\"server_url\":\"$two\",\"model\":\"m1\","
+              . "\"messages\":[{\"server_url\":\"$one\"}]}")
+{
+    my @replies = map { http('POST /api/chat', $body) } 1 .. 3;
+    is(who(@replies), '2 2 2', $body);
+}
+
+is(who(map { main::pinned($two, 'm1', 'X-Server-Url' => $three) } 1 .. 3),
+   '2 2 2', 'the body wins');
+
+
+
+=== TEST 7: the pinned server is down
+--- upstream eval: main::servers_with($::often, '', '')
+--- test
+wait_status(up => 1, 2);
+fake_set(fake => 1, server => { listen => JSON::PP::false });
+wait_status(down => 1);
+
+for (1 .. 3) {
+    my $r = main::pinned(main::url(1));
+    is($r->status, 503);
+    like($r->header('Retry-After'), qr/\A\d+\z/);
+    like($r->json->{error}, qr/is down/);
+}
+
+is(fake_requests(fake => 2)->{count}, 0, 'no other is asked');
+is(who(http(chat('m1'))), 2);
+
+fake_set(fake => 1, server => { listen => JSON::PP::true });
+wait_status(up => 1);
+is(who(main::pinned(main::url(1))), 1);
+--- no_error_log
+[alert]
+[crit]
+
+
+
+=== TEST 8: it refuses, dies, or says 503: no other is asked
+--- upstream eval: main::servers_with($::once, 'max_fails=0', 'max_fails=0')
+--- asked2
+nothing
+--- test
+wait_status(up => 1, 2);
+
+for my $status (500, 502, 503, 504) {
+    fake_set(fake => 1, model => 'm1', status => $status);
+    is(main::pinned(main::url(1))->status, $status, "its own $status")
+        for 1 .. 3;
+}
+
+fake_set(fake => 1, model => 'm1', status => undef,
+         fault => 'die_before_header');
+is(main::pinned(main::url(1))->status, 502);
+
+# a look may have found out before
+fake_set(fake => 1, model => 'm1', fault => 'refuse');
+like(main::pinned(main::url(1))->status, qr/\A50[23]\z/, 'refused');
+--- no_error_log
+[alert]
+[crit]
+
+
+
+=== TEST 9: it is full
+--- upstream eval: main::servers_with($::once, 'max_conns=1', '')
+--- test
+wait_status(up => 1, 2);
+
+my ($held) = hold(1, 'm1');
+($held, my $other) = ($held, hold(1, 'm1')) if held_by($held) ne 1;
+
+my $r = main::pinned(main::url(1));
+is($r->status, 503);
+like($r->header('Retry-After'), qr/\A\d+\z/);
+like($r->body, qr/\A\{"error":"server busy[^"]*"\}\z/);
+is(who(main::pinned(main::url(2))), 2);
+
+$_->close for grep { $_ } $held, $other;
+
+
+
+=== TEST 10: it hasn't the model
+--- upstream eval: main::servers_with($::often, '', '')
+--- fake
+{"server":{"models":[{"name":"a"}]}}
+--- fake2
+{"server":{"models":[{"name":"b"}]}}
+--- asked2
+nothing
+--- test
+wait_status(up => 1, 2);
+
+my $r = main::pinned(main::url(1), 'b');
+is($r->status, 404);
+like($r->body, qr/model 'b' not found/);
+is(main::pinned(main::url(1), 'a')->status, 200);
+
+
+
+=== TEST 11: weights, backup and down are no matter to whom is named
+--- upstream eval: main::servers_with($::once, '', 'backup', 'down')
+--- test
+wait_status(up => 1, 2);
+
+is(who(map { main::pinned(main::url(2)) } 1 .. 3), '2 2 2', 'a backup');
+
+my $r = main::pinned(main::url(3));
+is($r->status, 503, 'down');
+is(fake_requests(fake => 3)->{count}, 0);
+
+
+
+=== TEST 12: an upstream without ollama_balance
+--- upstream
+        server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
+        server 127.0.0.1:$TEST_NGINX_FAKE2_PORT;
+--- asked
+nothing
+--- asked2
+nothing
+--- test
+is(main::pinned(main::url(1))->status, 501);
+is(main::pinned(main::url(2))->status, 501);
+is(main::pinned(main::url(3))->status, 404, 'not configured');
+
+
+
+=== TEST 13: an upstream of one server
+--- upstream
+        server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
+--- asked
+POST /api/chat
+--- test
+is(main::pinned(main::url(1))->status, 200);
+is(main::pinned(main::url(2))->status, 404, 'not configured');
+
+
+
+=== TEST 14: a frozen server that is named: its requests are not moved
+--- upstream eval
+main::servers_with("        ollama_poll interval=200ms timeout=500ms;\n",
+                   '', '')
+--- fake
+{"model":"m1","ttft_ms":300}
+--- asked2
+nothing
+--- test
+wait_status(up => 1, 2);
+
+my (undef, $body) = chat('m1');
+my $c = client(timeout => 30)->request('POST /api/chat',
+                                       { %$body, server_url => main::url(1) });
+
+fake_requests(fake => 1, wait_count => 1);
+fake_freeze(fake => 1);
+wait_status(down => 1);
+fake_thaw(fake => 1);
+
+are_good('it waits', $c->reply);
+--- no_error_log
+[alert]
+[crit]
