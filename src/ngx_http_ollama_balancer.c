@@ -556,7 +556,7 @@ ngx_http_ollama_balancer_ended(ngx_http_ollama_balancer_t *b,
 
     ctx = ngx_http_ollama_get_ctx(b->request);
 
-    if (ctx && ctx->finalized
+    if (ctx && ctx->finalized && !ctx->cancelled
         && (ctx->finalize_rc == NGX_ERROR
             || ctx->finalize_rc == NGX_HTTP_BAD_GATEWAY
             || ctx->finalize_rc == NGX_HTTP_GATEWAY_TIME_OUT))

@@ -17,7 +17,8 @@
 #include "ngx_http_ollama_scan.h"
 
 
-typedef struct ngx_http_ollama_wait_s  ngx_http_ollama_wait_t;
+typedef struct ngx_http_ollama_wait_s     ngx_http_ollama_wait_t;
+typedef struct ngx_http_ollama_running_s  ngx_http_ollama_running_t;
 
 
 /* where a request stands on its way in */
@@ -57,6 +58,10 @@ typedef struct {
     ngx_pool_t               *pool;        /* of the scan, while it lasts */
     ngx_http_ollama_wait_t   *wait;        /* between its slices */
 
+    /* task */
+
+    ngx_http_ollama_running_t  *running;   /* NULL: not yet, or no more */
+
     /* tap */
 
     ngx_str_t                 server;      /* which answers */
@@ -71,6 +76,9 @@ typedef struct {
     unsigned                  keepalive:1; /* when it was refused */
     unsigned                  finalized:1; /* finalize_rc is known */
     unsigned                  ended:1;     /* the error line was sent */
+    unsigned                  entered:1;   /* it had a task */
+    unsigned                  stopping:1;  /* when the line has ended */
+    unsigned                  cancelled:1; /* it was stopped */
 } ngx_http_ollama_ctx_t;
 
 

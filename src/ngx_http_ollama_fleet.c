@@ -88,7 +88,6 @@ ngx_http_ollama_fleet_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     ngx_http_ollama_fleet_t *old = data;
 
     size_t                       len;
-    ngx_uint_t                   i;
     ngx_http_ollama_fleet_t     *fleet;
     ngx_http_ollama_fleet_sh_t  *sh;
 
@@ -110,9 +109,7 @@ ngx_http_ollama_fleet_init_zone(ngx_shm_zone_t *shm_zone, void *data)
                     ngx_http_ollama_fleet_insert_value);
     ngx_queue_init(&sh->servers);
 
-    for (i = 0; i < NGX_MAX_PROCESSES; i++) {
-        ngx_queue_init(&sh->slots[i].places);
-    }
+    ngx_http_ollama_slots_init(&sh->slots);
 
     sh->generation = 1;
 

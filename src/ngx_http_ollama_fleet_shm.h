@@ -19,6 +19,7 @@
 #include <ngx_core.h>
 
 #include "ngx_http_ollama_fleet.h"
+#include "ngx_http_ollama_slots.h"
 
 
 /* models of a server that requests tell something of between two looks */
@@ -93,14 +94,6 @@ struct ngx_http_ollama_server_s {
 };
 
 
-/* A process that has places.  Only its own process adds to them. */
-
-typedef struct {
-    ngx_pid_t                    pid;       /* 0: the slot is free */
-    ngx_queue_t                  places;
-} ngx_http_ollama_slot_t;
-
-
 typedef struct {
     ngx_rbtree_t                 rbtree;
     ngx_rbtree_node_t            sentinel;
@@ -119,7 +112,7 @@ typedef struct {
     ngx_atomic_t                 freezes;   /* times a server went silent */
     ngx_uint_t                   full;      /* it was logged that the table
                                                is full */
-    ngx_http_ollama_slot_t       slots[NGX_MAX_PROCESSES];
+    ngx_http_ollama_slots_t      slots;     /* hold places */
 } ngx_http_ollama_fleet_sh_t;
 
 

@@ -29,6 +29,7 @@
 #include "ngx_http_ollama_poll.h"
 #include "ngx_http_ollama_route.h"
 #include "ngx_http_ollama_tap.h"
+#include "ngx_http_ollama_task.h"
 #include "ngx_http_ollama_upstream.h"
 #include "ngx_http_ollama_variable.h"
 
@@ -242,6 +243,8 @@ ngx_http_ollama_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    ngx_http_ollama_task_init_worker(omcf->tasks);
+
     up = omcf->upstreams.elts;
 
     for (i = 0; i < omcf->upstreams.nelts; i++) {
@@ -258,6 +261,7 @@ static void
 ngx_http_ollama_exit_process(ngx_cycle_t *cycle)
 {
     ngx_http_ollama_poll_exit_worker(cycle);
+    ngx_http_ollama_task_exit_worker();
     ngx_http_ollama_fleet_exit_worker();
 }
 

@@ -28,7 +28,9 @@ typedef struct {
     ngx_array_t               heirs;       /* ngx_http_ollama_heir_t */
 
     ngx_array_t               upstreams;   /* ngx_http_ollama_upstream_t * */
-    ngx_shm_zone_t           *zone;        /* NULL: no such upstream */
+    ngx_shm_zone_t           *zone;        /* of the fleet; NULL: there is no
+                                              such upstream, and no task */
+    ngx_shm_zone_t           *tasks;
     size_t                    zone_size;
 } ngx_http_ollama_main_conf_t;
 

@@ -36,6 +36,7 @@ struct ngx_http_ollama_place_s {
 };
 
 
+static void ngx_http_ollama_place_lost_locked(ngx_queue_t *q);
 static ngx_http_ollama_hot_t *ngx_http_ollama_place_hot_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
 static ngx_http_ollama_hot_t *ngx_http_ollama_place_heat_locked(
@@ -57,30 +58,9 @@ static ngx_uint_t ngx_http_ollama_place_failed_locked(
 void
 ngx_http_ollama_place_init_worker(void)
 {
-    ngx_uint_t               i;
-    ngx_http_ollama_slot_t  *slot;
-
-    slot = ngx_http_ollama_fleet->sh->slots;
-
-    /* a process that died had this one's number */
-
-    for (i = 0; i < NGX_MAX_PROCESSES; i++) {
-        if (slot[i].pid == ngx_pid) {
-            ngx_http_ollama_fleet->slot = &slot[i];
-            ngx_http_ollama_place_exit_worker();
-        }
-    }
-
-    /* there is one for each process that nginx can have */
-
-    for (i = 0; i < NGX_MAX_PROCESSES - 1; i++) {
-        if (slot[i].pid == 0) {
-            break;
-        }
-    }
-
-    slot[i].pid = ngx_pid;
-    ngx_http_ollama_fleet->slot = &slot[i];
+    ngx_http_ollama_fleet->slot =
+        ngx_http_ollama_slots_take_locked(&ngx_http_ollama_fleet->sh->slots,
+                                          ngx_http_ollama_place_lost_locked);
 }
 
 
@@ -89,18 +69,8 @@ ngx_http_ollama_place_init_worker(void)
 void
 ngx_http_ollama_place_exit_worker(void)
 {
-    ngx_queue_t             *q;
-    ngx_http_ollama_slot_t  *slot;
-
-    slot = ngx_http_ollama_fleet->slot;
-
-    while (!ngx_queue_empty(&slot->places)) {
-        q = ngx_queue_head(&slot->places);
-        ngx_http_ollama_place_free_locked(
-                          ngx_queue_data(q, ngx_http_ollama_place_t, queue));
-    }
-
-    slot->pid = 0;
+    ngx_http_ollama_slots_leave_locked(ngx_http_ollama_fleet->slot,
+                                       ngx_http_ollama_place_lost_locked);
 }
 
 
@@ -109,30 +79,16 @@ ngx_http_ollama_place_exit_worker(void)
 void
 ngx_http_ollama_place_reap_locked(void)
 {
-    ngx_uint_t               i;
-    ngx_queue_t             *q;
-    ngx_http_ollama_slot_t  *slot;
+    ngx_http_ollama_slots_reap_locked(&ngx_http_ollama_fleet->sh->slots,
+                                      ngx_http_ollama_place_lost_locked);
+}
 
-    slot = ngx_http_ollama_fleet->sh->slots;
 
-    for (i = 0; i < NGX_MAX_PROCESSES; i++) {
-
-        if (slot[i].pid == 0
-            || slot[i].pid == ngx_pid
-            || kill(slot[i].pid, 0) == 0
-            || ngx_errno != ESRCH)
-        {
-            continue;
-        }
-
-        while (!ngx_queue_empty(&slot[i].places)) {
-            q = ngx_queue_head(&slot[i].places);
-            ngx_http_ollama_place_free_locked(
+static void
+ngx_http_ollama_place_lost_locked(ngx_queue_t *q)
+{
+    ngx_http_ollama_place_free_locked(
                           ngx_queue_data(q, ngx_http_ollama_place_t, queue));
-        }
-
-        slot[i].pid = 0;
-    }
 }
 
 
@@ -357,7 +313,7 @@ ngx_http_ollama_place_take_locked(ngx_http_ollama_server_t *server,
         place->hot->in_flight++;
     }
 
-    ngx_queue_insert_tail(&ngx_http_ollama_fleet->slot->places,
+    ngx_queue_insert_tail(&ngx_http_ollama_fleet->slot->held,
                           &place->queue);
 
     return place;

@@ -20,6 +20,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ollama_route.h"
+#include "ngx_http_ollama_cancel.h"
 #include "ngx_http_ollama_ctx.h"
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_header.h"
@@ -28,6 +29,8 @@
 #include "ngx_http_ollama_path.h"
 #include "ngx_http_ollama_request.h"
 #include "ngx_http_ollama_search.h"
+#include "ngx_http_ollama_stop.h"
+#include "ngx_http_ollama_task.h"
 
 
 #define NGX_HTTP_OLLAMA_STREAM    NGX_HTTP_OLLAMA_SCAN_STREAM
@@ -56,6 +59,8 @@ static ngx_int_t ngx_http_ollama_route_not_allowed(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_route_pass(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_loc_conf_t *olcf);
+static ngx_int_t ngx_http_ollama_route_enter(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_route_root(ngx_http_request_t *r);
 
 
@@ -108,7 +113,7 @@ static ngx_http_ollama_route_t  ngx_http_ollama_routes[] = {
     /* stop */
 
     { ngx_string("/api/chat/cancel/*"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ROUTE_OWN, 0, 0, ngx_http_ollama_cancel_handler },
 
     /* servers and models */
 
@@ -329,15 +334,52 @@ static ngx_int_t
 ngx_http_ollama_route_pass(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_http_ollama_loc_conf_t *olcf)
 {
+    ngx_int_t  rc;
+
     ctx->state = NGX_HTTP_OLLAMA_ROUTED;
     ctx->status = NGX_DECLINED;
     ctx->unserved = 0;
 
-    if (!olcf->fixed) {
+    if (olcf->fixed) {
+        rc = ngx_http_ollama_search_check(r, ctx, olcf->up);
+
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+    }
+
+    return ngx_http_ollama_route_enter(r, ctx);
+}
+
+
+/* What generates can be stopped from now on. */
+
+static ngx_int_t
+ngx_http_ollama_route_enter(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    if (ctx->route->last == NGX_HTTP_OLLAMA_END_OBJECT
+        || ctx->route->kind != NGX_HTTP_OLLAMA_ROUTE_MODEL
+        || ctx->entered
+        || r != r->main)
+    {
         return NGX_DECLINED;
     }
 
-    return ngx_http_ollama_search_check(r, ctx, olcf->up);
+    rc = ngx_http_ollama_task_begin(r, ctx, ngx_http_ollama_stop);
+
+    if (rc == NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_ollama_error(r, ctx, NGX_HTTP_CONFLICT,
+                                 "task_id \"%V\" is in use by a generation "
+                                 "that is running", &ctx->scan->task_id);
 }
 
 

@@ -32,12 +32,12 @@
 #include "ngx_http_ollama_ctx.h"
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_header.h"
+#include "ngx_http_ollama_last.h"
 #include "ngx_http_ollama_request.h"
+#include "ngx_http_ollama_task.h"
 
 
 static ngx_int_t ngx_http_ollama_tap_header_filter(ngx_http_request_t *r);
-static ngx_int_t ngx_http_ollama_tap_headers(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx);
 static void ngx_http_ollama_tap_server(ngx_http_upstream_t *u,
     ngx_str_t *name);
 static ngx_int_t ngx_http_ollama_tap_removed(ngx_http_request_t *r,
@@ -48,6 +48,7 @@ static ngx_int_t ngx_http_ollama_tap_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_int_t ngx_http_ollama_tap_buf(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b, ngx_str_t *reason);
+static void ngx_http_ollama_tap_cut(ngx_buf_t *b);
 static ngx_msec_int_t ngx_http_ollama_tap_elapsed(ngx_http_request_t *r);
 static void ngx_http_ollama_tap_stop_server(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_tap_break(ngx_http_request_t *r,
@@ -131,7 +132,9 @@ ngx_http_ollama_tap_header_filter(ngx_http_request_t *r)
 }
 
 
-static ngx_int_t
+/* What a reply tells of its way: which server, which task. */
+
+ngx_int_t
 ngx_http_ollama_tap_headers(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
@@ -141,6 +144,13 @@ ngx_http_ollama_tap_headers(ngx_http_request_t *r,
 
     if (ctx->server.len
         && ngx_http_ollama_header_add(r, "X-Ollama-Server", &ctx->server)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->entered
+        && ngx_http_ollama_header_add(r, "X-Task-Id", &ctx->scan->task_id)
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -304,7 +314,7 @@ ngx_http_ollama_tap_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         return ngx_http_next_body_filter(r, in);
     }
 
-    if (ctx->ended) {
+    if (ctx->ended || ctx->cancelled) {
         ngx_http_ollama_tap_swallow(in);
         return ngx_http_next_body_filter(r, NULL);
     }
@@ -335,6 +345,11 @@ ngx_http_ollama_tap_buf(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_http_ollama_frame_t  *frame;
 
     frame = ctx->frame;
+
+    if (ctx->stopping) {
+        ngx_http_ollama_tap_cut(b);
+    }
+
     size = ngx_buf_in_memory(b) ? b->last - b->pos : 0;
 
     if (size) {
@@ -361,6 +376,21 @@ ngx_http_ollama_tap_buf(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
             && frame->form != NGX_HTTP_OLLAMA_FRAME_WHOLE)
         {
             ctx->ttft = ngx_http_ollama_tap_elapsed(r);
+        }
+
+        if (frame->done) {
+            ngx_http_ollama_task_end(ctx, 0);
+
+        } else {
+            ngx_http_ollama_task_progress(ctx, frame->frames);
+
+            if (ctx->stopping && !frame->line) {
+                ctx->cancelled = 1;
+                ngx_http_ollama_task_end(ctx, 1);
+                ngx_http_ollama_tap_stop_server(r);
+
+                return NGX_DECLINED;
+            }
         }
     }
 
@@ -403,6 +433,25 @@ ngx_http_ollama_tap_buf(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_http_ollama_tap_reason(ctx->finalize_rc, reason);
 
     return NGX_DECLINED;
+}
+
+
+/* Of a stream that is to stop only the line that has begun goes on. */
+
+static void
+ngx_http_ollama_tap_cut(ngx_buf_t *b)
+{
+    u_char  *p;
+
+    if (!ngx_buf_in_memory(b)) {
+        return;
+    }
+
+    p = ngx_strlchr(b->pos, b->last, '\n');
+
+    if (p) {
+        b->last = p + 1;
+    }
 }
 
 
@@ -483,8 +532,14 @@ ngx_http_ollama_tap_break(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 
     ngx_http_ollama_tap_swallow(at->next);
 
-    cl = reason->len ? ngx_http_ollama_tap_error(r, ctx, reason)
-                     : ngx_http_ollama_tap_end(r, ctx);
+    if (ctx->cancelled) {
+        cl = ngx_http_ollama_tap_last(r, ctx, ctx->frame->form);
+
+    } else {
+        cl = reason->len ? ngx_http_ollama_tap_error(r, ctx, reason)
+                         : ngx_http_ollama_tap_end(r, ctx);
+    }
+
     if (cl == NULL) {
         return NGX_ERROR;
     }
@@ -530,6 +585,81 @@ ngx_http_ollama_tap_end(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 }
 
 
+/*
+ * The end of a reply that was stopped, set off from a line that was cut or an
+ * event that is open.
+ */
+
+ngx_chain_t *
+ngx_http_ollama_tap_last(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_http_ollama_frame_form_e form)
+{
+    ngx_buf_t                *b;
+    ngx_str_t                 text;
+    ngx_time_t               *tp;
+    ngx_chain_t              *cl;
+    ngx_http_ollama_last_t    last;
+    ngx_http_ollama_frame_t  *frame;
+
+    tp = ngx_timeofday();
+    frame = ctx->frame;
+
+    last.path = ctx->route->path;
+    last.last = ctx->route->last;
+    last.form = form;
+    last.model = ctx->scan->model;
+    last.id = ctx->scan->task_id;
+    last.sec = tp->sec;
+    last.msec = tp->msec;
+    last.frames = frame ? frame->frames : 0;
+    last.generated_tokens = frame ? frame->generated_tokens : -1;
+
+    if (ngx_http_ollama_last(&last, r->pool, &text) != NGX_OK) {
+        return NULL;
+    }
+
+    b = ngx_create_temp_buf(r->pool, text.len + sizeof("\n\n") - 1);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    cl = ngx_alloc_chain_link(r->pool);
+    if (cl == NULL) {
+        return NULL;
+    }
+
+    if (frame && frame->line) {
+        *b->last++ = '\n';
+    }
+
+    if (frame
+        && form == NGX_HTTP_OLLAMA_FRAME_SSE
+        && (frame->line || frame->event))
+    {
+        *b->last++ = '\n';
+    }
+
+    b->last = ngx_cpymem(b->last, text.data, text.len);
+    b->last_buf = (r == r->main);
+    b->last_in_chain = 1;
+    b->flush = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    return cl;
+}
+
+
+/* Sends what is not the server's, past the tap's own ears. */
+
+ngx_int_t
+ngx_http_ollama_tap_send(ngx_http_request_t *r, ngx_chain_t *out)
+{
+    return ngx_http_next_body_filter(r, out);
+}
+
+
 /* Nothing of these buffers is sent: whoever made them has them back. */
 
 static void
@@ -567,7 +697,7 @@ ngx_http_ollama_tap_finalize(ngx_http_request_t *r, ngx_int_t rc)
 
     if (rc != NGX_ERROR
         || ctx->frame == NULL || ctx->frame->done || ctx->frame->error
-        || ctx->ended
+        || ctx->ended || ctx->cancelled
         || !r->header_sent || r->connection->error)
     {
         return;

@@ -18,6 +18,7 @@
 #include "ngx_http_ollama_balancer.h"
 #include "ngx_http_ollama_fleet.h"
 #include "ngx_http_ollama_module.h"
+#include "ngx_http_ollama_task.h"
 
 
 #define NGX_HTTP_OLLAMA_ZONE_SIZE  (16 * 1024 * 1024)
@@ -27,6 +28,8 @@
 #define NGX_HTTP_OLLAMA_POLL_MIN   100
 
 
+static ngx_shm_zone_t *ngx_http_ollama_upstream_memory(ngx_conf_t *cf,
+    ngx_str_t *name, size_t size, ngx_shm_zone_init_pt init, void *data);
 static char *ngx_http_ollama_upstream_poll_tls(ngx_conf_t *cf,
     ngx_http_ollama_upstream_t *up, ngx_str_t *ca);
 
@@ -387,16 +390,47 @@ ngx_http_ollama_upstream_init(ngx_conf_t *cf)
         omcf->zone_size = NGX_HTTP_OLLAMA_ZONE_SIZE;
     }
 
+    /* each has a lock of its own */
+
     ngx_str_set(&name, "ngx_http_ollama");
 
-    omcf->zone = ngx_shared_memory_add(cf, &name, omcf->zone_size,
-                                       &ngx_http_ollama_module);
+    omcf->zone = ngx_http_ollama_upstream_memory(cf, &name,
+                                      omcf->zone_size / 2,
+                                      ngx_http_ollama_fleet_init_zone,
+                                      ngx_http_ollama_fleet_create(cf->pool));
     if (omcf->zone == NULL) {
         return NGX_ERROR;
     }
 
-    omcf->zone->init = ngx_http_ollama_fleet_init_zone;
-    omcf->zone->data = ngx_http_ollama_fleet_create(cf->pool);
+    ngx_str_set(&name, "ngx_http_ollama_tasks");
 
-    return omcf->zone->data ? NGX_OK : NGX_ERROR;
+    omcf->tasks = ngx_http_ollama_upstream_memory(cf, &name,
+                                       omcf->zone_size / 2,
+                                       ngx_http_ollama_task_init_zone,
+                                       ngx_http_ollama_task_create(cf->pool));
+
+    return omcf->tasks ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_shm_zone_t *
+ngx_http_ollama_upstream_memory(ngx_conf_t *cf, ngx_str_t *name, size_t size,
+    ngx_shm_zone_init_pt init, void *data)
+{
+    ngx_shm_zone_t  *zone;
+
+    if (data == NULL) {
+        return NULL;
+    }
+
+    zone = ngx_shared_memory_add(cf, name, ngx_align(size, ngx_pagesize),
+                                 &ngx_http_ollama_module);
+    if (zone == NULL) {
+        return NULL;
+    }
+
+    zone->init = init;
+    zone->data = data;
+
+    return zone;
 }

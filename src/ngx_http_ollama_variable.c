@@ -163,6 +163,10 @@ ngx_http_ollama_variable_outcome_text(ngx_http_request_t *r,
 {
     ngx_uint_t  status;
 
+    if (ctx && ctx->cancelled) {
+        return "cancelled";
+    }
+
     if (ctx && ctx->frame && ctx->frame->done) {
         return "ok";
     }

@@ -32,7 +32,6 @@ our %lists = (
 
 # of later versions
 our %later = (
-    '/api/chat/cancel/t1' => 'POST',
     '/api/chat/session' => 'POST',
     '/api/chat/session/s1' => 'GET, HEAD, PATCH, DELETE',
     '/api/chat/session/s1/messages' => 'DELETE',
@@ -43,6 +42,7 @@ our %later = (
 
 # answered by the gateway itself
 our %own = (
+    '/api/chat/cancel/t1' => 'POST',
     '/api/models/servers' => 'GET, HEAD',
     '/api/models/server/models' => 'GET, HEAD',
     '/api/models/server/check' => 'GET, HEAD',

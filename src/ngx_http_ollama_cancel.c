@@ -1,0 +1,260 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * POST /api/chat/cancel/{id}: has a generation stopped, and answers when it
+ * is known what became of that.  If another worker has it this takes some
+ * milliseconds; a worker that doesn't come to it is not waited for long.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_ollama_cancel.h"
+#include "ngx_http_ollama_answer.h"
+#include "ngx_http_ollama_ctx.h"
+#include "ngx_http_ollama_error.h"
+#include "ngx_http_ollama_scan.h"
+#include "ngx_http_ollama_task.h"
+
+
+/* how often is looked for the outcome, and how often at most, ms */
+#define NGX_HTTP_OLLAMA_CANCEL_TICK   5
+#define NGX_HTTP_OLLAMA_CANCEL_TRIES  200
+
+
+typedef struct {
+    ngx_http_ollama_cancel_t  cancel;
+    ngx_uint_t                tries;
+    ngx_event_t               event;
+    ngx_connection_t          dummy;    /* nginx's debug log looks for one */
+} ngx_http_ollama_cancel_wait_t;
+
+
+static void ngx_http_ollama_cancel_id(ngx_http_request_t *r, ngx_str_t *id);
+static ngx_int_t ngx_http_ollama_cancel_wait(ngx_http_request_t *r,
+    ngx_http_ollama_cancel_wait_t *wait);
+static void ngx_http_ollama_cancel_wait_handler(ngx_event_t *ev);
+static void ngx_http_ollama_cancel_cleanup(void *data);
+static ngx_int_t ngx_http_ollama_cancel_answer(ngx_http_request_t *r,
+    ngx_http_ollama_cancel_wait_t *wait);
+static ngx_int_t ngx_http_ollama_cancel_unknown(ngx_http_request_t *r);
+
+
+ngx_int_t
+ngx_http_ollama_cancel_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                       rc;
+    ngx_str_t                       id;
+    ngx_pool_cleanup_t             *cln;
+    ngx_http_ollama_ctx_t          *ctx;
+    ngx_http_ollama_cancel_wait_t  *wait;
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ctx = ngx_http_ollama_make_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_ollama_cancel_id(r, &id);
+
+    if (!ngx_http_ollama_scan_valid_id(&id)) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                     "the id of a task or session must be 1 "
+                                     "to 64 characters of A-Z a-z 0-9 _ -, "
+                                     "not \"%V\"", &id);
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool,
+                               sizeof(ngx_http_ollama_cancel_wait_t));
+    if (cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    wait = cln->data;
+    ngx_memzero(wait, sizeof(ngx_http_ollama_cancel_wait_t));
+
+    cln->handler = ngx_http_ollama_cancel_cleanup;
+
+    rc = ngx_http_ollama_task_cancel(&id, r->pool, &wait->cancel);
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_ollama_cancel_unknown(r);
+    }
+
+    rc = ngx_http_ollama_cancel_answer(r, wait);
+
+    if (rc == NGX_AGAIN) {
+        return ngx_http_ollama_cancel_wait(r, wait);
+    }
+
+    return rc;
+}
+
+
+/* The path's last element. */
+
+static void
+ngx_http_ollama_cancel_id(ngx_http_request_t *r, ngx_str_t *id)
+{
+    u_char  *p, *last;
+
+    last = r->uri.data + r->uri.len;
+
+    for (p = last; p > r->uri.data && p[-1] != '/'; p--) { /* void */ }
+
+    id->data = p;
+    id->len = last - p;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_cancel_wait(ngx_http_request_t *r,
+    ngx_http_ollama_cancel_wait_t *wait)
+{
+    wait->dummy.fd = (ngx_socket_t) -1;
+    wait->dummy.data = r;
+
+    wait->event.data = &wait->dummy;
+    wait->event.handler = ngx_http_ollama_cancel_wait_handler;
+    wait->event.log = r->connection->log;
+
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    ngx_add_timer(&wait->event, NGX_HTTP_OLLAMA_CANCEL_TICK);
+
+    r->main->count++;
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_http_ollama_cancel_wait_handler(ngx_event_t *ev)
+{
+    ngx_int_t                       rc;
+    ngx_connection_t               *c;
+    ngx_http_request_t             *r;
+    ngx_http_ollama_cancel_wait_t  *wait;
+
+    c = ev->data;
+    r = c->data;
+    c = r->connection;
+
+    wait = (ngx_http_ollama_cancel_wait_t *)
+               ((u_char *) ev
+                - offsetof(ngx_http_ollama_cancel_wait_t, event));
+
+    ngx_http_set_log_request(c->log, r);
+
+    wait->tries++;
+
+    rc = ngx_http_ollama_cancel_answer(r, wait);
+
+    if (rc == NGX_AGAIN) {
+        ngx_add_timer(ev, NGX_HTTP_OLLAMA_CANCEL_TICK);
+        return;
+    }
+
+    ngx_http_finalize_request(r, rc);
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_ollama_cancel_cleanup(void *data)
+{
+    ngx_http_ollama_cancel_wait_t *wait = data;
+
+    if (wait->event.timer_set) {
+        ngx_del_timer(&wait->event);
+    }
+}
+
+
+/* NGX_AGAIN: what became of the stop is not known yet. */
+
+static ngx_int_t
+ngx_http_ollama_cancel_answer(ngx_http_request_t *r,
+    ngx_http_ollama_cancel_wait_t *wait)
+{
+    u_char                    *p;
+    size_t                     len;
+    ngx_str_t                  text;
+    ngx_http_ollama_cancel_t  *cancel;
+
+    cancel = &wait->cancel;
+
+    switch (ngx_http_ollama_task_cancelled(cancel)) {
+
+    case NGX_HTTP_OLLAMA_CANCEL_LATE:
+        return ngx_http_ollama_cancel_unknown(r);
+
+    case NGX_HTTP_OLLAMA_CANCEL_PENDING:
+        if (wait->tries < NGX_HTTP_OLLAMA_CANCEL_TRIES) {
+            return NGX_AGAIN;
+        }
+
+        /* the mark is set, and will be found */
+        break;
+
+    default: /* NGX_HTTP_OLLAMA_CANCEL_DONE */
+        break;
+    }
+
+    len = sizeof("{\"cancelled\":true,\"task_id\":\"\",\"session_id\":\"\"}")
+          + cancel->task_id.len + cancel->session_id.len + sizeof("null");
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    text.data = p;
+
+    /* ids have no character that JSON would escape */
+
+    p = ngx_sprintf(p, "{\"cancelled\":true,\"task_id\":\"%V\","
+                    "\"session_id\":", &cancel->task_id);
+
+    p = cancel->session_id.len
+        ? ngx_sprintf(p, "\"%V\"}", &cancel->session_id)
+        : ngx_cpymem(p, "null}", sizeof("null}") - 1);
+
+    text.len = p - text.data;
+
+    return ngx_http_ollama_answer_text(r, &text, 0);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_cancel_unknown(ngx_http_request_t *r)
+{
+    ngx_str_t               id;
+    ngx_http_ollama_ctx_t  *ctx;
+
+    ctx = ngx_http_ollama_make_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_ollama_cancel_id(r, &id);
+
+    return ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
+                                 "nothing is running under \"%V\"", &id);
+}

@@ -1,0 +1,19 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+#ifndef _NGX_HTTP_OLLAMA_CANCEL_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_CANCEL_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+
+ngx_int_t ngx_http_ollama_cancel_handler(ngx_http_request_t *r);
+
+
+#endif /* _NGX_HTTP_OLLAMA_CANCEL_H_INCLUDED_ */
