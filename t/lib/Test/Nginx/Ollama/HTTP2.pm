@@ -1,7 +1,8 @@
 package Test::Nginx::Ollama::HTTP2;
 
 # A client of HTTP/2 that goes step by step, where curl can't: reads up to a
-# point, resets a stream, lets a window run full.  One stream after another.
+# point, resets a stream, lets a window run full.  One stream after another; of
+# one that others were begun after, back($id) goes on.
 #
 #     $c = h2(port => ..., window => 1000);    # of each stream; else no limit
 #     $c->request("POST /api/chat", $body, name => "value")
@@ -10,6 +11,7 @@ package Test::Nginx::Ollama::HTTP2;
 #     $c->read_until(qr/.../)                  # of the body
 #     $c->grant($bytes)                        # opens the window so far
 #     $c->rst                                  # cancels the stream
+#     $id = $c->id, $c->back($id)              # on with an earlier stream
 #     $r = $c->reply                           # status, headers, body, ...
 #
 # "end" is "complete", "stream reset", "timeout", or "eof".
@@ -35,6 +37,10 @@ use constant {
 };
 
 
+# of a stream
+my @state = qw(may status body end list);
+
+
 sub h2 { return Test::Nginx::Ollama::HTTP2->new(@_) }
 
 
@@ -42,7 +48,7 @@ sub new {
     my ($class, %args) = @_;
 
     my $self = $class->SUPER::new(port => $ENV{TEST_NGINX_H2_PORT}, %args,
-                                  id => -1, initial => 65535, all => 65535);
+                                  id => -1, last => -1, initial => 65535, all => 65535);
 
     # no header table; the streams' window, and that of the connection
     $self->send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -86,7 +92,10 @@ sub open {
     my ($method, $path) = split / /, $line;
     my ($block, $flags) = ('', END_HEADERS);
 
-    $self->{id} += 2;
+    $self->{earlier}{$self->{id}} = { map { $_ => $self->{$_} } @state }
+        if $self->{last} > 0;
+
+    $self->{id} = $self->{last} += 2;
     $self->{may} = $self->{initial};
     @$self{qw(status body)} = (0, '');
     delete @$self{qw(end list)};
@@ -170,6 +179,21 @@ sub grant {
 }
 
 
+sub id { return $_[0]{id} }
+
+sub back {
+    my ($self, $id) = @_;
+
+    $self->{earlier}{$self->{id}} = { map { $_ => $self->{$_} } @state };
+
+    my $old = delete $self->{earlier}{$id} or die "no stream $id\n";
+
+    @$self{'id', @state} = ($id, @$old{@state});
+
+    return $self;
+}
+
+
 sub read_until {
     my ($self, $pattern, $timeout) = @_;
 
@@ -235,22 +259,25 @@ sub take {
         die "GOAWAY with code $code\n";
     }
 
-    return 1 if $stream == 0 || $stream != $self->{id};
+    my $to = $stream == 0 ? undef
+             : $stream == $self->{id} ? $self : $self->{earlier}{$stream};
+
+    return 1 if !$to;
 
     if ($type == DATA) {
-        $self->{body} .= $payload;
+        $to->{body} .= $payload;
 
     } elsif ($type == HEADERS) {
-        $self->{list} = [ headers_of($payload) ];
-        $self->{status} = $self->{list}[0][1];
+        $to->{list} = [ headers_of($payload) ];
+        $to->{status} = $to->{list}[0][1];
 
     } elsif ($type == RST_STREAM) {
         # NO_ERROR after a whole reply only stops the request's body
-        $self->{end} ||= 'stream reset';
+        $to->{end} ||= 'stream reset';
     }
 
     if (($type == DATA || $type == HEADERS) && $flags & END_STREAM) {
-        $self->{end} = 'complete';
+        $to->{end} = 'complete';
     }
 
     return 1;
