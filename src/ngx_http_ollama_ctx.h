@@ -61,6 +61,7 @@ typedef struct {
     /* task */
 
     ngx_http_ollama_running_t  *running;   /* NULL: not yet, or no more */
+    ngx_event_t              *stopping;    /* when the line has ended */
 
     /* tap */
 
@@ -77,7 +78,6 @@ typedef struct {
     unsigned                  finalized:1; /* finalize_rc is known */
     unsigned                  ended:1;     /* the error line was sent */
     unsigned                  entered:1;   /* it had a task */
-    unsigned                  stopping:1;  /* when the line has ended */
     unsigned                  cancelled:1; /* it was stopped */
 } ngx_http_ollama_ctx_t;
 

@@ -42,6 +42,8 @@ static void ngx_http_ollama_stop_wait_handler(ngx_event_t *ev);
 static void ngx_http_ollama_stop_wait_cleanup(void *data);
 static void ngx_http_ollama_stop_now(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
+static void ngx_http_ollama_stop_server(ngx_http_request_t *r);
+static void ngx_http_ollama_stop_upstream(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_stop_send(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static ngx_http_ollama_frame_form_e ngx_http_ollama_stop_form(
@@ -74,7 +76,7 @@ ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     }
 
     if (r->header_sent
-        && ctx->frame->line
+        && (ctx->frame->line || ctx->frame->event)
         && ngx_http_ollama_stop_wait(r, ctx) == NGX_OK)
     {
         return;
@@ -84,7 +86,7 @@ ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 }
 
 
-/* Waits for the end of a line that has begun, which the tap will see. */
+/* Waits for the end of what has begun, which the tap will see. */
 
 static ngx_int_t
 ngx_http_ollama_stop_wait(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
@@ -109,7 +111,7 @@ ngx_http_ollama_stop_wait(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     wait->event.handler = ngx_http_ollama_stop_wait_handler;
     wait->event.log = r->connection->log;
 
-    ctx->stopping = 1;
+    ctx->stopping = &wait->event;
 
     ngx_add_timer(&wait->event, NGX_HTTP_OLLAMA_STOP_WAIT);
 
@@ -125,10 +127,27 @@ ngx_http_ollama_stop_wait_cleanup(void *data)
     if (wait->event.timer_set) {
         ngx_del_timer(&wait->event);
     }
+
+    if (wait->event.posted) {
+        ngx_delete_posted_event(&wait->event);
+    }
 }
 
 
-/* The line has not ended in time, unless the reply has. */
+/* The tap has sent the last frame. */
+
+void
+ngx_http_ollama_stop_sent(ngx_http_ollama_ctx_t *ctx)
+{
+    if (ctx->stopping->timer_set) {
+        ngx_del_timer(ctx->stopping);
+    }
+
+    ngx_post_event(ctx->stopping, &ngx_posted_events);
+}
+
+
+/* The line has ended, or not in time, unless the reply has. */
 
 static void
 ngx_http_ollama_stop_wait_handler(ngx_event_t *ev)
@@ -141,6 +160,11 @@ ngx_http_ollama_stop_wait_handler(ngx_event_t *ev)
     r = c->data;
 
     ctx = ngx_http_ollama_get_ctx(r);
+
+    if (ctx->cancelled) {
+        ngx_http_ollama_stop_server(r);
+        return;
+    }
 
     if (ctx->running == NULL) {
         return;
@@ -158,11 +182,9 @@ ngx_http_ollama_stop_wait_handler(ngx_event_t *ev)
 static void
 ngx_http_ollama_stop_now(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 {
-    ngx_int_t             rc;
-    ngx_connection_t     *c;
-    ngx_http_upstream_t  *u;
+    ngx_int_t          rc;
+    ngx_connection_t  *c;
 
-    u = r->upstream;
     c = r->connection;
 
     ngx_http_set_log_request(c->log, r);
@@ -172,17 +194,50 @@ ngx_http_ollama_stop_now(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     ctx->cancelled = 1;
     ngx_http_ollama_task_end(ctx, 1);
 
-    /* the upstream gives up a count of the request that it hasn't taken */
-
-    r->main->count++;
-
-    u->keepalive = 0;
-    (*u->cleanup)(r);
+    ngx_http_ollama_stop_upstream(r);
 
     rc = ngx_http_ollama_stop_send(r, ctx);
 
     ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);
+}
+
+
+/* The client has its last frame, or will have it; unless all is over. */
+
+static void
+ngx_http_ollama_stop_server(ngx_http_request_t *r)
+{
+    ngx_connection_t  *c;
+
+    if (r->upstream->cleanup == NULL) {
+        return;
+    }
+
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    ngx_http_ollama_stop_upstream(r);
+
+    ngx_http_finalize_request(r, NGX_OK);
+    ngx_http_run_posted_requests(c);
+}
+
+
+/* The upstream gives up a count of the request that it hasn't taken. */
+
+static void
+ngx_http_ollama_stop_upstream(ngx_http_request_t *r)
+{
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    r->main->count++;
+
+    u->keepalive = 0;
+    (*u->cleanup)(r);
 }
 
 

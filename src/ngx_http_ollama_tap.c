@@ -34,6 +34,7 @@
 #include "ngx_http_ollama_header.h"
 #include "ngx_http_ollama_last.h"
 #include "ngx_http_ollama_request.h"
+#include "ngx_http_ollama_stop.h"
 #include "ngx_http_ollama_task.h"
 
 
@@ -48,7 +49,8 @@ static ngx_int_t ngx_http_ollama_tap_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_int_t ngx_http_ollama_tap_buf(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b, ngx_str_t *reason);
-static void ngx_http_ollama_tap_cut(ngx_buf_t *b);
+static void ngx_http_ollama_tap_cut(ngx_http_ollama_frame_t *frame,
+    ngx_buf_t *b);
 static ngx_msec_int_t ngx_http_ollama_tap_elapsed(ngx_http_request_t *r);
 static void ngx_http_ollama_tap_stop_server(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_tap_break(ngx_http_request_t *r,
@@ -347,7 +349,7 @@ ngx_http_ollama_tap_buf(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     frame = ctx->frame;
 
     if (ctx->stopping) {
-        ngx_http_ollama_tap_cut(b);
+        ngx_http_ollama_tap_cut(frame, b);
     }
 
     size = ngx_buf_in_memory(b) ? b->last - b->pos : 0;
@@ -384,10 +386,10 @@ ngx_http_ollama_tap_buf(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         } else {
             ngx_http_ollama_task_progress(ctx, frame->frames);
 
-            if (ctx->stopping && !frame->line) {
+            if (ctx->stopping && !frame->line && !frame->event) {
                 ctx->cancelled = 1;
                 ngx_http_ollama_task_end(ctx, 1);
-                ngx_http_ollama_tap_stop_server(r);
+                ngx_http_ollama_stop_sent(ctx);
 
                 return NGX_DECLINED;
             }
@@ -436,21 +438,33 @@ ngx_http_ollama_tap_buf(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 }
 
 
-/* Of a stream that is to stop only the line that has begun goes on. */
+/* Of a stream that is to stop only the line, or event, that has begun goes on. */
 
 static void
-ngx_http_ollama_tap_cut(ngx_buf_t *b)
+ngx_http_ollama_tap_cut(ngx_http_ollama_frame_t *frame, ngx_buf_t *b)
 {
-    u_char  *p;
+    u_char      *p;
+    ngx_uint_t   empty;
 
     if (!ngx_buf_in_memory(b)) {
         return;
     }
 
-    p = ngx_strlchr(b->pos, b->last, '\n');
+    empty = !frame->line;
 
-    if (p) {
-        b->last = p + 1;
+    for (p = b->pos; p < b->last; p++) {
+
+        if (*p == '\n') {
+            if (empty || frame->form != NGX_HTTP_OLLAMA_FRAME_SSE) {
+                b->last = p + 1;
+                return;
+            }
+
+            empty = 1;
+
+        } else if (*p != '\r') {
+            empty = 0;
+        }
     }
 }
 
