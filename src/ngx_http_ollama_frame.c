@@ -513,6 +513,17 @@ ngx_http_ollama_frame_sse_word(ngx_http_ollama_frame_t *frame)
 
     case NGX_HTTP_OLLAMA_END_MESSAGE:
         frame->ending = ngx_http_ollama_frame_is_word(frame, "message_stop");
+
+        if (ngx_http_ollama_frame_is_word(frame, "content_block_start")) {
+            frame->block = 1;
+            frame->blocks++;
+
+        } else if (ngx_http_ollama_frame_is_word(frame,
+                                                 "content_block_stop"))
+        {
+            frame->block = 0;
+        }
+
         break;
 
     default:

@@ -50,6 +50,7 @@ typedef struct {
     /* what was found */
 
     ngx_uint_t                     frames;
+    ngx_uint_t                     blocks;    /* of a message, begun */
     ngx_int_t                      prompt_tokens;      /* -1: not told */
     ngx_int_t                      generated_tokens;
 
@@ -58,6 +59,7 @@ typedef struct {
     unsigned                       failing:1; /* the object tells an error */
     unsigned                       line:1;    /* in the middle of a line */
     unsigned                       event:1;   /* of SSE: no empty line yet */
+    unsigned                       block:1;   /* the last of them is open */
     unsigned                       done:1;    /* complete */
     unsigned                       error:1;   /* the server told an error */
 } ngx_http_ollama_frame_t;

@@ -239,6 +239,13 @@ ngx_http_ollama_last_message(ngx_http_ollama_last_t *last, ngx_str_t *model,
         p = ngx_slprintf(p, end, "}\n\n");
     }
 
+    if (last->block != -1) {
+        p = ngx_slprintf(p, end,
+                         "event: content_block_stop\n"
+                         "data: {\"type\":\"content_block_stop\","
+                         "\"index\":%i}\n\n", last->block);
+    }
+
     return ngx_slprintf(p, end,
                         "event: message_delta\n"
                         "data: {\"type\":\"message_delta\",\"delta\":{"

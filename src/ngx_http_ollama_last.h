@@ -25,6 +25,7 @@ typedef struct {
     time_t                         sec;      /* now */
     ngx_uint_t                     msec;
     ngx_uint_t                     frames;   /* that were sent before */
+    ngx_int_t                      block;    /* open in a message; -1: none */
     ngx_int_t                      generated_tokens;  /* -1: not known */
 } ngx_http_ollama_last_t;
 
