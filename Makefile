@@ -187,7 +187,7 @@ $(out)/fake/%.o: t/fake/%.c $(out)/flags
 # few functions of nginx they call are in stubs
 
 pure        = json forbid scan frame name time reply report snapshot choose \
-              text list poll_delay
+              text list poll_delay last
 unit_stubs := $(patsubst t/unit/%.c,$(out)/unit/%.o,$(wildcard t/unit/*_stub.c))
 unit_objs  := $(pure:%=$(out)/unit/ngx_http_ollama_%.o) $(unit_stubs)
 unit_tests := $(patsubst t/unit/%.c,$(out)/unit/%,$(wildcard t/unit/*_test.c))
@@ -204,7 +204,7 @@ unit-build: $(unit_tests)
 
 $(unit_tests): %: %.o $(unit_objs)
 	@echo "link $@"
-	@$(CC) -o $@ $< $(unit_objs) $(ld_opt) -lcmocka -lyajl
+	@$(CC) -o $@ $< $(unit_objs) $(ld_opt) -lcmocka -lyajl -ljansson
 
 $(out)/unit/%.o: t/unit/%.c $(out)/flags | $(module)
 	$(unit_compile)

@@ -86,6 +86,16 @@ our @queue = map {
 } 1 .. 8;
 
 
+# How many connections to it are being made.
+
+sub connecting {
+    my $to = sprintf '0100007F:%04X', $deaf->sockport;
+
+    open my $in, '<', '/proc/net/tcp' or die "/proc/net/tcp: $!\n";
+    return scalar grep { / 0100007F:[0-9A-F]{4} $to 02 / } <$in>;
+}
+
+
 # A body; "one" is not a stream, and what more there is goes into it.
 
 sub body {
@@ -121,12 +131,13 @@ sub is_unknown {
 
 
 # The object of the last frame, undef if that is none of a stopped generation.
+# Before it one may be cut, if the server sends more than the client reads.
 
 sub last_frame {
-    my ($form, $body, $one) = @_;
+    my ($form, $body, $one, $flood) = @_;
 
     my $json = JSON::PP->new->utf8;
-    my @data;
+    my (@data, @good);
 
     if ($one) {
         @data = $body;
@@ -147,15 +158,20 @@ sub last_frame {
         if ($form eq 'responses' || $form eq 'claude') {
             for my $event (split /\n\n/, $body) {
                 my ($type) = $event =~ /\Aevent: (\S+)\ndata: [^\n]*\z/;
-                return undef if !$type || $event !~ /"type":"\Q$type\E"/;
+                return undef if !$type || !$flood
+                                          && $event !~ /"type":"\Q$type\E"/;
             }
         }
     }
 
     @data = map { eval { $json->decode($_) } } @data;
 
-    return undef if grep { ref ne 'HASH' || $_->{error} && !$one
-                           && $form ne 'responses' } @data;
+    @good = grep { ref eq 'HASH' } @data;
+
+    return undef if @good < @data - ($flood ? 1 : 0)
+                    || grep { $_->{error} } @good;
+
+    @data = @good;
     my $last = pop @data;
 
     if ($form{$form}[2]) {
@@ -213,7 +229,8 @@ sub is_stopped {
 
     is($r->status, 200, "$title: status");
     ok($r->complete, "$title: a proper end") or diag($r->end);
-    ok(last_frame($form, $r->body, $one), "$title: a proper last frame")
+    ok(last_frame($form, $r->body, $one, $title =~ /flood/),
+       "$title: a proper last frame")
         or diag($r->body =~ s/\A.*(?=.{1500}\z)//sr);
 }
 
@@ -476,22 +493,24 @@ for my $form (@::forms) {
 
         # gone, it can't be stopped
         my $c = client();
-        my $n = access_log();
+        my $n = main::connecting();
+        my $lines = access_log();
+
         $c->request(main::line($form),
                     main::body($form, '"task_id":"two"', $one));
-        ok(wait_for(sub {
-            http('POST /api/chat', main::body('chat', '"task_id":"two"'),
-                 -timeout => 2)->status == 409
-        }), "$form, $one: it is there");
+        ok(wait_for(sub { main::connecting() > $n }),
+           "$form, $one: a connection is made");
         $c->close;
-        ok(wait_for(sub { grep { /outcome=client_closed/ }
-                          splice @{[ access_log() ]}, $n }),
+        ok(wait_for(sub { my @log = access_log();
+                          grep { /outcome=client_closed/ }
+                               @log[$lines .. $#log] }),
            "$form, $one: gone");
+        is(main::connecting(), $n, "$form, $one: and so is the connection");
         main::is_unknown(main::cancel('two'), "$form, $one: gone", 'two');
     }
 }
 
-like(main::outcomes(24), qr/\Acancelled 24 client_closed 12\b/);
+is(main::outcomes(36), 'cancelled 24 client_closed 12');
 
 
 
@@ -871,7 +890,7 @@ main::is_unknown(main::cancel('e'), 'embeddings', 'e');
 
 for my $bad ('', 'x' x 65, 'a b', 'a/b', "\xc3\xa9", 'a.b') {
     $r = http('POST /api/chat', main::body('chat'), 'X-Task-Id' => $bad);
-    is($r->status, $bad eq '' ? 200 : 400, "the header \"$bad\"");
+    is($r->status, 400, "the header \"$bad\"");
 }
 
 
@@ -940,7 +959,7 @@ main::is_unknown(main::cancel('b'), 'unknown', 'b');
 main::is_unknown(main::cancel('A'), 'other case', 'A');
 main::is_unknown(main::cancel('x' x 64), 'long', 'x' x 64);
 
-for my $bad ('x' x 65, 'x' x 3000, 'a.b', 'a%20b', 'a%00', '%c3%a9', 'a~', 'a:',
+for my $bad ('x' x 65, 'x' x 3000, 'a.b', 'a%20b', '%c3%a9', 'a~', 'a:',
              'a%2Fb', 'a%2f', '%61%2e', 'a"b', '%22', 'a%0d%0ab')
 {
     my $r = http("POST /api/chat/cancel/$bad", '');
@@ -978,7 +997,6 @@ is(fake_requests()->{active}, 1);
 my $r = http('POST /api/chat/../chat/cancel/%61', 'x' x 100_000,
              Origin => 'http://localhost');
 main::is_cancelled($r, 'a', 'a');
-is($r->header('Access-Control-Allow-Origin'), 'http://localhost');
 main::is_stopped($c->reply, 'chat', 'a');
 
 $c = main::begin(client(), 'chat', 'stalled', 0, '"task_id":"a"');

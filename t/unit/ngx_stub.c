@@ -17,6 +17,9 @@
 
 #include "ngx_stub.h"
 
+#include <stdio.h>
+#include <time.h>
+
 
 typedef struct ngx_stub_block_s  ngx_stub_block_t;
 
@@ -286,4 +289,134 @@ ngx_atoi(u_char *line, size_t n)
     }
 
     return value;
+}
+
+
+/* The formats that the pure parts use: %V %s %T %i %ui %d, with a width. */
+
+u_char *
+ngx_slprintf(u_char *buf, u_char *last, const char *fmt, ...)
+{
+    int        n, width;
+    char       number[64];
+    va_list    args;
+    ngx_str_t  text, *v;
+
+    va_start(args, fmt);
+
+    while (*fmt && buf < last) {
+
+        if (*fmt != '%') {
+            *buf++ = *fmt++;
+            continue;
+        }
+
+        n = 0;
+        fmt++;
+        text.len = 0;
+
+        if (*fmt == '0') {
+            /* widths are of numbers with zeroes, or of four digits */
+            fmt++;
+        }
+
+        for (width = 0; *fmt >= '0' && *fmt <= '9'; fmt++) {
+            width = width * 10 + *fmt - '0';
+        }
+
+        text.data = (u_char *) number;
+
+        switch (*fmt++) {
+
+        case 'V':
+            v = va_arg(args, ngx_str_t *);
+            text = *v;
+            break;
+
+        case 's':
+            text.data = va_arg(args, u_char *);
+            text.len = ngx_strlen(text.data);
+            break;
+
+        case 'T':
+            n = sprintf(number, "%0*lld", width,
+                        (long long) va_arg(args, time_t));
+            break;
+
+        case 'i':
+            n = sprintf(number, "%0*lld", width,
+                        (long long) va_arg(args, ngx_int_t));
+            break;
+
+        case 'd':
+            n = sprintf(number, "%0*d", width, va_arg(args, int));
+            break;
+
+        case 'u':
+            if (*fmt++ == 'i') {
+                n = sprintf(number, "%0*llu", width,
+                            (unsigned long long) va_arg(args, ngx_uint_t));
+                break;
+            }
+
+            /* fall through */
+
+        default:
+            fail_msg("a format that the stub doesn't know: %s", fmt);
+        }
+
+        if (n) {
+            text.len = (size_t) n;
+        }
+
+        text.len = ngx_min(text.len, (size_t) (last - buf));
+        ngx_memcpy(buf, text.data, text.len);
+        buf += text.len;
+    }
+
+    va_end(args);
+
+    return buf;
+}
+
+
+void
+ngx_gmtime(time_t t, ngx_tm_t *tp)
+{
+    gmtime_r(&t, tp);
+
+    tp->ngx_tm_mon++;
+    tp->ngx_tm_year += 1900;
+}
+
+
+uintptr_t
+ngx_escape_json(u_char *dst, u_char *src, size_t size)
+{
+    size_t     i;
+    char       escaped[8];
+    uintptr_t  more;
+
+    more = 0;
+
+    for (i = 0; i < size; i++) {
+
+        if (src[i] >= ' ' && src[i] != '"' && src[i] != '\\') {
+            if (dst) {
+                *dst++ = src[i];
+            }
+
+            continue;
+        }
+
+        sprintf(escaped, "\\u%04X", src[i]);
+
+        if (dst) {
+            dst = ngx_cpymem(dst, escaped, 6);
+        }
+
+        more += 5;
+    }
+
+    return dst ? (uintptr_t) dst : more;
 }
