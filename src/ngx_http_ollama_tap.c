@@ -438,7 +438,7 @@ ngx_http_ollama_tap_buf(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 }
 
 
-/* Of a stream that is to stop only the line, or event, that has begun goes on. */
+/* Of a stream that is to stop only the line or event that has begun goes on. */
 
 static void
 ngx_http_ollama_tap_cut(ngx_http_ollama_frame_t *frame, ngx_buf_t *b)

@@ -13,6 +13,7 @@ use lib "$FindBin::Bin/lib";
 
 use Real;
 use Test::More;
+use Time::HiRes qw(sleep);
 
 my $ollama = Real::ollama(OLLAMA_NUM_PARALLEL => 1);
 my $nginx = Real::nginx($ollama);
@@ -46,6 +47,30 @@ $before = $ollama->work;
 $answer = $ollama->post('/api/chat', chat($few, ',"stream":false'));
 $whole = $ollama->work - $before;
 is(decode($answer->{body})->{eval_count}, $few, 'the story is long');
+
+# idle(title): it uses no processor any more, and its log says that the answer
+# has ended, while the client has only said stop
+
+sub idle {
+    my ($title, $ended) = @_;
+    my ($was, $now) = (-1);
+
+    ok(wait_for(20, sub {
+        sleep 0.5;
+        ($was, $now) = ($now // -1, $ollama->work);
+        return $now == $was;
+    }), "$title: its processor time stands still");
+    cmp_ok($ollama->work - $before, '<', $whole / 3,
+           "$title: and is far from that of the whole");
+    ok(wait_for(20, sub { answers() > $ended }),
+       "$title: its log has the end of the answer");
+}
+
+# how many chats the server's log has
+sub answers {
+    return scalar grep { /POST\s+"\/(?:api|v1)\/chat/ }
+                  split /\n/, Real::slurp($ollama->{log});
+}
 
 # stopped(title): the engine is free, and has spent little since "before"
 sub stopped {
@@ -94,8 +119,7 @@ for (['/api/chat', chat($few, '')],
 SKIP: {
     skip 'OLLAMA_REAL_PLAIN: stop is the module\'s', 1 if plain();
 
-    local $TODO = $Real::later{tasks};
-    my ($line, $cancel);
+    my ($line, $cancel, $ended);
 
     $before = $ollama->work;
     $answer = $nginx->begin(POST => '/api/chat',
@@ -103,9 +127,11 @@ SKIP: {
     ok($answer->until_match(qr/^.+\n.+\n.+\n/m), 'some frames');
     is($answer->{headers}{'x-task-id'}, 'whale', 'the task is named');
 
+    $ended = answers();
     $cancel = $nginx->post('/api/chat/cancel/whale', '');
     is($cancel->{status}, 200, 'stop is accepted');
     like($cancel->{body}, qr/"cancelled": *true/, 'and said');
+    idle('stop', $ended);
 
     $answer->rest;
     ok($answer->{complete}, 'the stream ends properly')
@@ -123,8 +149,10 @@ SKIP: {
                             chat($few, ',"stream":false,"task_id":"whale"'));
     ok(wait_for(60, sub { $ollama->work > $before + $whole / 20 }),
        'no stream: the engine works');
+    $ended = answers();
     $cancel = $nginx->post('/api/chat/cancel/whale', '');
     is($cancel->{status}, 200, 'no stream: stop is accepted');
+    idle('no stream, stop', $ended);
     $answer->rest;
     is(decode($answer->{body})->{done_reason}, 'cancelled',
        'no stream: the answer says why');

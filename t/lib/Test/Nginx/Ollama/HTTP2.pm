@@ -48,7 +48,8 @@ sub new {
     my ($class, %args) = @_;
 
     my $self = $class->SUPER::new(port => $ENV{TEST_NGINX_H2_PORT}, %args,
-                                  id => -1, last => -1, initial => 65535, all => 65535);
+                                  id => -1, last => -1, initial => 65535,
+                                  all => 65535);
 
     # no header table; the streams' window, and that of the connection
     $self->send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
