@@ -36,7 +36,8 @@ typedef enum {
     key_done,
     key_error,
     key_usage,
-    key_holder,     /* of a usage */
+    key_holder,     /* of a usage, and a response's id */
+    key_id,
     key_prompt_eval_count,
     key_eval_count,
     key_prompt_tokens,
@@ -73,6 +74,8 @@ typedef struct {
 static int ngx_http_ollama_frame_null(void *data);
 static int ngx_http_ollama_frame_boolean(void *data, int value);
 static int ngx_http_ollama_frame_number(void *data, const char *p,
+    size_t len);
+static int ngx_http_ollama_frame_string(void *data, const u_char *p,
     size_t len);
 static int ngx_http_ollama_frame_start_map(void *data);
 static int ngx_http_ollama_frame_start_array(void *data);
@@ -119,6 +122,23 @@ static const yajl_callbacks  ngx_http_ollama_frame_callbacks = {
 };
 
 
+/* Strings cost time, and are looked at only where an id is to be found. */
+
+static const yajl_callbacks  ngx_http_ollama_frame_id_callbacks = {
+    ngx_http_ollama_frame_null,
+    ngx_http_ollama_frame_boolean,
+    NULL,                                /* integer: number is set */
+    NULL,                                /* double */
+    ngx_http_ollama_frame_number,
+    ngx_http_ollama_frame_string,
+    ngx_http_ollama_frame_start_map,
+    ngx_http_ollama_frame_key,
+    ngx_http_ollama_frame_end_map,
+    ngx_http_ollama_frame_start_array,
+    ngx_http_ollama_frame_end_array
+};
+
+
 /*
  * Ollama: DurationMetrics in api/types.go; OpenAI: "usage", in a response's
  * event in "response"; Anthropic: "usage", at first in "message".
@@ -130,6 +150,7 @@ static ngx_http_ollama_frame_name_t  ngx_http_ollama_frame_names[] = {
     { ngx_string("usage"), key_usage },
     { ngx_string("message"), key_holder },
     { ngx_string("response"), key_holder },
+    { ngx_string("id"), key_id },
     { ngx_string("prompt_eval_count"), key_prompt_eval_count },
     { ngx_string("eval_count"), key_eval_count },
     { ngx_string("prompt_tokens"), key_prompt_tokens },
@@ -152,7 +173,9 @@ ngx_http_ollama_frame_init(ngx_http_ollama_frame_t *frame, ngx_pool_t *pool,
     frame->generated_tokens = -1;
 
     return ngx_http_ollama_json_init(&frame->json, pool,
-                                     &ngx_http_ollama_frame_callbacks, frame,
+                                     (last == NGX_HTTP_OLLAMA_END_RESPONSE)
+                                     ? &ngx_http_ollama_frame_id_callbacks
+                                     : &ngx_http_ollama_frame_callbacks, frame,
                                      NGX_HTTP_OLLAMA_FRAME_KEEP,
                                      form != NGX_HTTP_OLLAMA_FRAME_WHOLE);
 }
@@ -688,6 +711,37 @@ ngx_http_ollama_frame_number(void *data, const char *p, size_t len)
     } else {
         frame->generated_tokens = n;
     }
+
+    return 1;
+}
+
+
+/* The id of a response, if it is one that JSON would not escape. */
+
+static int
+ngx_http_ollama_frame_string(void *data, const u_char *p, size_t len)
+{
+    ngx_http_ollama_frame_t *frame = data;
+
+    size_t  i;
+
+    if (frame->nid
+        || frame->depth != 2
+        || frame->key[0] != key_holder
+        || frame->key[1] != key_id
+        || len > NGX_HTTP_OLLAMA_FRAME_ID)
+    {
+        return 1;
+    }
+
+    for (i = 0; i < len; i++) {
+        if (p[i] < ' ' || p[i] > '~' || p[i] == '"' || p[i] == '\\') {
+            return 1;
+        }
+    }
+
+    ngx_memcpy(frame->id, p, len);
+    frame->nid = len;
 
     return 1;
 }

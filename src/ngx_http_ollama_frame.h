@@ -14,6 +14,10 @@
 #include "ngx_http_ollama_json.h"
 
 
+/* the id of a response is kept, if it is not longer */
+#define NGX_HTTP_OLLAMA_FRAME_ID  64
+
+
 /* how the frames of a reply lie in its body */
 
 typedef enum {
@@ -51,6 +55,8 @@ typedef struct {
 
     ngx_uint_t                     frames;
     ngx_uint_t                     blocks;    /* of a message, begun */
+    ngx_uint_t                     nid;       /* 0: none was told */
+    u_char                         id[NGX_HTTP_OLLAMA_FRAME_ID];
     ngx_int_t                      prompt_tokens;      /* -1: not told */
     ngx_int_t                      generated_tokens;
 

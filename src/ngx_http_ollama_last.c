@@ -191,7 +191,7 @@ ngx_http_ollama_last_response(ngx_http_ollama_last_t *last, ngx_str_t *model,
     }
 
     p = ngx_slprintf(p, end,
-                     "{\"id\":\"resp_%V\",\"object\":\"response\","
+                     "{\"id\":\"%s%V\",\"object\":\"response\","
                      "\"created_at\":%T,\"status\":\"incomplete\","
                      "\"error\":null,\"incomplete_details\":{\"reason\":"
                      "\"cancelled\"},\"instructions\":null,"
@@ -199,7 +199,9 @@ ngx_http_ollama_last_response(ngx_http_ollama_last_t *last, ngx_str_t *model,
                      "\"parallel_tool_calls\":true,\"temperature\":null,"
                      "\"tool_choice\":\"auto\",\"tools\":[],\"top_p\":null,"
                      "\"usage\":null}",
-                     &last->id, last->sec, model);
+                     last->reply.len ? "" : "resp_",
+                     last->reply.len ? &last->reply : &last->id,
+                     last->sec, model);
 
     return whole ? p : ngx_slprintf(p, end, "}\n\n");
 }

@@ -22,6 +22,8 @@ typedef struct {
     ngx_http_ollama_frame_form_e   form;
     ngx_str_t                      model;    /* as the client named it */
     ngx_str_t                      id;       /* of the task */
+    ngx_str_t                      reply;    /* the reply's own id; len 0:
+                                                it is not known */
     time_t                         sec;      /* now */
     ngx_uint_t                     msec;
     ngx_uint_t                     frames;   /* that were sent before */

@@ -626,6 +626,8 @@ ngx_http_ollama_tap_last(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     last.sec = tp->sec;
     last.msec = tp->msec;
     last.frames = frame ? frame->frames : 0;
+    last.reply.data = frame ? frame->id : NULL;
+    last.reply.len = frame ? frame->nid : 0;
     last.block = (frame && frame->block) ? (ngx_int_t) frame->blocks - 1 : -1;
     last.generated_tokens = frame ? frame->generated_tokens : -1;
 

@@ -242,10 +242,11 @@ last_openai(last_case_t *row, json_t *data)
 
 
 static void
-last_response(last_case_t *row, json_t *data)
+last_response(last_case_t *row, ngx_http_ollama_last_t *last, json_t *data)
 {
     assert_string_equal(last_text(data, "object"), row->object);
-    assert_string_equal(last_text(data, "id"), "resp_task-1");
+    assert_string_equal(last_text(data, "id"),
+                        last->reply.len ? "resp_77" : "resp_task-1");
     assert_string_equal(last_text(data, "status"), "incomplete");
     assert_true(json_is_array(json_object_get(data, "output")));
 }
@@ -363,7 +364,7 @@ last_check(last_case_t *row, ngx_http_ollama_last_t *last, char *text)
             about = json_object_get(data, "response");
         }
 
-        last_response(row, about);
+        last_response(row, last, about);
         break;
 
     case NGX_HTTP_OLLAMA_END_MESSAGE:
@@ -450,6 +451,8 @@ last_case_test(void **state)
             last.model = models[i];
             last.frames = befores[j].frames;
             last.block = befores[j].block;
+            last.reply.data = (u_char *) "resp_77";
+            last.reply.len = befores[j].frames ? 7 : 0;
             last.generated_tokens = befores[j].tokens;
 
             pool = ngx_create_pool(4096, &log);
