@@ -240,6 +240,13 @@ bench: deps         ## what the gateway costs, beside plain nginx
 	  OLLAMA_FAKE='$(CURDIR)/$(fake)' TEST_NGINX_BINARY='$(nginx)' \
 	  t/bench/run $(BENCH)
 
+.PHONY: bench-cancel
+bench-cancel: deps  ## how long a stop takes, and what it costs if there is none
+	+@$(again) build nginx fake
+	+@BUILD_DIR='$(CURDIR)/$(out)' OLLAMA_MODULE='$(CURDIR)/$(module)' \
+	  OLLAMA_FAKE='$(CURDIR)/$(fake)' TEST_NGINX_BINARY='$(nginx)' \
+	  t/bench/cancel $(BENCH)
+
 bench-build: $(bench_tools)
 
 $(out)/bench/load: t/bench/load.c $(out)/flags
