@@ -40,6 +40,16 @@ export async function prepare(settings = {}, server) {
 }
 
 
+// Has the gateway stop a generation; what it says.
+
+export async function stop(task) {
+    const reply = await fetch(`${GATEWAY}/api/chat/cancel/${task}`,
+        { method: "POST" });
+
+    return reply.json();
+}
+
+
 // The record of the last request, which a client left.
 
 export async function closed() {

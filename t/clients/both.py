@@ -10,6 +10,7 @@ data: {"value": ...}, or {"error": name of the class, "status", "text"}, with
 "seen", the pieces that a stream had given before.  Ids and times are gone.
 """
 
+import concurrent.futures
 import json
 import os
 import time
@@ -182,6 +183,25 @@ def closed(wait=5000):
     assert last["end"] == "client_closed", last
 
     return last
+
+
+def stop(task):
+    """Has the gateway stop a generation; what it says."""
+
+    with _open(f"{GATEWAY}/api/chat/cancel/{task}", b"", timeout=15) as reply:
+        return json.loads(reply.read())
+
+
+def stopped(operation, task, **settings):
+    """What an operation gives that is stopped while it waits for an answer."""
+
+    prepare(settings)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        value = threads.submit(operation)
+        fake_requests(wait_count=1)
+        assert stop(task)["cancelled"] is True
+        return value.result(10)
 
 
 def until(condition, seconds=5):

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { Ollama } from "ollama";
 
 import { both, closed, DIRECT, each, GATEWAY, HASTY, listed, MANAGED, prepare,
-    requests, same, sameError } from "./both.mjs";
+    requests, same, sameError, stop } from "./both.mjs";
 
 const messages = [{ role: "user", content: "hi" }];
 const WORDS = "w0 w1 w2 w3 w4 ";
@@ -391,3 +391,48 @@ test("fields of the gateway", async () => {
         assert.ok(!sent.includes(word), word);
     }
 });
+
+
+// Stop: the stream ends as every good one does
+
+for (const form of Object.keys(FORMS)) {
+    test(`stop, ${form}`, async () => {
+        await prepare({ frames: 2000, gap_ms: 10 });
+
+        const c = client(GATEWAY, { headers: { "X-Task-Id": "task-2" } });
+        const seen = [];
+
+        for await (const piece of await (form === "chat"
+            ? c.chat({ model: "m1", messages, stream: true })
+            : c.generate({ model: "m1", prompt: "hi", stream: true })))
+        {
+            seen.push(piece);
+
+            if (text(piece) === "w1 ") {
+                assert.deepEqual(await stop("task-2"), { cancelled: true,
+                    task_id: "task-2", session_id: null });
+            }
+        }
+
+        assert.ok(words(seen).startsWith("w0 w1 "));
+        assert.equal(seen.at(-1).done_reason, "cancelled");
+        assert.equal(seen.filter((piece) => piece.done).length, 1);
+        assert.ok((await closed()).frames_sent < 1000);
+    });
+
+    test(`stop before the first word, ${form}`, async () => {
+        await prepare({ ttft_ms: 60_000 });
+
+        const c = client(GATEWAY, { headers: { "X-Task-Id": "task-3" } });
+        const value = form === "chat"
+            ? c.chat({ model: "m1", messages })
+            : c.generate({ model: "m1", prompt: "hi" });
+
+        await requests({ wait_count: 1 });
+        assert.equal((await stop("task-3")).cancelled, true);
+
+        assert.equal((await value).done_reason, "cancelled");
+        assert.equal(text(await value), "");
+        assert.equal((await closed()).frames_sent, 0);
+    });
+}

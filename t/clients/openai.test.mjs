@@ -6,7 +6,7 @@ import { test } from "node:test";
 import OpenAI from "openai";
 
 import { both, closed, DIRECT, each, GATEWAY, HASTY, listed, prepare, requests,
-    same, sameError } from "./both.mjs";
+    same, sameError, stop } from "./both.mjs";
 
 const messages = [{ role: "user", content: "hi" }];
 const WORDS = "w0 w1 w2 w3 w4 ";
@@ -378,3 +378,35 @@ test("fields of the gateway", async () => {
         assert.ok(!sent.includes(word), word);
     }
 });
+
+
+// Stop: the stream ends as every good one does
+
+for (const [form, ask] of Object.entries(FORMS)) {
+    test(`stop, ${form}`, async () => {
+        await prepare({ frames: 2000, gap_ms: 10 });
+
+        const seen = [];
+        const stream = await ask(GATEWAY, { stream: true },
+            { headers: { "X-Task-Id": "task-2" } });
+
+        for await (const piece of stream) {
+            seen.push(piece);
+
+            if (text(piece) === "w1 ") {
+                assert.equal((await stop("task-2")).cancelled, true);
+            }
+        }
+
+        assert.ok(seen.map(text).join("").startsWith("w0 w1 "));
+
+        if (form === "responses") {
+            assert.equal(seen.at(-1).type, "response.incomplete");
+
+        } else {
+            assert.equal(seen.at(-1).choices[0].finish_reason, "stop");
+        }
+
+        assert.ok((await closed()).frames_sent < 1000);
+    });
+}

@@ -10,7 +10,7 @@ from langchain_core.tools import tool
 from langchain_ollama import ChatOllama, OllamaEmbeddings, OllamaLLM
 
 from both import (DIRECT, GATEWAY, alisted, both, closed, fake_requests,
-                  listed, prepare, same, same_error)
+                  listed, prepare, same, same_error, stop)
 
 WORDS = "w0 w1 w2 w3 w4 "
 
@@ -171,3 +171,20 @@ def test_abort(url):
     stream.close()
 
     assert 1 <= closed()["frames_sent"] < 1000
+
+
+def test_stop():
+    prepare({"frames": 2000, "gap_ms": 10})
+
+    seen = []
+
+    for piece in model(GATEWAY, client_kwargs={
+            "headers": {"X-Task-Id": "task-2"}}).stream("hi"):
+        seen.append(piece)
+        if piece.content == "w1 ":
+            assert stop("task-2")["cancelled"] is True
+
+    assert "".join(piece.content for piece in seen).startswith("w0 w1 ")
+    assert any(piece.response_metadata.get("done_reason") == "cancelled"
+               for piece in seen)
+    assert closed()["frames_sent"] < 1000

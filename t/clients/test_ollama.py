@@ -8,7 +8,8 @@ import ollama
 import pytest
 
 from both import (DIRECT, GATEWAY, HASTY, MANAGED, alisted, both, closed, each,
-                  fake_requests, listed, prepare, same, same_error)
+                  fake_requests, listed, prepare, same, same_error, stop,
+                  stopped)
 
 HI = [{"role": "user", "content": "hi"}]
 WORDS = "w0 w1 w2 w3 w4 "
@@ -531,3 +532,58 @@ def test_fields_of_the_gateway():
     sent = fake_requests()[-1]
     assert "secret" not in json.dumps(sent)
     assert "task-1" not in json.dumps(sent)
+
+
+# Stop: the stream ends as every good one does
+
+def named(task):
+    return client(GATEWAY, headers={"X-Task-Id": task})
+
+
+@pytest.mark.parametrize("name", ["chat", "generate"])
+def test_stop(name):
+    prepare({"frames": 2000, "gap_ms": 10})
+
+    c = named("task-2")
+    stream = c.chat("m1", HI, stream=True) if name == "chat" \
+        else c.generate("m1", "hi", stream=True)
+
+    assert [text(next(stream)), text(next(stream))] == ["w0 ", "w1 "]
+    assert stop("task-2") == {"cancelled": True, "task_id": "task-2",
+                              "session_id": None}
+
+    *pieces, last = listed(stream)
+    assert not any(piece.done for piece in pieces)
+    assert last.done is True and last.done_reason == "cancelled"
+    assert text(last) == "" and last.model == "m1"
+    assert 2 <= closed()["frames_sent"] < 1000
+
+
+@pytest.mark.parametrize("name", ["chat", "generate"])
+def test_stop_before_the_first_word(name):
+    c = named("task-3")
+    value = stopped(lambda: c.chat("m1", HI) if name == "chat"
+                    else c.generate("m1", "hi"), "task-3", ttft_ms=60_000)
+
+    assert value.done is True and value.done_reason == "cancelled"
+    assert text(value) == ""
+    assert closed()["frames_sent"] == 0
+
+
+def test_stop_async():
+    prepare({"frames": 2000, "gap_ms": 10})
+
+    async def ask():
+        c = ollama.AsyncClient(host=GATEWAY, headers={"X-Task-Id": "task-4"})
+        seen = []
+
+        async for piece in await c.chat("m1", HI, stream=True):
+            seen.append(piece)
+            if piece.message.content == "w3 ":
+                await asyncio.to_thread(stop, "task-4")
+
+        return seen
+
+    seen = asyncio.run(ask())
+    assert seen[-1].done_reason == "cancelled"
+    assert sum(piece.done is True for piece in seen) == 1

@@ -8,7 +8,8 @@ import openai
 import pytest
 
 from both import (DIRECT, GATEWAY, HASTY, alisted, both, closed, each,
-                  fake_requests, listed, prepare, same, same_error)
+                  fake_requests, listed, prepare, same, same_error, stop,
+                  stopped)
 
 HI = [{"role": "user", "content": "hi"}]
 WORDS = "w0 w1 w2 w3 w4 "
@@ -478,3 +479,80 @@ def test_fields_of_the_gateway():
     sent = json.dumps(fake_requests()[-1])
     for word in ("task-1", "session-1", "secret", "task_id"):
         assert word not in sent
+
+
+# Stop: the stream ends as every good one does
+
+NAMED = {"X-Task-Id": "task-2"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_stop(form):
+    prepare({"frames": 2000, "gap_ms": 10})
+
+    seen = []
+
+    for piece in FORMS[form](GATEWAY, stream=True, extra_headers=NAMED):
+        seen.append(piece.model_dump())
+        if text(seen[-1]) == "w1 ":
+            assert stop("task-2")["cancelled"] is True
+
+    assert words(seen).startswith("w0 w1 ")
+    assert 2 <= closed()["frames_sent"] < 1000
+
+    if form == "responses":
+        assert seen[-1]["type"] == "response.incomplete"
+        assert seen[-1]["response"]["status"] == "incomplete"
+        assert [piece["sequence_number"] for piece in seen] \
+            == list(range(len(seen)))
+    else:
+        assert seen[-1]["choices"][0]["finish_reason"] == "stop"
+        assert not any(piece["choices"][0]["finish_reason"]
+                       for piece in seen[:-1])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_stop_before_the_first_word(form):
+    value = stopped(lambda: FORMS[form](GATEWAY, extra_headers=NAMED),
+                    "task-2", ttft_ms=60_000)
+
+    if form == "responses":
+        assert value.status == "incomplete" and value.output_text == ""
+    else:
+        assert value.choices[0].finish_reason == "stop"
+        assert value.usage.total_tokens == 0
+
+    assert closed()["frames_sent"] == 0
+
+
+def test_stop_with_the_helper():
+    """What gathers the pieces of a stream is content with the last one."""
+
+    prepare({"frames": 2000, "gap_ms": 10})
+
+    with client(GATEWAY).chat.completions.stream(
+            model="m1", messages=HI, extra_headers=NAMED) as stream:
+        for event in stream:
+            if event.type == "content.delta" and event.delta == "w1 ":
+                assert stop("task-2")["cancelled"] is True
+
+        value = stream.get_final_completion()
+
+    assert value.choices[0].finish_reason == "stop"
+    assert value.choices[0].message.content.startswith("w0 w1 ")
+
+
+def test_stop_with_the_helper_of_responses():
+    prepare({"frames": 2000, "gap_ms": 10})
+
+    seen = []
+
+    with client(GATEWAY).responses.stream(
+            model="m1", input="hi", extra_headers=NAMED) as stream:
+        for event in stream:
+            seen.append(event.type)
+            if event.type == "response.output_text.delta" \
+                    and event.delta == "w1 ":
+                assert stop("task-2")["cancelled"] is True
+
+    assert seen[-1] == "response.incomplete"
