@@ -13,6 +13,8 @@ use IO::Socket::INET;
 workers(2);
 worker_connections(2048);
 
+our $hi = '"prompt":"a","messages":[{"role":"user","content":"a"}]}';
+
 our $many = "    keepalive_requests 1000000;\n";
 
 our $balanced = <<'END';
@@ -165,7 +167,7 @@ __DATA__
 {"model":"m1","frames":6,"gap_ms":0.3}
 {"server":{"record":false}}
 --- test
-my $said = main::races(6000, '/api/chat', '{"model":"m1","prompt":"a","messages":[{"role":"user","content":"a"}]}');
+my $said = main::races(6000, '/api/chat', '{"model":"m1",' . $::hi);
 my $sum = ($said->{stopped} // 0) + ($said->{'not stopped'} // 0);
 
 is($sum, 6000, 'all ended as they should') or diag(explain($said));
@@ -189,7 +191,7 @@ is(scalar(grep { !m{/api/chat 200 .* outcome=(?:ok|cancelled) }
 {"server":{"record":false}}
 --- test
 my $said = main::races(2000, '/v1/chat/completions',
-                       '{"model":"m1","stream":true,"prompt":"a","messages":[{"role":"user","content":"a"}]}');
+                       '{"model":"m1","stream":true,' . $::hi);
 my $sum = ($said->{stopped} // 0) + ($said->{'not stopped'} // 0);
 
 is($sum, 2000, 'all ended as they should') or diag(explain($said));
@@ -209,7 +211,7 @@ is(server(1)->{in_flight}, 0);
 {"server":{"record":false}}
 --- test
 my $said = main::races(2000, '/api/chat',
-                       '{"model":"m1","stream":false,"prompt":"a","messages":[{"role":"user","content":"a"}]}', 1);
+                       '{"model":"m1","stream":false,' . $::hi, 1);
 my $sum = ($said->{stopped} // 0) + ($said->{'not stopped'} // 0);
 
 is($sum, 2000, 'all ended as they should') or diag(explain($said));
@@ -228,7 +230,7 @@ is(server(1)->{in_flight}, 0);
 {"model":"m1","frames":1}
 {"server":{"record":false}}
 --- test
-my $said = main::races(10_000, '/api/chat', '{"model":"m1","prompt":"a","messages":[{"role":"user","content":"a"}]}');
+my $said = main::races(10_000, '/api/chat', '{"model":"m1",' . $::hi);
 my $sum = ($said->{stopped} // 0) + ($said->{'not stopped'} // 0);
 
 is($sum, 10_000, 'all ended as they should') or diag(explain($said));

@@ -189,7 +189,10 @@ sub last_frame {
 
         if (!$one) {
             return undef if $last->{type} ne 'response.incomplete'
-                            || $last->{sequence_number} != $was + 1;
+                            || $last->{sequence_number} != $was + 1
+                            || @data && $data[0]{type} eq 'response.created'
+                               && $data[0]{response}{id}
+                                  ne $last->{response}{id};
             $last = $last->{response};
         }
 
@@ -576,7 +579,8 @@ for my $cut (1, 9, 12, length($event[1]) - 2,
     my $r = $c->reply;
 
     main::is_stopped($r, 'responses', "event, after $cut bytes");
-    like($r->body, qr/\A\Q$event[0]$event[1]\E(?:\Q$event[2]\E)?event: response/);
+    like($r->body,
+         qr/\A\Q$event[0]$event[1]\E(?:\Q$event[2]\E)?event: response/);
     main::is_cancelled($asked->reply, "event, after $cut bytes", 'one');
     ok($s->gone, 'the server is let go');
     is($c->request('GET /api/models/servers')->reply->status, 200,
