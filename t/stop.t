@@ -1153,7 +1153,14 @@ my $pid = $c->parsed->header('X-Worker');
 kill KILL => $pid;
 $c->reply;
 fake_reset();
-is(http('POST /api/chat', main::body('chat', '"task_id":"one"'))->status, 200);
+
+# a process is dead when its parent has seen it
+my $r;
+wait_for(sub {
+    $r = http('POST /api/chat', main::body('chat', '"task_id":"one"'));
+    $r->status != 409;
+});
+is($r->status, 200);
 main::is_unknown(main::cancel('one'), 'killed', 'one');
 wait_for(sub { worker_pids() == 2 }, 10);
 --- error_log
