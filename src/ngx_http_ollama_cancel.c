@@ -30,6 +30,7 @@
 
 typedef struct {
     ngx_http_ollama_cancel_t  cancel;
+    ngx_http_ollama_cancel_e  outcome;
     ngx_uint_t                tries;
     ngx_event_t               event;
     ngx_connection_t          dummy;    /* nginx's debug log looks for one */
@@ -41,6 +42,8 @@ static ngx_int_t ngx_http_ollama_cancel_wait(ngx_http_request_t *r,
     ngx_http_ollama_cancel_wait_t *wait);
 static void ngx_http_ollama_cancel_wait_handler(ngx_event_t *ev);
 static void ngx_http_ollama_cancel_cleanup(void *data);
+static ngx_uint_t ngx_http_ollama_cancel_is_pending(
+    ngx_http_ollama_cancel_wait_t *wait);
 static ngx_int_t ngx_http_ollama_cancel_answer(ngx_http_request_t *r,
     ngx_http_ollama_cancel_wait_t *wait);
 static ngx_int_t ngx_http_ollama_cancel_unknown(ngx_http_request_t *r);
@@ -96,13 +99,11 @@ ngx_http_ollama_cancel_handler(ngx_http_request_t *r)
         return ngx_http_ollama_cancel_unknown(r);
     }
 
-    rc = ngx_http_ollama_cancel_answer(r, wait);
-
-    if (rc == NGX_AGAIN) {
+    if (ngx_http_ollama_cancel_is_pending(wait)) {
         return ngx_http_ollama_cancel_wait(r, wait);
     }
 
-    return rc;
+    return ngx_http_ollama_cancel_answer(r, wait);
 }
 
 
@@ -147,7 +148,6 @@ ngx_http_ollama_cancel_wait(ngx_http_request_t *r,
 static void
 ngx_http_ollama_cancel_wait_handler(ngx_event_t *ev)
 {
-    ngx_int_t                       rc;
     ngx_connection_t               *c;
     ngx_http_request_t             *r;
     ngx_http_ollama_cancel_wait_t  *wait;
@@ -164,14 +164,12 @@ ngx_http_ollama_cancel_wait_handler(ngx_event_t *ev)
 
     wait->tries++;
 
-    rc = ngx_http_ollama_cancel_answer(r, wait);
-
-    if (rc == NGX_AGAIN) {
+    if (ngx_http_ollama_cancel_is_pending(wait)) {
         ngx_add_timer(ev, NGX_HTTP_OLLAMA_CANCEL_TICK);
         return;
     }
 
-    ngx_http_finalize_request(r, rc);
+    ngx_http_finalize_request(r, ngx_http_ollama_cancel_answer(r, wait));
     ngx_http_run_posted_requests(c);
 }
 
@@ -187,7 +185,17 @@ ngx_http_ollama_cancel_cleanup(void *data)
 }
 
 
-/* NGX_AGAIN: what became of the stop is not known yet. */
+/* Whether what became of the stop is not known yet, and worth waiting for. */
+
+static ngx_uint_t
+ngx_http_ollama_cancel_is_pending(ngx_http_ollama_cancel_wait_t *wait)
+{
+    wait->outcome = ngx_http_ollama_task_cancelled(&wait->cancel);
+
+    return wait->outcome == NGX_HTTP_OLLAMA_CANCEL_PENDING
+           && wait->tries < NGX_HTTP_OLLAMA_CANCEL_TRIES;
+}
+
 
 static ngx_int_t
 ngx_http_ollama_cancel_answer(ngx_http_request_t *r,
@@ -200,22 +208,11 @@ ngx_http_ollama_cancel_answer(ngx_http_request_t *r,
 
     cancel = &wait->cancel;
 
-    switch (ngx_http_ollama_task_cancelled(cancel)) {
-
-    case NGX_HTTP_OLLAMA_CANCEL_LATE:
+    if (wait->outcome == NGX_HTTP_OLLAMA_CANCEL_LATE) {
         return ngx_http_ollama_cancel_unknown(r);
-
-    case NGX_HTTP_OLLAMA_CANCEL_PENDING:
-        if (wait->tries < NGX_HTTP_OLLAMA_CANCEL_TRIES) {
-            return NGX_AGAIN;
-        }
-
-        /* the mark is set, and will be found */
-        break;
-
-    default: /* NGX_HTTP_OLLAMA_CANCEL_DONE */
-        break;
     }
+
+    /* it is done; or pending, and the mark that is set will be found */
 
     len = sizeof("{\"cancelled\":true,\"task_id\":\"\",\"session_id\":\"\"}")
           + cancel->task_id.len + cancel->session_id.len + sizeof("null");

@@ -20,6 +20,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ollama_stop.h"
+#include "ngx_http_ollama_ending.h"
 #include "ngx_http_ollama_tap.h"
 #include "ngx_http_ollama_task.h"
 
@@ -250,7 +251,7 @@ ngx_http_ollama_stop_send(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 
     form = ngx_http_ollama_stop_form(ctx);
 
-    out = ngx_http_ollama_tap_last(r, ctx, form);
+    out = ngx_http_ollama_ending_stopped(r, ctx, form);
     if (out == NULL) {
         return NGX_ERROR;
     }
@@ -295,6 +296,10 @@ ngx_http_ollama_stop_header(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_http_ollama_frame_form_e form)
 {
     r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.status_line.len = 0;
+
+    /* of a server before this one, after which error_page led on */
+    r->err_status = 0;
 
     switch (form) {
 

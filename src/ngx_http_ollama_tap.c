@@ -30,9 +30,8 @@
 
 #include "ngx_http_ollama_tap.h"
 #include "ngx_http_ollama_ctx.h"
-#include "ngx_http_ollama_error.h"
+#include "ngx_http_ollama_ending.h"
 #include "ngx_http_ollama_header.h"
-#include "ngx_http_ollama_last.h"
 #include "ngx_http_ollama_request.h"
 #include "ngx_http_ollama_stop.h"
 #include "ngx_http_ollama_task.h"
@@ -58,11 +57,8 @@ static ngx_int_t ngx_http_ollama_tap_break(ngx_http_request_t *r,
     ngx_str_t *reason);
 static void ngx_http_ollama_tap_swallow(ngx_chain_t *in);
 static void ngx_http_ollama_tap_finalize(ngx_http_request_t *r, ngx_int_t rc);
-static void ngx_http_ollama_tap_reason(ngx_int_t rc, ngx_str_t *reason);
 static ngx_chain_t *ngx_http_ollama_tap_end(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
-static ngx_chain_t *ngx_http_ollama_tap_error(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx, ngx_str_t *reason);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
@@ -432,7 +428,7 @@ ngx_http_ollama_tap_buf(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         return NGX_OK;
     }
 
-    ngx_http_ollama_tap_reason(ctx->finalize_rc, reason);
+    ngx_http_ollama_ending_reason(ctx->finalize_rc, reason);
 
     return NGX_DECLINED;
 }
@@ -547,10 +543,10 @@ ngx_http_ollama_tap_break(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_http_ollama_tap_swallow(at->next);
 
     if (ctx->cancelled) {
-        cl = ngx_http_ollama_tap_last(r, ctx, ctx->frame->form);
+        cl = ngx_http_ollama_ending_stopped(r, ctx, ctx->frame->form);
 
     } else {
-        cl = reason->len ? ngx_http_ollama_tap_error(r, ctx, reason)
+        cl = reason->len ? ngx_http_ollama_ending_error(r, ctx, reason)
                          : ngx_http_ollama_tap_end(r, ctx);
     }
 
@@ -594,75 +590,6 @@ ngx_http_ollama_tap_end(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
                   &ctx->server);
 
     ctx->ended = 1;
-
-    return cl;
-}
-
-
-/*
- * The end of a reply that was stopped, set off from a line that was cut or an
- * event that is open.
- */
-
-ngx_chain_t *
-ngx_http_ollama_tap_last(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
-    ngx_http_ollama_frame_form_e form)
-{
-    ngx_buf_t                *b;
-    ngx_str_t                 text;
-    ngx_time_t               *tp;
-    ngx_chain_t              *cl;
-    ngx_http_ollama_last_t    last;
-    ngx_http_ollama_frame_t  *frame;
-
-    tp = ngx_timeofday();
-    frame = ctx->frame;
-
-    last.path = ctx->route->path;
-    last.last = ctx->route->last;
-    last.form = form;
-    last.model = ctx->scan->model;
-    last.id = ctx->scan->task_id;
-    last.sec = tp->sec;
-    last.msec = tp->msec;
-    last.frames = frame ? frame->frames : 0;
-    last.reply.data = frame ? frame->id : NULL;
-    last.reply.len = frame ? frame->nid : 0;
-    last.block = (frame && frame->block) ? (ngx_int_t) frame->blocks - 1 : -1;
-    last.generated_tokens = frame ? frame->generated_tokens : -1;
-
-    if (ngx_http_ollama_last(&last, r->pool, &text) != NGX_OK) {
-        return NULL;
-    }
-
-    b = ngx_create_temp_buf(r->pool, text.len + sizeof("\n\n") - 1);
-    if (b == NULL) {
-        return NULL;
-    }
-
-    cl = ngx_alloc_chain_link(r->pool);
-    if (cl == NULL) {
-        return NULL;
-    }
-
-    if (frame && frame->line) {
-        *b->last++ = '\n';
-    }
-
-    if (frame
-        && form == NGX_HTTP_OLLAMA_FRAME_SSE
-        && (frame->line || frame->event))
-    {
-        *b->last++ = '\n';
-    }
-
-    b->last = ngx_cpymem(b->last, text.data, text.len);
-    b->last_buf = (r == r->main);
-    b->last_in_chain = 1;
-    b->flush = 1;
-
-    cl->buf = b;
-    cl->next = NULL;
 
     return cl;
 }
@@ -733,112 +660,13 @@ ngx_http_ollama_tap_finalize(ngx_http_request_t *r, ngx_int_t rc)
         return;
     }
 
-    ngx_http_ollama_tap_reason(rc, &reason);
+    ngx_http_ollama_ending_reason(rc, &reason);
 
-    out = ngx_http_ollama_tap_error(r, ctx, &reason);
+    out = ngx_http_ollama_ending_error(r, ctx, &reason);
 
     if (out) {
         (void) ngx_http_next_body_filter(r, out);
     }
-}
-
-
-static void
-ngx_http_ollama_tap_reason(ngx_int_t rc, ngx_str_t *reason)
-{
-    switch (rc) {
-
-    case NGX_HTTP_GATEWAY_TIME_OUT:
-        ngx_str_set(reason, "stalled: it sent nothing more for too long");
-        break;
-
-    case NGX_ERROR:
-        ngx_str_set(reason, "sent a reply with broken framing");
-        break;
-
-    default: /* NGX_HTTP_BAD_GATEWAY */
-        ngx_str_set(reason, "closed the connection before the end of its "
-                            "reply");
-        break;
-    }
-}
-
-
-/*
- * The last line of a reply that is not complete, set off from a line that was
- * cut: as a line of its own, in SSE as an event of its own.
- */
-
-static ngx_chain_t *
-ngx_http_ollama_tap_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
-    ngx_str_t *reason)
-{
-    ngx_buf_t                *b;
-    ngx_str_t                 text, before, after;
-    ngx_chain_t              *cl;
-    ngx_http_ollama_frame_t  *frame;
-
-    frame = ctx->frame;
-
-    text.len = sizeof("server \"\" ") - 1 + ctx->server.len + reason->len;
-
-    text.data = ngx_pnalloc(r->pool, text.len);
-    if (text.data == NULL) {
-        return NULL;
-    }
-
-    text.len = ngx_sprintf(text.data, "server \"%V\" %V",
-                           &ctx->server, reason)
-               - text.data;
-
-    if (frame->form == NGX_HTTP_OLLAMA_FRAME_SSE) {
-
-        if (frame->line) {
-            ngx_str_set(&before, "\n\ndata: ");
-
-        } else if (frame->event) {
-            ngx_str_set(&before, "\ndata: ");
-
-        } else {
-            ngx_str_set(&before, "data: ");
-        }
-
-        ngx_str_set(&after, "\n\n");
-
-    } else {
-
-        if (frame->line) {
-            ngx_str_set(&before, "\n");
-
-        } else {
-            ngx_str_set(&before, "");
-        }
-
-        ngx_str_set(&after, "\n");
-    }
-
-    b = ngx_http_ollama_error_json(r, NGX_HTTP_BAD_GATEWAY, &text, &before,
-                                   &after);
-    if (b == NULL) {
-        return NULL;
-    }
-
-    cl = ngx_alloc_chain_link(r->pool);
-    if (cl == NULL) {
-        return NULL;
-    }
-
-    b->flush = 1;
-
-    cl->buf = b;
-    cl->next = NULL;
-
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "ollama %V", &text);
-
-    ctx->ended = 1;
-    r->keepalive = 0;
-
-    return cl;
 }
 
 

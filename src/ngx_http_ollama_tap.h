@@ -17,8 +17,6 @@
 
 ngx_int_t ngx_http_ollama_tap_headers(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
-ngx_chain_t *ngx_http_ollama_tap_last(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_frame_form_e form);
 ngx_int_t ngx_http_ollama_tap_send(ngx_http_request_t *r, ngx_chain_t *out);
 ngx_int_t ngx_http_ollama_tap_filter_init(ngx_conf_t *cf);
 

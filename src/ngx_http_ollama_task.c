@@ -254,7 +254,6 @@ ngx_http_ollama_task_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_queue_insert_tail(&ngx_http_ollama_task_running, &run->queue);
 
     if (!ngx_http_ollama_task_tick.timer_set) {
-        ngx_http_ollama_task_mail = ngx_http_ollama_tasks->slot->mail;
         ngx_add_timer(&ngx_http_ollama_task_tick, NGX_HTTP_OLLAMA_TASK_TICK);
     }
 
@@ -362,9 +361,9 @@ ngx_http_ollama_task_create_locked(ngx_http_ollama_scan_t *scan,
 
     ngx_rbtree_insert(&sh->ids, &task->by_id.node);
 
-    if (scan->session_id.len
-        && scan->session_id.len <= NGX_HTTP_OLLAMA_TASK_ID)
-    {
+    /* what is no session's id can't be asked for, nor be told safely */
+
+    if (ngx_http_ollama_scan_valid_id(&scan->session_id)) {
         task->by_session.node.key = ngx_crc32_short(scan->session_id.data,
                                                     scan->session_id.len);
         task->by_session.str.len = scan->session_id.len;
@@ -454,10 +453,14 @@ ngx_http_ollama_task_settle_locked(ngx_http_ollama_task_t *task,
     ngx_http_ollama_task_outcome_t  *o;
 
     if (task->cancel) {
+        /* one that was asked for much later may have its place */
         o = &ngx_http_ollama_tasks->sh->ring[task->cancel
                                              % NGX_HTTP_OLLAMA_TASK_RING];
-        o->number = task->cancel;
-        o->outcome = outcome;
+
+        if (o->number < task->cancel) {
+            o->number = task->cancel;
+            o->outcome = outcome;
+        }
     }
 }
 
@@ -529,6 +532,9 @@ ngx_http_ollama_task_cancel(ngx_str_t *id, ngx_pool_t *pool,
 
     if (task && task->cancel == 0) {
         task->cancel = ++sh->cancels;
+
+        /* who reads the mail without the lock shall find the mark */
+        ngx_memory_barrier();
         task->slot->mail++;
 
         own = (task->slot == ngx_http_ollama_tasks->slot);
@@ -541,6 +547,12 @@ ngx_http_ollama_task_cancel(ngx_str_t *id, ngx_pool_t *pool,
         cancel->session_id.data = p;
         cancel->session_id.len = task->by_session.str.len;
         ngx_memcpy(p, task->session, task->by_session.str.len);
+
+        if (task->by_session.str.len) {
+            /* the next stop is for another one of the session, if there is */
+            ngx_rbtree_delete(&sh->sessions, &task->by_session.node);
+            task->by_session.str.len = 0;
+        }
 
         rc = NGX_OK;
     }
@@ -638,6 +650,7 @@ ngx_http_ollama_task_deliver(void)
     ngx_http_ollama_running_t  *run;
 
     ngx_http_ollama_task_mail = ngx_http_ollama_tasks->slot->mail;
+    ngx_memory_barrier();
 
 again:
 

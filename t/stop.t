@@ -1296,3 +1296,78 @@ for my $state (sort keys %::state) {
 }
 --- error_log
 Connection refused
+
+
+
+=== TEST 25: after error_page led to another server
+--- upstream
+        server 127.0.0.1:$TEST_NGINX_FREE_PORT max_fails=0;
+--- http_config
+    upstream other {
+        server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
+    }
+--- ollama
+        error_page 502 504 @other;
+--- config eval
+Test::Nginx::Ollama::location('/api/',
+                              "        error_page 502 504 \@other;\n")
+. '    location @other {
+        ollama_api other;
+        proxy_pass http://other;
+        include ollama_params;
+    }'
+--- fake
+{"model":"m1","ttft_ms":60000}
+--- test
+my $c = client();
+$c->request('POST /api/chat', main::body('chat', '"task_id":"one"'));
+fake_requests(wait_active => 1);
+main::is_cancelled(http('POST /api/chat/cancel/one', ''), 'after', 'one');
+main::is_stopped($c->reply, 'chat', 'after');
+main::is_let_go('after');
+--- error_log
+Connection refused
+
+
+
+=== TEST 26: an id that is none is not told in an answer
+--- fake
+{"model":"m1","fault":"stall"}
+--- test
+for my $id ('a","x":"b', "a\x01b", 'a b', 'x' x 65) {
+    my $c = client();
+    $c->request('POST /api/chat', main::body('chat', '"task_id":"one"'),
+                'X-Session-Id' => $id);
+    ok($c->read_until(qr/w0 /));
+
+    my $r = http('POST /api/chat/cancel/one', '');
+    is($r->body, '{"cancelled":true,"task_id":"one","session_id":null}');
+    $c->reply;
+}
+
+
+
+=== TEST 27: an answer that goes out slowly is one answer
+--- config
+    location /api/chat/cancel/ {
+        limit_rate 20;
+        ollama_api ollama;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+    location /api/ {
+        ollama_api ollama;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+--- fake
+{"model":"m1","fault":"stall"}
+--- test
+my $c = client();
+$c->request('POST /api/chat', main::body('chat', '"task_id":"one"'));
+ok($c->read_until(qr/w0 /));
+my $stop = client(timeout => 30);
+my $r = $stop->request('POST /api/chat/cancel/one', '')->reply;
+is($r->status, 200);
+is($r->body, '{"cancelled":true,"task_id":"one","session_id":null}');
+main::is_stopped($c->reply, 'chat', 'slowly told');
