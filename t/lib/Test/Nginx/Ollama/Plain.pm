@@ -30,7 +30,8 @@ package Test::Nginx::Ollama::Plain;
 #     answer("body", name => "value", ...)    a reply of 200
 #     asked()           the requests since this variant began: { peer, conn,
 #                       nth, line, head, body }
-#     served()          the values of X-Ollama-Server, taken out of replies
+#     served()          the values of X-Ollama-Server, taken out of replies,
+#                       as is X-Task-Id
 #     speak($request, ...)   says more on its connection
 #     play(seconds)     nothing but that, for a time; reset_peers() closes all
 #     plain_log("id")   waits for the line of the request with "?id=id" in the
@@ -577,6 +578,9 @@ sub seen {
         if ($variant eq 'on' && s/^x-ollama-server: (.*)\n//mi) {
             push @served, $1;
         }
+
+        # a generation's name
+        s/^x-task-id: [0-9a-f]{32}\n//mi if $variant eq 'on';
     }
 
     return { head => $head, body => $r->body, end => $r->end,
