@@ -26,7 +26,8 @@ PORT = 8080
 ##   OLLAMA_REAL=no  for "test": leaves out the tests with a real Ollama
 ##   DESTDIR  for "install": a folder that stands for /
 DESTDIR =
-##   BENCH    for "bench": as "--rounds 3 --levels 1,50 --save FILE"
+##   BENCH    for "bench": as "--rounds 3 --levels 1,50 --save FILE";
+##            for "bench-lists": as "--rounds 5 --only lists"
 BENCH =
 ##   FUZZ_TIME   for "fuzz": seconds for each parser, 60 by default
 FUZZ_TIME = 60
@@ -229,16 +230,22 @@ $(out)/flags: FORCE
 -include $(wildcard $(out)/fake/*.d $(out)/unit/*.d)
 
 
-# Benchmarks: a load of streams, and the module's own work for a frame
+# Benchmarks: a load of streams, lists and the choice of a server, and the
+# module's own work for a frame
 
-bench_tools = $(out)/bench/load $(out)/bench/cost
+bench_tools = $(patsubst %,$(out)/bench/%,load get cost)
 
-.PHONY: bench bench-build
+.PHONY: bench bench-lists bench-build
 bench: deps         ## what the gateway costs, beside plain nginx
 	+@$(again) build nginx fake bench-build
-	+@BUILD_DIR='$(CURDIR)/$(out)' OLLAMA_MODULE='$(CURDIR)/$(module)' \
-	  OLLAMA_FAKE='$(CURDIR)/$(fake)' TEST_NGINX_BINARY='$(nginx)' \
-	  t/bench/run $(BENCH)
+	+@$(bench_env) t/bench/run $(BENCH)
+
+bench-lists: deps   ## lists beside static files, and choosing a server
+	+@$(again) build nginx fake bench-build
+	+@$(bench_env) t/bench/lists $(BENCH)
+
+bench_env = BUILD_DIR='$(CURDIR)/$(out)' OLLAMA_MODULE='$(CURDIR)/$(module)' \
+            OLLAMA_FAKE='$(CURDIR)/$(fake)' TEST_NGINX_BINARY='$(nginx)'
 
 .PHONY: bench-cancel
 bench-cancel: deps  ## how long a stop takes, and what it costs if there is none
@@ -249,7 +256,7 @@ bench-cancel: deps  ## how long a stop takes, and what it costs if there is none
 
 bench-build: $(bench_tools)
 
-$(out)/bench/load: t/bench/load.c $(out)/flags
+$(out)/bench/%: t/bench/%.c $(out)/flags
 	@mkdir -p $(@D)
 	@$(CC) -o $@ $(own_flags) $< $(ld_opt)
 
