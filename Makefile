@@ -184,11 +184,27 @@ $(out)/fake/%.o: t/fake/%.c $(out)/flags
 	    $$(pkg-config --cflags $(fake_libs)) $<
 
 
+# What gives requests of t/redis.t to the module's Redis, and those of t/store.t
+# to its store: modules of their own, made as nginx's makefile would
+
+probe      := $(out)/redis/ngx_http_ollama_redis_probe_module.so \
+              $(out)/session/ngx_http_ollama_store_probe_module.so
+
+.PHONY: probe
+probe: $(probe)
+
+$(probe): $(out)/%.so: t/%.c $(out)/flags | $(module)
+	@mkdir -p $(@D)
+	@echo "link $@"
+	@$(CC) -shared -fPIC -o $@ $(own_flags) $(unit_incs) $< $(ld_opt)
+
+
 # Unit tests of the parts that need no nginx around them, only its headers: the
 # few functions of nginx they call are in stubs
 
 pure        = json forbid scan frame name time reply report snapshot choose \
-              text list poll_delay last
+              text list poll_delay last gather said said_value \
+              said_frame said_write message
 unit_stubs := $(patsubst t/unit/%.c,$(out)/unit/%.o,$(wildcard t/unit/*_stub.c))
 unit_objs  := $(pure:%=$(out)/unit/ngx_http_ollama_%.o) $(unit_stubs)
 unit_tests := $(patsubst t/unit/%.c,$(out)/unit/%,$(wildcard t/unit/*_test.c))
@@ -227,7 +243,8 @@ $(out)/flags: FORCE
 	   $(CC) --version; } >$@.new; \
 	 cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
--include $(wildcard $(out)/fake/*.d $(out)/unit/*.d)
+-include $(wildcard $(out)/fake/*.d $(out)/unit/*.d $(out)/redis/*.d \
+                     $(out)/session/*.d)
 
 
 # Benchmarks: a load of streams, lists and the choice of a server, and the
@@ -281,7 +298,7 @@ fuzz-wire:          ## only the latter: mutated requests and replies
 .PHONY: test
 test: deps          ## everything that is tested, and the count
 	+@$(again) build nginx
-	+@$(again) fake unit-build bench-build
+	+@$(again) fake probe unit-build bench-build
 	+@BUILD_DIR='$(CURDIR)/$(out)' OLLAMA_MODULE='$(CURDIR)/$(module)' \
 	  OLLAMA_FAKE='$(CURDIR)/$(fake)' TEST_NGINX_BINARY='$(nginx)' t/run
 
@@ -331,7 +348,7 @@ ifeq ($(BUILD),sanitize)
 endif
 	@tools/deps $(built_from) run fake test valgrind
 	+@$(again) build nginx
-	+@$(again) fake
+	+@$(again) fake probe
 	+@BUILD_DIR='$(CURDIR)/$(out)' OLLAMA_MODULE='$(CURDIR)/$(module)' \
 	  OLLAMA_FAKE='$(CURDIR)/$(fake)' TEST_NGINX_BINARY='$(nginx)' t/valgrind
 

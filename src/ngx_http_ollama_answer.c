@@ -26,8 +26,8 @@ static ngx_int_t ngx_http_ollama_answer_etag(ngx_http_request_t *r,
 
 
 /*
- * Sends status 200 with the chain: what a content handler returns.  The hash is
- * for its ETag; 0: none.
+ * Sends the chain: what a content handler returns.  The status is 200 if none
+ * was set before.  The hash is for its ETag; 0: none, and no copy may be kept.
  */
 
 ngx_int_t
@@ -50,7 +50,10 @@ ngx_http_ollama_answer(ngx_http_request_t *r, ngx_chain_t *out,
         }
     }
 
-    r->headers_out.status = NGX_HTTP_OK;
+    if (r->headers_out.status == 0) {
+        r->headers_out.status = NGX_HTTP_OK;
+    }
+
     r->headers_out.content_length_n = size;
 
     ngx_str_set(&r->headers_out.content_type,
@@ -61,6 +64,10 @@ ngx_http_ollama_answer(ngx_http_request_t *r, ngx_chain_t *out,
     /* may be kept, but is asked for anew each time, by its ETag */
 
     ngx_str_set(&value, "no-cache");
+
+    if (hash == 0) {
+        ngx_str_set(&value, "no-store");
+    }
 
     if (ngx_http_ollama_header_add(r, "Cache-Control", &value) != NGX_OK
         || ngx_http_ollama_answer_etag(r, hash) != NGX_OK)

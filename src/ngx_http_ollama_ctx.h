@@ -17,8 +17,18 @@
 #include "ngx_http_ollama_scan.h"
 
 
+typedef struct ngx_http_ollama_keep_s     ngx_http_ollama_keep_t;
 typedef struct ngx_http_ollama_wait_s     ngx_http_ollama_wait_t;
 typedef struct ngx_http_ollama_running_s  ngx_http_ollama_running_t;
+
+
+/* What goes to the server beside the client's own words. */
+
+typedef struct {
+    off_t                     at;          /* place in the body as it came */
+    ngx_chain_t              *chain;
+    off_t                     size;
+} ngx_http_ollama_insert_t;
 
 
 /* where a request stands on its way in */
@@ -56,7 +66,11 @@ typedef struct {
     u_char                   *map;         /* of a body in a file */
     size_t                    map_size;
     ngx_pool_t               *pool;        /* of the scan, while it lasts */
+    ngx_http_ollama_insert_t  insert[2];   /* into the body, by place */
+    ngx_uint_t                ninsert;
     ngx_http_ollama_wait_t   *wait;        /* between its slices */
+
+    ngx_http_ollama_keep_t   *keep;        /* NULL: no session */
 
     /* task */
 

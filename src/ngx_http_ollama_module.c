@@ -25,8 +25,10 @@
 #include "ngx_http_ollama_module.h"
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_fleet.h"
+#include "ngx_http_ollama_keep.h"
 #include "ngx_http_ollama_origin.h"
 #include "ngx_http_ollama_poll.h"
+#include "ngx_http_ollama_redis.h"
 #include "ngx_http_ollama_route.h"
 #include "ngx_http_ollama_tap.h"
 #include "ngx_http_ollama_task.h"
@@ -42,8 +44,11 @@ static ngx_int_t ngx_http_ollama_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_ollama_add_handler(ngx_conf_t *cf,
     ngx_http_phases phase, ngx_http_handler_pt handler);
 static ngx_int_t ngx_http_ollama_init_process(ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_ollama_init_fleet(ngx_cycle_t *cycle,
+    ngx_http_ollama_main_conf_t *omcf);
 static void ngx_http_ollama_exit_process(ngx_cycle_t *cycle);
 static void *ngx_http_ollama_create_main_conf(ngx_conf_t *cf);
+static char *ngx_http_ollama_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_ollama_create_srv_conf(ngx_conf_t *cf);
 static void *ngx_http_ollama_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_ollama_merge_loc_conf(ngx_conf_t *cf, void *parent,
@@ -94,6 +99,27 @@ static ngx_command_t  ngx_http_ollama_commands[] = {
       0,
       NULL },
 
+    { ngx_string("ollama_redis"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_ollama_redis_conf,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("ollama_session_ttl"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_sec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_ollama_loc_conf_t, session_ttl),
+      NULL },
+
+    { ngx_string("ollama_session_owner"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_set_complex_value_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_ollama_loc_conf_t, session_owner),
+      NULL },
+
     { ngx_string("ollama_management"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
@@ -124,7 +150,7 @@ static ngx_http_module_t  ngx_http_ollama_module_ctx = {
     ngx_http_ollama_postconfiguration,     /* postconfiguration */
 
     ngx_http_ollama_create_main_conf,      /* create main configuration */
-    NULL,                                  /* init main configuration */
+    ngx_http_ollama_init_main_conf,        /* init main configuration */
 
     ngx_http_ollama_create_srv_conf,       /* create server configuration */
     NULL,                                  /* merge server configuration */
@@ -189,6 +215,7 @@ ngx_http_ollama_postconfiguration(ngx_conf_t *cf)
     /* the last one is the first to see a reply */
 
     if (ngx_http_ollama_origin_init(cf) != NGX_OK
+        || ngx_http_ollama_keep_filter_init(cf) != NGX_OK
         || ngx_http_ollama_tap_filter_init(cf) != NGX_OK
         || ngx_http_ollama_origin_filter_init(cf) != NGX_OK
         || ngx_http_ollama_error_filter_init(cf) != NGX_OK)
@@ -220,24 +247,36 @@ ngx_http_ollama_add_handler(ngx_conf_t *cf, ngx_http_phases phase,
 }
 
 
-/* Of the processes those that serve requests know the fleet, and poll it. */
+/* Of the processes those that serve requests know the fleet and Redis. */
 
 static ngx_int_t
 ngx_http_ollama_init_process(ngx_cycle_t *cycle)
 {
-    ngx_uint_t                     i;
-    ngx_http_ollama_upstream_t   **up;
-    ngx_http_ollama_main_conf_t   *omcf;
+    ngx_http_ollama_main_conf_t  *omcf;
 
     omcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_ollama_module);
 
     if (omcf == NULL
-        || omcf->zone == NULL
         || (ngx_process != NGX_PROCESS_WORKER
             && ngx_process != NGX_PROCESS_SINGLE))
     {
         return NGX_OK;
     }
+
+    if (omcf->zone && ngx_http_ollama_init_fleet(cycle, omcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_ollama_redis_init_worker(cycle);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_init_fleet(ngx_cycle_t *cycle,
+    ngx_http_ollama_main_conf_t *omcf)
+{
+    ngx_uint_t                     i;
+    ngx_http_ollama_upstream_t   **up;
 
     if (ngx_http_ollama_fleet_init_worker(omcf->zone) != NGX_OK) {
         return NGX_ERROR;
@@ -260,6 +299,7 @@ ngx_http_ollama_init_process(ngx_cycle_t *cycle)
 static void
 ngx_http_ollama_exit_process(ngx_cycle_t *cycle)
 {
+    ngx_http_ollama_redis_exit_worker();
     ngx_http_ollama_poll_exit_worker(cycle);
     ngx_http_ollama_task_exit_worker();
     ngx_http_ollama_fleet_exit_worker();
@@ -284,6 +324,8 @@ ngx_http_ollama_create_main_conf(ngx_conf_t *cf)
      *     conf->zone_size = 0;
      */
 
+    conf->redis = NGX_CONF_UNSET_PTR;
+
     if (ngx_array_init(&conf->heirs, cf->pool, 4,
                        sizeof(ngx_http_ollama_heir_t))
         != NGX_OK
@@ -295,6 +337,17 @@ ngx_http_ollama_create_main_conf(ngx_conf_t *cf)
     }
 
     return conf;
+}
+
+
+static char *
+ngx_http_ollama_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_ollama_main_conf_t *omcf = conf;
+
+    ngx_conf_init_ptr_value(omcf->redis, NULL);
+
+    return NGX_CONF_OK;
 }
 
 
@@ -329,12 +382,14 @@ ngx_http_ollama_create_loc_conf(ngx_conf_t *cf)
      *     conf->prefix = { 0, NULL };
      *     conf->conf_file = NULL;
      *     conf->line = 0;
+     *     conf->session_owner = NULL;
      */
 
     conf->enable = NGX_CONF_UNSET;
     conf->management = NGX_CONF_UNSET;
     conf->forbid = NGX_CONF_UNSET_PTR;
     conf->origins = NGX_CONF_UNSET_PTR;
+    conf->session_ttl = NGX_CONF_UNSET;
 
     return conf;
 }
@@ -362,6 +417,12 @@ ngx_http_ollama_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->management, prev->management, 0);
     ngx_conf_merge_ptr_value(conf->forbid, prev->forbid, NULL);
     ngx_conf_merge_ptr_value(conf->origins, prev->origins, NULL);
+    ngx_conf_merge_sec_value(conf->session_ttl, prev->session_ttl,
+                             30 * 24 * 60 * 60);
+
+    if (conf->session_owner == NULL) {
+        conf->session_owner = prev->session_owner;
+    }
 
     if (!conf->enable) {
         return NGX_CONF_OK;
@@ -372,6 +433,10 @@ ngx_http_ollama_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     if (clcf->name.len == 0 || clcf->noname) {
         /* a server, or an "if": what is in it is not a place of its own */
         return NGX_CONF_OK;
+    }
+
+    if (ngx_http_ollama_redis_conf_check(cf, clcf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
     }
 
     if (!own) {

@@ -13,6 +13,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ollama_fleet.h"
+#include "ngx_http_ollama_redis_conf.h"
 
 
 /* a location that inherits ollama_api and has some content handler */
@@ -32,6 +33,8 @@ typedef struct {
                                               such upstream, and no task */
     ngx_shm_zone_t           *tasks;
     size_t                    zone_size;
+
+    ngx_http_ollama_redis_conf_t  *redis;  /* NULL: no ollama_redis */
 } ngx_http_ollama_main_conf_t;
 
 
@@ -55,6 +58,9 @@ typedef struct {
     ngx_flag_t                management;
     ngx_array_t              *forbid;      /* ngx_http_ollama_forbid_t */
     ngx_array_t              *origins;     /* ngx_str_t */
+
+    time_t                    session_ttl;     /* 0: for ever */
+    ngx_http_complex_value_t *session_owner;   /* NULL: they have none */
 } ngx_http_ollama_loc_conf_t;
 
 

@@ -24,6 +24,7 @@
 #include "ngx_http_ollama_ctx.h"
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_header.h"
+#include "ngx_http_ollama_history.h"
 
 
 /*
@@ -58,10 +59,16 @@ static void ngx_http_ollama_request_wait_handler(ngx_event_t *ev);
 static void ngx_http_ollama_request_wait_end(ngx_http_ollama_ctx_t *ctx);
 static void ngx_http_ollama_request_done(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
+static void ngx_http_ollama_request_finish(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
 static ngx_int_t ngx_http_ollama_request_lines(ngx_http_request_t *r,
     ngx_http_ollama_scan_t *scan);
 static ngx_int_t ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
+static ngx_chain_t **ngx_http_ollama_request_put(
+    ngx_http_ollama_insert_t *insert, ngx_chain_t **ll);
+static ngx_int_t ngx_http_ollama_request_replace(ngx_http_request_t *r,
+    ngx_chain_t *out, off_t size);
 
 
 /*
@@ -75,7 +82,7 @@ ngx_http_ollama_request_read(ngx_http_request_t *r,
 {
     ngx_int_t                    rc;
     ngx_str_t                    encoding;
-    ngx_uint_t                   n;
+    ngx_uint_t                   n, flags;
     ngx_pool_cleanup_t          *cln;
     ngx_http_ollama_loc_conf_t  *olcf;
 
@@ -115,8 +122,15 @@ ngx_http_ollama_request_read(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    flags = ctx->route->scan;
+
+    if (ngx_http_ollama_header_find(r, "x-session-id", &encoding)) {
+        /* the session may have a model */
+        flags |= NGX_HTTP_OLLAMA_SCAN_SESSION;
+    }
+
     if (ngx_http_ollama_scan_init(ctx->scan, r->pool, ctx->pool,
-                                  ctx->route->scan, olcf->forbid)
+                                  flags, olcf->forbid)
         != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -421,33 +435,60 @@ ngx_http_ollama_request_wait_handler(ngx_event_t *ev)
 }
 
 
-/* The scan is over: runs the phase again, which may end the request. */
+/* The scan is over.  A chat in a session waits for its history then. */
 
 static void
 ngx_http_ollama_request_done(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
 {
-    ctx->state = NGX_HTTP_OLLAMA_ROUTED;
-    ctx->status = NGX_HTTP_INTERNAL_SERVER_ERROR;
-
     if (rc == NGX_OK) {
         rc = ngx_http_ollama_request_lines(r, ctx->scan);
     }
 
     if (rc == NGX_DECLINED && ctx->scan->error.len == 0) {
-        ctx->status = ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+        rc = ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
                                "header X-Task-Id must be 1 to 64 characters "
                                "of A-Z a-z 0-9 _ -, not \"%V\"",
                                &ctx->scan->task_id);
 
     } else if (rc == NGX_DECLINED) {
-        ctx->status = ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+        rc = ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
                                "invalid request body at byte %O: %V",
                                ctx->scan->error_at, &ctx->scan->error);
 
-    } else if (rc == NGX_OK
-               && ngx_http_ollama_request_rewrite(r, ctx) == NGX_OK)
+    } else if (rc == NGX_OK && ctx->scan->model.len == 0
+               && !ngx_http_ollama_history_is_wanted(ctx))
     {
+        rc = ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                               "invalid request body: \"model\" is required");
+
+    } else if (rc == NGX_OK && ngx_http_ollama_history_is_wanted(ctx)) {
+        rc = ngx_http_ollama_history_begin(r, ctx,
+                                           ngx_http_ollama_request_finish);
+
+        if (rc == NGX_AGAIN) {
+            return;
+        }
+    }
+
+    ngx_http_ollama_request_finish(r, ctx, rc);
+}
+
+
+/*
+ * Runs the phase again, which may end the request; "rc" is NGX_OK, NGX_ERROR
+ * or the status of a refusal.
+ */
+
+static void
+ngx_http_ollama_request_finish(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
+{
+    ctx->state = NGX_HTTP_OLLAMA_ROUTED;
+    ctx->status = (rc >= NGX_HTTP_SPECIAL_RESPONSE)
+                  ? rc : NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+    if (rc == NGX_OK && ngx_http_ollama_request_rewrite(r, ctx) == NGX_OK) {
         ctx->status = NGX_DECLINED;
     }
 
@@ -456,7 +497,9 @@ ngx_http_ollama_request_done(ngx_http_request_t *r,
     ngx_destroy_pool(ctx->pool);
     ctx->pool = NULL;
 
-    if (r->request_body == NULL || ctx->scan->cuts.nelts == 0) {
+    if (r->request_body == NULL
+        || (ctx->scan->cuts.nelts == 0 && ctx->ninsert == 0))
+    {
         /* the body goes on as it is */
         ngx_http_ollama_request_unmap(ctx);
     }
@@ -498,7 +541,10 @@ ngx_http_ollama_request_lines(ngx_http_request_t *r,
 }
 
 
-/* Makes the new body of what lies between the cuts of the old one. */
+/*
+ * Makes the new body of what lies between the cuts of the old one, and of what
+ * is put in.
+ */
 
 static ngx_int_t
 ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
@@ -507,15 +553,18 @@ ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
     off_t                     at, end, n, size;
     ngx_buf_t                *b;
     ngx_chain_t              *in, *out, **ll;
-    ngx_http_request_body_t  *rb;
     ngx_http_ollama_cut_t    *cut, *last;
+    ngx_http_ollama_insert_t *insert, *inserted;
 
-    if (ctx->scan->cuts.nelts == 0) {
+    if (ctx->scan->cuts.nelts == 0 && ctx->ninsert == 0) {
         return NGX_OK;
     }
 
     cut = ctx->scan->cuts.elts;
     last = cut + ctx->scan->cuts.nelts;
+
+    insert = ctx->insert;
+    inserted = insert + ctx->ninsert;
 
     in = r->request_body->bufs;
 
@@ -538,6 +587,13 @@ ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
 
         while (at < end) {
 
+            if (insert < inserted && insert->at <= at) {
+                ll = ngx_http_ollama_request_put(insert, ll);
+                size += insert->size;
+                insert++;
+                continue;
+            }
+
             if (cut < last && cut->end <= at) {
                 cut++;
                 continue;
@@ -548,7 +604,13 @@ ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
                 continue;
             }
 
-            n = (cut < last && cut->start < end ? cut->start : end) - at;
+            n = (cut < last && cut->start < end) ? cut->start : end;
+
+            if (insert < inserted && insert->at < n) {
+                n = insert->at;
+            }
+
+            n -= at;
 
             *ll = ngx_http_ollama_request_buf(r, b->last - (end - at),
                                               b->last - (end - at) + n);
@@ -563,6 +625,32 @@ ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
     }
 
     *ll = NULL;
+
+    return ngx_http_ollama_request_replace(r, out, size);
+}
+
+
+/* Links what is put in to the end of a chain; returns the new end. */
+
+static ngx_chain_t **
+ngx_http_ollama_request_put(ngx_http_ollama_insert_t *insert,
+    ngx_chain_t **ll)
+{
+    *ll = insert->chain;
+
+    while (*ll) {
+        ll = &(*ll)->next;
+    }
+
+    return ll;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_request_replace(ngx_http_request_t *r, ngx_chain_t *out,
+    off_t size)
+{
+    ngx_http_request_body_t  *rb;
 
     if (r != r->main) {
         /* so far it is the main request's, too */

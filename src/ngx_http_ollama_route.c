@@ -29,6 +29,7 @@
 #include "ngx_http_ollama_path.h"
 #include "ngx_http_ollama_request.h"
 #include "ngx_http_ollama_search.h"
+#include "ngx_http_ollama_session.h"
 #include "ngx_http_ollama_stop.h"
 #include "ngx_http_ollama_task.h"
 
@@ -156,17 +157,21 @@ static ngx_http_ollama_route_t  ngx_http_ollama_routes[] = {
     /* sessions */
 
     { ngx_string("/api/chat/session"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ROUTE_OWN, 0, 0,
+      ngx_http_ollama_session_create },
 
     { ngx_string("/api/chat/session/*"),
       NGX_HTTP_OLLAMA_GET_HEAD|NGX_HTTP_PATCH|NGX_HTTP_DELETE,
-      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ROUTE_OWN, 0, 0,
+      ngx_http_ollama_session_one },
 
     { ngx_string("/api/chat/session/*/messages"), NGX_HTTP_DELETE,
-      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ROUTE_OWN, 0, 0,
+      ngx_http_ollama_session_messages },
 
     { ngx_string("/api/chat/sessions"), NGX_HTTP_OLLAMA_GET_HEAD,
-      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ROUTE_OWN, 0, 0,
+      ngx_http_ollama_session_list },
 
     /* model-to-model chat */
 

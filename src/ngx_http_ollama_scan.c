@@ -61,6 +61,8 @@ static int ngx_http_ollama_scan_close(void *data);
 
 static int ngx_http_ollama_scan_open(ngx_http_ollama_scan_t *scan,
     ngx_http_ollama_type_e type);
+static ngx_int_t ngx_http_ollama_scan_message(ngx_http_ollama_scan_t *scan,
+    off_t start);
 static int ngx_http_ollama_scan_scalar(ngx_http_ollama_scan_t *scan,
     ngx_http_ollama_type_e type, off_t start);
 static ngx_int_t ngx_http_ollama_scan_type(ngx_http_ollama_scan_t *scan,
@@ -154,7 +156,7 @@ static const char  *ngx_http_ollama_scan_types[] = {
 
 /*
  * Makes a zeroed scan ready.  What is found goes to "pool"; what the scan
- * itself needs, and scan->cuts, to "temp".  "flags" are
+ * itself needs, and scan->cuts and messages, to "temp".  "flags" are
  * NGX_HTTP_OLLAMA_SCAN_…, "forbid" is an array of ngx_http_ollama_forbid_t or
  * NULL.
  */
@@ -183,7 +185,10 @@ ngx_http_ollama_scan_init(ngx_http_ollama_scan_t *scan, ngx_pool_t *pool,
     scan->level[1].match = (uint32_t) -1;
 
     if (ngx_array_init(&scan->cuts, temp, 4, sizeof(ngx_http_ollama_cut_t))
-        != NGX_OK)
+        != NGX_OK
+        || ngx_array_init(&scan->messages, temp, 4,
+                          sizeof(ngx_http_ollama_cut_t))
+           != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -241,11 +246,16 @@ ngx_http_ollama_scan_end(ngx_http_ollama_scan_t *scan)
 
     ngx_http_ollama_json_free(&scan->json);
 
+    scan->close = scan->level[0].end - 1;
+
     if (scan->model.len == 0) {
         scan->model = scan->name;
     }
 
-    if (scan->model.len == 0) {
+    if (scan->model.len == 0
+        && scan->session_id.len == 0
+        && !(scan->flags & NGX_HTTP_OLLAMA_SCAN_SESSION))
+    {
         ngx_str_set(&name, "model");
         return ngx_http_ollama_scan_error(scan, scan->level[0].end, &name,
                                           "is required", "");
@@ -296,6 +306,15 @@ ngx_http_ollama_scan_null(void *data)
         && (scan->flags & NGX_HTTP_OLLAMA_SCAN_OPTIONS))
     {
         scan->stream = NGX_HTTP_OLLAMA_STREAM_UNSET;
+    }
+
+    if (scan->depth == 1 && scan->field
+        && (scan->field->flags & NGX_HTTP_OLLAMA_SCAN_MESSAGES))
+    {
+        /* so is a list one */
+        scan->messages.nelts = 0;
+        scan->messages_more = 0;
+        scan->messages_start = 0;
     }
 
     return ngx_http_ollama_scan_scalar(scan, ngx_http_ollama_null,
@@ -403,7 +422,20 @@ ngx_http_ollama_scan_close(void *data)
 {
     ngx_http_ollama_scan_t *scan = data;
 
+    ngx_http_ollama_cut_t  *message;
+
     scan->depth--;
+
+    if (scan->depth == 2
+        && scan->messages.nelts
+        && !scan->messages_more
+        && scan->field
+        && (scan->field->flags & NGX_HTTP_OLLAMA_SCAN_MESSAGES))
+    {
+        message = scan->messages.elts;
+        message[scan->messages.nelts - 1].end =
+                                    ngx_http_ollama_json_offset(&scan->json);
+    }
 
     return ngx_http_ollama_scan_value_end(scan) == NGX_OK;
 }
@@ -432,6 +464,12 @@ ngx_http_ollama_scan_open(ngx_http_ollama_scan_t *scan,
 
     level = &scan->level[++scan->depth];
 
+    if (scan->field && (scan->field->flags & NGX_HTTP_OLLAMA_SCAN_MESSAGES)
+        && ngx_http_ollama_scan_message(scan, start) != NGX_OK)
+    {
+        return 0;
+    }
+
     level->end = start + 1;
     level->kept = 0;
     level->lead = 0;
@@ -443,6 +481,40 @@ ngx_http_ollama_scan_open(ngx_http_ollama_scan_t *scan,
     }
 
     return 1;
+}
+
+
+/* Something of "messages" begins: the list, one of them, or what is in it. */
+
+static ngx_int_t
+ngx_http_ollama_scan_message(ngx_http_ollama_scan_t *scan, off_t start)
+{
+    ngx_http_ollama_cut_t  *message;
+
+    if (scan->depth == 2) {
+        /* the last one of the name counts */
+        scan->messages.nelts = 0;
+        scan->messages_more = 0;
+        scan->messages_start = start + 1;
+    }
+
+    if (scan->depth == 3) {
+
+        if (scan->messages.nelts == NGX_HTTP_OLLAMA_SCAN_LIST) {
+            scan->messages_more = 1;
+            return NGX_OK;
+        }
+
+        message = ngx_array_push(&scan->messages);
+        if (message == NULL) {
+            return NGX_ERROR;
+        }
+
+        message->start = start;
+        message->end = start;
+    }
+
+    return NGX_OK;
 }
 
 

@@ -20,6 +20,9 @@
 /* places in a body where something is taken out */
 #define NGX_HTTP_OLLAMA_SCAN_CUTS       1024
 
+/* messages whose places are told */
+#define NGX_HTTP_OLLAMA_SCAN_LIST       1024
+
 /* the longest model name or address that makes sense, decoded */
 #define NGX_HTTP_OLLAMA_SCAN_MAX_VALUE  1024
 
@@ -31,6 +34,9 @@
 #define NGX_HTTP_OLLAMA_SCAN_OPTIONS    0x04  /* "options" is an object */
 #define NGX_HTTP_OLLAMA_SCAN_MESSAGES   0x08  /* "messages" has objects */
 #define NGX_HTTP_OLLAMA_SCAN_TEXT       0x10  /* a message is plain text */
+
+/* a session, named elsewhere, has a model */
+#define NGX_HTTP_OLLAMA_SCAN_SESSION    0x20
 
 
 typedef struct ngx_http_ollama_field_s  ngx_http_ollama_field_t;
@@ -82,7 +88,12 @@ typedef struct {
     ngx_http_ollama_stream_e       stream;
     uint32_t                       roomy;    /* fields with room for any */
 
+    ngx_array_t                    messages; /* ngx_http_ollama_cut_t: where
+                                                they are in the body */
+    off_t                          messages_start; /* after "["; 0: none */
+    off_t                          close;    /* of the body's "}" */
     ngx_array_t                    cuts;     /* ngx_http_ollama_cut_t */
+    unsigned                       messages_more:1; /* than are told */
     uint32_t                       removed;  /* bits of forbid[] */
 
     /* what was wrong, after NGX_DECLINED */

@@ -309,6 +309,48 @@ invalid value "yes" in "ollama_management" directive, it must be "on" or "off"
 
 
 
+=== ollama_session_ttl twice is refused
+--- ollama
+        ollama_session_ttl 1d;
+        ollama_session_ttl 2d;
+--- must_die
+--- error_log
+[emerg]
+"ollama_session_ttl" directive is duplicate
+
+
+
+=== ollama_session_ttl that is no time is refused
+--- ollama
+        ollama_session_ttl never;
+--- must_die
+--- error_log
+[emerg]
+"ollama_session_ttl" directive invalid value
+
+
+
+=== ollama_session_owner twice is refused
+--- ollama
+        ollama_session_owner $remote_user;
+        ollama_session_owner a;
+--- must_die
+--- error_log
+[emerg]
+"ollama_session_owner" directive is duplicate
+
+
+
+=== ollama_session_owner with an unknown variable is refused
+--- ollama
+        ollama_session_owner $nobody;
+--- must_die
+--- error_log
+[emerg]
+unknown "nobody" variable
+
+
+
 === ollama_forbid of what every request needs is refused
 --- ollama
         ollama_forbid keep_alive Model;

@@ -284,16 +284,16 @@ POST /api/chat
 
 === an error is valid JSON whatever the client sent
 --- test
-for my $path ('/api/chat/session/%22%5c%0a%0d%09%01%1f%7f',
-              '/api/chat/session/%ff',
-              '/api/chat/session/%c3%28', '/api/chat/session/%ed%a0%80',
-              '/api/chat/session/%d0%bf%d1%80', '/api/chat/session/<b>\'&',
-              '/api/chat/session/' . 'a' x 3000,
-              '/api/chat/session/' . '%22' x 1500,
-              '/api/chat/session/a' . '%d0%b0' x 1300,
-              '/api/chat/session/' . '%d0%b0' x 1300)
+for my $path ('/api/chat/cancel/%22%5c%0a%0d%09%01%1f%7f',
+              '/api/chat/cancel/%ff',
+              '/api/chat/cancel/%c3%28', '/api/chat/cancel/%ed%a0%80',
+              '/api/chat/cancel/%d0%bf%d1%80', '/api/chat/cancel/<b>\'&',
+              '/api/chat/cancel/' . 'a' x 3000,
+              '/api/chat/cancel/' . '%22' x 1500,
+              '/api/chat/cancel/a' . '%d0%b0' x 1300,
+              '/api/chat/cancel/' . '%d0%b0' x 1300)
 {
-    main::is_error(http("GET $path"), 501, 'api', qr/not available|^"/,
+    main::is_error(http("POST $path"), 400, 'api', qr/must be 1 to 64/,
                    substr $path, 0, 40);
 }
 
@@ -324,7 +324,7 @@ nothing
         server 127.0.0.1:$TEST_NGINX_FREE_PORT;
 --- test
 my %is = ('/api/nope' => 404, '/v1/nope' => 404, '/api/pull' => 403,
-          '/api/chat/sessions' => 501, '/api/tags' => 502, '/denied/x' => 403);
+          '/api/chat/sessions' => 503, '/api/tags' => 502, '/denied/x' => 403);
 
 for my $path (sort keys %is) {
     my $head = http("HEAD $path");
@@ -478,7 +478,7 @@ for (['/api/chat', $main::chat, 502], ['/api/chat', 'x' x 1025, 413],
 --- test
 for (['POST /api/chat', '{', 400], ['GET /api/nope', undef, 404],
      ['POST /api/pull', '{}', 403], ['GET /api/chat', undef, 405],
-     ['POST /api/chat/session', '{}', 501])
+     ['POST /api/chat/multi-model', '{}', 501])
 {
     my $r = http($_->[0], $_->[1]);
     is($r->status, $_->[2], "$_->[2]: status");

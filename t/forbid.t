@@ -133,7 +133,7 @@ removed('/api/generate',
         ollama_forbid keep_alive options.num_ctx;
 --- test
 removed('/api/chat',
-    [ '{"task_id":"a","keep_alive":0,"session_id":"s","model":"m1"}',
+    [ '{"task_id":"a","keep_alive":0,"session_id":"","model":"m1"}',
       '{"model":"m1"}', 'keep_alive' ],
     [ '{"model":"m1","keep_alive":0,"task_id":"a","options":{"num_ctx":1,'
       . '"task_id":"b"},"task_id":"c"}',

@@ -367,7 +367,7 @@ a:{PLAIN}b
 --- test
 for (['POST /api/chat', '{', 400], ['GET /api/nope', undef, 404],
      ['POST /api/pull', '{}', 403], ['GET /api/chat', undef, 405],
-     ['POST /api/chat/session', '{}', 501],
+     ['POST /api/chat/session', '{}', 503],
      ['POST /api/chat', 'x' x 200, 413],
      ['POST /api/chat', '{"model":"nope"}', 404],
      ['GET /closed/api/tags', undef, 401], ['GET /denied/api/tags', undef, 403])

@@ -82,7 +82,7 @@ sub bodies {
     return ("{\"model\":\"m1\",$a,$b}", "{\"model\":\"m1\",$a,$b}",
             "{$own,\"model\":\"m1\",$a,$own,$b,$own}",
             "{\"model\":\"m1\",$a,$b}",
-            "{\"model\":\"m1\",\"session_\\u0069d\":\"s\",$b,$a}",
+            "{\"model\":\"m1\",\"session_\\u0069d\":\"\",$b,$a}",
             "{\"model\":\"m1\",$b,$a}");
 }
 
@@ -143,13 +143,13 @@ sent_and_got([
     '{"model":"m1"}',
 
     # all three, neighbours, twice, at both ends
-    qq({"task_id":"a","server_url":"$main::url","session_id":"s",)
+    qq({"task_id":"a","server_url":"$main::url","session_id":"",)
         . '"model":"m1","messages":[]}',
     '{"model":"m1","messages":[]}',
     '{"model":"m1","task_id":"a","task_id":"b","messages":[],"task_id":"c"}',
     '{"model":"m1","messages":[]}',
-    '{"task_id":"a","task_id":"b","model":"m1","session_id":"s",'
-        . '"messages":[],"session_id":"s","task_id":"c"}',
+    '{"task_id":"a","task_id":"b","model":"m1","session_id":"",'
+        . '"messages":[],"session_id":"","task_id":"c"}',
     '{"model":"m1","messages":[]}',
 
     # null is none
@@ -162,7 +162,7 @@ sent_and_got([
 === TEST 3: names are read as the server would read them
 --- test
 sent_and_got([
-    '{"TASK_ID":"a","model":"m1","Session_Id":"s","messages":[]}',
+    '{"TASK_ID":"a","model":"m1","Session_Id":"","messages":[]}',
     '{"model":"m1","messages":[]}',
 
     # escapes, and the two letters that fold to one of ASCII
@@ -171,7 +171,7 @@ sent_and_got([
     '{"model":"m1"}',
     '{"model":"m1",' . "\"ta\xc5\xbfk_id\":\"a\",\"tas\xe2\x84\xaa_id\":\"b\"}",
     '{"model":"m1"}',
-    '{"model":"m1","ta\u017fk_id":"a","se\u017f\u017fion_id":"s"}',
+    '{"model":"m1","ta\u017fk_id":"a","se\u017f\u017fion_id":""}',
     '{"model":"m1"}',
 
     # no names of ours: prefixes, longer ones, blanks, a nil byte
@@ -198,7 +198,7 @@ sent_and_got([
     "{\n  \"model\": \"m1\",\n  \"messages\": []\n}\n",
     "{\n  \"model\": \"m1\",\n  \"task_id\": \"a\"\n}\n",
     "{\n  \"model\": \"m1\"\n}\n",
-    "{\"model\":\"m1\" , \"task_id\"\t:\r\n\"a\"\t, \"session_id\" : \"b\" }",
+    "{\"model\":\"m1\" , \"task_id\"\t:\r\n\"a\"\t, \"session_id\" : \"\" }",
     "{\"model\":\"m1\" }",
     "\t{\t\"task_id\":\"a\"\t,\t\"task_id\":\"b\"\t,\t\"model\":\"m1\"\t}\t",
     "\t{\"model\":\"m1\"\t}\t",
@@ -348,7 +348,7 @@ my $note = sub {
 my $image = '"' . ('iVBORw0KGgo' x 95_325) . '"';       # 1 MB
 my $head = '{"task_id":"a","model":"m1","messages":[{"role":"user",'
            . '"content":"look","images":[';
-my $tail = ']}],"session_id":"b"}';
+my $tail = ']}],"session_id":""}';
 my $length = length($head) + 300 * length($image) + 299 + length $tail;
 
 my $digest = Digest::SHA->new(256);
@@ -380,7 +380,7 @@ until (fake_requests()->{count}) {
 is($c->reply->status, 200);
 is(got()->{body_sha256}, $digest->hexdigest);
 is(got()->{headers}{'content-length'},
-   $length - length '"task_id":"a",,"session_id":"b"');
+   $length - length '"task_id":"a",,"session_id":""');
 
 $note->();
 
@@ -641,19 +641,19 @@ for my $id ('a', 'Z', '0', '_', '-', 'aA0_-' x 12 . 'abcd', '\u0061b') {
 --- test
 my $c = client();
 
-is($c->request('POST /api/chat', '{"model":"m1"}', 'X-Task-Id' => 'head-1',
+is($c->request('POST /api/generate', '{"model":"m1"}', 'X-Task-Id' => 'head-1',
                'X-Session-Id' => 'session-1',
                'X-Server-Url' => $main::url)->reply->status, 200);
 ok(access_log(qr/ task=head-1 session=session-1 /));
 
-is($c->request('POST /api/chat',
+is($c->request('POST /api/generate',
                '{"model":"m1","task_id":"body-2","session_id":"session-2"}',
                'x-task-id' => 'head-2', 'x-session-id' => 'not-2')
      ->reply->status, 200);
 ok(access_log(qr/ task=body-2 session=session-2 /));
 
 # one that would be wrong isn't looked at then
-is($c->request('POST /api/chat', '{"model":"m1","task_id":"body-3"}',
+is($c->request('POST /api/generate', '{"model":"m1","task_id":"body-3"}',
                'X-Task-Id' => 'not a name')->reply->status, 200);
 ok(access_log(qr/ task=body-3 /));
 
@@ -816,7 +816,7 @@ ok(wait_for(sub { grep { m{POST /api/chat} } access_log() }, 10));
 === TEST 21: requests one behind the other
 --- test
 my $one = '{"model":"m1","task_id":"a","messages":[],"x":"1"}';
-my $two = '{"model":"m2","messages":[],"session_id":"b","x":"22"}';
+my $two = '{"model":"m2","messages":[],"session_id":"","x":"22"}';
 
 my @requests = map {
     "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: "

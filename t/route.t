@@ -32,10 +32,6 @@ our %lists = (
 
 # of later versions
 our %later = (
-    '/api/chat/session' => 'POST',
-    '/api/chat/session/s1' => 'GET, HEAD, PATCH, DELETE',
-    '/api/chat/session/s1/messages' => 'DELETE',
-    '/api/chat/sessions' => 'GET, HEAD',
     '/api/chat/multi-model' => 'POST',
     '/api/metrics' => 'GET, HEAD',
 );
@@ -43,6 +39,10 @@ our %later = (
 # answered by the gateway itself
 our %own = (
     '/api/chat/cancel/t1' => 'POST',
+    '/api/chat/session' => 'POST',
+    '/api/chat/session/s1' => 'GET, HEAD, PATCH, DELETE',
+    '/api/chat/session/s1/messages' => 'DELETE',
+    '/api/chat/sessions' => 'GET, HEAD',
     '/api/models/servers' => 'GET, HEAD',
     '/api/models/server/models' => 'GET, HEAD',
     '/api/models/server/check' => 'GET, HEAD',
@@ -217,7 +217,7 @@ nothing
 --- test
 my $c = client();
 
-for ([ 'POST /api/chat/session', 501, '{}' ], [ 'GET /api/nope', 404 ],
+for ([ 'POST /api/chat/session', 503, '{}' ], [ 'GET /api/nope', 404 ],
      [ 'POST /api/pull', 403, '{"model":"m1"}' ], [ 'GET /api/chat', 405 ],
      [ 'POST /api/chat', 400, '{' ], [ 'GET /api/tags', 200 ])
 {

@@ -1022,18 +1022,18 @@ main::is_stopped($c->reply, 'chat', 'a');
 --- config eval: $::h2
 --- test
 for my $state (sort keys %::state) {
-    my $c = main::begin(client(), 'chat', $state, 0,
+    my $c = main::begin(client(), 'generate', $state, 0,
                         '"task_id":"one","session_id":"talk"');
 
     main::is_cancelled(main::cancel('talk'), $state, 'one', 'talk');
-    main::is_stopped($c->reply, 'chat', $state);
+    main::is_stopped($c->reply, 'generate', $state);
     main::is_let_go($state);
     main::is_unknown(main::cancel($_), $state, $_) for 'talk', 'one';
 
-    $c = main::begin(client(), 'chat', $state, 0,
+    $c = main::begin(client(), 'generate', $state, 0,
                      '"task_id":"one","session_id":"talk"');
     main::is_cancelled(main::cancel('one'), $state, 'one', 'talk');
-    main::is_stopped($c->reply, 'chat', $state);
+    main::is_stopped($c->reply, 'generate', $state);
     main::is_unknown(main::cancel($_), $state, $_) for 'talk', 'one';
 }
 
@@ -1336,7 +1336,7 @@ Connection refused
 --- test
 for my $id ('a","x":"b', "a\x01b", 'a b', 'x' x 65) {
     my $c = client();
-    $c->request('POST /api/chat', main::body('chat', '"task_id":"one"'),
+    $c->request('POST /api/generate', main::body('generate', '"task_id":"one"'),
                 'X-Session-Id' => $id);
     ok($c->read_until(qr/w0 /));
 

@@ -357,7 +357,7 @@ my $c = client();
 
 for my $name (@names) {
     $c->request('POST /api/chat', "{\"model\":\"$name\"}")->reply;
-    $c->request('POST /api/chat',
+    $c->request('POST /api/generate',
                 "{\"model\":\"m1\",\"session_id\":\"$name\"}")->reply;
 }
 
@@ -365,7 +365,7 @@ ok(wait_for(sub { access_log() >= 2 * @names }));
 
 my @lines = access_log();
 is(scalar @lines, 2 * @names, 'a line a request');
-is(join("\n", grep { !m{\APOST[ ]/api/chat[ ]\d+[ ]model=.*[ ]
+is(join("\n", grep { !m{\APOST[ ]/api/(?:chat|generate)[ ]\d+[ ]model=.*[ ]
                         task=[0-9a-f]{32}[ ]session=.*[ ]
                         outcome=(ok|error)[ ]ttft=\S+[ ]queue=0\.000[ ]
                         prompt=\S+[ ]generated=\S+[ ]
@@ -446,6 +446,6 @@ like(access_log(qr{/plain}),
 --- config eval: $::h2
 --- test
 my $c = h2();
-$c->request('POST /api/chat',
+$c->request('POST /api/generate',
             '{"task_id":"t-1","model":"m1","session_id":"s 1"}')->reply;
 ok(access_log(qr/ model=m1 task=t-1 session=s 1 outcome=ok /));

@@ -380,7 +380,7 @@ test("fields of the gateway", async () => {
     await prepare();
 
     const reply = await client(GATEWAY, { headers: {
-        Authorization: "Bearer secret", "X-Session-Id": "session-1" } })
+        Authorization: "Bearer secret", "X-Task-Id": "session-1" } })
         .chat({ model: "m1", messages, task_id: "task-1" });
 
     assert.equal(reply.message.content, WORDS);

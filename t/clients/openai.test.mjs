@@ -366,7 +366,7 @@ test("fields of the gateway", async () => {
     await prepare();
 
     const { data, response } = await chat(GATEWAY, { task_id: "task-1" },
-        { headers: { "X-Session-Id": "session-1" } }).withResponse();
+        { headers: { "X-Task-Id": "session-1" } }).withResponse();
 
     assert.equal(data.choices[0].message.content, WORDS);
     assert.equal(response.headers.get("X-Ollama-Server"),

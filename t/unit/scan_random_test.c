@@ -587,8 +587,8 @@ random_check(random_body_t *b, ngx_uint_t pieces)
         run.rc = ngx_http_ollama_scan_end(&run.scan);
     }
 
-    if (b->model[0] == '\0') {
-        /* null only */
+    if (b->model[0] == '\0' && b->session_id[0] == '\0') {
+        /* null only, and no session that may have one */
 
         assert_int_equal(run.rc, NGX_DECLINED);
         assert_int_equal(run.scan.error.len,

@@ -21,6 +21,8 @@ static void scan_check_text(scan_case_t *c, const char *pieces,
     const char *name, ngx_str_t *got, ngx_str_t *want);
 static void scan_check_found(scan_case_t *c, scan_run_t *run,
     const char *pieces);
+static void scan_check_messages(scan_case_t *c, scan_run_t *run,
+    const char *pieces);
 static void scan_check_removed(scan_case_t *c, scan_run_t *run,
     const char *pieces);
 static void scan_check_cut_off(scan_case_t *c);
@@ -236,6 +238,8 @@ scan_check_found(scan_case_t *c, scan_run_t *run, const char *pieces)
     len = scan_sent(run, c->body.data, c->body.len, sent);
     want = c->sent.data ? &c->sent : &c->body;
 
+    scan_check_messages(c, run, pieces);
+
     scan_release(run);
 
     scan_check_text(c, pieces, "model", &run->scan.model, &c->model);
@@ -268,6 +272,53 @@ scan_check_text(scan_case_t *c, const char *pieces, const char *name,
     {
         fail_msg("%s: %s is \"%.*s\", not \"%.*s\"", pieces, name,
                  (int) got->len, got->data, (int) want->len, want->data);
+    }
+}
+
+
+/* As text: the messages, and the body from where the first one may go. */
+
+static void
+scan_check_messages(scan_case_t *c, scan_run_t *run, const char *pieces)
+{
+    char                    got[1024], *p;
+    u_char                 *body;
+    ngx_uint_t              i;
+    ngx_http_ollama_cut_t  *message;
+
+    if (c->messages == NULL) {
+        return;
+    }
+
+    body = c->body.data;
+    message = run->scan.messages.elts;
+
+    p = got;
+    *p = '\0';
+
+    for (i = 0; i < run->scan.messages.nelts; i++) {
+        p += sprintf(p, "%s%.*s", i ? "|" : "",
+                     (int) (message[i].end - message[i].start),
+                     body + message[i].start);
+    }
+
+    if (run->scan.messages_start) {
+        (void) sprintf(p, "@%.*s",
+                       (int) (c->body.len - run->scan.messages_start),
+                       body + run->scan.messages_start);
+    }
+
+    if (strcmp(got, c->messages) != 0) {
+        fail_msg("%s: messages \"%s\", not \"%s\"", pieces, got,
+                 c->messages);
+    }
+
+    if (run->scan.messages_more) {
+        fail_msg("%s: more messages than are told", pieces);
+    }
+
+    if (body[run->scan.close] != '}') {
+        fail_msg("%s: the body closes at %d", pieces, (int) run->scan.close);
     }
 }
 

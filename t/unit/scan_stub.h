@@ -38,6 +38,9 @@ typedef struct {
     ngx_str_t                  session_id;
     ngx_str_t                  task_id;
     ngx_http_ollama_stream_e   stream;
+    const char                *messages;   /* each, and where the first may
+                                              go: "a|b|...@rest"; NULL: isn't
+                                              looked at */
 
     ngx_str_t                  sent;       /* no data: the body as it is */
     const char                *removed;    /* of forbid[], the same form */

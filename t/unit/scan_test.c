@@ -74,6 +74,94 @@ static scan_case_t  scan_cases[] = {
       .model = ngx_string("m"),
       .stream = NGX_HTTP_OLLAMA_STREAM_OFF },
 
+    { .title = "messages: none",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"model\":\"m\"}"),
+      .model = ngx_string("m"),
+      .messages = "" },
+
+    { .title = "messages: an empty list",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"model\":\"m\",\"messages\":[ ]}"),
+      .model = ngx_string("m"),
+      .messages = "@ ]}" },
+
+    { .title = "messages: their places",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"messages\": [{\"role\":\"user\",\"content\":\"a"
+                         "]}\"} , {\"x\":[{},[{}]]},{}] ,\"model\":\"m\"}"),
+      .model = ngx_string("m"),
+      .messages = "{\"role\":\"user\",\"content\":\"a]}\"}|{\"x\":[{},[{}]]"
+                  "}|{}@{\"role\":\"user\",\"content\":\"a]}\"} , {\"x\":[{"
+                  "},[{}]]},{}] ,\"model\":\"m\"}" },
+
+    { .title = "messages: the last list counts",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"messages\":[{\"a\":1},{}],\"model\":\"m\",\"Mes"
+                         "sages\":[{\"b\":2}]}"),
+      .model = ngx_string("m"),
+      .messages = "{\"b\":2}@{\"b\":2}]}" },
+
+    { .title = "messages: null takes a list back",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"messages\":[{\"a\":1}],\"model\":\"m\",\"messag"
+                         "es\":null}"),
+      .model = ngx_string("m"),
+      .messages = "" },
+
+    { .title = "messages: a list after null",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"messages\":null,\"model\":\"m\",\"messages\":[{"
+                         "}]}"),
+      .model = ngx_string("m"),
+      .messages = "{}@{}]}" },
+
+    { .title = "messages: null in other places",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"messages\":[{\"messages\":null,\"content\":null"
+                         "}],\"model\":\"m\",\"x\":{\"messages\":null}}"),
+      .model = ngx_string("m"),
+      .messages = "{\"messages\":null,\"content\":null}@{\"messages\":null,"
+                  "\"content\":null}],\"model\":\"m\",\"x\":{\"messages\":n"
+                  "ull}}" },
+
+    { .title = "messages: those of other fields are none",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"model\":\"m\",\"x\":[{\"messages\":[{}]}],\"opt"
+                         "ions\":{\"messages\":[{}]}}"),
+      .model = ngx_string("m"),
+      .messages = "" },
+
+    { .title = "messages: of OpenAI, content of parts",
+      .flags = SCAN_V1,
+      .body = ngx_string("{\"model\":\"m\",\"messages\":[{\"role\":\"user\","
+                         "\"content\":[{\"type\":\"text\",\"text\":\"}\"}]}]"
+                         "}"),
+      .model = ngx_string("m"),
+      .messages = "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"tex"
+                  "t\":\"}\"}]}@{\"role\":\"user\",\"content\":[{\"type\":"
+                  "\"text\",\"text\":\"}\"}]}]}" },
+
+    { .title = "a session may have the model",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"session_id\":\"s\",\"messages\":[{}]} "),
+      .session_id = ngx_string("s"),
+      .sent = ngx_string("{\"messages\":[{}]} "),
+      .messages = "{}@{}]} " },
+
+    { .title = "a session that is named elsewhere, too",
+      .flags = SCAN_CHAT|NGX_HTTP_OLLAMA_SCAN_SESSION,
+      .body = ngx_string("{\"messages\":[{}]}\n"),
+      .messages = "{}@{}]}\n" },
+
+    { .title = "a model that is empty, in a session",
+      .flags = SCAN_CHAT,
+      .body = ngx_string("{\"model\":\"\",\"session_id\":\"s\",\"messages\":"
+                         "[]}"),
+      .session_id = ngx_string("s"),
+      .sent = ngx_string("{\"model\":\"\",\"messages\":[]}"),
+      .messages = "@]}" },
+
     { .title = "empty objects and arrays",
       .flags = SCAN_CHAT,
       .body = ngx_string("{\"messages\":[],\"options\":{},\"tools\":[{}],"

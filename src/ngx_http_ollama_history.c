@@ -1,0 +1,710 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * A chat in a session, on its way in: the session is locked, its history read
+ * page by page and put in front of the new messages, and these are stored,
+ * before a server is asked.  The stored messages are texts that are copied as
+ * they are; none of them is parsed again.
+ *
+ * Meanwhile the request waits in the precontent phase.  A refusal on the way
+ * leaves the session as it was; keep.c gives the lock back.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_ollama_history.h"
+#include "ngx_http_ollama_ctx.h"
+#include "ngx_http_ollama_error.h"
+#include "ngx_http_ollama_keep.h"
+#include "ngx_http_ollama_module.h"
+#include "ngx_http_ollama_search.h"
+#include "ngx_http_ollama_session.h"
+#include "ngx_http_ollama_stop.h"
+#include "ngx_http_ollama_store.h"
+#include "ngx_http_ollama_task.h"
+
+
+/* a history that is longer is refused */
+#define NGX_HTTP_OLLAMA_HISTORY_MESSAGES  10000
+#define NGX_HTTP_OLLAMA_HISTORY_SIZE      (50 * 1024 * 1024)
+
+/* read at once: some 0.1 ms of copying */
+#define NGX_HTTP_OLLAMA_HISTORY_PAGE      500
+#define NGX_HTTP_OLLAMA_HISTORY_BYTES     (256 * 1024)
+
+
+typedef struct {
+    ngx_http_request_t          *request;
+    ngx_http_ollama_ctx_t       *ctx;
+    ngx_http_ollama_history_pt   done;
+    ngx_http_ollama_store_t      store;
+    ngx_str_t                    owner;
+    int64_t                      last;      /* n of the last message stored */
+    int64_t                      read;      /* n of the last one read */
+
+    ngx_chain_t                 *chain;     /* the text that is put in */
+    ngx_chain_t                **end;
+    off_t                        size;
+
+    unsigned                     stands_in:1;  /* the session's model */
+} ngx_http_ollama_history_t;
+
+
+static ngx_int_t ngx_http_ollama_history_unavailable(
+    ngx_http_ollama_history_t *h);
+static void ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store);
+static ngx_int_t ngx_http_ollama_history_check(ngx_http_ollama_history_t *h);
+static ngx_int_t ngx_http_ollama_history_model(ngx_http_ollama_history_t *h,
+    ngx_str_t *model);
+static ngx_int_t ngx_http_ollama_history_put_model(
+    ngx_http_ollama_history_t *h);
+static ngx_int_t ngx_http_ollama_history_system(ngx_http_ollama_history_t *h,
+    ngx_str_t *system);
+static void ngx_http_ollama_history_insert(ngx_http_ollama_history_t *h,
+    off_t at);
+static void ngx_http_ollama_history_next(ngx_http_ollama_history_t *h);
+static void ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store);
+static void ngx_http_ollama_history_read(ngx_http_ollama_history_t *h);
+static void ngx_http_ollama_history_uncomma(ngx_http_ollama_history_t *h);
+static ngx_str_t *ngx_http_ollama_history_messages(
+    ngx_http_ollama_history_t *h);
+static u_char *ngx_http_ollama_history_span(ngx_http_ollama_history_t *h,
+    ngx_http_ollama_cut_t *span);
+static void ngx_http_ollama_history_added(ngx_http_ollama_store_t *store);
+static u_char *ngx_http_ollama_history_put(ngx_http_ollama_history_t *h,
+    size_t size);
+static void ngx_http_ollama_history_end(ngx_http_ollama_history_t *h,
+    ngx_int_t rc);
+static void ngx_http_ollama_history_cleanup(void *data);
+
+
+/* Whether the request goes on with a session. */
+
+ngx_uint_t
+ngx_http_ollama_history_is_wanted(ngx_http_ollama_ctx_t *ctx)
+{
+    return ctx->scan->session_id.len
+           && (ctx->route->scan & NGX_HTTP_OLLAMA_SCAN_MESSAGES)
+           && ctx->route->last != NGX_HTTP_OLLAMA_END_MESSAGE;
+}
+
+
+/* NGX_AGAIN: "done" will be called; else the status of a refusal. */
+
+ngx_int_t
+ngx_http_ollama_history_begin(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_history_pt done)
+{
+    ngx_int_t                    rc;
+    ngx_http_cleanup_t          *cln;
+    ngx_http_ollama_history_t   *h;
+    ngx_http_ollama_loc_conf_t  *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
+
+    if (ctx->scan->messages_start == 0) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                     "\"messages\" is required in a session");
+    }
+
+    if (ctx->scan->messages_more) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                                     "no more than %d messages at once can be "
+                                     "added to a session",
+                                     NGX_HTTP_OLLAMA_SCAN_LIST);
+    }
+
+    cln = ngx_http_cleanup_add(r, sizeof(ngx_http_ollama_history_t));
+    if (cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    h = cln->data;
+    ngx_memzero(h, sizeof(ngx_http_ollama_history_t));
+
+    cln->handler = ngx_http_ollama_history_cleanup;
+
+    h->request = r;
+    h->ctx = ctx;
+    h->done = done;
+    h->end = &h->chain;
+    h->store.data = h;
+    h->store.log = r->connection->log;
+    h->store.ttl = (int64_t) olcf->session_ttl * 1000;
+
+    rc = ngx_http_ollama_session_owner(r, &h->owner);
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_FORBIDDEN,
+                                     "sessions belong to an owner here, but "
+                                     "the request has none");
+    }
+
+    if (!ngx_http_ollama_scan_valid_id(&ctx->scan->session_id)) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
+                                     "session \"%V\" not found",
+                                     &ctx->scan->session_id);
+    }
+
+    rc = ngx_http_ollama_task_begin(r, ctx, ngx_http_ollama_stop);
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_CONFLICT,
+                                     "task_id \"%V\" is in use by a generation "
+                                     "that is running", &ctx->scan->task_id);
+    }
+
+    h->store.handler = ngx_http_ollama_history_begun;
+
+    if (ngx_http_ollama_store_begin(&h->store, &ctx->scan->session_id,
+                                    &h->owner, &ctx->scan->task_id,
+                                    NGX_HTTP_OLLAMA_KEEP_LOCK)
+        != NGX_OK)
+    {
+        return ngx_http_ollama_history_unavailable(h);
+    }
+
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    return NGX_AGAIN;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_history_unavailable(ngx_http_ollama_history_t *h)
+{
+    return ngx_http_ollama_error(h->request, h->ctx,
+                                 NGX_HTTP_SERVICE_UNAVAILABLE,
+                                 "session history is unavailable");
+}
+
+
+static void
+ngx_http_ollama_history_cleanup(void *data)
+{
+    ngx_http_ollama_history_t *h = data;
+
+    ngx_http_ollama_store_forget(&h->store);
+}
+
+
+static void
+ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
+{
+    ngx_int_t                   rc;
+    ngx_http_request_t         *r;
+    ngx_http_ollama_ctx_t      *ctx;
+    ngx_http_ollama_history_t  *h;
+
+    h = store->data;
+    r = h->request;
+    ctx = h->ctx;
+
+    ngx_http_set_log_request(r->connection->log, r);
+
+    switch (store->result) {
+
+    case NGX_HTTP_OLLAMA_STORE_OK:
+        break;
+
+    case NGX_HTTP_OLLAMA_STORE_BUSY:
+        ngx_http_ollama_history_end(h,
+            ngx_http_ollama_error(r, ctx, NGX_HTTP_CONFLICT,
+                                  "session \"%V\" is busy with task \"%V\"",
+                                  &ctx->scan->session_id, &store->task));
+        return;
+
+    case NGX_HTTP_OLLAMA_STORE_NONE:
+        ngx_http_ollama_history_end(h,
+            ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
+                                  "session \"%V\" not found",
+                                  &ctx->scan->session_id));
+        return;
+
+    default:
+        ngx_http_ollama_history_end(h, ngx_http_ollama_history_unavailable(h));
+        return;
+    }
+
+    h->last = store->last;
+
+    if (ngx_http_ollama_keep_begin(r, ctx, store->ttl) != NGX_OK
+        || ngx_http_ollama_history_model(h, &store->session.model) != NGX_OK
+        || ngx_http_ollama_history_system(h, &store->session.system)
+           != NGX_OK)
+    {
+        ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    rc = ngx_http_ollama_history_check(h);
+
+    if (rc != NGX_OK) {
+        ngx_http_ollama_history_end(h, rc);
+        return;
+    }
+
+    ngx_http_ollama_history_next(h);
+}
+
+
+/* Whether the chat can be had at all; else the status of a refusal. */
+
+static ngx_int_t
+ngx_http_ollama_history_check(ngx_http_ollama_history_t *h)
+{
+    ngx_int_t                    rc;
+    ngx_http_request_t          *r;
+    ngx_http_ollama_ctx_t       *ctx;
+    ngx_http_ollama_loc_conf_t  *olcf;
+
+    r = h->request;
+    ctx = h->ctx;
+
+    if (ctx->scan->model.len == 0) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                     "\"model\" is required: the session has "
+                                     "none");
+    }
+
+    if (h->store.total > NGX_HTTP_OLLAMA_HISTORY_MESSAGES) {
+        return ngx_http_ollama_error(r, ctx,
+                                     NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                                     "session \"%V\" has %ui messages, more "
+                                     "than %d can't be sent to a server",
+                                     &ctx->scan->session_id, h->store.total,
+                                     NGX_HTTP_OLLAMA_HISTORY_MESSAGES);
+    }
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
+
+    if (!olcf->fixed) {
+        return NGX_OK;
+    }
+
+    rc = ngx_http_ollama_search_check(r, ctx, olcf->up);
+
+    return (rc == NGX_DECLINED) ? NGX_OK : rc;
+}
+
+
+/* The session's model stands in for a missing one. */
+
+static ngx_int_t
+ngx_http_ollama_history_model(ngx_http_ollama_history_t *h, ngx_str_t *model)
+{
+    ngx_http_ollama_scan_t  *scan;
+
+    scan = h->ctx->scan;
+
+    if (scan->model.len || model->len == 0) {
+        return NGX_OK;
+    }
+
+    scan->model.data = ngx_pstrdup(h->request->pool, model);
+    if (scan->model.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    scan->model.len = model->len;
+    h->stands_in = 1;
+
+    return NGX_OK;
+}
+
+
+/* As the body's last member: there may be one that is null, or empty. */
+
+static ngx_int_t
+ngx_http_ollama_history_put_model(ngx_http_ollama_history_t *h)
+{
+    u_char     *p;
+    size_t      size;
+    ngx_str_t  *model;
+
+    model = &h->ctx->scan->model;
+
+    size = sizeof(",\"model\":\"\"") - 1 + model->len
+           + ngx_escape_json(NULL, model->data, model->len);
+
+    p = ngx_http_ollama_history_put(h, size);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(p, ",\"model\":\"", sizeof(",\"model\":\"") - 1);
+    p = (u_char *) ngx_escape_json(p, model->data, model->len);
+    *p = '"';
+
+    ngx_http_ollama_history_insert(h, h->ctx->scan->close);
+
+    return NGX_OK;
+}
+
+
+/* The session's own instructions are the first message. */
+
+static ngx_int_t
+ngx_http_ollama_history_system(ngx_http_ollama_history_t *h,
+    ngx_str_t *system)
+{
+    u_char  *p;
+    size_t   size;
+
+    if (system->len == 0) {
+        return NGX_OK;
+    }
+
+    size = sizeof("{\"role\":\"system\",\"content\":\"\"},") - 1
+           + system->len
+           + ngx_escape_json(NULL, system->data, system->len);
+
+    p = ngx_http_ollama_history_put(h, size);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(p, "{\"role\":\"system\",\"content\":\"",
+                   sizeof("{\"role\":\"system\",\"content\":\"") - 1);
+    p = (u_char *) ngx_escape_json(p, system->data, system->len);
+    ngx_memcpy(p, "\"},", 3);
+
+    return NGX_OK;
+}
+
+
+/* Memory for text that is put in. */
+
+static u_char *
+ngx_http_ollama_history_put(ngx_http_ollama_history_t *h, size_t size)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    b = ngx_create_temp_buf(h->request->pool, size);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    cl = ngx_alloc_chain_link(h->request->pool);
+    if (cl == NULL) {
+        return NULL;
+    }
+
+    b->last = b->end;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    *h->end = cl;
+    h->end = &cl->next;
+    h->size += size;
+
+    return b->pos;
+}
+
+
+/* What was put together goes into the body at a place behind the others. */
+
+static void
+ngx_http_ollama_history_insert(ngx_http_ollama_history_t *h, off_t at)
+{
+    ngx_http_ollama_insert_t  *insert;
+
+    insert = &h->ctx->insert[h->ctx->ninsert++];
+
+    insert->at = at;
+    insert->chain = h->chain;
+    insert->size = h->size;
+
+    h->chain = NULL;
+    h->end = &h->chain;
+    h->size = 0;
+}
+
+
+/* Asks for the next page of what is stored. */
+
+static void
+ngx_http_ollama_history_next(ngx_http_ollama_history_t *h)
+{
+    h->store.handler = ngx_http_ollama_history_paged;
+
+    if (ngx_http_ollama_store_page(&h->store, &h->ctx->scan->session_id,
+                                   h->read, NGX_HTTP_OLLAMA_HISTORY_PAGE,
+                                   NGX_HTTP_OLLAMA_HISTORY_BYTES)
+        != NGX_OK)
+    {
+        ngx_http_ollama_history_end(h, ngx_http_ollama_history_unavailable(h));
+    }
+}
+
+
+static void
+ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store)
+{
+    u_char                     *p;
+    size_t                      size;
+    ngx_str_t                   json;
+    ngx_uint_t                  i;
+    ngx_http_ollama_history_t  *h;
+
+    h = store->data;
+
+    ngx_http_set_log_request(h->request->connection->log, h->request);
+
+    if (store->result != NGX_HTTP_OLLAMA_STORE_OK) {
+        ngx_http_ollama_history_end(h, ngx_http_ollama_history_unavailable(h));
+        return;
+    }
+
+    size = 0;
+
+    for (i = 0; i < store->n; i++) {
+        ngx_http_ollama_store_get_json(store, i, &json);
+        size += json.len + 1;
+    }
+
+    if (h->size + size > NGX_HTTP_OLLAMA_HISTORY_SIZE) {
+        ngx_http_ollama_history_end(h,
+            ngx_http_ollama_error(h->request, h->ctx,
+                                  NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                                  "the messages of session \"%V\" have more "
+                                  "than 50 MB, and can't be sent to a server",
+                                  &h->ctx->scan->session_id));
+        return;
+    }
+
+    if (size) {
+        p = ngx_http_ollama_history_put(h, size);
+        if (p == NULL) {
+            ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
+            return;
+        }
+
+        for (i = 0; i < store->n; i++) {
+            ngx_http_ollama_store_get_json(store, i, &json);
+            p = ngx_cpymem(p, json.data, json.len);
+            *p++ = ',';
+        }
+    }
+
+    h->read = store->last;
+
+    if (store->more && store->n) {
+        ngx_http_ollama_history_next(h);
+        return;
+    }
+
+    ngx_http_ollama_history_read(h);
+}
+
+
+/* All is read: stores what is new. */
+
+static void
+ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
+{
+    ngx_uint_t              n;
+    ngx_str_t              *messages;
+    ngx_http_ollama_ctx_t  *ctx;
+
+    ctx = h->ctx;
+    n = ctx->scan->messages.nelts;
+
+    if (h->chain) {
+
+        if (n == 0) {
+            ngx_http_ollama_history_uncomma(h);
+        }
+
+        ngx_http_ollama_history_insert(h, ctx->scan->messages_start);
+    }
+
+    if (h->stands_in && ngx_http_ollama_history_put_model(h) != NGX_OK) {
+        ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    ngx_http_ollama_keep_as(ctx, h->last + n + 1);
+
+    if (n == 0) {
+        ngx_http_ollama_history_end(h, NGX_OK);
+        return;
+    }
+
+    messages = ngx_http_ollama_history_messages(h);
+
+    if (messages == NULL) {
+        ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    h->store.handler = ngx_http_ollama_history_added;
+
+    if (ngx_http_ollama_store_add(&h->store, &ctx->scan->session_id,
+                                  &ctx->scan->task_id, h->last + 1, messages,
+                                  n)
+        != NGX_OK)
+    {
+        ngx_http_ollama_keep_as(ctx, 0);
+        ngx_http_ollama_history_end(h, ngx_http_ollama_history_unavailable(h));
+    }
+}
+
+
+/* Nothing follows: the comma behind the last message goes. */
+
+static void
+ngx_http_ollama_history_uncomma(ngx_http_ollama_history_t *h)
+{
+    ngx_chain_t  *cl;
+
+    for (cl = h->chain; cl->next; cl = cl->next) { /* void */ }
+
+    cl->buf->last--;
+    h->size--;
+}
+
+
+/* The new messages, as texts; in the pool of the scan, which goes soon. */
+
+static ngx_str_t *
+ngx_http_ollama_history_messages(ngx_http_ollama_history_t *h)
+{
+    ngx_uint_t               i, n;
+    ngx_str_t               *messages;
+    ngx_http_ollama_cut_t   *span;
+
+    n = h->ctx->scan->messages.nelts;
+    span = h->ctx->scan->messages.elts;
+
+    messages = ngx_palloc(h->ctx->pool, n * sizeof(ngx_str_t));
+    if (messages == NULL) {
+        return NULL;
+    }
+
+    for (i = 0; i < n; i++) {
+        messages[i].len = span[i].end - span[i].start;
+        messages[i].data = ngx_http_ollama_history_span(h, &span[i]);
+
+        if (messages[i].data == NULL) {
+            return NULL;
+        }
+    }
+
+    return messages;
+}
+
+
+/* A piece of the body: where it lies there as a whole, or a copy. */
+
+static u_char *
+ngx_http_ollama_history_span(ngx_http_ollama_history_t *h,
+    ngx_http_ollama_cut_t *span)
+{
+    off_t         at, from, to, size;
+    u_char       *copy, *p;
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    if (h->ctx->map) {
+        return h->ctx->map + span->start;
+    }
+
+    at = 0;
+    copy = NULL;
+    p = NULL;
+
+    for (cl = h->request->request_body->bufs; cl; cl = cl->next) {
+        b = cl->buf;
+        size = b->last - b->pos;
+
+        from = ngx_max(span->start, at);
+        to = ngx_min(span->end, at + size);
+
+        if (from == span->start && to == span->end) {
+            return b->pos + (from - at);
+        }
+
+        if (from < to) {
+
+            if (copy == NULL) {
+                copy = ngx_palloc(h->ctx->pool, span->end - span->start);
+                if (copy == NULL) {
+                    return NULL;
+                }
+
+                p = copy;
+            }
+
+            p = ngx_cpymem(p, b->pos + (from - at), to - from);
+        }
+
+        at += size;
+    }
+
+    return copy;
+}
+
+
+static void
+ngx_http_ollama_history_added(ngx_http_ollama_store_t *store)
+{
+    ngx_http_ollama_history_t  *h;
+
+    h = store->data;
+
+    ngx_http_set_log_request(h->request->connection->log, h->request);
+
+    switch (store->result) {
+
+    case NGX_HTTP_OLLAMA_STORE_OK:
+        ngx_http_ollama_history_end(h, NGX_OK);
+        return;
+
+    case NGX_HTTP_OLLAMA_STORE_UNAVAILABLE:
+        ngx_http_ollama_keep_as(h->ctx, 0);
+        ngx_http_ollama_history_end(h, ngx_http_ollama_history_unavailable(h));
+        return;
+
+    default: /* it was deleted meanwhile */
+        ngx_http_ollama_keep_as(h->ctx, 0);
+        ngx_http_ollama_history_end(h,
+            ngx_http_ollama_error(h->request, h->ctx, NGX_HTTP_NOT_FOUND,
+                                  "session \"%V\" not found",
+                                  &h->ctx->scan->session_id));
+        return;
+    }
+}
+
+
+/* Goes on with the request, which may end by that. */
+
+static void
+ngx_http_ollama_history_end(ngx_http_ollama_history_t *h, ngx_int_t rc)
+{
+    ngx_connection_t  *c;
+
+    c = h->request->connection;
+
+    h->done(h->request, h->ctx, rc);
+
+    ngx_http_run_posted_requests(c);
+}

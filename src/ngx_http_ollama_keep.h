@@ -1,0 +1,33 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+#ifndef _NGX_HTTP_OLLAMA_KEEP_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_KEEP_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_ollama_ctx.h"
+
+
+/* the lock of a session lasts so long if its holder is gone, ms */
+#define NGX_HTTP_OLLAMA_KEEP_LOCK  10000
+
+
+/*
+ * From now on the request has the lock of its session, and what is said in
+ * answer to it is to be stored as message n, for ttl ms.
+ */
+ngx_int_t ngx_http_ollama_keep_begin(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, int64_t ttl);
+void ngx_http_ollama_keep_as(ngx_http_ollama_ctx_t *ctx, int64_t n);
+
+ngx_int_t ngx_http_ollama_keep_filter_init(ngx_conf_t *cf);
+
+
+#endif /* _NGX_HTTP_OLLAMA_KEEP_H_INCLUDED_ */

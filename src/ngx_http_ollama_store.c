@@ -1,0 +1,677 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * Sessions in Redis: what may be done to them, each an operation that is begun
+ * here and whose handler is called when Redis has answered.  The scripts that
+ * do it, and the keys, are in store_script.
+ *
+ * An operation lives in its caller's memory, and what is sent lives in a pool
+ * of its own until it is sent.  Knows no HTTP.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_http_ollama_store.h"
+#include "ngx_http_ollama_message.h"
+#include "ngx_http_ollama_scan.h"
+#include "ngx_http_ollama_store_reply.h"
+#include "ngx_http_ollama_store_script.h"
+
+
+/* digits of a time in a cursor */
+#define NGX_HTTP_OLLAMA_STORE_DIGITS  15
+
+
+/* a call of a script that is put together */
+
+typedef struct {
+    ngx_http_ollama_store_t  *store;
+    ngx_pool_t               *pool;
+    ngx_str_t                *prefix;
+    ngx_array_t               args;      /* ngx_str_t; keys come first */
+    ngx_uint_t                keys;
+    unsigned                  failed:1;  /* no memory */
+} ngx_http_ollama_store_args_t;
+
+
+static ngx_int_t ngx_http_ollama_store_change(ngx_http_ollama_store_t *store,
+    ngx_http_ollama_redis_script_t *script, ngx_str_t *sid, ngx_str_t *owner,
+    ngx_http_ollama_store_fields_t *fields);
+
+static ngx_int_t ngx_http_ollama_store_open(
+    ngx_http_ollama_store_args_t *args, ngx_http_ollama_store_t *store,
+    ngx_http_ollama_store_read_pt read);
+static ngx_int_t ngx_http_ollama_store_open_session(
+    ngx_http_ollama_store_args_t *args, ngx_http_ollama_store_t *store,
+    ngx_http_ollama_store_read_pt read, ngx_str_t *sid, ngx_str_t *owner);
+static void ngx_http_ollama_store_key(ngx_http_ollama_store_args_t *args,
+    ngx_str_t *sid, const char *name);
+static void ngx_http_ollama_store_arg(ngx_http_ollama_store_args_t *args,
+    ngx_str_t *value);
+static void ngx_http_ollama_store_word(ngx_http_ollama_store_args_t *args,
+    const char *word);
+static void ngx_http_ollama_store_number(ngx_http_ollama_store_args_t *args,
+    int64_t n);
+static void ngx_http_ollama_store_field(ngx_http_ollama_store_args_t *args,
+    ngx_http_ollama_store_field_t *field);
+static void ngx_http_ollama_store_pair(ngx_http_ollama_store_args_t *args,
+    const char *name, ngx_str_t *value);
+static ngx_int_t ngx_http_ollama_store_send(
+    ngx_http_ollama_store_args_t *args,
+    ngx_http_ollama_redis_script_t *script);
+
+static void ngx_http_ollama_store_done(ngx_http_ollama_redis_call_t *call,
+    redisReply *reply);
+
+
+ngx_int_t
+ngx_http_ollama_store_create(ngx_http_ollama_store_t *store, ngx_str_t *sid,
+    ngx_str_t *owner, ngx_http_ollama_store_fields_t *fields)
+{
+    return ngx_http_ollama_store_change(store,
+                                        &ngx_http_ollama_store_script_create,
+                                        sid, owner, fields);
+}
+
+
+ngx_int_t
+ngx_http_ollama_store_read(ngx_http_ollama_store_t *store, ngx_str_t *sid,
+    ngx_str_t *owner, int64_t after, ngx_uint_t limit, size_t bytes)
+{
+    ngx_http_ollama_store_args_t  args;
+
+    if (ngx_http_ollama_store_open_session(&args, store,
+                                           ngx_http_ollama_store_read_messages,
+                                           sid, owner)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_ollama_store_number(&args, after);
+    ngx_http_ollama_store_number(&args, limit);
+    ngx_http_ollama_store_number(&args, bytes);
+
+    return ngx_http_ollama_store_send(&args,
+                                      &ngx_http_ollama_store_script_read);
+}
+
+
+ngx_int_t
+ngx_http_ollama_store_patch(ngx_http_ollama_store_t *store, ngx_str_t *sid,
+    ngx_str_t *owner, ngx_http_ollama_store_fields_t *fields)
+{
+    return ngx_http_ollama_store_change(store,
+                                        &ngx_http_ollama_store_script_patch,
+                                        sid, owner, fields);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_store_change(ngx_http_ollama_store_t *store,
+    ngx_http_ollama_redis_script_t *script, ngx_str_t *sid, ngx_str_t *owner,
+    ngx_http_ollama_store_fields_t *fields)
+{
+    ngx_http_ollama_store_args_t  args;
+
+    if (ngx_http_ollama_store_open_session(&args, store,
+                                           ngx_http_ollama_store_read_session,
+                                           sid, owner)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_ollama_store_field(&args, &fields->title);
+    ngx_http_ollama_store_field(&args, &fields->model);
+    ngx_http_ollama_store_field(&args, &fields->system);
+
+    return ngx_http_ollama_store_send(&args, script);
+}
+
+
+ngx_int_t
+ngx_http_ollama_store_delete(ngx_http_ollama_store_t *store, ngx_str_t *sid,
+    ngx_str_t *owner)
+{
+    ngx_http_ollama_store_args_t  args;
+
+    if (ngx_http_ollama_store_open_session(&args, store,
+                                           ngx_http_ollama_store_read_word,
+                                           sid, owner)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_ollama_store_send(&args,
+                                      &ngx_http_ollama_store_script_delete);
+}
+
+
+ngx_int_t
+ngx_http_ollama_store_truncate(ngx_http_ollama_store_t *store, ngx_str_t *sid,
+    ngx_str_t *owner, int64_t from)
+{
+    ngx_http_ollama_store_args_t  args;
+
+    if (ngx_http_ollama_store_open_session(&args, store,
+                                           ngx_http_ollama_store_read_count,
+                                           sid, owner)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_ollama_store_number(&args, from);
+
+    return ngx_http_ollama_store_send(&args,
+                                      &ngx_http_ollama_store_script_truncate);
+}
+
+
+ngx_int_t
+ngx_http_ollama_store_list(ngx_http_ollama_store_t *store, ngx_str_t *owner,
+    ngx_str_t *cursor, ngx_uint_t limit)
+{
+    u_char                        *p, *last;
+    ngx_str_t                      key, time, sid;
+    ngx_http_ollama_store_args_t   args;
+
+    if (ngx_http_ollama_store_open(&args, store,
+                                   ngx_http_ollama_store_read_list)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    key.len = args.prefix->len + sizeof("owner:") - 1 + owner->len;
+
+    key.data = ngx_pnalloc(args.pool, key.len);
+    if (key.data == NULL) {
+        ngx_destroy_pool(args.pool);
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(key.data, args.prefix->data, args.prefix->len);
+    p = ngx_cpymem(p, "owner:", sizeof("owner:") - 1);
+    ngx_memcpy(p, owner->data, owner->len);
+
+    ngx_http_ollama_store_arg(&args, &key);
+    args.keys = 1;
+
+    ngx_http_ollama_store_arg(&args, args.prefix);
+    ngx_http_ollama_store_arg(&args, owner);
+    ngx_http_ollama_store_number(&args, limit);
+
+    time = *cursor;
+    ngx_str_set(&sid, "");
+
+    last = cursor->data + cursor->len;
+    p = ngx_strlchr(cursor->data, last, '.');
+
+    if (p) {
+        time.len = p++ - cursor->data;
+        sid.data = p;
+        sid.len = last - p;
+    }
+
+    ngx_http_ollama_store_arg(&args, &time);
+    ngx_http_ollama_store_arg(&args, &sid);
+
+    return ngx_http_ollama_store_send(&args,
+                                      &ngx_http_ollama_store_script_list);
+}
+
+
+/* Whether it may be one: a time, a dot, an id. */
+
+ngx_uint_t
+ngx_http_ollama_store_valid_cursor(ngx_str_t *cursor)
+{
+    size_t     i;
+    ngx_str_t  id;
+
+    for (i = 0; i < cursor->len; i++) {
+        if (cursor->data[i] < '0' || cursor->data[i] > '9') {
+            break;
+        }
+    }
+
+    if (i == 0 || i > NGX_HTTP_OLLAMA_STORE_DIGITS || i == cursor->len
+        || cursor->data[i++] != '.')
+    {
+        return 0;
+    }
+
+    id.data = cursor->data + i;
+    id.len = cursor->len - i;
+
+    return ngx_http_ollama_scan_valid_id(&id);
+}
+
+
+ngx_int_t
+ngx_http_ollama_store_named(ngx_http_ollama_store_t *store, ngx_str_t *owner,
+    ngx_str_t *ids, ngx_uint_t n)
+{
+    ngx_uint_t                    i;
+    ngx_http_ollama_store_args_t  args;
+
+    if (ngx_http_ollama_store_open(&args, store,
+                                   ngx_http_ollama_store_read_list)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+        ngx_http_ollama_store_key(&args, &ids[i], "meta");
+    }
+
+    args.keys = n;
+
+    ngx_http_ollama_store_arg(&args, owner);
+
+    for (i = 0; i < n; i++) {
+        ngx_http_ollama_store_arg(&args, &ids[i]);
+    }
+
+    return ngx_http_ollama_store_send(&args,
+                                      &ngx_http_ollama_store_script_named);
+}
+
+
+ngx_int_t
+ngx_http_ollama_store_begin(ngx_http_ollama_store_t *store, ngx_str_t *sid,
+    ngx_str_t *owner, ngx_str_t *task, ngx_msec_t lock)
+{
+    ngx_http_ollama_store_args_t  args;
+
+    if (ngx_http_ollama_store_open_session(&args, store,
+                                           ngx_http_ollama_store_read_begun,
+                                           sid, owner)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_ollama_store_arg(&args, task);
+    ngx_http_ollama_store_number(&args, lock);
+
+    return ngx_http_ollama_store_send(&args,
+                                      &ngx_http_ollama_store_script_begin);
+}
+
+
+ngx_int_t
+ngx_http_ollama_store_page(ngx_http_ollama_store_t *store, ngx_str_t *sid,
+    int64_t after, ngx_uint_t limit, size_t bytes)
+{
+    ngx_http_ollama_store_args_t  args;
+
+    if (ngx_http_ollama_store_open_session(&args, store,
+                                           ngx_http_ollama_store_read_page,
+                                           sid, NULL)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_ollama_store_number(&args, after);
+    ngx_http_ollama_store_number(&args, limit);
+    ngx_http_ollama_store_number(&args, bytes);
+
+    return ngx_http_ollama_store_send(&args,
+                                      &ngx_http_ollama_store_script_page);
+}
+
+
+ngx_int_t
+ngx_http_ollama_store_add(ngx_http_ollama_store_t *store, ngx_str_t *sid,
+    ngx_str_t *task, int64_t n, ngx_str_t *messages, ngx_uint_t count)
+{
+    u_char                        buf[NGX_HTTP_OLLAMA_MESSAGE_TITLE_SIZE];
+    ngx_str_t                     title;
+    ngx_uint_t                    i;
+    ngx_http_ollama_store_args_t  args;
+
+    if (ngx_http_ollama_store_open_session(&args, store,
+                                           ngx_http_ollama_store_read_word,
+                                           sid, NULL)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    title.data = buf;
+    title.len = 0;
+
+    for (i = 0; i < count && title.len == 0; i++) {
+        title.len = ngx_http_ollama_message_title(&messages[i], buf);
+    }
+
+    ngx_http_ollama_store_arg(&args, task);
+    ngx_http_ollama_store_arg(&args, &title);
+    ngx_http_ollama_store_number(&args, n);
+
+    for (i = 0; i < count; i++) {
+        ngx_http_ollama_store_arg(&args, &messages[i]);
+    }
+
+    return ngx_http_ollama_store_send(&args,
+                                      &ngx_http_ollama_store_script_add);
+}
+
+
+ngx_int_t
+ngx_http_ollama_store_save(ngx_http_ollama_store_t *store, ngx_str_t *sid,
+    ngx_str_t *task, int64_t n, ngx_http_ollama_store_message_t *message,
+    ngx_uint_t last)
+{
+    ngx_http_ollama_store_args_t  args;
+
+    if (ngx_http_ollama_store_open_session(&args, store,
+                                           ngx_http_ollama_store_read_word,
+                                           sid, NULL)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_ollama_store_arg(&args, task);
+    ngx_http_ollama_store_number(&args, n);
+    ngx_http_ollama_store_number(&args, last ? 1 : 0);
+
+    ngx_http_ollama_store_pair(&args, "m", &message->json);
+    ngx_http_ollama_store_pair(&args, "s", &message->status);
+    ngx_http_ollama_store_pair(&args, "model", &message->model);
+    ngx_http_ollama_store_pair(&args, "server", &message->server);
+    ngx_http_ollama_store_pair(&args, "k", &message->thinking);
+    ngx_http_ollama_store_pair(&args, "st", &message->stats);
+    ngx_http_ollama_store_pair(&args, "p", &message->participant);
+
+    return ngx_http_ollama_store_send(&args,
+                                      &ngx_http_ollama_store_script_save);
+}
+
+
+ngx_int_t
+ngx_http_ollama_store_renew(ngx_http_ollama_store_t *store, ngx_str_t *sid,
+    ngx_str_t *task, ngx_msec_t lock)
+{
+    ngx_http_ollama_store_args_t  args;
+
+    if (ngx_http_ollama_store_open_session(&args, store,
+                                           ngx_http_ollama_store_read_word,
+                                           sid, NULL)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_ollama_store_arg(&args, task);
+    ngx_http_ollama_store_number(&args, lock);
+
+    return ngx_http_ollama_store_send(&args,
+                                      &ngx_http_ollama_store_script_renew);
+}
+
+
+ngx_int_t
+ngx_http_ollama_store_release(ngx_http_ollama_store_t *store, ngx_str_t *sid,
+    ngx_str_t *task)
+{
+    ngx_http_ollama_store_args_t  args;
+
+    if (ngx_http_ollama_store_open_session(&args, store,
+                                           ngx_http_ollama_store_read_word,
+                                           sid, NULL)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_ollama_store_arg(&args, task);
+
+    return ngx_http_ollama_store_send(&args,
+                                      &ngx_http_ollama_store_script_release);
+}
+
+
+void
+ngx_http_ollama_store_forget(ngx_http_ollama_store_t *store)
+{
+    ngx_http_ollama_redis_forget(&store->call);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_store_open(ngx_http_ollama_store_args_t *args,
+    ngx_http_ollama_store_t *store, ngx_http_ollama_store_read_pt read)
+{
+    args->store = store;
+    args->keys = 0;
+    args->failed = 0;
+
+    args->prefix = ngx_http_ollama_redis_prefix();
+    if (args->prefix == NULL) {
+        return NGX_ERROR;
+    }
+
+    args->pool = ngx_create_pool(1024, store->log);
+    if (args->pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_array_init(&args->args, args->pool, 24, sizeof(ngx_str_t))
+        != NGX_OK)
+    {
+        ngx_destroy_pool(args->pool);
+        return NGX_ERROR;
+    }
+
+    store->read = read;
+
+    return NGX_OK;
+}
+
+
+/* The arguments that scripts about one session begin with. */
+
+static ngx_int_t
+ngx_http_ollama_store_open_session(ngx_http_ollama_store_args_t *args,
+    ngx_http_ollama_store_t *store, ngx_http_ollama_store_read_pt read,
+    ngx_str_t *sid, ngx_str_t *owner)
+{
+    ngx_time_t  *tp;
+
+    if (ngx_http_ollama_store_open(args, store, read) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_ollama_store_key(args, sid, "meta");
+    ngx_http_ollama_store_key(args, sid, "msgs");
+    ngx_http_ollama_store_key(args, sid, "task");
+
+    args->keys = 3;
+
+    ngx_http_ollama_store_arg(args, args->prefix);
+    ngx_http_ollama_store_arg(args, sid);
+
+    if (owner) {
+        ngx_http_ollama_store_arg(args, owner);
+
+    } else {
+        ngx_http_ollama_store_word(args, "");
+    }
+
+    tp = ngx_timeofday();
+
+    ngx_http_ollama_store_number(args, (int64_t) tp->sec * 1000 + tp->msec);
+    ngx_http_ollama_store_number(args, store->ttl);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_ollama_store_key(ngx_http_ollama_store_args_t *args, ngx_str_t *sid,
+    const char *name)
+{
+    ngx_str_t  key;
+
+    key.data = ngx_pnalloc(args->pool, args->prefix->len + sid->len
+                                       + sizeof("{}:") - 1
+                                       + ngx_strlen(name));
+    if (key.data == NULL) {
+        args->failed = 1;
+        return;
+    }
+
+    key.len = ngx_sprintf(key.data, "%V{%V}:%s", args->prefix, sid, name)
+              - key.data;
+
+    ngx_http_ollama_store_arg(args, &key);
+}
+
+
+static void
+ngx_http_ollama_store_arg(ngx_http_ollama_store_args_t *args,
+    ngx_str_t *value)
+{
+    ngx_str_t  *arg;
+
+    arg = ngx_array_push(&args->args);
+    if (arg == NULL) {
+        args->failed = 1;
+        return;
+    }
+
+    *arg = *value;
+
+    if (arg->data == NULL) {
+        arg->data = (u_char *) "";
+    }
+}
+
+
+static void
+ngx_http_ollama_store_word(ngx_http_ollama_store_args_t *args,
+    const char *word)
+{
+    ngx_str_t  value;
+
+    value.data = (u_char *) word;
+    value.len = ngx_strlen(word);
+
+    ngx_http_ollama_store_arg(args, &value);
+}
+
+
+static void
+ngx_http_ollama_store_number(ngx_http_ollama_store_args_t *args, int64_t n)
+{
+    ngx_str_t  value;
+
+    value.data = ngx_pnalloc(args->pool, NGX_INT64_LEN);
+    if (value.data == NULL) {
+        args->failed = 1;
+        return;
+    }
+
+    value.len = ngx_sprintf(value.data, "%L", n) - value.data;
+
+    ngx_http_ollama_store_arg(args, &value);
+}
+
+
+static void
+ngx_http_ollama_store_field(ngx_http_ollama_store_args_t *args,
+    ngx_http_ollama_store_field_t *field)
+{
+    if (field->given && field->value.len) {
+        ngx_http_ollama_store_pair(args, "set", &field->value);
+        return;
+    }
+
+    ngx_http_ollama_store_word(args, field->given ? "remove" : "");
+    ngx_http_ollama_store_word(args, "");
+}
+
+
+static void
+ngx_http_ollama_store_pair(ngx_http_ollama_store_args_t *args,
+    const char *name, ngx_str_t *value)
+{
+    ngx_http_ollama_store_word(args, name);
+    ngx_http_ollama_store_arg(args, value);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_store_send(ngx_http_ollama_store_args_t *args,
+    ngx_http_ollama_redis_script_t *script)
+{
+    ngx_int_t                 rc;
+    ngx_http_ollama_store_t  *store;
+
+    store = args->store;
+
+    store->call.handler = ngx_http_ollama_store_done;
+    store->call.data = store;
+
+    rc = NGX_ERROR;
+
+    if (!args->failed) {
+        rc = ngx_http_ollama_redis_script(&store->call, script, args->keys,
+                                          args->args.nelts, args->args.elts);
+    }
+
+    ngx_destroy_pool(args->pool);
+
+    return rc;
+}
+
+
+static void
+ngx_http_ollama_store_done(ngx_http_ollama_redis_call_t *call,
+    redisReply *reply)
+{
+    ngx_http_ollama_store_t  *store;
+
+    store = call->data;
+
+    ngx_memzero(&store->session, sizeof(ngx_http_ollama_store_session_t));
+    ngx_str_null(&store->task);
+    ngx_str_null(&store->next);
+
+    store->last = 0;
+    store->total = 0;
+    store->n = 0;
+    store->more = 0;
+    store->result = NGX_HTTP_OLLAMA_STORE_UNAVAILABLE;
+
+    if (reply == NULL) {
+
+        if (call->refused) {
+            ngx_log_error(NGX_LOG_ERR, store->log, 0,
+                          "redis refused a session's command: %V",
+                          &call->error);
+        }
+
+    } else if (ngx_http_ollama_store_reply(store, reply) != NGX_OK) {
+        ngx_log_error(NGX_LOG_ERR, store->log, 0,
+                      "redis sent an unexpected reply about a session");
+
+        store->result = NGX_HTTP_OLLAMA_STORE_UNAVAILABLE;
+    }
+
+    store->handler(store);
+}

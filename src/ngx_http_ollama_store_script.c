@@ -1,0 +1,427 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * What is done to sessions in Redis: each operation is one script, so that a
+ * crash leaves none half done.  Nothing of a client's is in a script's text.
+ *
+ *     P{sid}:meta   HASH    title, model, system, owner, created, updated (ms
+ *                           since 1970), last (the highest n of a message)
+ *     P{sid}:msgs   STREAM  of messages, with ids "n-0", n = 1, 2, ...:
+ *                           m  the message as servers are sent it, JSON
+ *                           t  when it was stored, ms
+ *                           s  complete, cancelled or interrupted
+ *                           g  the task that stored it
+ *                           and of a reply, where it has them: model, server,
+ *                           k  thinking, st  statistics, p  participant
+ *     P{sid}:task   STRING  the task that runs, a lock with a time limit
+ *     Powner:OWNER  ZSET    of session ids, by when they were last written to
+ *
+ * An n isn't given twice, even if the messages at the end are removed: a write
+ * that is late can't take the place of another message.  A key that isn't
+ * there stands for null.
+ *
+ * The first element of a reply is "ok", "none" (no such session, or somebody
+ * else's), "busy" (and the task that runs) or "lost" (the lock).
+ *
+ * Keys of owners are made in the scripts, as only Redis knows the owner of a
+ * session that is written to by its id: this needs one Redis, not a cluster.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_http_ollama_store_script.h"
+
+/* what all scripts about one session begin with */
+
+#define NGX_HTTP_OLLAMA_STORE_BEGIN                                           \
+    "local call = redis.call\n"                                               \
+    "local meta, msgs, task = KEYS[1], KEYS[2], KEYS[3]\n"                    \
+    "local prefix, sid, owner, now = ARGV[1], ARGV[2], ARGV[3], ARGV[4]\n"    \
+    "local ttl = tonumber(ARGV[5])\n"                                         \
+    "-- there is the session, and it is the caller's\n"                       \
+    "local function known()\n"                                                \
+    "    local has = call('HMGET', meta, 'created', 'owner')\n"               \
+    "    return has[1] and (has[2] or '') == owner\n"                         \
+    "end\n"                                                                   \
+    "local function session()\n"                                              \
+    "    return call('HMGET', meta, 'title', 'model', 'system', 'created',\n" \
+    "                'updated')\n"                                            \
+    "end\n"                                                                   \
+    "local function id(n)\n"                                                  \
+    "    return string.format('%.0f-0', n)\n"                                 \
+    "end\n"                                                                   \
+    "local function number(id)\n"                                             \
+    "    return tonumber(string.match(id, '^%d+'))\n"                         \
+    "end\n"                                                                   \
+    "-- the highest n there was\n"                                            \
+    "local function last()\n"                                                 \
+    "    local n = tonumber(call('HGET', meta, 'last') or '')\n"              \
+    "    if n then\n"                                                         \
+    "        return n\n"                                                      \
+    "    end\n"                                                               \
+    "    local one = call('XREVRANGE', msgs, '+', '-', 'COUNT', 1)[1]\n"      \
+    "    return one and number(one[1]) or 0\n"                                \
+    "end\n"                                                                   \
+    "-- messages after n; few at a time, as each may be large\n"              \
+    "local function page(n, limit, bytes)\n"                                  \
+    "    local found, size, count = {}, 0, 1\n"                               \
+    "    while true do\n"                                                     \
+    "        local some = call('XRANGE', msgs, id(n + 1), '+',\n"             \
+    "                          'COUNT', count)\n"                             \
+    "        local before = size\n"                                           \
+    "        for _, one in ipairs(some) do\n"                                 \
+    "            if #found == limit or size >= bytes then\n"                  \
+    "                return found, 1\n"                                       \
+    "            end\n"                                                       \
+    "            found[#found + 1] = one\n"                                   \
+    "            for _, text in ipairs(one[2]) do\n"                          \
+    "                size = size + #text\n"                                   \
+    "            end\n"                                                       \
+    "        end\n"                                                           \
+    "        if #some < count then\n"                                         \
+    "            return found, 0\n"                                           \
+    "        end\n"                                                           \
+    "        n = number(some[count][1])\n"                                    \
+    "        count = size - before < 65536 and math.min(count * 2, 16) or 1\n"\
+    "    end\n"                                                               \
+    "end\n"                                                                   \
+    "local function field(message, name)\n"                                   \
+    "    for i = 1, #message, 2 do\n"                                         \
+    "        if message[i] == name then\n"                                    \
+    "            return message[i + 1]\n"                                     \
+    "        end\n"                                                           \
+    "    end\n"                                                               \
+    "    return false\n"                                                      \
+    "end\n"                                                                   \
+    "-- a retried write finds what it has written\n"                          \
+    "local function written(n, by)\n"                                         \
+    "    local one = call('XRANGE', msgs, id(n), id(n))[1]\n"                 \
+    "    return one and field(one[2], 'g') == by\n"                           \
+    "end\n"                                                                   \
+    "local function live(key)\n"                                              \
+    "    if ttl > 0 then\n"                                                   \
+    "        call('PEXPIRE', key, ttl)\n"                                     \
+    "    else\n"                                                              \
+    "        call('PERSIST', key)\n"                                          \
+    "    end\n"                                                               \
+    "end\n"                                                                   \
+    "-- after each write; a list lives as long as the longest session\n"      \
+    "local function touch(owner)\n"                                           \
+    "    call('HSET', meta, 'updated', now)\n"                                \
+    "    live(meta)\n"                                                        \
+    "    live(msgs)\n"                                                        \
+    "    if owner == '' then\n"                                               \
+    "        return\n"                                                        \
+    "    end\n"                                                               \
+    "    local list = prefix .. 'owner:' .. owner\n"                          \
+    "    local left = call('PTTL', list)\n"                                   \
+    "    call('ZADD', list, now, sid)\n"                                      \
+    "    if ttl == 0 then\n"                                                  \
+    "        call('PERSIST', list)\n"                                         \
+    "    elseif left ~= -1 and left < ttl then\n"                             \
+    "        call('PEXPIRE', list, ttl)\n"                                    \
+    "    end\n"                                                               \
+    "end\n"                                                                   \
+    "-- title, model, system: \"set\" and the value, \"remove\", or \"\"\n"   \
+    "local function change()\n"                                               \
+    "    for i, name in ipairs({ 'title', 'model', 'system' }) do\n"          \
+    "        local what, value = ARGV[4 + 2 * i], ARGV[5 + 2 * i]\n"          \
+    "        if what == 'set' then\n"                                         \
+    "            call('HSET', meta, name, value)\n"                           \
+    "        elseif what == 'remove' then\n"                                  \
+    "            call('HDEL', meta, name)\n"                                  \
+    "        end\n"                                                           \
+    "    end\n"                                                               \
+    "end\n"
+
+
+/* title, model, system as change() reads them */
+
+ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_create =
+    ngx_http_ollama_redis_script_text(
+    NGX_HTTP_OLLAMA_STORE_BEGIN
+    "if call('EXISTS', meta) == 1 then\n"
+    "    return { 'none' }\n"
+    "end\n"
+    "call('HSET', meta, 'created', now)\n"
+    "if owner ~= '' then\n"
+    "    call('HSET', meta, 'owner', owner)\n"
+    "end\n"
+    "change()\n"
+    "touch(owner)\n"
+    "return { 'ok', session() }\n"
+    );
+
+
+/* after n, at most so many, and about so many bytes */
+
+ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_read =
+    ngx_http_ollama_redis_script_text(
+    NGX_HTTP_OLLAMA_STORE_BEGIN
+    "if not known() then\n"
+    "    return { 'none' }\n"
+    "end\n"
+    "local found, more = page(tonumber(ARGV[6]), tonumber(ARGV[7]),\n"
+    "                         tonumber(ARGV[8]))\n"
+    "return { 'ok', session(), call('GET', task), more, found }\n"
+    );
+
+
+/* as create */
+
+ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_patch =
+    ngx_http_ollama_redis_script_text(
+    NGX_HTTP_OLLAMA_STORE_BEGIN
+    "if not known() then\n"
+    "    return { 'none' }\n"
+    "end\n"
+    "change()\n"
+    "touch(owner)\n"
+    "return { 'ok', session() }\n"
+    );
+
+
+/* no more */
+
+ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_delete =
+    ngx_http_ollama_redis_script_text(
+    NGX_HTTP_OLLAMA_STORE_BEGIN
+    "if not known() then\n"
+    "    return { 'none' }\n"
+    "end\n"
+    "call('UNLINK', meta, msgs, task)\n"
+    "if owner ~= '' then\n"
+    "    call('ZREM', prefix .. 'owner:' .. owner, sid)\n"
+    "end\n"
+    "return { 'ok' }\n"
+    );
+
+
+/* from n */
+
+ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_truncate =
+    ngx_http_ollama_redis_script_text(
+    NGX_HTTP_OLLAMA_STORE_BEGIN
+    "if not known() then\n"
+    "    return { 'none' }\n"
+    "end\n"
+    "local running = call('GET', task)\n"
+    "if running then\n"
+    "    return { 'busy', running }\n"
+    "end\n"
+    "local n, final, deleted = tonumber(ARGV[6]), last(), 0\n"
+    "while n <= final do\n"
+    "    local ids = {}\n"
+    "    while n <= final and #ids < 1000 do\n"
+    "        ids[#ids + 1] = id(n)\n"
+    "        n = n + 1\n"
+    "    end\n"
+    "    deleted = deleted + call('XDEL', msgs, unpack(ids))\n"
+    "end\n"
+    "if deleted > 0 then\n"
+    "    call('HSET', meta, 'last', string.format('%.0f', final))\n"
+    "    touch(owner)\n"
+    "end\n"
+    "return { 'ok', deleted }\n"
+    );
+
+
+/*
+ * KEYS: the owner's list; ARGV: prefix, owner, at most so many,
+ * and the time and id to go on after, or ""
+ */
+
+ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_list =
+    ngx_http_ollama_redis_script_text(
+    "local call = redis.call\n"
+    "local list, prefix, owner = KEYS[1], ARGV[1], ARGV[2]\n"
+    "local limit, time, after = tonumber(ARGV[3]), ARGV[4], ARGV[5]\n"
+    "local found, gone, cursor, offset = {}, {}, false, 0\n"
+    "-- sessions that have expired are still in the list\n"
+    "local function done(next)\n"
+    "    if #gone > 0 then\n"
+    "        call('ZREM', list, unpack(gone))\n"
+    "    end\n"
+    "    return { 'ok', next, found }\n"
+    "end\n"
+    "while true do\n"
+    "    local some = call('ZREVRANGEBYSCORE', list,\n"
+    "                      time == '' and '+inf' or time, '-inf',\n"
+    "                      'WITHSCORES', 'LIMIT', offset, 100)\n"
+    "    if #some == 0 then\n"
+    "        return done(false)\n"
+    "    end\n"
+    "    for i = 1, #some, 2 do\n"
+    "        local sid, updated = some[i], some[i + 1]\n"
+    "        if updated ~= time or sid < after then\n"
+    "            local has = call('HMGET', prefix .. '{' .. sid .. '}:meta',\n"
+    "                             'title', 'model', 'system', 'created',\n"
+    "                             'updated', 'owner')\n"
+    "            if has[4] and has[6] == owner then\n"
+    "                if #found == limit then\n"
+    "                    return done(cursor)\n"
+    "                end\n"
+    "                found[#found + 1] = { sid, has }\n"
+    "            else\n"
+    "                gone[#gone + 1] = sid\n"
+    "            end\n"
+    "            cursor = updated .. '.' .. sid\n"
+    "            if #gone == 1000 then\n"
+    "                return done(cursor)\n"
+    "            end\n"
+    "        end\n"
+    "    end\n"
+    "    offset = offset + 100\n"
+    "end\n"
+    );
+
+
+/* KEYS: metas; ARGV: owner, and their ids */
+
+ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_named =
+    ngx_http_ollama_redis_script_text(
+    "local found = {}\n"
+    "for i, meta in ipairs(KEYS) do\n"
+    "    local has = redis.call('HMGET', meta, 'title', 'model', 'system',\n"
+    "                           'created', 'updated', 'owner')\n"
+    "    if has[4] and (has[6] or '') == ARGV[1] then\n"
+    "        found[#found + 1] = { ARGV[1 + i], has }\n"
+    "    end\n"
+    "end\n"
+    "return { 'ok', false, found }\n"
+    );
+
+
+/* the task, and for how many ms it may hold the session */
+
+ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_begin =
+    ngx_http_ollama_redis_script_text(
+    NGX_HTTP_OLLAMA_STORE_BEGIN
+    "if not known() then\n"
+    "    return { 'none' }\n"
+    "end\n"
+    "if not call('SET', task, ARGV[6], 'PX', ARGV[7], 'NX') then\n"
+    "    return { 'busy', call('GET', task) }\n"
+    "end\n"
+    "return { 'ok', session(), last(), call('XLEN', msgs) }\n"
+    );
+
+
+/* as read; there is no look at the owner */
+
+ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_page =
+    ngx_http_ollama_redis_script_text(
+    NGX_HTTP_OLLAMA_STORE_BEGIN
+    "if call('EXISTS', meta) == 0 then\n"
+    "    return { 'none' }\n"
+    "end\n"
+    "local n = tonumber(ARGV[6])\n"
+    "local found, more = page(n, tonumber(ARGV[7]), tonumber(ARGV[8]))\n"
+    "local texts = {}\n"
+    "for i, one in ipairs(found) do\n"
+    "    n = number(one[1])\n"
+    "    texts[i] = field(one[2], 'm')\n"
+    "end\n"
+    "return { 'ok', n, more, texts }\n"
+    );
+
+
+/* the task, a title if there is none, the first n, messages */
+
+ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_add =
+    ngx_http_ollama_redis_script_text(
+    NGX_HTTP_OLLAMA_STORE_BEGIN
+    "if call('EXISTS', meta) == 0 then\n"
+    "    return { 'none' }\n"
+    "end\n"
+    "local by, title = ARGV[6], ARGV[7]\n"
+    "local n, count = tonumber(ARGV[8]), #ARGV - 8\n"
+    "if written(n + count - 1, by) then\n"
+    "    return { 'ok' }\n"
+    "end\n"
+    "if call('GET', task) ~= by or n ~= last() + 1 then\n"
+    "    return { 'lost' }\n"
+    "end\n"
+    "for i = 0, count - 1 do\n"
+    "    call('XADD', msgs, id(n + i), 'm', ARGV[9 + i], 't', now,\n"
+    "         's', 'complete', 'g', by)\n"
+    "end\n"
+    "call('HSET', meta, 'last', string.format('%.0f', n + count - 1))\n"
+    "if title ~= '' and call('HEXISTS', meta, 'title') == 0 then\n"
+    "    call('HSET', meta, 'title', title)\n"
+    "end\n"
+    "touch(call('HGET', meta, 'owner') or '')\n"
+    "return { 'ok' }\n"
+    );
+
+
+/*
+ * the task, n, "1" if it is the last write, and pairs of a message
+ * that are stored where the value isn't ""; a lock that nobody has taken
+ * since it ended is no reason to lose a reply
+ */
+
+ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_save =
+    ngx_http_ollama_redis_script_text(
+    NGX_HTTP_OLLAMA_STORE_BEGIN
+    "if call('EXISTS', meta) == 0 then\n"
+    "    return { 'none' }\n"
+    "end\n"
+    "local by, n = ARGV[6], tonumber(ARGV[7])\n"
+    "local holder = call('GET', task)\n"
+    "if not written(n, by) then\n"
+    "    if (holder and holder ~= by) or n ~= last() + 1 then\n"
+    "        return { 'lost' }\n"
+    "    end\n"
+    "    local message = { 't', now, 'g', by }\n"
+    "    for i = 9, #ARGV, 2 do\n"
+    "        if ARGV[i + 1] ~= '' then\n"
+    "            message[#message + 1] = ARGV[i]\n"
+    "            message[#message + 1] = ARGV[i + 1]\n"
+    "        end\n"
+    "    end\n"
+    "    call('XADD', msgs, id(n), unpack(message))\n"
+    "    call('HSET', meta, 'last', string.format('%.0f', n))\n"
+    "    touch(call('HGET', meta, 'owner') or '')\n"
+    "end\n"
+    "if ARGV[8] == '1' and holder == by then\n"
+    "    call('DEL', task)\n"
+    "end\n"
+    "return { 'ok' }\n"
+    );
+
+
+/* as begin; one that ended is taken anew, if nobody has it */
+
+ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_renew =
+    ngx_http_ollama_redis_script_text(
+    NGX_HTTP_OLLAMA_STORE_BEGIN
+    "if call('EXISTS', meta) == 0 then\n"
+    "    return { 'none' }\n"
+    "end\n"
+    "local holder = call('GET', task)\n"
+    "if holder and holder ~= ARGV[6] then\n"
+    "    return { 'lost' }\n"
+    "end\n"
+    "call('SET', task, ARGV[6], 'PX', ARGV[7])\n"
+    "return { 'ok' }\n"
+    );
+
+
+/* the task */
+
+ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_release =
+    ngx_http_ollama_redis_script_text(
+    NGX_HTTP_OLLAMA_STORE_BEGIN
+    "if call('GET', task) ~= ARGV[6] then\n"
+    "    return { 'lost' }\n"
+    "end\n"
+    "call('DEL', task)\n"
+    "return { 'ok' }\n"
+    );

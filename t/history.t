@@ -1,0 +1,1012 @@
+# Guards what a chat in a session is promised: a server is sent the history and
+# what is new, all that is said is stored once, whatever way it ends, the last
+# frame tells the truth about it, and one generation at a time has the session.
+
+use lib 't/lib';
+
+use Test::Nginx::Ollama::Redis;
+
+our $redis;
+
+BEGIN {
+    $redis = Test::Nginx::Ollama::Redis->start;
+    $ENV{TEST_NGINX_REDIS_PATH} = $redis->path;
+}
+
+use Test::Nginx::Ollama;
+use Test::Nginx::Ollama::HTTP2;
+use IO::Socket::INET;
+use JSON::PP;
+use Time::HiRes qw(sleep time);
+
+our $json = JSON::PP->new->utf8->canonical;
+our $h2 = '$TEST_NGINX_H2_LISTEN '
+          . join '', map { Test::Nginx::Ollama::location($_) } '/api/', '/v1/';
+
+# in the four forms a reply has: path, more of the body
+
+our @forms = (
+    [ 'chat', '/api/chat', {} ],
+    [ 'chat in one piece', '/api/chat', { stream => JSON::PP::false } ],
+    [ 'v1', '/v1/chat/completions', { stream => JSON::PP::true } ],
+    [ 'v1 in one piece', '/v1/chat/completions', {} ],
+);
+
+
+# nginx may have come before Redis
+
+sub block_begins {
+    $main::redis->revive;
+    $main::redis->cli('FLUSHALL');
+
+    wait_for(sub { http('GET /api/chat/session/0')->status != 503 }, 15)
+        or die "nginx does not find Redis\n";
+}
+
+sub made {
+    my ($fields, @headers) = @_;
+
+    my $reply = http('POST /api/chat/session', $fields // {}, @headers);
+
+    is($reply->status, 201, 'made');
+    return $reply->json->{session_id};
+}
+
+sub session {
+    my ($id, @headers) = @_;
+    return http("GET /api/chat/session/$id?limit=1000", undef, @headers)->json;
+}
+
+sub user { return { role => 'user', content => "$_[0]" } }
+
+sub body {
+    my ($id, $more, @messages) = @_;
+
+    return { model => 'm1', session_id => $id, %{ $more // {} },
+             messages => [ map { ref ? $_ : user($_) } @messages ] };
+}
+
+sub say {
+    my ($id, @messages) = @_;
+    return http('POST /api/chat', body($id, {}, @messages));
+}
+
+
+# What the server was asked last: its body, which must be JSON.
+
+sub asked {
+    my $record = fake_requests(last => 1)->{requests}[0];
+    my $body = eval { JSON::PP->new->decode($record->{body}) };
+
+    ok($body, 'the server is sent JSON') or diag($@);
+    return $body;
+}
+
+sub texts { return join '|', map { "$_->{role}:$_->{content}" } @_ }
+
+sub stored {
+    my ($id) = @_;
+    return join '|', map { "$_->{role}:$_->{content}:$_->{status}" }
+                     @{ session($id)->{messages} };
+}
+
+
+# The frame that says whether a reply was saved; there must be one only.
+
+sub marked {
+    my ($reply, $what) = @_;
+
+    my @frames = map { $json->decode($_) } grep { /"session_id"/ }
+                 map { s/^data: //r } $reply->lines;
+
+    is(scalar @frames, 1, "$what - one frame tells of the session")
+        or diag($reply->raw);
+    return $frames[0] // {};
+}
+
+sub is_saved {
+    my ($reply, $id, $what, $saved) = @_;
+
+    $saved //= 1;
+
+    my $frame = marked($reply, $what);
+
+    is($reply->status, 200, "$what - status");
+    ok($reply->complete, "$what - a proper end");
+    is($frame->{session_id}, $id, "$what - whose");
+    is($frame->{saved}, $saved ? JSON::PP::true : JSON::PP::false,
+       "$what - saved: $saved");
+    ok($frame->{done} || ($frame->{choices}
+                          && $frame->{choices}[0]{finish_reason}),
+       "$what - in the last frame");
+
+    return $frame;
+}
+
+sub refused {
+    my ($reply, $what, $status, $error) = @_;
+
+    is($reply->status, $status, "$what - status") or diag($reply->raw);
+
+    my $said = eval { $reply->json->{error} } // '';
+    $said = $said->{message} if ref $said;
+    like($said, $error, "$what - error");
+}
+
+sub lock_of { return $main::redis->cli('GET', "ollama:{$_[0]}:task") }
+
+sub is_free {
+    my ($id, $what) = @_;
+    ok(wait_for(sub { lock_of($id) eq '' }), "$what - the session is free");
+}
+
+add_block_preprocessor(sub {
+    my ($block) = @_;
+
+    $block->set_value('http_config',
+                      '    ollama_redis unix:$TEST_NGINX_REDIS_PATH;')
+        if !defined $block->http_config;
+});
+
+no_shuffle();
+run_tests();
+
+__DATA__
+
+=== TEST 1: a conversation goes on, by its session alone
+--- test
+block_begins();
+
+for my $form (@::forms) {
+    my ($what, $path, $more) = @$form;
+    my $id = made({ model => 'm1', system => "Be \"kind\"\n\x{e9}" });
+
+    my $reply = http("POST $path", { session_id => $id, %$more,
+                                     messages => [ user('one') ] });
+    is_saved($reply, $id, $what);
+    is($reply->header('X-Session-Id'), $id, "$what - header");
+
+    my $asked = asked();
+    is($asked->{model}, 'm1', "$what - the session's model");
+    ok(!exists $asked->{session_id}, "$what - without our field");
+    is(texts(@{ $asked->{messages} }),
+       "system:Be \"kind\"\n\x{e9}|user:one", "$what - first turn");
+
+    my $said = $path =~ /v1/ ? session($id)->{messages}[1]{content}
+                             : 'w0 w1 w2 w3 w4 ';
+    is($said, 'w0 w1 w2 w3 w4 ', "$what - what was said");
+
+    $reply = http("POST $path", { session_id => $id, %$more, messages =>
+                                  [ user('two'), user("\x{263a}\0\"") ] });
+    is_saved($reply, $id, "$what, again");
+
+    is(texts(@{ asked()->{messages} }), "system:Be \"kind\"\n\x{e9}|user:one"
+       . "|assistant:$said|user:two|user:\x{263a}\0\"",
+       "$what - second turn");
+
+    my $session = session($id);
+    my @messages = @{ $session->{messages} };
+
+    is(join(' ', map { $_->{role} } @messages),
+       'user assistant user user assistant', "$what - roles");
+    is(join(' ', map { $_->{id} } @messages), '1-0 2-0 3-0 4-0 5-0',
+       "$what - ids");
+    is($session->{active_task}, undef, "$what - nothing runs");
+    is($session->{title}, 'one', "$what - title");
+
+    for my $n (1, 4) {
+        my $m = $messages[$n];
+
+        is($m->{status}, 'complete', "$what - status");
+        is($m->{content}, 'w0 w1 w2 w3 w4 ', "$what - content");
+        is($m->{model}, 'm1', "$what - model");
+        is($m->{server}, '127.0.0.1:' . fake_port(), "$what - server");
+        like($m->{created_at}, qr/\A\d{4}-.*Z\z/, "$what - time");
+        ok(!exists $m->{$_}, "$what - no $_") for qw(thinking tool_calls);
+    }
+
+    is($messages[1]{stats}{eval_count}, 5, "$what - stats")
+        if $path eq '/api/chat';
+}
+
+
+
+=== TEST 2: byte by byte
+--- params
+client_body_buffer_size 1k;
+--- test
+block_begins();
+
+my $id = made({ system => 'S' });
+my $raw = '{ "role" : "user", "content" : "a\u00e9\/", "x" : [1, {}] }';
+
+is_saved(http('POST /api/chat', '{"messages": [ ' . $raw . ' ] , "model":"m1",'
+              . '"session_id":"' . $id . '","stream":false}'), $id, 'raw');
+is(fake_requests(last => 1)->{requests}[0]{body},
+   '{"messages": [{"role":"system","content":"S"}, ' . $raw
+   . ' ] , "model":"m1","stream":false}', 'first');
+
+is_saved(http('POST /api/chat', '{"session_id":"' . $id . '","model":"m1",'
+              . '"messages":[' . $raw . ',' . $raw . ']}'), $id, 'raw');
+is(fake_requests(last => 1)->{requests}[0]{body},
+   '{"model":"m1","messages":[{"role":"system","content":"S"},' . $raw
+   . ',{"role":"assistant","content":"w0 w1 w2 w3 w4 "},' . $raw . ',' . $raw
+   . ']}', 'second');
+
+$id = made({ model => 'm1' });
+is_saved(http('POST /api/chat', ' {"messages":[' . $raw . '], "model" : null ,'
+              . '"session_id":"' . $id . '" } '), $id, 'raw');
+is(fake_requests(last => 1)->{requests}[0]{body},
+   ' {"messages":[' . $raw . '], "model" : null ,"model":"m1"} ', 'model');
+
+
+
+=== TEST 3: where the members stand in a body is no matter
+--- test
+block_begins();
+
+my $m = '"messages":[{"role":"user","content":"q"}]';
+
+for my $body ('{%s,"session_id":"%s"}', '{"session_id":"%2$s",%1$s}',
+              '{"x":1,"session_id":"%2$s",%1$s,"y":[2]}',
+              ' { %s , "session_id" : "%s" } ',
+              '{"messages":[{"role":"user","content":"no"}],%s,'
+              . '"session_id":"%s"}',
+              '{"model":null,%s,"SESSION_ID":"%s"}',
+              '{"model":"",%s,"SESSION_ID":"%s"}',
+              '{"server_url":"","task_id":"t1",%s,"Session_Id":"%s"}')
+{
+    my $id = made({ model => 'm1', system => 's' });
+    my $text = sprintf $body, $m, $id;
+
+    is_saved(http('POST /api/chat', $text), $id, $text);
+
+    my $asked = asked();
+    is($asked->{model}, 'm1', "$text - model");
+    is(texts(@{ $asked->{messages} }), 'system:s|user:q', "$text - messages");
+    is(stored($id), 'user:q:complete|assistant:w0 w1 w2 w3 w4 :complete',
+       "$text - stored");
+}
+
+
+
+=== TEST 4: a header names the session; the body wins
+--- test
+block_begins();
+my $id = made({ model => 'm1' });
+
+is_saved(http('POST /api/chat', { messages => [ user('a') ] },
+              'X-Session-Id' => $id), $id, 'header');
+is_saved(http('POST /api/chat', body($id, {}, 'b'), 'X-Session-Id' => 'no'),
+         $id, 'body');
+is(@{ session($id)->{messages} }, 4, 'both');
+
+
+
+=== TEST 5: thinking is stored, and not sent back
+--- fake
+{"model":"m1","thinking":2}
+--- test
+block_begins();
+
+for my $form (@::forms) {
+    my ($what, $path, $more) = @$form;
+    my $id = made();
+
+    is_saved(http("POST $path", body($id, { think => JSON::PP::true, %$more },
+                                     'a')), $id, $what);
+
+    my $m = session($id)->{messages}[1];
+    like($m->{thinking} // '', qr/\A\S.*\S/, "$what - stored");
+    is($m->{content}, 'w0 w1 w2 w3 w4 ', "$what - the content");
+
+    is_saved(http("POST $path", body($id, $more, 'b')), $id, "$what again");
+    is_deeply(asked()->{messages}[1],
+              { role => 'assistant', content => 'w0 w1 w2 w3 w4 ' },
+              "$what - sent back");
+}
+
+
+
+=== TEST 6: tool calls, their results and images are sent back
+--- fake
+{"model":"m1","tool_calls":true}
+--- test
+block_begins();
+
+for my $form (@::forms) {
+    my ($what, $path, $more) = @$form;
+    my $id = made();
+
+    my $picture = $path =~ /v1/
+        ? { role => 'user', content => [
+              { type => 'text', text => 'see' },
+              { type => 'image_url', image_url => { url => 'data:x' } } ] }
+        : { role => 'user', content => 'see', images => [ 'aGk=' ] };
+
+    is_saved(http("POST $path", body($id, { %$more, tools => [] }, $picture)),
+             $id, $what);
+
+    my $m = session($id)->{messages}[1];
+    is(ref $m->{tool_calls}, 'ARRAY', "$what - stored");
+
+    my $result = { role => 'tool', content => '5', tool_call_id => 'c',
+                   tool_name => 'f' };
+    is_saved(http("POST $path", body($id, $more, $result)), $id, "$what again");
+
+    my $sent = asked()->{messages};
+    is_deeply($sent->[0], $picture, "$what - the picture");
+    is_deeply($sent->[1]{tool_calls}, $m->{tool_calls}, "$what - the calls");
+    ok(@{ $sent->[1]{tool_calls} // [] } > 0, "$what - there are some");
+    is($sent->[1]{tool_calls}[0]{type}, 'function', "$what - in v1's form")
+        if $path =~ /v1/;
+    is_deeply($sent->[2], $result, "$what - the result");
+}
+
+
+
+=== TEST 7: a title is made of the first message, if there is none
+--- test
+block_begins();
+my $id = made({ title => 'mine' });
+say($id, 'other');
+is(session($id)->{title}, 'mine', 'given');
+
+$id = made();
+say($id, { role => 'system', content => 'sys' }, "\n a\nb ");
+is(session($id)->{title}, 'a', 'of the first user, its first line');
+
+$id = made();
+say($id, 'x' x 100_000);
+cmp_ok(length session($id)->{title}, '<', 200, 'short');
+
+
+
+=== TEST 8: whose session, and which
+--- ollama
+    ollama_session_owner $http_x_owner;
+--- test
+block_begins();
+my @ann = ('X-Owner' => 'ann');
+my $id = made({ model => 'm1' }, @ann);
+
+refused(http('POST /api/chat', body('0' x 32, {}, 'a'), @ann), 'unknown', 404,
+        qr/session "0+" not found/);
+refused(http('POST /api/chat', body($id, {}, 'a'), 'X-Owner' => 'bob'),
+        'foreign', 404, qr/not found/);
+refused(http('POST /v1/chat/completions', body($id, {}, 'a'),
+             'X-Owner' => 'bob'), 'foreign', 404, qr/not found/);
+refused(http('POST /api/chat', body($id, {}, 'a')), 'nobody', 403,
+        qr/belong to an owner/);
+
+refused(http('POST /api/chat', body($_, {}, 'a'), @ann), "id $_", 404,
+        qr/not found/)
+    for 'a b', 'x' x 65, "$id}", '{x}', "\x{e9}", "a\n", '*';
+
+is(session($id, @ann)->{messages}[0], undef, 'nothing is stored');
+is_saved(http('POST /api/chat', body($id, {}, 'a'), @ann), $id, 'hers');
+is_free($id, 'hers');
+--- asked
+POST /api/chat
+
+
+
+=== TEST 9: what is missing
+--- test
+block_begins();
+my $id = made();
+
+for my $path ('/api/chat', '/v1/chat/completions') {
+    refused(http("POST $path",
+                 { session_id => $id, messages => [ user('a') ] }),
+            'no model at all', 400, qr/"model" is required/);
+    is_free($id, 'no model');
+    refused(http("POST $path", { session_id => $id, model => 'm1' }),
+            'no messages', 400, qr/"messages" is required/);
+    refused(http("POST $path", { session_id => $id, model => 'm1',
+                                 messages => undef }),
+            'null messages', 400, qr/"messages" is required/);
+    refused(http("POST $path", { model => 'm1', messages => undef },
+                 'X-Session-Id' => $id),
+            'null messages', 400, qr/"messages" is required/);
+    refused(http("POST $path", { messages => [ user('a') ] }),
+            'neither', 400, qr/"model" is required/);
+}
+
+# elsewhere it is no session's
+refused(http("POST /api/generate", { session_id => $id, prompt => 'a' }),
+        'generate', 400, qr/"model" is required/);
+is(stored($id), '', 'nothing is stored');
+--- asked
+nothing
+
+
+
+=== TEST 10: an empty list, and messages of all kinds
+--- test
+block_begins();
+my $id = made({ system => 's' });
+
+is_saved(http('POST /api/chat', body($id)), $id, 'none yet');
+is(texts(@{ asked()->{messages} }), 'system:s', 'only the system');
+is_saved(http('POST /api/chat', body($id)), $id, 'none new');
+is(texts(@{ asked()->{messages} }), 'system:s|assistant:w0 w1 w2 w3 w4 ',
+   'what there is');
+
+$id = made();
+is_saved(http('POST /api/chat', body($id)), $id, 'nothing at all');
+is(texts(@{ asked()->{messages} }), '', 'nothing');
+
+$id = made();
+my @many = map { { role => "r$_", content => "$_" } } 1 .. 100;
+is_saved(say($id, '', @many), $id, 'roles');
+is(stored($id), join('|', 'user::complete',
+                     (map { "r$_:$_:complete" } 1 .. 100),
+                     'assistant:w0 w1 w2 w3 w4 :complete'), 'all');
+is_saved(say($id, 'x'), $id, 'again');
+is(texts(@{ asked()->{messages} }), join('|', 'user:',
+   (map { "r$_:$_" } 1 .. 100), 'assistant:w0 w1 w2 w3 w4 ', 'user:x'),
+   'all go');
+
+
+
+=== TEST 11: large messages, in a file
+--- params
+client_max_body_size 30m;
+client_body_buffer_size 1k;
+--- test
+block_begins();
+my $id = made();
+my $text = 'x' x 5_000_000;
+
+is_saved(say($id, 'a', $text, 'b'), $id, '5 MB');
+is_saved(say($id, 'c'), $id, '5 MB, back');
+
+my $record = fake_requests(last => 1)->{requests}[0];
+cmp_ok($record->{body_bytes}, '>', 5_000_000, 'sent');
+
+require Digest::SHA;
+is($record->{body_sha256}, Digest::SHA::sha256_hex('{"messages":['
+   . join(',', map { $::json->encode($_) } user('a'), user($text), user('b'))
+   . ',{"role":"assistant","content":"w0 w1 w2 w3 w4 "},'
+   . $::json->encode(user('c')) . '],"model":"m1"}'), 'unchanged');
+
+is($main::redis->cli('XLEN', "ollama:{$id}:msgs"), 6, 'stored');
+
+
+
+=== TEST 12: a history of 2,000 messages, and one that is too long
+--- test
+block_begins();
+my $id = made();
+
+my $fill = sub {
+    $main::redis->cli('EVAL', 'for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do '
+        . 'redis.call("XADD", KEYS[1], i .. "-0", "t", 1, "s", "complete", '
+        . '"m", "{\"role\":\"user\",\"content\":\"" .. i .. "\"}") end', 1,
+        "ollama:{$id}:msgs", @_);
+};
+
+$fill->(1, 2000);
+is_saved(say($id, 'new'), $id, '2,000');
+
+require Digest::SHA;
+is(fake_requests(last => 1)->{requests}[0]{body_sha256},
+   Digest::SHA::sha256_hex('{"messages":[' . join(',',
+       (map { qq({"role":"user","content":"$_"}) } 1 .. 2000),
+       $::json->encode(user('new'))) . '],"model":"m1"}'), 'all are sent');
+
+$main::redis->cli('HDEL', "ollama:{$id}:meta", 'last');
+$fill->(2003, 10001);
+refused(say($id, 'new'), 'too many', 413, qr/10001 messages/);
+is_free($id, 'too many');
+
+$id = made();
+is_saved(say($id, 1 .. 1024), $id, 'as many as can be, at once');
+is($main::redis->cli('XLEN', "ollama:{$id}:msgs"), 1025, 'stored');
+refused(say($id, 1 .. 1025), 'too many at once', 413, qr/than 1024 messages/);
+is($main::redis->cli('XLEN', "ollama:{$id}:msgs"), 1025, 'not stored');
+is_free($id, 'too many at once');
+is(http('POST /api/chat', { model => 'm1', messages => [ map { user($_) }
+                                                         1 .. 5000 ] })->status,
+   200, 'without a session');
+
+
+
+=== TEST 13: one generation at a time
+--- fake
+{"model":"m1","frames":1000,"gap_ms":50}
+--- test
+block_begins();
+my $id = made();
+
+my $c = client();
+$c->request('POST /api/chat', body($id, { task_id => 'one' }, 'a'));
+$c->read_until(qr/"w0 "/);
+
+is(session($id)->{active_task}, 'one', 'it runs');
+
+for my $path ('/api/chat', '/v1/chat/completions') {
+    refused(http("POST $path", body($id, {}, 'b')), $path, 409, qr/"one"/);
+}
+
+is(stored($id), 'user:a:complete', 'only its message');
+
+my $pttl = $main::redis->cli('PTTL', "ollama:{$id}:task");
+ok($pttl > 0 && $pttl <= 10_000, "its lock ends by itself: $pttl");
+
+is(http('POST /api/chat/cancel/one', '')->status, 200, 'stopped');
+my $frame = is_saved($c->reply, $id, 'the first one');
+is($frame->{done_reason}, 'cancelled', 'cancelled');
+
+fake_set(model => 'm1', frames => 2, gap_ms => 0);
+is_saved(say($id, 'b'), $id, 'at once');
+like(stored($id), qr/\Auser:a:complete\|assistant:w0 .*:cancelled
+                     \|user:b:complete\|assistant:w0\ w1\ :complete\z/x,
+     'all');
+is_free($id, 'in the end');
+
+
+
+=== TEST 14: stop, by the session's id and the task's
+--- fake
+{"model":"m1","frames":1000,"gap_ms":20}
+--- test
+block_begins();
+
+for my $form (@::forms) {
+    my ($what, $path, $more) = @$form;
+
+    for my $by ('session', 'task') {
+        my $id = made();
+        my $c = client();
+
+        $c->request("POST $path", body($id, { task_id => "t-$by", %$more },
+                                       'a'));
+
+        $what =~ /piece/ ? fake_requests(wait_active => 1)
+                         : $c->read_until(qr/w1 /);
+
+        my $stopped = http('POST /api/chat/cancel/'
+                           . ($by eq 'task' ? 't-task' : $id), '');
+        is($stopped->status, 200, "$what by $by - stopped");
+        is($stopped->json->{session_id}, $id, "$what by $by - whose");
+        is($stopped->json->{task_id}, "t-$by", "$what by $by - which");
+
+        my $frame = is_saved($c->reply, $id, "$what by $by");
+        is($frame->{done_reason}, 'cancelled', "$what by $by - last frame")
+            if $path eq '/api/chat';
+
+        my @messages = @{ session($id)->{messages} };
+        is(@messages, 2, "$what by $by - stored");
+        is($messages[1]{status}, 'cancelled', "$what by $by - status");
+        is($messages[1]{role}, 'assistant', "$what by $by - role");
+        like($messages[1]{content}, $what =~ /piece/ ? qr/\A\z/ : qr/\Aw0 w1 /,
+             "$what by $by - the part so far");
+        is_free($id, "$what by $by");
+        fake_requests(wait_active => 0);
+    }
+}
+
+
+
+=== TEST 15: a client leaves
+--- fake
+{"model":"m1","frames":1000,"gap_ms":20}
+--- test
+block_begins();
+
+for my $form (@::forms[0, 2]) {
+    my ($what, $path, $more) = @$form;
+
+    for my $how ('close', 'reset') {
+        my $id = made();
+        my $c = client();
+
+        $c->request("POST $path", body($id, $more, 'a'));
+        $c->read_until(qr/w1 /);
+        $c->$how;
+
+        is_free($id, "$what, $how");
+        like(stored($id), qr/\Auser:a:complete\|assistant:w0 w1 .*:cancelled\z/,
+             "$what, $how - stored");
+    }
+}
+
+# before the first token
+fake_set(model => 'm1', ttft_ms => 60_000);
+my $id = made();
+my $c = client();
+$c->request('POST /api/chat', body($id, {}, 'a'));
+fake_requests(wait_active => 1);
+$c->close;
+is_free($id, 'early');
+like(stored($id), qr/\Auser:a:complete/, 'early - the question');
+
+
+
+=== TEST 16: a client leaves after the last frame has come
+--- fake
+{"model":"m1","fault":"die_after_done"}
+--- http_config
+    ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=5s;
+--- test
+block_begins();
+my $id = made();
+
+# it ends as it should, though the server's framing has no end
+my $reply = say($id, 'a');
+is(marked($reply, 'no last chunk')->{saved}, JSON::PP::true, 'saved');
+is(stored($id), 'user:a:complete|assistant:w0 w1 w2 w3 w4 :complete', 'stored');
+
+fake_set(model => 'm1', fault => undef, frames => 3, gap_ms => 100);
+
+$id = made();
+my $c = client();
+$c->request('POST /api/chat', body($id, {}, 'a'));
+$c->read_until(qr/w2 /);
+$main::redis->freeze;
+sleep 0.4;
+$c->close;
+sleep 0.2;
+$main::redis->thaw;
+is_free($id, 'left');
+is(stored($id), 'user:a:complete|assistant:w0 w1 w2 :complete', 'complete');
+--- no_error_log
+[alert]
+
+
+
+=== TEST 17: a server breaks off
+--- test
+block_begins();
+
+for my $fault ('die', 'reset', 'die_mid_frame', 'garbage', 'no_done') {
+    for my $form (@::forms[0, 2]) {
+        my ($what, $path, $more) = @$form;
+        my $id = made();
+
+        fake_set(model => 'm1', $fault eq 'no_done'
+                 ? (fault => undef, no_done => JSON::PP::true)
+                 : (fault => $fault, after => 2, no_done => undef));
+
+        my $reply = http("POST $path", body($id, $more, 'a'));
+        is($reply->status, 200, "$what, $fault - status");
+        ok(!$reply->complete, "$what, $fault - no proper end");
+        like(($reply->lines)[-1] || ($reply->lines)[-2],
+             qr/\A(data: )?\{"error"/, "$what, $fault - last line");
+        unlike($reply->body, qr/"saved"/, "$what, $fault - no word of it");
+
+        is_free($id, "$what, $fault");
+        like(stored($id),
+             qr/\Auser:a:complete\|assistant:w0 w1 .*:interrupted\z/,
+             "$what, $fault - stored");
+    }
+}
+--- error_log eval: qr/closed the connection/
+
+
+
+=== TEST 18: Redis stands still at the end of a reply
+--- http_config
+    ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=400ms;
+--- fake
+{"model":"m1","frames":3,"gap_ms":150}
+--- test
+block_begins();
+
+for my $form (@::forms[0, 2]) {
+    my ($what, $path, $more) = @$form;
+    my $id = made();
+
+    # it waits until Redis has it
+    my $c = client();
+    $c->request("POST $path", body($id, $more, 'a'));
+    $c->read_until(qr/w1 /);
+    $main::redis->freeze;
+    $c->read_until(qr/w2 /);
+    my $end = time + 0.25;
+    $c->read($end) while time < $end;
+    unlike($c->{raw}, qr/"saved"/, "$what - it waits");
+    delete $c->{end};
+    $main::redis->thaw;
+    is_saved($c->reply, $id, "$what - late");
+    like(stored($id), qr/w2 :complete\z/, "$what - it is there");
+    is_free($id, "$what - late");
+
+    # as long as it may take
+    $c = client();
+    $c->request("POST $path", body($id, $more, 'b'));
+    $c->read_until(qr/w1 /);
+    $main::redis->freeze;
+    is_saved($c->reply, $id, "$what - too late", 0);
+    like($c->{raw}, qr/w0.*w1.*w2/s, "$what - intact");
+
+    is(http('POST /api/chat', { model => 'm1', messages => [ user('x') ] },
+            -timeout => 2)->status, 200, "$what - without a session");
+    $main::redis->thaw;
+    ok(wait_for(sub { http("GET /api/chat/session/$id")->status == 200 }, 15),
+       "$what - back");
+    $main::redis->cli('DEL', "ollama:{$id}:task");
+}
+--- error_log eval: qr/the reply was not saved in its session/
+
+
+
+=== TEST 19: Redis is down
+--- test
+block_begins();
+my $id = made({ model => 'm1' });
+$main::redis->kill;
+
+ok(wait_for(sub { http("GET /api/chat/session/$id")->status == 503 }), 'down');
+
+for my $path ('/api/chat', '/v1/chat/completions') {
+    my $begun = time;
+
+    refused(http("POST $path", body($id, {}, 'a')), $path, 503,
+            qr/\Asession history is unavailable\z/);
+    cmp_ok(time - $begun, '<', 0.5, 'at once');
+}
+
+is(http('POST /api/chat', { model => 'm1', messages => [ user('x') ] })->status,
+   200, 'without a session');
+--- asked
+POST /api/chat
+--- error_log eval: qr/redis/
+
+
+
+=== TEST 20: Redis dies during a reply
+--- fake
+{"model":"m1","frames":5,"gap_ms":100}
+--- test
+block_begins();
+my $id = made();
+my $c = client();
+
+$c->request('POST /api/chat', body($id, {}, 'a'));
+$c->read_until(qr/w1 /);
+$main::redis->kill;
+is_saved($c->reply, $id, 'gone', 0);
+like($c->{raw}, qr/w4 /, 'intact');
+--- error_log eval: qr/the reply was not saved in its session/
+
+
+
+=== TEST 21: no server is up, or none has the model
+--- upstream
+        zone ollama 1m;
+        server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
+        ollama_balance;
+        ollama_poll interval=200ms timeout=1s;
+--- test
+block_begins();
+my $id = made();
+
+wait_status(up => 1);
+refused(http('POST /api/chat', body($id, { model => 'none' }, 'a')),
+        'no model', 404, qr/model 'none' not found/);
+is(stored($id), '', 'nothing is stored');
+is_free($id, 'no model');
+
+fake_kill();
+wait_status(down => 1);
+refused(http('POST /api/chat', body($id, {}, 'a')), 'no server', 503, qr/./);
+is(stored($id), '', 'nothing is stored');
+is_free($id, 'no server');
+
+fake_revive();
+wait_status(up => 1);
+is_saved(say($id, 'a'), $id, 'up');
+--- no_error_log
+[alert]
+
+
+
+=== TEST 22: a server's own error
+--- test
+block_begins();
+my $id = made();
+
+fake_set(model => 'm1', status => 500, error => 'broken');
+is(say($id, 'a')->status, 500, 'its status');
+is_free($id, 'error');
+like(stored($id), qr/\Auser:a:complete\z/, 'the question');
+
+fake_set(model => 'm1', status => undef, error => undef);
+is_saved(say($id, 'b'), $id, 'again');
+
+
+
+=== TEST 23: a session is deleted during a reply
+--- fake
+{"model":"m1","frames":4,"gap_ms":100}
+--- test
+block_begins();
+
+for my $form (@::forms[0, 2]) {
+    my ($what, $path, $more) = @$form;
+    my $id = made();
+    my $c = client();
+
+    $c->request("POST $path", body($id, $more, 'a'));
+    $c->read_until(qr/w1 /);
+    is(http("DELETE /api/chat/session/$id")->status, 204, 'deleted');
+    is_saved($c->reply, $id, $what, 0);
+    like($c->{raw}, qr/w3 /, "$what - intact");
+    is($main::redis->cli('KEYS', '*'), '', "$what - nothing comes back");
+}
+--- error_log eval: qr/not saved in its session: it was deleted/
+
+
+
+=== TEST 24: buffering on
+--- params
+proxy_buffering on;
+--- test
+block_begins();
+
+for my $form (@::forms) {
+    my ($what, $path, $more) = @$form;
+    my $id = made();
+
+    is_saved(http("POST $path", body($id, $more, 'a')), $id, $what);
+    like(stored($id), qr/w4 :complete\z/, "$what - stored");
+}
+
+fake_set(model => 'm1', frames => 1000, size => 1000);
+
+my $id = made();
+my $reply = say($id, 'a');
+is_saved($reply, $id, 'large');
+cmp_ok(length session($id)->{messages}[1]{content}, '>=', 1_000_000, 'all');
+
+# with a length
+fake_set(model => 'm1', length => JSON::PP::true, frames => 5, size => 0);
+$id = made();
+is_saved(http($_->[1] eq '/api/chat' ? 'POST /api/chat' : "POST $_->[1]",
+              body($id, $_->[2], 'a')), $id, "length, $_->[0]") for @::forms;
+
+
+
+=== TEST 25: a reply in pieces, however it is cut
+--- test
+block_begins();
+
+for my $split (1, 2, 7, 100) {
+    fake_set(model => 'm1', split => $split, split_delay_us => 20,
+             unicode => JSON::PP::true);
+
+    for my $form (@::forms) {
+        my ($what, $path, $more) = @$form;
+        my $id = made();
+
+        is_saved(http("POST $path", body($id, $more, 'a')), $id,
+                 "$what in $split");
+        is(session($id)->{messages}[1]{status}, 'complete',
+           "$what in $split - stored");
+    }
+}
+
+
+
+=== TEST 26: HTTP/2
+--- config eval: $::h2
+--- fake
+{"model":"m1","frames":20,"gap_ms":5}
+--- test
+block_begins();
+
+for my $form (@::forms) {
+    my ($what, $path, $more) = @$form;
+    my $id = made();
+    my $reply = http2("POST $path", body($id, $more, 'a'));
+
+    is_saved($reply, $id, $what);
+    like(stored($id), qr/w19 :complete\z/, "$what - stored");
+}
+
+# two sessions in one connection; one is left
+fake_set(model => 'm1', frames => 30, gap_ms => 20);
+my ($id, $other) = (made(), made());
+my $c = h2();
+$c->request('POST /api/chat', body($id, {}, 'a'));
+$c->read_until(qr/w1 /);
+$c->request('POST /api/chat', body($other, {}, 'a'));
+$c->read_until(qr/w1 /);
+$c->back(1);
+$c->rst;
+is_free($id, 'left');
+like(stored($id), qr/:cancelled\z/, 'left');
+$c->back(3);
+is_saved($c->reply, $other, 'the other one');
+$c->close;
+
+
+
+=== TEST 27: a worker is killed during a reply: the session is soon free
+--- fake
+{"model":"m1","frames":100000,"gap_ms":50}
+--- test
+block_begins();
+my $id = made();
+my $c = client();
+my $key = "ollama:{$id}:task";
+
+$c->request('POST /api/chat', body($id, {}, 'a'));
+$c->read_until(qr/w1 /);
+$main::redis->cli('PEXPIRE', $key, 9_000_000);
+ok(wait_for(sub { my $left = $main::redis->cli('PTTL', $key);
+                  $left > 0 && $left <= 10_000 }, 5), 'it is renewed');
+is(session($id)->{active_task} ne '', 1, 'it runs');
+
+kill KILL => worker_pids();
+ok(wait_for(sub { $c->read(time + 0.1); ($c->{end} // '') =~ /eof|reset/ }),
+   'gone');
+my $left = $main::redis->cli('PTTL', $key);
+ok($left <= 10_000 && $left != -1, "its lock ends: $left");
+
+# as if the time were over
+$main::redis->cli('DEL', $key);
+fake_set(model => 'm1', frames => 2, gap_ms => 0);
+ok(wait_for(sub { eval { say($id, 'b')->status == 200 } }, 10), 'again');
+like(stored($id), qr/\Auser:a:complete\|user:b:complete\|assistant:w0 w1 /,
+     'nothing is lost but what was being said');
+--- error_log
+exited on signal 9
+[alert]
+
+
+
+=== TEST 28: a reload during a reply
+--- fake
+{"model":"m1","frames":20,"gap_ms":50}
+--- test
+block_begins();
+my $id = made();
+my $c = client();
+
+$c->request('POST /api/chat', body($id, {}, 'a'));
+$c->read_until(qr/w1 /);
+reload();
+refused(say($id, 'b'), 'a new worker', 409, qr/busy/);
+is_saved($c->reply, $id, 'the old worker');
+like(stored($id), qr/w19 :complete\z/, 'stored');
+is_saved(say($id, 'b'), $id, 'a new worker');
+
+
+
+=== TEST 29: many messages at once, and turns on one connection
+--- test
+block_begins();
+my @ids = map { made() } 1 .. 20;
+my @clients = map { client(timeout => 30) } @ids;
+
+for my $turn (1 .. 5) {
+    $clients[$_]->request('POST /api/chat', body($ids[$_], {}, "$turn"))
+        for 0 .. $#ids;
+    is(marked($clients[$_]->reply, "turn $turn")->{saved}, JSON::PP::true)
+        for 0 .. $#ids;
+}
+
+is(@{ session($_)->{messages} }, 10, 'once each') for @ids;
+$_->close for @clients;
+
+
+
+=== TEST 30: without a session nothing is held back
+--- test
+block_begins();
+
+for my $form (@::forms) {
+    my ($what, $path, $more) = @$form;
+    my $reply = http("POST $path", { model => 'm1', %$more,
+                                     messages => [ user('a') ] });
+
+    is($reply->status, 200, $what);
+    unlike($reply->body, qr/"saved"|"session_id"/, "$what - no word of it");
+    is($reply->header('X-Session-Id'), undef, "$what - header");
+}
+
+is($main::redis->cli('KEYS', '*'), '', 'nothing is stored');

@@ -1,0 +1,288 @@
+# Guards what a generation does to a session: one at a time has it; what was
+# stored is there once, whatever is tried again; and what comes too late changes
+# nothing of what others have stored since.
+#
+# t/session has a module that does these things to a session.
+
+use lib 't/lib';
+
+use Test::Nginx::Ollama::Redis;
+
+our $redis;
+
+BEGIN {
+    my $build = $ENV{BUILD} || 'release';
+    my $probe = ($ENV{BUILD_DIR} || "$ENV{PWD}/build/$build")
+                . '/session/ngx_http_ollama_store_probe_module.so';
+
+    -f $probe or die "there is no $probe, \"make probe\" builds it\n";
+
+    $ENV{TEST_NGINX_LOAD_MODULES} = $probe;
+
+    $redis = Test::Nginx::Ollama::Redis->start;
+    $ENV{TEST_NGINX_REDIS_PATH} = $redis->path;
+}
+
+use Test::Nginx::Ollama;
+use JSON::PP;
+use Time::HiRes qw(sleep);
+
+
+sub user { return qq({"role":"user","content":"$_[0]"}) }
+sub said { return qq({"role":"assistant","content":"$_[0]"}) }
+
+# An operation; what came of it, and with "whole" all that was found.
+
+sub does {
+    my $body = http('POST /store', join("\n", @_))->body;
+    return $body =~ /\A(\w+)\n/ ? $1 : $body;
+}
+
+sub whole { return http('POST /store', join("\n", @_))->body }
+
+sub save {
+    my ($id, $task, $n, $last, $text, $status) = @_;
+
+    return does('save', $id, $task, $n, $last, said($text),
+               $status // 'complete', ('') x 5);
+}
+
+
+# A new session of that owner, where one is needed.
+
+sub made {
+    my ($fields, $owner) = @_;
+
+    $main::redis->revive;
+    $main::redis->cli('FLUSHALL');
+
+    return decode_json(http('POST /api/chat/session', $fields // {},
+                            'X-Owner' => $owner // 'ann')->body)->{session_id};
+}
+
+sub session {
+    my ($id) = @_;
+    return decode_json(http("GET /api/chat/session/$id", undef,
+                            'X-Owner' => 'ann')->body);
+}
+
+sub contents {
+    return join ' ', map { $_->{content} } @{ session($_[0])->{messages} };
+}
+
+
+add_block_preprocessor(sub {
+    my ($block) = @_;
+
+    $block->set_value('http_config',
+                      '    ollama_redis unix:$TEST_NGINX_REDIS_PATH;');
+    $block->set_value('config', <<'END') if !defined $block->config;
+    client_body_buffer_size 1m;
+    location = /store { store_probe; }
+    location /api/ {
+        ollama_api ollama;
+        proxy_pass http://ollama;
+        include ollama_params;
+        ollama_session_owner $http_x_owner;
+    }
+END
+});
+
+run_tests();
+
+__DATA__
+
+=== TEST 1: a turn of a conversation
+--- test
+my $id = made({ model => 'm1', system => 'be kind' });
+
+is(whole('begin', $id, 'ann', 't1', 5000),
+   "ok\ntask= title= model=m1 system=be kind last=0 total=0 more=0\n",
+   'begun');
+is(session($id)->{active_task}, 't1', 'it runs');
+
+is(does('add', $id, 't1', 1, user('Hello!'), user('There?')), 'ok', 'added');
+is(session($id)->{title}, 'Hello!', 'title');
+
+is(does('save', $id, 't1', 3, 1, said('Yes'), 'cancelled', 'm1',
+       'http://a:1', 'hm', '{"eval_count":3}', 'Bob'), 'ok', 'saved');
+
+my $session = session($id);
+my $m = $session->{messages};
+
+is($session->{active_task}, undef, 'the lock is free');
+is(join(' ', map { $_->{id} } @$m), '1-0 2-0 3-0', 'ids');
+is(join(' ', map { $_->{status} } @$m), 'complete complete cancelled',
+   'status');
+is_deeply([ @{ $m->[2] }{qw(content model server thinking participant)} ],
+          [ 'Yes', 'm1', 'http://a:1', 'hm', 'Bob' ], 'reply');
+is_deeply($m->[2]{stats}, { eval_count => 3 }, 'statistics');
+
+for my $key ("ollama:{$id}:meta", "ollama:{$id}:msgs", 'ollama:owner:ann') {
+    cmp_ok($main::redis->cli('PTTL', $key), '>', 95_000, "$key lives on");
+}
+
+like(whole('begin', $id, 'ann', 't2', 5000),
+     qr/^ok\ntask= title=Hello! .* last=3 total=3 /, 'the next one');
+
+
+
+=== TEST 2: one generation at a time
+--- test
+my $id = made();
+
+is(does('begin', $id, 'ann', 't1', 5000), 'ok', 'first');
+like(whole('begin', $id, 'ann', 't2', 5000), qr/^busy\ntask=t1 /, 'second');
+like(whole('begin', $id, 'ann', 't1', 5000), qr/^busy\ntask=t1 /, 'same');
+
+is(does('add', $id, 't2', 1, user('a')), 'lost', 'not its own');
+is(does('renew', $id, 't2', 5000), 'lost', 'not its own');
+is(does('release', $id, 't2'), 'lost', 'not its own');
+is(save($id, 't2', 1, 1, 'a'), 'lost', 'not its own');
+
+is(does('renew', $id, 't1', 90000), 'ok', 'renewed');
+cmp_ok($main::redis->cli('PTTL', "ollama:{$id}:task"), '>', 80000, 'longer');
+is(does('release', $id, 't1'), 'ok', 'released');
+is(does('begin', $id, 'ann', 't2', 50), 'ok', 'second');
+
+sleep 0.1;
+is(session($id)->{active_task}, undef, 'its time is over');
+is(does('begin', $id, 'ann', 't3', 5000), 'ok', 'third');
+is(does('renew', $id, 't2', 5000), 'lost', 'too late');
+is(contents($id), '', 'nothing was written');
+
+
+
+=== TEST 3: what isn't there, or somebody else's
+--- test
+my $id = made();
+
+is(does('begin', $id, 'bob', 't1', 5000), 'none', 'somebody else\'s');
+is(does('begin', $id, '', 't1', 5000), 'none', 'nobody\'s');
+is(does('begin', 'a' x 32, 'ann', 't1', 5000), 'none', 'unknown');
+
+is(does('begin', $id, 'ann', 't1', 5000), 'ok', 'begun');
+http("DELETE /api/chat/session/$id", undef, 'X-Owner' => 'ann');
+
+is(does('add', $id, 't1', 1, user('a')), 'none', 'deleted meanwhile');
+is(save($id, 't1', 1, 0, 'a'), 'none', 'deleted meanwhile');
+is(does('renew', $id, 't1', 5000), 'none', 'deleted meanwhile');
+is(does('release', $id, 't1'), 'lost', 'deleted meanwhile');
+is(does('page', $id, 0, 10, 1000), 'none', 'deleted meanwhile');
+is($main::redis->cli('DBSIZE'), 0, 'and stays so');
+
+
+
+=== TEST 4: what is tried again is there once
+--- test
+my $id = made();
+does('begin', $id, 'ann', 't1', 5000);
+
+is(does('add', $id, 't1', 1, user('a'), user('b')), 'ok', 'added') for 1 .. 3;
+is(save($id, 't1', 3, 0, 'c'), 'ok', 'saved') for 1 .. 3;
+is(save($id, 't1', 4, 1, 'd'), 'ok', 'the last one') for 1 .. 3;
+is(does('add', $id, 't1', 1, user('a'), user('b')), 'ok', 'even now');
+
+is(contents($id), 'a b c d', 'once');
+
+is(does('begin', $id, 'ann', 't2', 5000), 'ok', 'another');
+is(save($id, 't2', 4, 0, 'x'), 'lost', 'a place that is taken');
+is(does('add', $id, 't2', 4, user('x')), 'lost', 'a place that is taken');
+is(does('add', $id, 't2', 3, user('x'), user('y')), 'lost', 'two of them');
+is(save($id, 't2', 6, 0, 'x'), 'lost', 'a place too far');
+is(save($id, 't1', 4, 1, 'd'), 'ok', 'of the first, too');
+is(session($id)->{active_task}, 't2', 'which frees nothing of the other');
+is(contents($id), 'a b c d', 'nothing has changed');
+
+
+
+=== TEST 5: a lock that ended loses no reply, if nobody came
+--- test
+my $id = made();
+does('begin', $id, 'ann', 't1', 50);
+does('add', $id, 't1', 1, user('a'));
+sleep 0.1;
+
+is(save($id, 't1', 2, 0, 'b'), 'ok', 'nobody came');
+is(does('add', $id, 't1', 3, user('x')), 'lost', 'but nothing is begun');
+is(does('renew', $id, 't1', 50), 'ok', 'taken anew');
+sleep 0.1;
+
+is(does('begin', $id, 'ann', 't2', 5000), 'ok', 'somebody came');
+is(save($id, 't1', 3, 1, 'c'), 'lost', 'too late');
+is(does('add', $id, 't2', 3, user('d')), 'ok', 'the other one');
+is(does('release', $id, 't2'), 'ok', 'has gone');
+is(save($id, 't1', 3, 1, 'c'), 'lost', 'its place is taken');
+is(contents($id), 'a b d', 'messages');
+
+
+
+=== TEST 6: a number isn't given twice
+--- test
+my $id = made();
+does('begin', $id, 'ann', 't1', 5000);
+does('add', $id, 't1', 1, user('a'), user('b'), user('c'));
+does('release', $id, 't1');
+
+my $reply = http("DELETE /api/chat/session/$id/messages?from=2-0", undef,
+                 'X-Owner' => 'ann');
+is(decode_json($reply->body)->{deleted}, 2, 'taken back');
+
+like(whole('begin', $id, 'ann', 't2', 5000), qr/ last=3 total=1 /, 'last');
+is(does('add', $id, 't2', 2, user('x')), 'lost', 'one that was there');
+is(does('add', $id, 't2', 4, user('d')), 'ok', 'the next one');
+is(contents($id), 'a d', 'messages');
+
+
+
+=== TEST 7: pages
+--- test
+my $id = made();
+does('begin', $id, 'ann', 't1', 5000);
+does('add', $id, 't1', 1, map { user($_) } 1 .. 5);
+
+is(whole('page', $id, 0, 2, 1000000),
+   "ok\ntask= title= model= system= last=2 total=0 more=1\n"
+   . user(1) . "\n" . user(2) . "\n", 'first');
+like(whole('page', $id, 2, 2, 1000000), qr/ last=4 .* more=1\n.*3.*\n.*4/,
+     'second');
+like(whole('page', $id, 4, 2, 1000000), qr/ last=5 .* more=0\n.*5"}\n\z/,
+     'third');
+like(whole('page', $id, 5, 2, 1000000), qr/ last=5 .* more=0\n\z/, 'none');
+like(whole('page', $id, 0, 5, 1), qr/ last=1 .* more=1\n.*1"}\n\z/, 'bytes');
+
+
+
+=== TEST 8: titles
+--- test
+for (
+    [ user('one\ntwo'), 'one' ],
+    [ user('  \n \t x  y \r\n z'), 'x  y' ],
+    [ user('x' x 100), 'x' x 80 ],
+    [ user("\xe2\x98\xba" x 100), "\x{263a}" x 80 ],
+    [ user('\ud83d\ude00' x 100), "\x{1f600}" x 80 ],
+    [ user('a\u0007b\u202ec'), 'abc' ],
+    [ user('"; redis.call(\'FLUSHALL\')' =~ s/"/\\"/r),
+      '"; redis.call(\'FLUSHALL\')' ],
+    [ '{"role":"user","content":[{"type":"image_url","image_url":{"text":1}},'
+      . '{"type":"text","text":"what is it?"}]}', 'what is it?' ],
+    [ '{"role":"user","content":null}', undef ],
+    [ '{"role":"user"}', undef ],
+    [ '{"role":"user","content":[]}', undef ],
+    [ said('a'), undef ],
+    [ user(''), undef ],
+    [ user('\n\n'), undef ],
+) {
+    my ($message, $title) = @$_;
+    my $id = made();
+
+    does('begin', $id, 'ann', 't1', 5000);
+    is(does('add', $id, 't1', 1, '{"role":"system","content":"s"}', $message),
+       'ok', 'added');
+    is(session($id)->{title}, $title, 'title');
+}
+
+my $id = made({ title => 'given' });
+does('begin', $id, 'ann', 't1', 5000);
+does('add', $id, 't1', 1, user('a'));
+is(session($id)->{title}, 'given', 'a title that was given');
