@@ -42,11 +42,6 @@ proxy_buffering     off;
 proxy_read_timeout  600s;
 EOF
 
-# What the module does not do yet: its checks are made and may fail (TAP's TODO;
-# prove names those that succeed).  An entry goes when its feature comes.
-our %later = (
-);
-
 my @running;
 
 
