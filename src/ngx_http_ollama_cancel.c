@@ -6,8 +6,9 @@
 
 /*
  * POST /api/chat/cancel/{id}: has a generation stopped, and answers when it
- * is known what became of that.  If another worker has it this takes some
- * milliseconds; a worker that doesn't come to it is not waited for long.
+ * is known what became of that.  If another worker or another gateway has it
+ * this takes some milliseconds; one that doesn't come to it is not waited for
+ * long.
  */
 
 
@@ -19,6 +20,8 @@
 #include "ngx_http_ollama_answer.h"
 #include "ngx_http_ollama_ctx.h"
 #include "ngx_http_ollama_error.h"
+#include "ngx_http_ollama_owner.h"
+#include "ngx_http_ollama_remote.h"
 #include "ngx_http_ollama_scan.h"
 #include "ngx_http_ollama_task.h"
 
@@ -29,20 +32,27 @@
 
 
 typedef struct {
-    ngx_http_ollama_cancel_t  cancel;
-    ngx_http_ollama_cancel_e  outcome;
-    ngx_uint_t                tries;
-    ngx_event_t               event;
-    ngx_connection_t          dummy;    /* nginx's debug log looks for one */
+    ngx_http_ollama_cancel_t        cancel;
+    ngx_http_ollama_cancel_e        outcome;
+    ngx_http_ollama_remote_stop_t   remote;
+    ngx_uint_t                      tries;
+    ngx_event_t                     event;
+    ngx_connection_t                dummy;  /* nginx's debug log looks for
+                                               one */
+    unsigned                        elsewhere:1;  /* asked of others */
 } ngx_http_ollama_cancel_wait_t;
 
 
 static void ngx_http_ollama_cancel_id(ngx_http_request_t *r, ngx_str_t *id);
+static ngx_int_t ngx_http_ollama_cancel_begin(ngx_http_request_t *r,
+    ngx_http_ollama_cancel_wait_t *wait, ngx_str_t *id);
 static ngx_int_t ngx_http_ollama_cancel_wait(ngx_http_request_t *r,
     ngx_http_ollama_cancel_wait_t *wait);
 static void ngx_http_ollama_cancel_wait_handler(ngx_event_t *ev);
 static void ngx_http_ollama_cancel_cleanup(void *data);
 static ngx_uint_t ngx_http_ollama_cancel_is_pending(
+    ngx_http_ollama_cancel_wait_t *wait);
+static ngx_uint_t ngx_http_ollama_cancel_asks(
     ngx_http_ollama_cancel_wait_t *wait);
 static ngx_int_t ngx_http_ollama_cancel_answer(ngx_http_request_t *r,
     ngx_http_ollama_cancel_wait_t *wait);
@@ -89,13 +99,13 @@ ngx_http_ollama_cancel_handler(ngx_http_request_t *r)
 
     cln->handler = ngx_http_ollama_cancel_cleanup;
 
-    rc = ngx_http_ollama_task_cancel(&id, r->pool, &wait->cancel);
+    rc = ngx_http_ollama_cancel_begin(r, wait, &id);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (rc == NGX_DECLINED) {
+    if (rc != NGX_OK) {
         return ngx_http_ollama_cancel_unknown(r);
     }
 
@@ -120,6 +130,37 @@ ngx_http_ollama_cancel_id(ngx_http_request_t *r, ngx_str_t *id)
 
     id->data = p;
     id->len = last - p;
+}
+
+
+/* NGX_OK: the outcome is known, or will be; NGX_DECLINED: there is none. */
+
+static ngx_int_t
+ngx_http_ollama_cancel_begin(ngx_http_request_t *r,
+    ngx_http_ollama_cancel_wait_t *wait, ngx_str_t *id)
+{
+    u_char     owner[NGX_HTTP_OLLAMA_OWNER_SIZE];
+    ngx_int_t  rc;
+
+    if (ngx_http_ollama_owner_digest(r, owner) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_ollama_task_cancel(id, owner, r->pool, &wait->cancel);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    if (ngx_http_ollama_remote_stop(&wait->remote, r->pool, id, owner)
+        != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    wait->elsewhere = 1;
+
+    return NGX_OK;
 }
 
 
@@ -179,6 +220,10 @@ ngx_http_ollama_cancel_cleanup(void *data)
 {
     ngx_http_ollama_cancel_wait_t *wait = data;
 
+    if (wait->elsewhere) {
+        ngx_http_ollama_remote_forget(&wait->remote);
+    }
+
     if (wait->event.timer_set) {
         ngx_del_timer(&wait->event);
     }
@@ -190,10 +235,50 @@ ngx_http_ollama_cancel_cleanup(void *data)
 static ngx_uint_t
 ngx_http_ollama_cancel_is_pending(ngx_http_ollama_cancel_wait_t *wait)
 {
+    if (wait->elsewhere) {
+        return ngx_http_ollama_cancel_asks(wait);
+    }
+
     wait->outcome = ngx_http_ollama_task_cancelled(&wait->cancel);
 
     return wait->outcome == NGX_HTTP_OLLAMA_CANCEL_PENDING
            && wait->tries < NGX_HTTP_OLLAMA_CANCEL_TRIES;
+}
+
+
+/* The same where others were asked; Redis has a time limit of its own. */
+
+static ngx_uint_t
+ngx_http_ollama_cancel_asks(ngx_http_ollama_cancel_wait_t *wait)
+{
+    ngx_http_ollama_remote_stop_t  *remote;
+
+    remote = &wait->remote;
+
+    switch (remote->outcome) {
+
+    case NGX_AGAIN:
+
+        if (!remote->found || wait->tries < NGX_HTTP_OLLAMA_CANCEL_TRIES) {
+            return 1;
+        }
+
+        wait->outcome = NGX_HTTP_OLLAMA_CANCEL_PENDING;
+        break;
+
+    case NGX_OK:
+        wait->outcome = NGX_HTTP_OLLAMA_CANCEL_DONE;
+        break;
+
+    default: /* NGX_DECLINED, NGX_ERROR */
+        wait->outcome = NGX_HTTP_OLLAMA_CANCEL_LATE;
+        return 0;
+    }
+
+    wait->cancel.task_id = remote->task_id;
+    wait->cancel.session_id = remote->session_id;
+
+    return 0;
 }
 
 

@@ -24,8 +24,8 @@
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_keep.h"
 #include "ngx_http_ollama_module.h"
+#include "ngx_http_ollama_owner.h"
 #include "ngx_http_ollama_search.h"
-#include "ngx_http_ollama_session.h"
 #include "ngx_http_ollama_stop.h"
 #include "ngx_http_ollama_store.h"
 #include "ngx_http_ollama_task.h"
@@ -139,7 +139,7 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
     h->store.log = r->connection->log;
     h->store.ttl = (int64_t) olcf->session_ttl * 1000;
 
-    rc = ngx_http_ollama_session_owner(r, &h->owner);
+    rc = ngx_http_ollama_owner(r, &h->owner);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

@@ -282,7 +282,9 @@ ngx_http_ollama_init_fleet(ngx_cycle_t *cycle,
         return NGX_ERROR;
     }
 
-    ngx_http_ollama_task_init_worker(omcf->tasks);
+    if (ngx_http_ollama_task_init_worker(omcf->tasks) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     up = omcf->upstreams.elts;
 

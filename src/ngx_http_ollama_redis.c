@@ -107,6 +107,14 @@ ngx_http_ollama_redis_available(void)
 }
 
 
+ngx_uint_t
+ngx_http_ollama_redis_is_busy(void)
+{
+    return ngx_http_ollama_redis_commands.held
+           >= NGX_HTTP_OLLAMA_REDIS_COUNT / 2;
+}
+
+
 ngx_str_t *
 ngx_http_ollama_redis_prefix(void)
 {

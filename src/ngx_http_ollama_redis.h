@@ -100,6 +100,9 @@ void ngx_http_ollama_redis_exit_worker(void);
  */
 ngx_uint_t ngx_http_ollama_redis_available(void);
 
+/* ... and whether it is better left to those who wait for an answer */
+ngx_uint_t ngx_http_ollama_redis_is_busy(void);
+
 /* of keys and channels; only where there is "ollama_redis" */
 ngx_str_t *ngx_http_ollama_redis_prefix(void);
 

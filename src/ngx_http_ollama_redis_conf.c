@@ -20,8 +20,6 @@
 
 #define NGX_HTTP_OLLAMA_REDIS_PORT     6379
 
-#define NGX_HTTP_OLLAMA_REDIS_PREFIX   128     /* the longest one */
-
 /* the shortest time limit, ms */
 #define NGX_HTTP_OLLAMA_REDIS_TIMEOUT  10
 

@@ -13,6 +13,10 @@
 #include <ngx_http.h>
 
 
+/* the longest one */
+#define NGX_HTTP_OLLAMA_REDIS_PREFIX  128
+
+
 typedef struct {
     ngx_str_t                 name;        /* the address, as configured */
     ngx_addr_t               *addrs;       /* all are tried */

@@ -26,6 +26,7 @@
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_header.h"
 #include "ngx_http_ollama_module.h"
+#include "ngx_http_ollama_owner.h"
 #include "ngx_http_ollama_scan.h"
 #include "ngx_http_ollama_session_args.h"
 #include "ngx_http_ollama_session_body.h"
@@ -524,7 +525,7 @@ ngx_http_ollama_session_run(ngx_http_request_t *r,
     s->store.log = r->connection->log;
     s->store.ttl = (int64_t) olcf->session_ttl * 1000;
 
-    rc = ngx_http_ollama_session_owner(r, &s->owner);
+    rc = ngx_http_ollama_owner(r, &s->owner);
 
     if (rc == NGX_DECLINED) {
         return ngx_http_ollama_error(r, s->ctx, NGX_HTTP_FORBIDDEN,
@@ -652,27 +653,6 @@ ngx_http_ollama_session_send(ngx_http_ollama_session_t *s,
     }
 
     return ngx_http_ollama_answer_text(s->request, &text, 0);
-}
-
-
-ngx_int_t
-ngx_http_ollama_session_owner(ngx_http_request_t *r, ngx_str_t *owner)
-{
-    ngx_http_ollama_loc_conf_t  *olcf;
-
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
-
-    ngx_str_null(owner);
-
-    if (olcf->session_owner == NULL) {
-        return NGX_OK;
-    }
-
-    if (ngx_http_complex_value(r, olcf->session_owner, owner) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return owner->len ? NGX_OK : NGX_DECLINED;
 }
 
 

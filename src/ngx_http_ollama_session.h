@@ -18,12 +18,5 @@ ngx_int_t ngx_http_ollama_session_one(ngx_http_request_t *r);
 ngx_int_t ngx_http_ollama_session_messages(ngx_http_request_t *r);
 ngx_int_t ngx_http_ollama_session_list(ngx_http_request_t *r);
 
-/*
- * Whose sessions the request may use; len 0: nobody's in particular.
- * NGX_DECLINED: an owner is configured, but the request has none.
- */
-ngx_int_t ngx_http_ollama_session_owner(ngx_http_request_t *r,
-    ngx_str_t *owner);
-
 
 #endif /* _NGX_HTTP_OLLAMA_SESSION_H_INCLUDED_ */

@@ -15,7 +15,7 @@
  * by a look at its slot's mail every 10 ms, as long as it has any, stops what
  * can still be stopped, and leaves the outcome in a ring, where the one who
  * asked finds it: only the worker that has a stream knows whether the stop
- * came before its end.
+ * came before its end.  Other gateways know of the generation by way of remote.
  *
  * Who stops a request, and how, is the caller's to say.
  */
@@ -27,6 +27,8 @@
 
 #include "ngx_http_ollama_task.h"
 #include "ngx_http_ollama_ctx.h"
+#include "ngx_http_ollama_owner.h"
+#include "ngx_http_ollama_remote.h"
 #include "ngx_http_ollama_slots.h"
 
 #include <sys/random.h>
@@ -50,6 +52,7 @@ struct ngx_http_ollama_task_s {
     ngx_http_ollama_task_state_e   state;
     u_char                         id[NGX_HTTP_OLLAMA_TASK_ID];
     u_char                         session[NGX_HTTP_OLLAMA_TASK_ID];
+    u_char                         owner[NGX_HTTP_OLLAMA_OWNER_SIZE];
 };
 
 
@@ -86,6 +89,8 @@ struct ngx_http_ollama_running_s {
     ngx_http_ollama_ctx_t         *ctx;
     ngx_http_ollama_task_t        *task;
     ngx_http_ollama_task_stop_pt   stop;
+    ngx_http_ollama_remote_t       remote;
+    u_char                         owner[NGX_HTTP_OLLAMA_OWNER_SIZE];
     unsigned                       stopping:1;
 };
 
@@ -94,14 +99,17 @@ static ngx_int_t ngx_http_ollama_task_mint(ngx_http_request_t *r,
     ngx_str_t *id);
 static ngx_int_t ngx_http_ollama_task_enter(ngx_http_ollama_running_t *run);
 static ngx_http_ollama_task_t *ngx_http_ollama_task_create_locked(
-    ngx_http_ollama_scan_t *scan, uint32_t hash);
+    ngx_http_ollama_running_t *run, uint32_t hash);
 static void ngx_http_ollama_task_cleanup(void *data);
 static void ngx_http_ollama_task_settle_locked(ngx_http_ollama_task_t *task,
     ngx_http_ollama_cancel_e outcome);
 static void ngx_http_ollama_task_free_locked(ngx_http_ollama_task_t *task);
 static void ngx_http_ollama_task_lost_locked(ngx_queue_t *q);
+static void ngx_http_ollama_task_mark_locked(ngx_http_ollama_task_t *task);
 static ngx_http_ollama_task_t *ngx_http_ollama_task_find_locked(
-    ngx_str_t *id);
+    ngx_str_t *id, u_char *owner);
+static ngx_int_t ngx_http_ollama_task_stop_remote(
+    ngx_http_ollama_remote_t *remote);
 static void ngx_http_ollama_task_tick_handler(ngx_event_t *ev);
 static void ngx_http_ollama_task_deliver(void);
 
@@ -160,7 +168,7 @@ ngx_http_ollama_task_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 }
 
 
-void
+ngx_int_t
 ngx_http_ollama_task_init_worker(ngx_shm_zone_t *shm_zone)
 {
     ngx_http_ollama_tasks_t  *tasks;
@@ -185,6 +193,9 @@ ngx_http_ollama_task_init_worker(ngx_shm_zone_t *shm_zone)
                                           ngx_http_ollama_task_lost_locked);
 
     ngx_shmtx_unlock(&tasks->shpool->mutex);
+
+    return ngx_http_ollama_remote_init_worker(
+                                            ngx_http_ollama_task_stop_remote);
 }
 
 
@@ -198,6 +209,8 @@ ngx_http_ollama_task_exit_worker(void)
     if (tasks == NULL) {
         return;
     }
+
+    ngx_http_ollama_remote_exit_worker();
 
     ngx_shmtx_lock(&tasks->shpool->mutex);
     ngx_http_ollama_slots_leave_locked(tasks->slot,
@@ -240,6 +253,10 @@ ngx_http_ollama_task_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     run->ctx = ctx;
     run->stop = stop;
 
+    if (ngx_http_ollama_owner_digest(r, run->owner) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     rc = ngx_http_ollama_task_enter(run);
 
     if (rc != NGX_OK) {
@@ -252,6 +269,13 @@ ngx_http_ollama_task_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ctx->entered = 1;
 
     ngx_queue_insert_tail(&ngx_http_ollama_task_running, &run->queue);
+
+    run->remote.id = ctx->scan->task_id;
+    run->remote.owner = run->owner;
+    run->remote.session.data = run->task->session;
+    run->remote.session.len = run->task->by_session.str.len;
+
+    ngx_http_ollama_remote_enter(&run->remote);
 
     if (!ngx_http_ollama_task_tick.timer_set) {
         ngx_add_timer(&ngx_http_ollama_task_tick, NGX_HTTP_OLLAMA_TASK_TICK);
@@ -314,7 +338,7 @@ ngx_http_ollama_task_enter(ngx_http_ollama_running_t *run)
         rc = NGX_DECLINED;
 
     } else {
-        run->task = ngx_http_ollama_task_create_locked(scan, hash);
+        run->task = ngx_http_ollama_task_create_locked(run, hash);
 
         if (run->task == NULL) {
             full = !sh->full;
@@ -336,12 +360,14 @@ ngx_http_ollama_task_enter(ngx_http_ollama_running_t *run)
 
 
 static ngx_http_ollama_task_t *
-ngx_http_ollama_task_create_locked(ngx_http_ollama_scan_t *scan,
+ngx_http_ollama_task_create_locked(ngx_http_ollama_running_t *run,
     uint32_t hash)
 {
+    ngx_http_ollama_scan_t     *scan;
     ngx_http_ollama_task_t     *task;
     ngx_http_ollama_task_sh_t  *sh;
 
+    scan = run->ctx->scan;
     sh = ngx_http_ollama_tasks->sh;
 
     if (scan->task_id.len > NGX_HTTP_OLLAMA_TASK_ID) {
@@ -373,6 +399,8 @@ ngx_http_ollama_task_create_locked(ngx_http_ollama_scan_t *scan,
 
         ngx_rbtree_insert(&sh->sessions, &task->by_session.node);
     }
+
+    ngx_memcpy(task->owner, run->owner, sizeof(task->owner));
 
     task->started = ngx_time();
     task->slot = ngx_http_ollama_tasks->slot;
@@ -423,6 +451,8 @@ ngx_http_ollama_task_end(ngx_http_ollama_ctx_t *ctx, ngx_uint_t stopped)
     ctx->running = NULL;
 
     ngx_queue_remove(&run->queue);
+
+    ngx_http_ollama_remote_leave(&run->remote, stopped);
 
     ngx_shmtx_lock(&ngx_http_ollama_tasks->shpool->mutex);
 
@@ -499,13 +529,14 @@ ngx_http_ollama_task_lost_locked(ngx_queue_t *q)
 
 /*
  * Asks for the generation to stop that has this id, or the one that runs in
- * the session of this id.  NGX_OK: the outcome will be known to
- * ngx_http_ollama_task_cancelled(); NGX_DECLINED: there is none, or it is being
- * stopped already.  One of this worker is stopped before this returns.
+ * the session of this id, if it is the owner's.  NGX_OK: the outcome will be
+ * known to ngx_http_ollama_task_cancelled(); NGX_DECLINED: there is none here;
+ * NGX_BUSY: it is being stopped already.  One of this worker is stopped before
+ * this returns.
  */
 
 ngx_int_t
-ngx_http_ollama_task_cancel(ngx_str_t *id, ngx_pool_t *pool,
+ngx_http_ollama_task_cancel(ngx_str_t *id, u_char *owner, ngx_pool_t *pool,
     ngx_http_ollama_cancel_t *cancel)
 {
     u_char                     *p;
@@ -528,18 +559,12 @@ ngx_http_ollama_task_cancel(ngx_str_t *id, ngx_pool_t *pool,
     ngx_http_ollama_slots_reap_locked(&sh->slots,
                                       ngx_http_ollama_task_lost_locked);
 
-    task = ngx_http_ollama_task_find_locked(id);
+    task = ngx_http_ollama_task_find_locked(id, owner);
 
-    if (task && task->cancel == 0) {
-        task->cancel = ++sh->cancels;
+    if (task && task->cancel) {
+        rc = NGX_BUSY;
 
-        /* who reads the mail without the lock shall find the mark */
-        ngx_memory_barrier();
-        task->slot->mail++;
-
-        own = (task->slot == ngx_http_ollama_tasks->slot);
-
-        cancel->number = task->cancel;
+    } else if (task) {
         cancel->task_id.data = p;
         cancel->task_id.len = task->by_id.str.len;
         p = ngx_cpymem(p, task->id, task->by_id.str.len);
@@ -548,12 +573,10 @@ ngx_http_ollama_task_cancel(ngx_str_t *id, ngx_pool_t *pool,
         cancel->session_id.len = task->by_session.str.len;
         ngx_memcpy(p, task->session, task->by_session.str.len);
 
-        if (task->by_session.str.len) {
-            /* the next stop is for another one of the session, if there is */
-            ngx_rbtree_delete(&sh->sessions, &task->by_session.node);
-            task->by_session.str.len = 0;
-        }
+        ngx_http_ollama_task_mark_locked(task);
 
+        cancel->number = task->cancel;
+        own = (task->slot == ngx_http_ollama_tasks->slot);
         rc = NGX_OK;
     }
 
@@ -567,11 +590,65 @@ ngx_http_ollama_task_cancel(ngx_str_t *id, ngx_pool_t *pool,
 }
 
 
+/* From now on it is to stop, and its worker has mail. */
+
+static void
+ngx_http_ollama_task_mark_locked(ngx_http_ollama_task_t *task)
+{
+    ngx_http_ollama_task_sh_t  *sh;
+
+    sh = ngx_http_ollama_tasks->sh;
+
+    task->cancel = ++sh->cancels;
+
+    /* who reads the mail without the lock shall find the mark */
+    ngx_memory_barrier();
+    task->slot->mail++;
+
+    if (task->by_session.str.len) {
+        /* the next stop is for another one of the session, if there is */
+        ngx_rbtree_delete(&sh->sessions, &task->by_session.node);
+        task->by_session.str.len = 0;
+    }
+}
+
+
+/* A generation of this worker: see ngx_http_ollama_remote_stop_pt. */
+
+static ngx_int_t
+ngx_http_ollama_task_stop_remote(ngx_http_ollama_remote_t *remote)
+{
+    ngx_int_t                   rc;
+    ngx_http_ollama_running_t  *run;
+
+    run = (ngx_http_ollama_running_t *)
+              ((u_char *) remote - offsetof(ngx_http_ollama_running_t, remote));
+
+    rc = NGX_DECLINED;
+
+    ngx_shmtx_lock(&ngx_http_ollama_tasks->shpool->mutex);
+
+    if (run->task->cancel == 0) {
+        ngx_http_ollama_task_mark_locked(run->task);
+        rc = NGX_OK;
+    }
+
+    ngx_shmtx_unlock(&ngx_http_ollama_tasks->shpool->mutex);
+
+    if (rc == NGX_OK) {
+        ngx_http_ollama_task_deliver();
+    }
+
+    return rc;
+}
+
+
 static ngx_http_ollama_task_t *
-ngx_http_ollama_task_find_locked(ngx_str_t *id)
+ngx_http_ollama_task_find_locked(ngx_str_t *id, u_char *owner)
 {
     uint32_t                    hash;
     ngx_str_node_t             *node;
+    ngx_http_ollama_task_t     *task;
     ngx_http_ollama_task_sh_t  *sh;
 
     sh = ngx_http_ollama_tasks->sh;
@@ -580,15 +657,23 @@ ngx_http_ollama_task_find_locked(ngx_str_t *id)
     node = ngx_str_rbtree_lookup(&sh->ids, id, hash);
 
     if (node) {
-        return (ngx_http_ollama_task_t *) node;
+        task = (ngx_http_ollama_task_t *) node;
+
+        if (ngx_memcmp(task->owner, owner, sizeof(task->owner)) == 0) {
+            return task;
+        }
     }
 
     node = ngx_str_rbtree_lookup(&sh->sessions, id, hash);
 
     if (node) {
-        return (ngx_http_ollama_task_t *)
+        task = (ngx_http_ollama_task_t *)
                    ((u_char *) node
                     - offsetof(ngx_http_ollama_task_t, by_session));
+
+        if (ngx_memcmp(task->owner, owner, sizeof(task->owner)) == 0) {
+            return task;
+        }
     }
 
     return NULL;

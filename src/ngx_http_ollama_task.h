@@ -58,7 +58,7 @@ typedef void (*ngx_http_ollama_task_stop_pt)(ngx_http_request_t *r,
 void *ngx_http_ollama_task_create(ngx_pool_t *pool);
 ngx_int_t ngx_http_ollama_task_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
-void ngx_http_ollama_task_init_worker(ngx_shm_zone_t *shm_zone);
+ngx_int_t ngx_http_ollama_task_init_worker(ngx_shm_zone_t *shm_zone);
 void ngx_http_ollama_task_exit_worker(void);
 
 ngx_int_t ngx_http_ollama_task_begin(ngx_http_request_t *r,
@@ -68,8 +68,8 @@ void ngx_http_ollama_task_progress(ngx_http_ollama_ctx_t *ctx,
 void ngx_http_ollama_task_end(ngx_http_ollama_ctx_t *ctx,
     ngx_uint_t stopped);
 
-ngx_int_t ngx_http_ollama_task_cancel(ngx_str_t *id, ngx_pool_t *pool,
-    ngx_http_ollama_cancel_t *cancel);
+ngx_int_t ngx_http_ollama_task_cancel(ngx_str_t *id, u_char *owner,
+    ngx_pool_t *pool, ngx_http_ollama_cancel_t *cancel);
 ngx_http_ollama_cancel_e ngx_http_ollama_task_cancelled(
     ngx_http_ollama_cancel_t *cancel);
 

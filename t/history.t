@@ -835,7 +835,7 @@ for my $form (@::forms[0, 2]) {
     is(http("DELETE /api/chat/session/$id")->status, 204, 'deleted');
     is_saved($c->reply, $id, $what, 0);
     like($c->{raw}, qr/w3 /, "$what - intact");
-    is($main::redis->cli('KEYS', '*'), '', "$what - nothing comes back");
+    is($main::redis->cli('KEYS', 'ollama:{*'), '', "$what - nothing comes back");
 }
 --- error_log eval: qr/not saved in its session: it was deleted/
 
@@ -1009,4 +1009,4 @@ for my $form (@::forms) {
     is($reply->header('X-Session-Id'), undef, "$what - header");
 }
 
-is($main::redis->cli('KEYS', '*'), '', 'nothing is stored');
+is($main::redis->cli('KEYS', 'ollama:{*'), '', 'nothing is stored');

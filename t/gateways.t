@@ -1,0 +1,410 @@
+# Guards what gateways that share a Redis promise each other: a generation is
+# stopped from any of them, by its task or its session, also when the word of it
+# was lost; the one who asks is told the truth; a conversation goes on at any.
+
+use lib 't/lib';
+
+use Test::Nginx::Ollama::Redis;
+
+our $redis;
+
+BEGIN {
+    $redis = Test::Nginx::Ollama::Redis->start;
+    $ENV{TEST_NGINX_REDIS_PATH} = $redis->path;
+}
+
+use Test::Nginx::Ollama;
+use Test::Nginx::Ollama::Gateway;
+use JSON::PP;
+use Time::HiRes qw(sleep time);
+
+our $other;
+our $json = JSON::PP->new->utf8;
+
+
+# The other gateway, and the Redis of both, which nginx may have come before.
+
+sub begin {
+    my (%args) = @_;
+
+    $main::redis->revive;
+    $main::redis->cli('FLUSHALL');
+
+    $main::other = Test::Nginx::Ollama::Gateway->start(
+        redis => 'unix:' . $main::redis->path, %args);
+
+    wait_both();
+}
+
+sub subscribers {
+    return scalar grep { /sub=1/ }
+                  split /\n/, $main::redis->cli('CLIENT', 'LIST');
+}
+
+sub wait_both {
+    wait_for(sub {
+        http('GET /api/chat/session/0')->status != 503
+        && http('GET /api/chat/session/0', undef,
+                -port => $main::other->port)->status != 503
+        && subscribers() == @{[ worker_pids(), $main::other->worker_pids ]}
+    }, 15) or die "the gateways do not find Redis\n";
+}
+
+sub end {
+    is(join('', $main::other->quit), '', 'the other gateway ended well');
+    undef $main::other;
+}
+
+sub cancel {
+    my ($id, @more) = @_;
+    return http("POST /api/chat/cancel/$id", '', @more);
+}
+
+sub elsewhere { return (-port => $main::other->port) }
+
+sub is_cancelled {
+    my ($r, $title, $task, $session) = @_;
+
+    is($r->status, 200, "$title: it is stopped") or diag($r->raw);
+    is_deeply(eval { $r->json },
+              { cancelled => JSON::PP::true, task_id => $task,
+                session_id => $session }, "$title: the answer");
+}
+
+sub is_unknown {
+    my ($r, $title, $id) = @_;
+
+    is($r->status, 404, "$title: nothing is running") or diag($r->raw);
+    like($r->body, qr/\A\{"error":"[^{}]*\Q$id\E[^{}]*"\}\n?\z/);
+}
+
+sub body {
+    my (%more) = @_;
+
+    return { model => 'm1', messages => [ { role => 'user',
+                                            content => 'hi' } ], %more };
+}
+
+
+# A generation that has begun and goes on until it is stopped.
+
+sub running {
+    my ($more, @options) = @_;
+
+    fake_set(model => '*', fault => 'stall', after => 2);
+
+    my $c = client(timeout => 20, @options);
+    $c->request('POST /api/chat', body(%$more));
+    $c->read_until(qr/"w1 "/) or die "nothing came: $c->{raw}\n";
+
+    fake_set(model => '*', fault => undef);
+
+    return $c;
+}
+
+sub is_stopped {
+    my ($c, $title) = @_;
+
+    my $reply = ref $c eq 'Test::Nginx::Ollama::Client' ? $c->reply : $c;
+    my @lines = $reply->lines;
+    my $last = eval { $main::json->decode($lines[-1]) } // {};
+
+    ok($reply->complete, "$title: a proper end");
+    ok($last->{done}, "$title: a last frame") or diag($reply->raw);
+    is($last->{done_reason}, 'cancelled', "$title: it says so");
+}
+
+sub keys_of { return join ' ', sort split /\n/, $main::redis->cli('KEYS', '*') }
+
+
+# A user who may do no more than README says.
+
+sub allow_there {
+    $main::redis->revive;
+    $main::redis->cli(qw(ACL SETUSER there reset on >there ~ollama:* &ollama:*
+                         -@all +@connection +evalsha +eval +set +publish
+                         +subscribe +@hash +@stream +@sortedset +get +exists
+                         +del +unlink +pexpire +persist));
+}
+
+add_block_preprocessor(sub {
+    my ($block) = @_;
+
+    if (!defined $block->http_config) {
+        $block->set_value('http_config',
+                          '    ollama_redis unix:$TEST_NGINX_REDIS_PATH;')
+    }
+
+    if (!defined $block->upstream) {
+        $block->set_value('upstream', "zone ollama 1m;\n"
+            . 'server 127.0.0.1:$TEST_NGINX_FAKE_PORT;' . "\n"
+            . "ollama_balance;\nkeepalive 4;\n");
+    }
+});
+
+run_tests();
+
+__DATA__
+
+=== TEST 1: a stop from another gateway, by task and by session
+--- test
+main::begin(workers => 2);
+
+for my $n (1 .. 10) {
+    for my $way ('there', 'here') {
+        my @run = $way eq 'there' ? (port => $main::other->port) : ();
+        my @stop = $way eq 'there' ? () : main::elsewhere();
+        my $title = "$way, $n";
+
+        my $c = main::running({ task_id => "t$n" }, @run);
+        main::is_cancelled(main::cancel("t$n", @stop), $title, "t$n", undef);
+        main::is_stopped($c, $title);
+        main::is_unknown(main::cancel("t$n", @stop), "$title, again", "t$n");
+    }
+}
+
+my $id = http('POST /api/chat/session', { model => 'm1' })->json->{session_id};
+
+for my $by ('session', 'task') {
+    my $c = main::running({ session_id => $id, task_id => "by-$by" },
+                          port => $main::other->port);
+
+    main::is_cancelled(main::cancel($by eq 'task' ? 'by-task' : $id),
+                       "a session by $by", "by-$by", $id);
+    main::is_stopped($c, "a session by $by");
+    main::is_unknown(main::cancel($id), "a session by $by, again", $id);
+}
+
+# and it goes on here
+
+my $r = http('POST /api/chat', main::body(session_id => $id));
+like($r->body, qr/"saved":true/, 'it goes on at the first gateway');
+
+my @messages = map { "$_->{role} $_->{status}" }
+               @{ http("GET /api/chat/session/$id", undef,
+                       main::elsewhere())->json->{messages} };
+
+is(join(', ', @messages), 'user complete, assistant cancelled, '
+   . 'user complete, assistant cancelled, user complete, assistant complete');
+
+main::is_unknown(main::cancel('nobody'), 'unknown', 'nobody');
+main::is_unknown(main::cancel('nobody', main::elsewhere()), 'unknown there',
+                 'nobody');
+
+# nothing is left, but for the sign of life
+
+wait_for(sub { main::keys_of() !~ /task|cancel/ });
+is(main::keys_of() =~ s/ollama:gate:\S+ //gr,
+   "ollama:{$id}:meta ollama:{$id}:msgs", 'nothing is left');
+main::end();
+
+
+
+=== TEST 2: a stop before the first byte, and of what isn't a stream
+--- test
+main::begin();
+
+for my $more ({}, { stream => JSON::PP::false }) {
+    fake_reset();
+    fake_set(model => '*', ttft_ms => 60_000);
+
+    my $c = client(port => $main::other->port);
+    $c->request('POST /api/chat', main::body(task_id => 'slow', %$more));
+    fake_requests(wait_count => 1);
+
+    wait_for(sub { main::keys_of() =~ /task/ });
+    main::is_cancelled(main::cancel('slow'), 'slow', 'slow', undef);
+    main::is_stopped($c, 'slow');
+}
+
+fake_reset();
+main::end();
+
+
+
+=== TEST 3: who may stop
+--- ollama
+ollama_session_owner $http_x_owner;
+--- test
+main::begin(location => 'ollama_session_owner $http_x_owner;');
+
+for my $way ('here', 'there') {
+    my @port = $way eq 'here' ? () : (port => $main::other->port);
+    my @anns = ('X-Owner' => 'ann');
+
+    fake_set(model => '*', fault => 'stall', after => 2);
+    my $c = client(timeout => 20, @port);
+    $c->request('POST /api/chat', main::body(task_id => 'hers'), @anns);
+    $c->read_until(qr/"w1 "/);
+    fake_set(model => '*', fault => undef);
+
+    for my $from ([], [ main::elsewhere() ]) {
+        main::is_unknown(main::cancel('hers', @$_, @$from), $way, 'hers')
+            for [], [ 'X-Owner' => 'bob' ], [ 'X-Owner' => '' ];
+    }
+
+    main::is_cancelled(main::cancel('hers', @anns), $way, 'hers', undef);
+    main::is_stopped($c, $way);
+}
+
+my $c = main::running({ task_id => 'anybodys' }, port => $main::other->port);
+main::is_unknown(main::cancel('anybodys', 'X-Owner' => 'ann'),
+                 'of nobody', 'anybodys');
+main::is_cancelled(main::cancel('anybodys'), 'of nobody', 'anybodys', undef);
+main::is_stopped($c, 'of nobody');
+
+main::end();
+
+
+
+=== TEST 4: a word that is lost delays a stop
+--- test
+main::allow_there();
+main::begin(redis => 'unix:' . $main::redis->path
+                     . ' user=there password=there');
+
+my $c = main::running({ task_id => 'one' }, port => $main::other->port);
+my $late = main::running({ task_id => 'two' }, port => $main::other->port);
+
+# it hears of nothing
+
+$main::redis->cli(qw(ACL SETUSER there resetchannels));
+wait_for(sub { main::subscribers() == 1 });
+
+main::is_cancelled(main::cancel('one'), 'deaf', 'one', undef);
+main::is_unknown(main::cancel('one'), 'deaf, again', 'one');
+
+is($main::redis->cli('EXISTS', 'ollama:cancel:{one}'), 1, 'the flag is there');
+unlike($c->parsed->body, qr/"done":true/, 'it goes on');
+
+$main::redis->cli(qw(ACL SETUSER there &ollama:*));
+main::is_stopped($c, 'when it hears again');
+
+wait_for(sub { main::keys_of() !~ /\{one\}/ });
+unlike(main::keys_of(), qr/\{one\}/, 'nothing is left of it');
+
+# and all that Redis knew is gone
+
+$main::redis->kill;
+main::allow_there();
+main::wait_both();
+
+ok(wait_for(sub { main::keys_of() =~ /task:\{two\}/ }), 'it is told again');
+main::is_cancelled(main::cancel('two'), 'a new Redis', 'two', undef);
+main::is_stopped($late, 'a new Redis');
+
+like(join('', $main::other->error_lines), qr/is down: SUBSCRIBE/);
+
+# what README lets it do is enough
+
+my @there = main::elsewhere();
+my $r = http('POST /api/chat/session', { title => 'x' }, @there);
+is($r->status, 201, 'made');
+
+my $id = $r->json->{session_id};
+
+is(http("PATCH /api/chat/session/$id", { model => 'm1' }, @there)->status,
+   200, 'changed');
+like(http('POST /api/chat', main::body(session_id => $id), @there)->body,
+     qr/"saved":true/, 'saved');
+is(scalar @{ http("GET /api/chat/session/$id", undef, @there)->json
+             ->{messages} }, 2, 'read');
+is(http("DELETE /api/chat/session/$id/messages?from=2-0", undef,
+        @there)->json->{deleted}, 1, 'truncated');
+is(http("GET /api/chat/sessions?id=$id", undef, @there)->status, 200, 'listed');
+is(http("DELETE /api/chat/session/$id", undef, @there)->status, 204, 'deleted');
+
+main::end();
+--- error_log
+is down
+
+
+
+=== TEST 5: without Redis each gateway stops its own
+--- test
+main::begin();
+
+my $here = main::running({ task_id => 'here' });
+my $there = main::running({ task_id => 'there' }, port => $main::other->port);
+
+$main::redis->kill;
+wait_for(sub { http('GET /api/chat/session/0')->status == 503 });
+
+main::is_unknown(main::cancel('there'), 'no Redis', 'there');
+main::is_cancelled(main::cancel('here'), 'no Redis', 'here', undef);
+main::is_stopped($here, 'no Redis');
+main::is_cancelled(main::cancel('there', main::elsewhere()), 'no Redis',
+                   'there', undef);
+main::is_stopped($there, 'no Redis');
+
+my $r = http('POST /api/chat', main::body());
+like($r->body, qr/"done":true/, 'and chats go on');
+
+main::end();
+$main::redis->revive;
+--- error_log
+is down
+
+
+
+=== TEST 6: a gateway that was killed has nothing running
+--- test
+main::begin();
+
+my $c = main::running({ task_id => 'dead' }, port => $main::other->port);
+wait_for(sub { main::keys_of() =~ /task:\{dead\}/ });
+like(main::keys_of(), qr/task:\{dead\}/, 'it is known');
+
+$main::other->kill;
+undef $main::other;
+
+ok(wait_for(sub { main::keys_of() !~ /gate/ }, 15), 'it is found dead');
+main::is_unknown(main::cancel('dead'), 'dead', 'dead');
+
+
+
+=== TEST 7: a name that is used again isn't stopped by what was asked before
+--- test
+main::begin();
+
+my $c = main::running({ task_id => 'name' }, port => $main::other->port);
+wait_for(sub { main::keys_of() =~ /task:\{name\}/ });
+main::is_cancelled(main::cancel('name'), 'once', 'name', undef);
+main::is_stopped($c, 'once');
+
+$main::redis->cli('SET', 'ollama:cancel:{name}', 1);
+
+my $r = http('POST /api/chat', main::body(task_id => 'name'),
+             main::elsewhere());
+like($r->body, qr/"done_reason":"stop"/, 'a stop that was left over');
+
+ok(wait_for(sub { main::keys_of() !~ /\{name\}/ }), 'it is cleared away');
+main::end();
+
+
+
+=== TEST 8: many at once, each stopped from the other side
+--- test
+main::begin(workers => 2);
+
+fake_set(model => '*', fault => 'stall', after => 2);
+
+my @held = map {
+    my $c = client(timeout => 20, $_ % 2 ? () : (port => $main::other->port));
+    $c->request('POST /api/chat', main::body(task_id => "many$_"));
+    $c;
+} 1 .. 40;
+
+$_->read_until(qr/"w1 "/) for @held;
+wait_for(sub { (() = main::keys_of() =~ /task:/g) == 40 });
+
+for my $n (1 .. 40) {
+    my $r = main::cancel("many$n", $n % 2 ? main::elsewhere() : ());
+    is($r->status, 200, "many$n") or diag($r->raw);
+}
+
+main::is_stopped($held[$_ - 1], "many$_") for 1 .. 40;
+fake_set(model => '*', fault => undef);
+
+ok(wait_for(sub { main::keys_of() !~ /task|cancel/ }), 'nothing is left');
+main::end();
