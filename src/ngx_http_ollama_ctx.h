@@ -93,6 +93,8 @@ typedef struct {
     unsigned                  ended:1;     /* the error line was sent */
     unsigned                  entered:1;   /* it had a task */
     unsigned                  cancelled:1; /* it was stopped */
+    unsigned                  held:1;      /* its last frame has come, and
+                                              waits to be saved */
 } ngx_http_ollama_ctx_t;
 
 

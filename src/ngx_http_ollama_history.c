@@ -54,6 +54,7 @@ typedef struct {
     off_t                        size;
 
     unsigned                     stands_in:1;  /* the session's model */
+    unsigned                     asking:1;  /* for the lock */
 } ngx_http_ollama_history_t;
 
 
@@ -179,6 +180,8 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
         return ngx_http_ollama_history_unavailable(h);
     }
 
+    h->asking = 1;
+
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
@@ -201,6 +204,14 @@ ngx_http_ollama_history_cleanup(void *data)
     ngx_http_ollama_history_t *h = data;
 
     ngx_http_ollama_store_forget(&h->store);
+
+    if (h->asking) {
+        /* Redis does one after the other: whoever got the lock gives it back */
+        (void) ngx_http_ollama_store_release(&h->store,
+                                             &h->ctx->scan->session_id,
+                                             &h->ctx->scan->task_id);
+        ngx_http_ollama_store_forget(&h->store);
+    }
 }
 
 
@@ -221,9 +232,11 @@ ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
     switch (store->result) {
 
     case NGX_HTTP_OLLAMA_STORE_OK:
+        h->asking = 0;
         break;
 
     case NGX_HTTP_OLLAMA_STORE_BUSY:
+        h->asking = 0;
         ngx_http_ollama_history_end(h,
             ngx_http_ollama_error(r, ctx, NGX_HTTP_CONFLICT,
                                   "session \"%V\" is busy with task \"%V\"",
@@ -231,6 +244,7 @@ ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
         return;
 
     case NGX_HTTP_OLLAMA_STORE_NONE:
+        h->asking = 0;
         ngx_http_ollama_history_end(h,
             ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
                                   "session \"%V\" not found",
@@ -242,10 +256,19 @@ ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
         return;
     }
 
+    if (ngx_http_ollama_keep_begin(r, ctx, store->ttl) != NGX_OK) {
+        h->asking = 1;
+        ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    if (ctx->cancelled) {
+        return;
+    }
+
     h->last = store->last;
 
-    if (ngx_http_ollama_keep_begin(r, ctx, store->ttl) != NGX_OK
-        || ngx_http_ollama_history_model(h, &store->session.model) != NGX_OK
+    if (ngx_http_ollama_history_model(h, &store->session.model) != NGX_OK
         || ngx_http_ollama_history_system(h, &store->session.system)
            != NGX_OK)
     {
@@ -468,6 +491,10 @@ ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store)
     h = store->data;
 
     ngx_http_set_log_request(h->request->connection->log, h->request);
+
+    if (h->ctx->cancelled) {
+        return;
+    }
 
     if (store->result != NGX_HTTP_OLLAMA_STORE_OK) {
         ngx_http_ollama_history_end(h, ngx_http_ollama_history_unavailable(h));
@@ -695,12 +722,16 @@ ngx_http_ollama_history_added(ngx_http_ollama_store_t *store)
 }
 
 
-/* Goes on with the request, which may end by that. */
+/* Goes on with the request, which may end by that, unless it was stopped. */
 
 static void
 ngx_http_ollama_history_end(ngx_http_ollama_history_t *h, ngx_int_t rc)
 {
     ngx_connection_t  *c;
+
+    if (h->ctx->cancelled) {
+        return;
+    }
 
     c = h->request->connection;
 

@@ -399,6 +399,7 @@ ngx_http_ollama_keep_listen(ngx_http_ollama_keep_t *keep, ngx_buf_t *b)
     }
 
     keep->holding = 1;
+    keep->ctx->held = 1;
     keep->request->buffered |= NGX_HTTP_OLLAMA_KEEP_BUFFERED;
 
     return keep->said->close - pos;

@@ -371,10 +371,15 @@ ngx_http_ollama_redis_conn_handler(ngx_event_t *ev)
     conn = c->data;
 
     if (c->close) {
-        /* worker_shutdown_timeout is over */
-        conn->closing = 1;
-        (void) ngx_http_ollama_redis_conn_reason(conn, "nginx shuts down");
-        ngx_http_ollama_redis_conn_fail(conn, 0);
+
+        /*
+         * worker_shutdown_timeout is over: what the clients' requests leave to
+         * be saved comes after this; the worker waits for that, and not for
+         * the connection
+         */
+
+        c->close = 0;
+        c->error = 0;
         return;
     }
 

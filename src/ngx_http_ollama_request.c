@@ -441,6 +441,8 @@ static void
 ngx_http_ollama_request_done(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
 {
+    ngx_http_ollama_request_wait_end(ctx);
+
     if (rc == NGX_OK) {
         rc = ngx_http_ollama_request_lines(r, ctx->scan);
     }
@@ -491,8 +493,6 @@ ngx_http_ollama_request_finish(ngx_http_request_t *r,
     if (rc == NGX_OK && ngx_http_ollama_request_rewrite(r, ctx) == NGX_OK) {
         ctx->status = NGX_DECLINED;
     }
-
-    ngx_http_ollama_request_wait_end(ctx);
 
     ngx_destroy_pool(ctx->pool);
     ctx->pool = NULL;

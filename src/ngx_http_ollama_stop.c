@@ -6,7 +6,8 @@
 
 /*
  * Stops a generation: the server's connection is closed, whatever state it is
- * in, which makes Ollama stop, and the client gets a proper last frame.
+ * in, which makes Ollama stop, and the client gets a proper last frame.  One
+ * that still waits for its history has no server: the frame is all there is.
  *
  * u->cleanup ends an upstream in any state with the reason NGX_DONE, and
  * tells the balancer nothing bad.  A line that has begun is waited for first,
@@ -62,8 +63,14 @@ ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 
     u = r->upstream;
 
+    if (u == NULL && ctx->state == NGX_HTTP_OLLAMA_READING) {
+        ngx_http_ollama_stop_now(r, ctx);
+        return;
+    }
+
     if (u == NULL
         || u->cleanup == NULL
+        || ctx->held
         || ctx->finalized
         || ctx->ended
         || (r->header_sent
@@ -195,7 +202,9 @@ ngx_http_ollama_stop_now(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     ctx->cancelled = 1;
     ngx_http_ollama_task_end(ctx, 1);
 
-    ngx_http_ollama_stop_upstream(r);
+    if (r->upstream) {
+        ngx_http_ollama_stop_upstream(r);
+    }
 
     rc = ngx_http_ollama_stop_send(r, ctx);
 

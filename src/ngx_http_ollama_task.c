@@ -27,6 +27,7 @@
 
 #include "ngx_http_ollama_task.h"
 #include "ngx_http_ollama_ctx.h"
+#include "ngx_http_ollama_lost.h"
 #include "ngx_http_ollama_owner.h"
 #include "ngx_http_ollama_remote.h"
 #include "ngx_http_ollama_slots.h"
@@ -47,6 +48,7 @@ struct ngx_http_ollama_task_s {
     ngx_queue_t                    queue;       /* of its slot */
     ngx_http_ollama_slot_t        *slot;
     ngx_uint_t                     cancel;      /* its number; 0: none asked */
+    size_t                         session_len; /* 0: it has none */
     time_t                         started;
     ngx_uint_t                     frames;
     ngx_http_ollama_task_state_e   state;
@@ -194,8 +196,15 @@ ngx_http_ollama_task_init_worker(ngx_shm_zone_t *shm_zone)
 
     ngx_shmtx_unlock(&tasks->shpool->mutex);
 
-    return ngx_http_ollama_remote_init_worker(
-                                            ngx_http_ollama_task_stop_remote);
+    if (ngx_http_ollama_remote_init_worker(ngx_http_ollama_task_stop_remote)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_ollama_lost_tell();
+
+    return NGX_OK;
 }
 
 
@@ -349,6 +358,8 @@ ngx_http_ollama_task_enter(ngx_http_ollama_running_t *run)
 
     ngx_shmtx_unlock(&ngx_http_ollama_tasks->shpool->mutex);
 
+    ngx_http_ollama_lost_tell();
+
     if (full) {
         ngx_log_error(NGX_LOG_WARN, run->request->connection->log, 0,
                       "ollama: no room for another running generation, it "
@@ -394,6 +405,7 @@ ngx_http_ollama_task_create_locked(ngx_http_ollama_running_t *run,
                                                     scan->session_id.len);
         task->by_session.str.len = scan->session_id.len;
         task->by_session.str.data = task->session;
+        task->session_len = scan->session_id.len;
         ngx_memcpy(task->session, scan->session_id.data,
                    scan->session_id.len);
 
@@ -518,9 +530,19 @@ ngx_http_ollama_task_free_locked(ngx_http_ollama_task_t *task)
 static void
 ngx_http_ollama_task_lost_locked(ngx_queue_t *q)
 {
+    ngx_str_t                id, session;
     ngx_http_ollama_task_t  *task;
 
     task = ngx_queue_data(q, ngx_http_ollama_task_t, queue);
+
+    if (task->session_len) {
+        id = task->by_id.str;
+
+        session.data = task->session;
+        session.len = task->session_len;
+
+        ngx_http_ollama_lost_note(&id, &session);
+    }
 
     ngx_http_ollama_task_settle_locked(task, NGX_HTTP_OLLAMA_CANCEL_LATE);
     ngx_http_ollama_task_free_locked(task);
@@ -581,6 +603,8 @@ ngx_http_ollama_task_cancel(ngx_str_t *id, u_char *owner, ngx_pool_t *pool,
     }
 
     ngx_shmtx_unlock(&ngx_http_ollama_tasks->shpool->mutex);
+
+    ngx_http_ollama_lost_tell();
 
     if (own) {
         ngx_http_ollama_task_deliver();

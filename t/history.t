@@ -835,7 +835,8 @@ for my $form (@::forms[0, 2]) {
     is(http("DELETE /api/chat/session/$id")->status, 204, 'deleted');
     is_saved($c->reply, $id, $what, 0);
     like($c->{raw}, qr/w3 /, "$what - intact");
-    is($main::redis->cli('KEYS', 'ollama:{*'), '', "$what - nothing comes back");
+    is($main::redis->cli('KEYS', 'ollama:{*'), '',
+       "$what - nothing comes back");
 }
 --- error_log eval: qr/not saved in its session: it was deleted/
 
