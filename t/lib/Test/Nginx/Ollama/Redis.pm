@@ -1,15 +1,21 @@
 package Test::Nginx::Ollama::Redis;
 
-# A Redis (or Valkey) of a test's own, that ends with it and keeps nothing.
+# A Redis (or Valkey) of a test's own, that ends with it and keeps nothing,
+# unless it is told to.
 #
 #     my $redis = Test::Nginx::Ollama::Redis->start('--requirepass', 'secret');
+#     ... ->start({ in => '/dev/shm' }, '--appendonly', 'yes');
+#                                         # has its folder there
 #
 #     $redis->path, $redis->port          # its unix socket; 127.0.0.1 and ::1
 #     $redis->cli('SET', 'a', 1)          # what redis-cli prints; as the
 #                                         # superuser, whatever the password
 #     $redis->freeze; $redis->thaw        # the process stands still
 #     $redis->kill                        # by SIGKILL
-#     $redis->revive                      # thawed, or started anew, empty
+#     $redis->revive                      # thawed, or started anew: empty, or
+#                                         # with what was appended
+#     $redis->args('--appendfsync', ...)  # instead of those it was started
+#                                         # with, from its next start on
 
 use strict;
 use warnings;
@@ -25,7 +31,9 @@ use Time::HiRes qw(sleep time);
 sub start {
     my ($class, @args) = @_;
 
-    my $dir = tempdir('redis-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+    my $option = ref $args[0] ? shift @args : {};
+    my $dir = tempdir('redis-XXXXXX', CLEANUP => 1,
+                      $option->{in} ? (DIR => $option->{in}) : (TMPDIR => 1));
     chmod 0755, $dir;
 
     my $self = bless { dir => $dir, args => \@args, owner => $$ }, $class;
@@ -78,6 +86,12 @@ sub run {
     }
 
     return 0;
+}
+
+
+sub args {
+    my ($self, @args) = @_;
+    $self->{args} = \@args;
 }
 
 
