@@ -10,6 +10,9 @@
  * before a server is asked.  The stored messages are texts that are copied as
  * they are; none of them is parsed again.
  *
+ * Who wasn't told whether its messages are stored may send them again: if they
+ * are those at the end of the history, and got no reply, they are the same.
+ *
  * Meanwhile the request waits in the precontent phase.  A refusal on the way
  * leaves the session as it was; keep.c gives the lock back.
  */
@@ -53,8 +56,18 @@ typedef struct {
     ngx_chain_t                **end;
     off_t                        size;
 
+    ngx_uint_t                   total;     /* messages stored, */
+    ngx_uint_t                   seen;      /* those read of them, */
+    ngx_uint_t                   unanswered; /* and those that the new ones may
+                                               be the same as */
+    ngx_chain_t                **tail;      /* in which link of the text these
+                                               begin, NULL: none was read; */
+    u_char                      *tail_pos;  /* where in it, */
+    off_t                        tail_size; /* and how long they are */
+
     unsigned                     stands_in:1;  /* the session's model */
     unsigned                     asking:1;  /* for the lock */
+    unsigned                     stored:1;  /* what is new is, already */
 } ngx_http_ollama_history_t;
 
 
@@ -73,6 +86,9 @@ static void ngx_http_ollama_history_insert(ngx_http_ollama_history_t *h,
 static void ngx_http_ollama_history_next(ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store);
 static void ngx_http_ollama_history_read(ngx_http_ollama_history_t *h);
+static ngx_uint_t ngx_http_ollama_history_is_again(
+    ngx_http_ollama_history_t *h, ngx_str_t *messages, ngx_uint_t n);
+static void ngx_http_ollama_history_cut(ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_uncomma(ngx_http_ollama_history_t *h);
 static ngx_str_t *ngx_http_ollama_history_messages(
     ngx_http_ollama_history_t *h);
@@ -267,6 +283,11 @@ ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
     }
 
     h->last = store->last;
+    h->total = store->total;
+
+    if (store->unanswered == ctx->scan->messages.nelts) {
+        h->unanswered = store->unanswered;
+    }
 
     if (ngx_http_ollama_history_model(h, &store->session.model) != NGX_OK
         || ngx_http_ollama_history_system(h, &store->session.system)
@@ -306,12 +327,12 @@ ngx_http_ollama_history_check(ngx_http_ollama_history_t *h)
                                      "none");
     }
 
-    if (h->store.total > NGX_HTTP_OLLAMA_HISTORY_MESSAGES) {
+    if (h->total > NGX_HTTP_OLLAMA_HISTORY_MESSAGES) {
         return ngx_http_ollama_error(r, ctx,
                                      NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
                                      "session \"%V\" has %ui messages, more "
                                      "than %d can't be sent to a server",
-                                     &ctx->scan->session_id, h->store.total,
+                                     &ctx->scan->session_id, h->total,
                                      NGX_HTTP_OLLAMA_HISTORY_MESSAGES);
     }
 
@@ -486,6 +507,7 @@ ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store)
     size_t                      size;
     ngx_str_t                   json;
     ngx_uint_t                  i;
+    ngx_chain_t               **ll;
     ngx_http_ollama_history_t  *h;
 
     h = store->data;
@@ -519,6 +541,8 @@ ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store)
     }
 
     if (size) {
+        ll = h->end;
+
         p = ngx_http_ollama_history_put(h, size);
         if (p == NULL) {
             ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
@@ -527,6 +551,17 @@ ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store)
 
         for (i = 0; i < store->n; i++) {
             ngx_http_ollama_store_get_json(store, i, &json);
+
+            if (++h->seen + h->unanswered > h->total) {
+
+                if (h->tail == NULL) {
+                    h->tail = ll;
+                    h->tail_pos = p;
+                }
+
+                h->tail_size += json.len + 1;
+            }
+
             p = ngx_cpymem(p, json.data, json.len);
             *p++ = ',';
         }
@@ -555,6 +590,19 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
     ctx = h->ctx;
     n = ctx->scan->messages.nelts;
 
+    messages = ngx_http_ollama_history_messages(h);
+
+    if (messages == NULL) {
+        ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    if (ngx_http_ollama_history_is_again(h, messages, n)) {
+        ngx_http_ollama_history_cut(h);
+        h->last -= n;
+        h->stored = 1;
+    }
+
     if (h->chain) {
 
         if (n == 0) {
@@ -571,15 +619,8 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
 
     ngx_http_ollama_keep_as(ctx, h->last + n + 1);
 
-    if (n == 0) {
+    if (n == 0 || h->stored) {
         ngx_http_ollama_history_end(h, NGX_OK);
-        return;
-    }
-
-    messages = ngx_http_ollama_history_messages(h);
-
-    if (messages == NULL) {
-        ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
 
@@ -593,6 +634,79 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
         ngx_http_ollama_keep_as(ctx, 0);
         ngx_http_ollama_history_end(h, ngx_http_ollama_history_unavailable(h));
     }
+}
+
+
+/* Whether the new messages are those that were stored last. */
+
+static ngx_uint_t
+ngx_http_ollama_history_is_again(ngx_http_ollama_history_t *h,
+    ngx_str_t *messages, ngx_uint_t n)
+{
+    off_t         size;
+    u_char       *p;
+    ngx_uint_t    i;
+    ngx_chain_t  *cl;
+
+    if (h->tail == NULL) {
+        return 0;
+    }
+
+    size = 0;
+
+    for (i = 0; i < n; i++) {
+        size += messages[i].len + 1;
+    }
+
+    if (size != h->tail_size) {
+        return 0;
+    }
+
+    cl = *h->tail;
+    p = h->tail_pos;
+
+    for (i = 0; i < n; i++) {
+
+        if (p == cl->buf->last) {
+            cl = cl->next;
+            p = cl->buf->pos;
+        }
+
+        if ((size_t) (cl->buf->last - p) <= messages[i].len
+            || ngx_memcmp(p, messages[i].data, messages[i].len) != 0)
+        {
+            return 0;
+        }
+
+        p += messages[i].len;
+
+        if (*p++ != ',') {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+/* What is stored already comes with the request: once is enough. */
+
+static void
+ngx_http_ollama_history_cut(ngx_http_ollama_history_t *h)
+{
+    ngx_buf_t  *b;
+
+    b = (*h->tail)->buf;
+    b->last = h->tail_pos;
+
+    h->end = h->tail;
+
+    if (b->pos < b->last) {
+        h->end = &(*h->tail)->next;
+    }
+
+    *h->end = NULL;
+    h->size -= h->tail_size;
 }
 
 

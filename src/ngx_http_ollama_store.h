@@ -101,6 +101,9 @@ struct ngx_http_ollama_store_s {
     int64_t                            last;      /* n of the last message */
     ngx_uint_t                         total;     /* messages it has, or that
                                                      were removed */
+    ngx_uint_t                         unanswered; /* of these, the last ones:
+                                                     added together, and
+                                                     nothing was said to them */
     ngx_uint_t                         n;         /* of ..._get_...() */
     unsigned                           more:1;    /* messages after these */
 
@@ -152,7 +155,7 @@ ngx_int_t ngx_http_ollama_store_named(ngx_http_ollama_store_t *store,
  * renew its lock in time, or others may take it.
  */
 
-/* OK: session, last, total; BUSY */
+/* OK: session, last, total, unanswered; BUSY */
 ngx_int_t ngx_http_ollama_store_begin(ngx_http_ollama_store_t *store,
     ngx_str_t *sid, ngx_str_t *owner, ngx_str_t *task, ngx_msec_t lock);
 

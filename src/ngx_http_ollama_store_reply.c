@@ -161,13 +161,14 @@ ngx_http_ollama_store_read_begun(ngx_http_ollama_store_t *store,
     redisReply *reply)
 {
     if (ngx_http_ollama_store_read_session(store, reply) != NGX_OK
-        || !ngx_http_ollama_store_is_array(reply, 4))
+        || !ngx_http_ollama_store_is_array(reply, 5))
     {
         return NGX_ERROR;
     }
 
     store->last = ngx_http_ollama_store_integer(reply->element[2]);
     store->total = ngx_http_ollama_store_integer(reply->element[3]);
+    store->unanswered = ngx_http_ollama_store_integer(reply->element[4]);
 
     return NGX_OK;
 }

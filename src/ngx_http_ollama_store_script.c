@@ -9,7 +9,9 @@
  * crash leaves none half done.  Nothing of a client's is in a script's text.
  *
  *     P{sid}:meta   HASH    title, model, system, owner, created, updated (ms
- *                           since 1970), last (the highest n of a message)
+ *                           since 1970), last (the highest n of a message),
+ *                           added (the first and the last n of the messages
+ *                           that a client added last)
  *     P{sid}:msgs   STREAM  of messages, with ids "n-0", n = 1, 2, ...:
  *                           m  the message as servers are sent it, JSON
  *                           t  when it was stored, ms
@@ -225,7 +227,8 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_truncate =
     "    deleted = deleted + call('XDEL', msgs, unpack(ids))\n"
     "end\n"
     "if deleted > 0 then\n"
-    "    call('HSET', meta, 'last', string.format('%.0f', final))\n"
+    "    -- one n is left out: what is written late was for what is gone\n"
+    "    call('HSET', meta, 'last', string.format('%.0f', final + 1))\n"
     "    touch(owner)\n"
     "end\n"
     "return { 'ok', deleted }\n"
@@ -309,7 +312,14 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_begin =
     "if not call('SET', task, ARGV[6], 'PX', ARGV[7], 'NX') then\n"
     "    return { 'busy', call('GET', task) }\n"
     "end\n"
-    "return { 'ok', session(), last(), call('XLEN', msgs) }\n"
+    "-- messages at the end that were added together, and got no reply\n"
+    "local n, unanswered = last(), 0\n"
+    "local from, to = string.match(call('HGET', meta, 'added') or '',\n"
+    "                              '^(%d+) (%d+)$')\n"
+    "if to and tonumber(to) == n then\n"
+    "    unanswered = to - from + 1\n"
+    "end\n"
+    "return { 'ok', session(), n, call('XLEN', msgs), unanswered }\n"
     );
 
 
@@ -352,7 +362,8 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_add =
     "    call('XADD', msgs, id(n + i), 'm', ARGV[9 + i], 't', now,\n"
     "         's', 'complete', 'g', by)\n"
     "end\n"
-    "call('HSET', meta, 'last', string.format('%.0f', n + count - 1))\n"
+    "call('HSET', meta, 'last', string.format('%.0f', n + count - 1),\n"
+    "     'added', string.format('%.0f %.0f', n, n + count - 1))\n"
     "if title ~= '' and call('HEXISTS', meta, 'title') == 0 then\n"
     "    call('HSET', meta, 'title', title)\n"
     "end\n"

@@ -4,13 +4,17 @@
 
 use lib 't/lib';
 
+use Test::Nginx::Ollama::Line;
 use Test::Nginx::Ollama::Redis;
 
-our $redis;
+our ($redis, $line);
 
 BEGIN {
     $redis = Test::Nginx::Ollama::Redis->start;
     $ENV{TEST_NGINX_REDIS_PATH} = $redis->path;
+
+    $line = Test::Nginx::Ollama::Line->start($redis);
+    $ENV{TEST_NGINX_LINE_PATH} = $line->path;
 }
 
 use Test::Nginx::Ollama;
@@ -36,6 +40,7 @@ our @forms = (
 # nginx may have come before Redis
 
 sub block_begins {
+    $main::line->mend;
     $main::redis->revive;
     $main::redis->cli('FLUSHALL');
 
@@ -1011,3 +1016,117 @@ for my $form (@::forms) {
 }
 
 is($main::redis->cli('KEYS', 'ollama:{*'), '', 'nothing is stored');
+
+
+
+=== TEST 31: a message that came late isn't stored twice
+--- http_config
+    ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=300ms;
+--- test
+block_begins();
+my $said = 'w0 w1 w2 w3 w4 ';
+
+for my $form (@::forms) {
+    my ($what, $path, $more) = @$form;
+    my $id = made({ system => 's' });
+    my @messages = (user('slow'), { role => 'tool', content => 'two' });
+
+    is_saved(http("POST $path", body($id, $more, 'before')), $id, $what);
+
+    $main::line->hold('"slow"');
+    refused(http("POST $path", body($id, $more, @messages)),
+            "$what - first", 503, qr/unavailable/);
+    $main::line->mend;
+    ok(wait_for(sub { $main::redis->cli('XLEN', "ollama:{$id}:msgs") == 4 }),
+       "$what - stored all the same");
+
+    # as if the time were over
+    $main::redis->cli('DEL', "ollama:{$id}:task");
+    my $reply;
+    ok(wait_for(sub { $reply = http("POST $path", body($id, $more, @messages));
+                      $reply->status != 503 }, 15), "$what - back");
+
+    is_saved($reply, $id, "$what - second");
+    is(texts(@{ asked()->{messages} }),
+       "system:s|user:before|assistant:$said|user:slow|tool:two",
+       "$what - asked");
+    is(stored($id), "user:before:complete|assistant:$said:complete|"
+       . "user:slow:complete|tool:two:complete|assistant:$said:complete",
+       "$what - stored once");
+    is_free($id, $what);
+
+    # it has been answered: what is said now is new
+    is_saved(http("POST $path", body($id, $more, @messages)), $id, $what);
+    is(@{ session($id)->{messages} }, 8, "$what - again");
+}
+--- error_log eval: qr/is down: timed out/
+
+
+
+=== TEST 32: what got no reply is not said twice; only that
+--- test
+block_begins();
+
+my $fails = sub {
+    my ($id, @messages) = @_;
+    fake_set(model => 'm1', status => 500, error => 'broken');
+    is(say($id, @messages)->status, 500, 'no reply');
+};
+
+my $says = sub {
+    my ($id, @messages) = @_;
+    fake_set(model => 'm1', status => undef, error => undef, frames => 1);
+    is_saved(say($id, @messages), $id, "@messages");
+    asked();
+    return stored($id) =~ s/:complete//gr;
+};
+
+my $id = made();
+$fails->($id, 'a') for 1 .. 3;
+is($says->($id, 'a'), 'user:a|assistant:w0 ', 'the same');
+
+$id = made();
+$fails->($id, 'a', 'b') for 1 .. 2;
+is($says->($id, 'a', 'b'), 'user:a|user:b|assistant:w0 ', 'two');
+
+for (
+    [ [ 'a' ], [ 'b' ] ],
+    [ [ 'a' ], [ 'a', 'a' ] ],
+    [ [ 'a', 'a' ], [ 'a' ] ],
+    [ [ 'a', 'b' ], [ 'b' ] ],
+    [ [ 'a', 'b' ], [ 'b', 'a' ] ],
+    [ [ 'a', 'b' ], [ 'a' ] ],
+    [ [ 'a' ], [ 'aa' ] ],
+    [ [ { role => 'system', content => 'a' } ], [ 'a' ] ],
+) {
+    my ($first, $second) = @$_;
+    my $role = ref $first->[0] ? 'system' : 'user';
+    my $all = join '|', (map { "$role:$_" }
+                         map { ref ? $_->{content} : $_ } @$first),
+                        (map { "user:$_" } @$second), 'assistant:w0 ';
+
+    $id = made();
+    $fails->($id, @$first);
+    is($says->($id, @$second), $all, "other: $all");
+}
+
+# what was taken back is gone
+$id = made();
+$fails->($id, 'a', 'b');
+is(http("DELETE /api/chat/session/$id/messages?from=2-0")->json->{deleted}, 1,
+   'taken back');
+is($says->($id, 'a'), 'user:a|user:a|assistant:w0 ', 'no more as it was');
+
+$id = made();
+$fails->($id, 'a');
+is(http("DELETE /api/chat/session/$id/messages?from=1-0")->json->{deleted}, 1,
+   'taken back');
+is($says->($id, 'a'), 'user:a|assistant:w0 ', 'said anew');
+
+# long ones, of more than a page
+$id = made();
+my @long = map { "$_ xxxxxxxx" } 1 .. 700;
+$fails->($id, @long);
+$says->($id, @long);
+is($main::redis->cli('XLEN', "ollama:{$id}:msgs"), 701, 'long');
+is(@{ asked()->{messages} }, 700, 'long - each is asked once');

@@ -97,8 +97,8 @@ __DATA__
 my $id = made({ model => 'm1', system => 'be kind' });
 
 is(whole('begin', $id, 'ann', 't1', 5000),
-   "ok\ntask= title= model=m1 system=be kind last=0 total=0 more=0\n",
-   'begun');
+   "ok\ntask= title= model=m1 system=be kind last=0 total=0 unanswered=0 "
+   . "more=0\n", 'begun');
 is(session($id)->{active_task}, 't1', 'it runs');
 
 is(does('add', $id, 't1', 1, user('Hello!'), user('There?')), 'ok', 'added');
@@ -228,21 +228,66 @@ my $reply = http("DELETE /api/chat/session/$id/messages?from=2-0", undef,
                  'X-Owner' => 'ann');
 is(decode_json($reply->body)->{deleted}, 2, 'taken back');
 
-like(whole('begin', $id, 'ann', 't2', 5000), qr/ last=3 total=1 /, 'last');
+like(whole('begin', $id, 'ann', 't2', 5000), qr/ last=4 total=1 /, 'last');
 is(does('add', $id, 't2', 2, user('x')), 'lost', 'one that was there');
-is(does('add', $id, 't2', 4, user('d')), 'ok', 'the next one');
+is(does('add', $id, 't2', 4, user('x')), 'lost',
+   'one that somebody was late with');
+is(does('add', $id, 't2', 5, user('d')), 'ok', 'the next one');
 is(contents($id), 'a d', 'messages');
 
 
 
-=== TEST 7: pages
+=== TEST 7: what is written late doesn't follow on what was taken back
+--- test
+my $id = made();
+does('begin', $id, 'ann', 't1', 50);
+does('add', $id, 't1', 1, user('a'), user('b'));
+sleep 0.1;
+
+http("DELETE /api/chat/session/$id/messages?from=2-0", undef,
+     'X-Owner' => 'ann');
+is(save($id, 't1', 3, 1, 'c'), 'lost', 'too late');
+is(contents($id), 'a', 'messages');
+
+
+
+=== TEST 8: what got no reply
+--- test
+my $id = made();
+my $unanswered = sub {
+    my ($got) = whole('begin', $id, 'ann', $_[0], 5000)
+                =~ / unanswered=(\d+) /;
+    return $got;
+};
+
+is($unanswered->('t1'), 0, 'nothing');
+does('add', $id, 't1', 1, user('a'), user('b'));
+does('release', $id, 't1');
+is($unanswered->('t2'), 2, 'both');
+does('release', $id, 't2');
+is($unanswered->('t3'), 2, 'still');
+does('add', $id, 't3', 3, user('c'));
+does('release', $id, 't3');
+is($unanswered->('t4'), 1, 'the last one');
+save($id, 't4', 4, 1, 'd');
+is($unanswered->('t5'), 0, 'a reply came');
+does('add', $id, 't5', 5, user('e'), user('f'));
+does('release', $id, 't5');
+http("DELETE /api/chat/session/$id/messages?from=6-0", undef,
+     'X-Owner' => 'ann');
+is($unanswered->('t6'), 0, 'one is gone');
+
+
+
+=== TEST 9: pages
 --- test
 my $id = made();
 does('begin', $id, 'ann', 't1', 5000);
 does('add', $id, 't1', 1, map { user($_) } 1 .. 5);
 
 is(whole('page', $id, 0, 2, 1000000),
-   "ok\ntask= title= model= system= last=2 total=0 more=1\n"
+   "ok\ntask= title= model= system= last=2 total=0 "
+   . "unanswered=0 more=1\n"
    . user(1) . "\n" . user(2) . "\n", 'first');
 like(whole('page', $id, 2, 2, 1000000), qr/ last=4 .* more=1\n.*3.*\n.*4/,
      'second');
@@ -253,7 +298,7 @@ like(whole('page', $id, 0, 5, 1), qr/ last=1 .* more=1\n.*1"}\n\z/, 'bytes');
 
 
 
-=== TEST 8: titles
+=== TEST 10: titles
 --- test
 for (
     [ user('one\ntwo'), 'one' ],

@@ -1,0 +1,199 @@
+package Test::Nginx::Ollama::Line;
+
+# The line between nginx and a Redis (Test::Nginx::Ollama::Redis), which may be
+# slow, or cut, while Redis itself can be asked.
+#
+#     my $line = Test::Nginx::Ollama::Line->start($redis);
+#
+#     $line->path                 # a unix socket, in place of Redis's own
+#     $line->hold('text')         # who sends that is held, from there on: what
+#                                 # it sends arrives later, even if it has gone
+#     $line->held                 # whether somebody is
+#     $line->cut                  # all connections end, what is held is lost,
+#                                 # and nobody gets another one
+#     $line->mend                 # all goes on
+#
+# A text is found only where it comes in one piece with what is around it.
+
+use strict;
+use warnings;
+
+use File::Temp qw(tempdir);
+use IO::Select;
+use IO::Socket::UNIX;
+use POSIX ();
+use Time::HiRes qw(sleep time);
+
+
+sub start {
+    my ($class, $redis) = @_;
+
+    my $dir = tempdir('line-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+    chmod 0755, $dir;
+
+    my $self = bless { dir => $dir, to => $redis->path, owner => $$ }, $class;
+
+    my $listen = IO::Socket::UNIX->new(Local => $self->path, Listen => 64)
+        or die "can't listen: $!\n";
+    chmod 0777, $self->path;
+
+    defined(my $pid = fork) or die "fork: $!\n";
+
+    if ($pid == 0) {
+        $SIG{PIPE} = 'IGNORE';
+        $self->run($listen) while getppid == $self->{owner};
+        POSIX::_exit(0);
+    }
+
+    $self->{pid} = $pid;
+
+    return $self;
+}
+
+
+sub path { return "$_[0]{dir}/sock" }
+
+sub held { return -e "$_[0]{dir}/held" }
+
+sub hold {
+    my ($self, $text) = @_;
+
+    $self->mend;
+
+    open my $to, '>', "$self->{dir}/new" or die "$self->{dir}: $!\n";
+    print $to $text;
+    close $to;
+    rename "$self->{dir}/new", "$self->{dir}/hold" or die "$!\n";
+}
+
+sub cut {
+    my ($self) = @_;
+
+    open my $to, '>', "$self->{dir}/cut" or die "$self->{dir}: $!\n";
+    close $to;
+    $self->wait_for(sub { !-e "$self->{dir}/open" });
+}
+
+sub mend {
+    my ($self) = @_;
+
+    unlink map { "$self->{dir}/$_" } 'hold', 'cut';
+    $self->wait_for(sub { !$self->held });
+}
+
+sub wait_for {
+    my ($self, $condition) = @_;
+
+    my $end = time + 10;
+
+    until ($condition->()) {
+        die "the line doesn't do what it is told\n" if time > $end;
+        sleep 0.005;
+    }
+}
+
+
+# Of the process that is the line: a turn of its loop.  A pair is a client and
+# its connection to Redis.
+
+sub run {
+    my ($self, $listen) = @_;
+
+    my $pairs = $self->{pairs} //= [];
+    my $cut = -e "$self->{dir}/cut";
+
+    my $text;
+    if (open my $in, '<', "$self->{dir}/hold") {
+        local $/;
+        $text = <$in>;
+    }
+
+    @$pairs = () if $cut;
+
+    for my $pair (@$pairs) {
+        $pair->{held} = 0 if !defined $text;
+        $self->pass($pair) if !$pair->{held};
+    }
+
+    @$pairs = grep { !$_->{done} } @$pairs;
+
+    mark("$self->{dir}/held", scalar grep { $_->{held} } @$pairs);
+    mark("$self->{dir}/open", scalar @$pairs);
+
+    my $select = IO::Select->new($listen);
+
+    for my $pair (@$pairs) {
+        $select->add($pair->{redis});
+        $select->add($pair->{client}) if !$pair->{gone};
+    }
+
+    for my $socket ($select->can_read(0.005)) {
+
+        if ($socket == $listen) {
+            my $client = $listen->accept or next;
+            my $redis = IO::Socket::UNIX->new(Peer => $self->{to});
+            push @$pairs, { client => $client, redis => $redis, in => '' }
+                if $redis && !$cut;
+            next;
+        }
+
+        my ($pair) = grep { $_->{client} == $socket
+                            || $_->{redis} == $socket } @$pairs;
+
+        if ($socket == $pair->{redis}) {
+            sysread $socket, my $said, 1 << 16 or $pair->{done} = 1;
+            write_all($pair->{client}, $said) if !$pair->{gone};
+            next;
+        }
+
+        sysread $socket, $pair->{in}, 1 << 16, length $pair->{in}
+            or $pair->{gone} = 1;
+        $pair->{held} = 1
+            if defined $text && index($pair->{in}, $text) >= 0;
+    }
+}
+
+
+sub pass {
+    my ($self, $pair) = @_;
+
+    write_all($pair->{redis}, $pair->{in});
+    $pair->{in} = '';
+
+    # Redis answers the last command, and sees that nobody is there
+    shutdown $pair->{redis}, 1 if $pair->{gone};
+}
+
+
+sub write_all {
+    my ($socket, $bytes) = @_;
+    my $at = 0;
+
+    while ($at < length $bytes) {
+        my $n = syswrite $socket, $bytes, 1 << 16, $at;
+        $at += $n // return;
+    }
+}
+
+
+sub mark {
+    my ($file, $is) = @_;
+
+    return unlink $file if !$is;
+
+    open my $to, '>', $file or die "$file: $!\n";
+}
+
+
+sub DESTROY {
+    my ($self) = @_;
+
+    return if $self->{owner} != $$;
+
+    local $?;
+
+    kill KILL => $self->{pid};
+    waitpid $self->{pid}, 0;
+}
+
+1;
