@@ -14,7 +14,8 @@
  * are those at the end of the history, and got no reply, they are the same.
  *
  * Meanwhile the request waits in the precontent phase.  A refusal on the way
- * leaves the session as it was; keep.c gives the lock back.
+ * leaves the session as it was; keep.c gives the lock back.  As long as it
+ * isn't known whether there is one, that is done here.
  */
 
 
@@ -26,6 +27,7 @@
 #include "ngx_http_ollama_ctx.h"
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_keep.h"
+#include "ngx_http_ollama_late.h"
 #include "ngx_http_ollama_module.h"
 #include "ngx_http_ollama_owner.h"
 #include "ngx_http_ollama_search.h"
@@ -65,8 +67,8 @@ typedef struct {
     u_char                      *tail_pos;  /* where in it, */
     off_t                        tail_size; /* and how long they are */
 
+    unsigned                     locking:1;  /* there may be a lock */
     unsigned                     stands_in:1;  /* the session's model */
-    unsigned                     asking:1;  /* for the lock */
     unsigned                     stored:1;  /* what is new is, already */
 } ngx_http_ollama_history_t;
 
@@ -186,6 +188,8 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
                                      "that is running", &ctx->scan->task_id);
     }
 
+    ngx_http_ollama_late_settle(&ctx->scan->session_id);
+
     h->store.handler = ngx_http_ollama_history_begun;
 
     if (ngx_http_ollama_store_begin(&h->store, &ctx->scan->session_id,
@@ -196,7 +200,7 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
         return ngx_http_ollama_history_unavailable(h);
     }
 
-    h->asking = 1;
+    h->locking = 1;
 
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
@@ -221,12 +225,9 @@ ngx_http_ollama_history_cleanup(void *data)
 
     ngx_http_ollama_store_forget(&h->store);
 
-    if (h->asking) {
-        /* Redis does one after the other: whoever got the lock gives it back */
-        (void) ngx_http_ollama_store_release(&h->store,
-                                             &h->ctx->scan->session_id,
-                                             &h->ctx->scan->task_id);
-        ngx_http_ollama_store_forget(&h->store);
+    if (h->locking) {
+        ngx_http_ollama_late_end(&h->ctx->scan->session_id,
+                                 &h->ctx->scan->task_id, 0, 0, NULL);
     }
 }
 
@@ -248,11 +249,10 @@ ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
     switch (store->result) {
 
     case NGX_HTTP_OLLAMA_STORE_OK:
-        h->asking = 0;
         break;
 
     case NGX_HTTP_OLLAMA_STORE_BUSY:
-        h->asking = 0;
+        h->locking = 0;
         ngx_http_ollama_history_end(h,
             ngx_http_ollama_error(r, ctx, NGX_HTTP_CONFLICT,
                                   "session \"%V\" is busy with task \"%V\"",
@@ -260,7 +260,7 @@ ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
         return;
 
     case NGX_HTTP_OLLAMA_STORE_NONE:
-        h->asking = 0;
+        h->locking = 0;
         ngx_http_ollama_history_end(h,
             ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
                                   "session \"%V\" not found",
@@ -273,10 +273,11 @@ ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
     }
 
     if (ngx_http_ollama_keep_begin(r, ctx, store->ttl) != NGX_OK) {
-        h->asking = 1;
         ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
+
+    h->locking = 0;
 
     if (ctx->cancelled) {
         return;

@@ -13,6 +13,9 @@
  * request ends, what was said is stored, and the lock of the session given
  * back, when the request is cleaned up at the latest; until then the lock is
  * renewed.
+ *
+ * "saved":false says that it isn't known whether the reply is stored.  What
+ * Redis wasn't told then, or didn't answer to, late.c tells it again.
  */
 
 
@@ -23,6 +26,7 @@
 #include "ngx_http_ollama_keep.h"
 #include "ngx_http_ollama_ctx.h"
 #include "ngx_http_ollama_header.h"
+#include "ngx_http_ollama_late.h"
 #include "ngx_http_ollama_said.h"
 #include "ngx_http_ollama_store.h"
 
@@ -49,11 +53,14 @@ struct ngx_http_ollama_keep_s {
     ngx_http_ollama_said_t    *said;      /* NULL: nothing is said */
     off_t                      pos;       /* bytes of the reply so far */
 
+    ngx_http_ollama_store_message_t  message;  /* what was said, in the end */
+
     ngx_chain_t               *held;      /* what waits */
     ngx_chain_t              **last;
 
     unsigned                   holding:1;
-    unsigned                   saving:1;  /* or it was saved */
+    unsigned                   saving:1;  /* the save was begun */
+    unsigned                   settled:1; /* it has ended, or late.c has it */
     unsigned                   passing:1; /* the rest goes as it comes */
     unsigned                   last_buf:1; /* of what waits, one is the last */
 };
@@ -74,6 +81,8 @@ static size_t ngx_http_ollama_keep_listen(ngx_http_ollama_keep_t *keep,
 static ngx_int_t ngx_http_ollama_keep_hold(ngx_http_ollama_keep_t *keep,
     ngx_buf_t *b);
 static ngx_int_t ngx_http_ollama_keep_save(ngx_http_ollama_keep_t *keep);
+static ngx_int_t ngx_http_ollama_keep_message(ngx_http_ollama_keep_t *keep);
+static void ngx_http_ollama_keep_owe(ngx_http_ollama_keep_t *keep);
 static const char *ngx_http_ollama_keep_status(ngx_http_ollama_keep_t *keep);
 static void ngx_http_ollama_keep_saved(ngx_http_ollama_store_t *store);
 static ngx_int_t ngx_http_ollama_keep_release(ngx_http_ollama_keep_t *keep,
@@ -184,13 +193,11 @@ ngx_http_ollama_keep_cleanup(void *data)
 
     ngx_http_ollama_store_forget(&keep->renewal);
 
-    if (!keep->saving && ngx_http_ollama_keep_save(keep) != NGX_OK) {
-        (void) ngx_http_ollama_store_release(&keep->store,
-                                             &keep->ctx->scan->session_id,
-                                             &keep->ctx->scan->task_id);
-    }
-
     ngx_http_ollama_store_forget(&keep->store);
+
+    if (!keep->settled) {
+        ngx_http_ollama_keep_owe(keep);
+    }
 }
 
 
@@ -304,8 +311,10 @@ ngx_http_ollama_keep_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         && ngx_http_ollama_keep_save(keep) != NGX_OK)
     {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "ollama: the reply was not saved in its session: Redis "
-                      "is not available");
+                      "ollama: the reply was not saved in its session yet: "
+                      "Redis is not available");
+
+        ngx_http_ollama_keep_owe(keep);
 
         return ngx_http_ollama_keep_release(keep, 0);
     }
@@ -454,56 +463,78 @@ ngx_http_ollama_keep_hold(ngx_http_ollama_keep_t *keep, ngx_buf_t *b)
 }
 
 
-/*
- * Stores what was said, and gives the session free.  NGX_DECLINED: there is
- * nothing to store.
- */
+/* Stores what was said, and gives the session free. */
 
 static ngx_int_t
 ngx_http_ollama_keep_save(ngx_http_ollama_keep_t *keep)
 {
+    keep->saving = 1;
+
+    if (ngx_http_ollama_keep_message(keep) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_ollama_store_save(&keep->store,
+                                      &keep->ctx->scan->session_id,
+                                      &keep->ctx->scan->task_id, keep->n,
+                                      &keep->message, 1);
+}
+
+
+/* Makes the message that is stored.  NGX_DECLINED: there is none. */
+
+static ngx_int_t
+ngx_http_ollama_keep_message(ngx_http_ollama_keep_t *keep)
+{
     ngx_pool_t                       *pool;
     ngx_http_ollama_said_t           *said;
-    ngx_http_ollama_store_message_t   message;
+    ngx_http_ollama_store_message_t  *message;
 
     said = keep->said;
     pool = keep->request->pool;
+    message = &keep->message;
 
     if (said == NULL || keep->n == 0) {
         return NGX_DECLINED;
     }
 
+    if (message->json.len) {
+        return NGX_OK;
+    }
+
     ngx_http_ollama_said_end(said);
 
-    ngx_memzero(&message, sizeof(ngx_http_ollama_store_message_t));
-
-    message.status.data = (u_char *) ngx_http_ollama_keep_status(keep);
-    message.status.len = ngx_strlen(message.status.data);
-    message.model = keep->ctx->scan->model;
-    message.server = keep->ctx->server;
+    message->status.data = (u_char *) ngx_http_ollama_keep_status(keep);
+    message->status.len = ngx_strlen(message->status.data);
+    message->model = keep->ctx->scan->model;
+    message->server = keep->ctx->server;
 
     if (said->text[NGX_HTTP_OLLAMA_SAID_THINKING].str.len) {
-        message.thinking = said->text[NGX_HTTP_OLLAMA_SAID_THINKING].str;
+        message->thinking = said->text[NGX_HTTP_OLLAMA_SAID_THINKING].str;
     }
 
-    if (ngx_http_ollama_said_message(said, pool, &message.json) != NGX_OK
-        || ngx_http_ollama_said_stats(said, pool, &message.stats) != NGX_OK)
-    {
+    if (ngx_http_ollama_said_stats(said, pool, &message->stats) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    if (ngx_http_ollama_store_save(&keep->store,
-                                   &keep->ctx->scan->session_id,
-                                   &keep->ctx->scan->task_id, keep->n,
-                                   &message, 1)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
+    return ngx_http_ollama_said_message(said, pool, &message->json);
+}
 
-    keep->saving = 1;
 
-    return NGX_OK;
+/* Redis is told without anybody who waits for it, and later if need be. */
+
+static void
+ngx_http_ollama_keep_owe(ngx_http_ollama_keep_t *keep)
+{
+    ngx_http_ollama_store_message_t  *message;
+
+    message = (ngx_http_ollama_keep_message(keep) == NGX_OK) ? &keep->message
+                                                             : NULL;
+    keep->settled = 1;
+
+    ngx_http_ollama_late_end(&keep->ctx->scan->session_id,
+                             &keep->ctx->scan->task_id, keep->store.ttl,
+                             keep->n, message);
 }
 
 
@@ -552,14 +583,28 @@ ngx_http_ollama_keep_saved(ngx_http_ollama_store_t *store)
 
     ngx_http_set_log_request(c->log, r);
 
-    saved = (store->result == NGX_HTTP_OLLAMA_STORE_OK);
+    saved = 0;
+    keep->settled = 1;
 
-    if (!saved) {
+    switch (store->result) {
+
+    case NGX_HTTP_OLLAMA_STORE_OK:
+        saved = 1;
+        break;
+
+    case NGX_HTTP_OLLAMA_STORE_UNAVAILABLE:
         ngx_log_error(NGX_LOG_ERR, c->log, 0,
-                      "ollama: the reply was not saved in its session: %s",
-                      store->result == NGX_HTTP_OLLAMA_STORE_UNAVAILABLE
-                      ? "Redis failed, or did not answer in time"
-                      : "it was deleted, or another task has it");
+                      "ollama: the reply was not saved in its session yet: "
+                      "Redis failed, or did not answer in time");
+
+        ngx_http_ollama_keep_owe(keep);
+        break;
+
+    default:
+        ngx_log_error(NGX_LOG_ERR, c->log, 0,
+                      "ollama: the reply was not saved in its session: it was "
+                      "deleted, or another task has it");
+        break;
     }
 
     if (ngx_http_ollama_keep_release(keep, saved) == NGX_ERROR) {

@@ -25,6 +25,7 @@
 #include "ngx_http_ollama_ctx.h"
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_header.h"
+#include "ngx_http_ollama_late.h"
 #include "ngx_http_ollama_module.h"
 #include "ngx_http_ollama_owner.h"
 #include "ngx_http_ollama_scan.h"
@@ -679,6 +680,8 @@ ngx_http_ollama_session_id(ngx_http_ollama_session_t *s)
         return ngx_http_ollama_error(r, s->ctx, NGX_HTTP_NOT_FOUND,
                                      "session not found");
     }
+
+    ngx_http_ollama_late_settle(id);
 
     return NGX_OK;
 }

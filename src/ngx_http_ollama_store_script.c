@@ -386,9 +386,15 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_save =
     "end\n"
     "local by, n = ARGV[6], tonumber(ARGV[7])\n"
     "local holder = call('GET', task)\n"
+    "local function done(word)\n"
+    "    if ARGV[8] == '1' and holder == by then\n"
+    "        call('DEL', task)\n"
+    "    end\n"
+    "    return { word }\n"
+    "end\n"
     "if not written(n, by) then\n"
     "    if (holder and holder ~= by) or n ~= last() + 1 then\n"
-    "        return { 'lost' }\n"
+    "        return done('lost')\n"
     "    end\n"
     "    local message = { 't', now, 'g', by }\n"
     "    for i = 9, #ARGV, 2 do\n"
@@ -401,10 +407,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_save =
     "    call('HSET', meta, 'last', string.format('%.0f', n))\n"
     "    touch(call('HGET', meta, 'owner') or '')\n"
     "end\n"
-    "if ARGV[8] == '1' and holder == by then\n"
-    "    call('DEL', task)\n"
-    "end\n"
-    "return { 'ok' }\n"
+    "return done('ok')\n"
     );
 
 

@@ -732,7 +732,8 @@ for my $form (@::forms[0, 2]) {
     $main::redis->thaw;
     ok(wait_for(sub { http("GET /api/chat/session/$id")->status == 200 }, 15),
        "$what - back");
-    $main::redis->cli('DEL', "ollama:{$id}:task");
+    is_free($id, "$what - too late");
+    like(stored($id), qr/w2 :complete\z/, "$what - it is there after all");
 }
 --- error_log eval: qr/the reply was not saved in its session/
 
@@ -1026,7 +1027,7 @@ is($main::redis->cli('KEYS', 'ollama:{*'), '', 'nothing is stored');
 block_begins();
 my $said = 'w0 w1 w2 w3 w4 ';
 
-for my $form (@::forms) {
+for my $form (@::forms[0, 3]) {
     my ($what, $path, $more) = @$form;
     my $id = made({ system => 's' });
     my @messages = (user('slow'), { role => 'tool', content => 'two' });
@@ -1130,3 +1131,207 @@ $fails->($id, @long);
 $says->($id, @long);
 is($main::redis->cli('XLEN', "ollama:{$id}:msgs"), 701, 'long');
 is(@{ asked()->{messages} }, 700, 'long - each is asked once');
+
+
+
+=== TEST 33: Redis can't be reached at the end: it is told later
+--- http_config
+    ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
+--- fake
+{"model":"m1","frames":3,"gap_ms":100}
+--- test
+block_begins();
+
+for my $form (@::forms[0, 3]) {
+    my ($what, $path, $more) = @$form;
+    my $id = made();
+    my $c = client();
+
+    $c->request("POST $path", body($id, $more, 'a'));
+    $what =~ /piece/ ? fake_requests(wait_active => 1)
+                     : $c->read_until(qr/w0 /);
+    $main::line->cut;
+    is_saved($c->reply, $id, "$what - cut", 0);
+    $main::line->mend;
+
+    ok(wait_for(sub { stored($id) =~ /assistant/ }, 15), "$what - saved late");
+    is(stored($id), 'user:a:complete|assistant:w0 w1 w2 :complete',
+       "$what - once");
+    is_free($id, $what);
+    is_saved(http("POST $path", body($id, $more, 'b')), $id, "$what - next");
+    is(texts(@{ asked()->{messages} }), 'user:a|assistant:w0 w1 w2 |user:b',
+       "$what - it is known");
+}
+
+# the client has gone, too, or the server
+for my $how ('cancelled', 'interrupted') {
+    fake_set(model => 'm1', frames => 3, gap_ms => 100,
+             $how eq 'cancelled' ? (frames => 1000)
+                                 : (fault => 'die', after => 2));
+    my $id = made();
+    my $c = client();
+
+    $c->request('POST /api/chat', body($id, {}, 'a'));
+    $c->read_until(qr/w1 /);
+    $main::line->cut;
+    $how eq 'cancelled' ? $c->close : $c->reply;
+    fake_requests(wait_active => 0);
+    $main::line->mend;
+
+    ok(wait_for(sub { lock_of($id) eq '' }, 15), "$how - free");
+    like(stored($id), qr/\Auser:a:complete\|assistant:w0 w1 .*:$how\z/,
+         "$how - stored");
+}
+--- error_log eval
+[qr/was not saved in its session yet: Redis is not available/,
+ qr/closed the connection before the end of its reply/]
+
+
+
+=== TEST 34: what was saved late is there once
+--- http_config
+    ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=300ms;
+--- test
+block_begins();
+
+for my $form (@::forms[0, 3]) {
+    my ($what, $path, $more) = @$form;
+    # it comes late, and again: either may be the first
+
+    for my $how ('hold', 'catch') {
+        my $id = made();
+        my $key = "ollama:{$id}:msgs";
+
+        $main::line->$how('w0 w1 w2 w3 w4 ');
+        is_saved(http("POST $path", body($id, $more, 'a')), $id, $what, 0);
+        ok($main::line->held, "$what, $how - it is on its way");
+
+        if ($how eq 'hold') {
+            is($main::redis->cli('XLEN', $key), 1, "$what, $how - not yet");
+            isnt(lock_of($id), '', "$what, $how - it is waited for");
+            $main::line->mend;
+        }
+
+        ok(wait_for(sub { $main::redis->cli('XLEN', $key) == 2 }, 15),
+           "$what, $how - saved");
+        is_free($id, "$what, $how");
+
+        $main::line->mend;
+        my $reply;
+        ok(wait_for(sub { $reply = http("POST $path", body($id, $more, 'b'));
+                          $reply->status != 503 }, 15), "$what, $how - back");
+        is_saved($reply, $id, "$what, $how - next");
+        is(stored($id) =~ s/:complete//gr, 'user:a|assistant:w0 w1 w2 w3 w4 |'
+           . 'user:b|assistant:w0 w1 w2 w3 w4 ', "$what, $how - once");
+    }
+}
+--- error_log eval
+qr/was not saved in its session yet: Redis failed, or did not answer in time/
+
+
+
+=== TEST 35: what is too late changes nothing
+--- http_config
+    ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
+--- fake
+{"model":"m1","frames":3,"gap_ms":100}
+--- test
+block_begins();
+my $key;
+
+for my $meanwhile (
+    sub { $main::redis->cli('XADD', "$key:msgs", '2-0', 'm',
+                            '{"role":"user","content":"x"}', 's', 'complete');
+          $main::redis->cli('HSET', "$key:meta", 'last', 2) },
+    sub { $main::redis->cli('SET', "$key:task", 'another') },
+    sub { $main::redis->cli('DEL', "$key:meta", "$key:msgs", "$key:task") },
+) {
+    my $id = made();
+    my $c = client();
+    $key = "ollama:{$id}";
+
+    $c->request('POST /api/chat', body($id, {}, 'a'));
+    $c->read_until(qr/w0 /);
+    $main::line->cut;
+    is_saved($c->reply, $id, 'cut', 0);
+
+    $meanwhile->();
+    my $stored = $main::redis->cli('XRANGE', "$key:msgs", '-', '+');
+    my $holder = $main::redis->cli('GET', "$key:task");
+
+    $main::line->mend;
+    ok(wait_for(sub { error_log_has(qr/in session "$id" is lost/) }, 15),
+       'tried');
+    is($main::redis->cli('XRANGE', "$key:msgs", '-', '+'), $stored, 'messages');
+    is(lock_of($id), $holder eq 'another' ? $holder : '', 'its holder');
+}
+--- error_log eval: qr/is lost: another task has its session, or has had it/
+
+
+
+=== TEST 36: Redis refuses the reply: the session is free
+--- fake
+{"model":"m1","frames":3,"gap_ms":100}
+--- test
+block_begins();
+
+for my $form (@::forms[0, 2]) {
+    my ($what, $path, $more) = @$form;
+    my $id = made();
+    my $c = client();
+
+    $c->request("POST $path", body($id, $more, 'a'));
+    $c->read_until(qr/w0 /);
+    $main::redis->cli('CONFIG', 'SET', 'maxmemory', 1);
+    is_saved($c->reply, $id, $what, 0);
+    is_free($id, $what);
+    $main::redis->cli('CONFIG', 'SET', 'maxmemory', 0);
+    is(stored($id), 'user:a:complete', "$what - not stored");
+
+    is_saved(http("POST $path", body($id, $more, 'b')), $id, "$what - next");
+}
+--- error_log eval
+[qr/redis refused a session's command: .*OOM/, qr/is lost: Redis refused it/]
+
+
+
+=== TEST 37: a lock that is taken late is given back
+--- http_config
+    ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=300ms;
+--- test
+block_begins();
+
+my $id = made();
+$main::line->hold('slow-task');
+refused(http('POST /api/chat', body($id, { task_id => 'slow-task' }, 'a')),
+        'slow', 503, qr/unavailable/);
+is(lock_of($id), '', 'not yet');
+$main::line->mend;
+ok(wait_for(sub { http("GET /api/chat/session/$id")->status == 200 }, 15),
+   'back');
+is_free($id, 'late');
+is_saved(say($id, 'b'), $id, 'next');
+--- error_log eval: qr/is down: timed out/
+
+
+
+=== TEST 38: a client leaves before its session is read
+--- http_config
+    ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=20s;
+--- test
+block_begins();
+
+my $id = made();
+$main::line->hold('left-task');
+my $c = client();
+$c->request('POST /api/chat', body($id, { task_id => 'left-task' }, 'a'));
+ok(wait_for(sub { $main::line->held }), 'it waits for Redis');
+$c->close;
+ok(access_log(qr{/api/chat 499 .*$id}), 'it left');
+$main::line->mend;
+
+# commands are done in their order
+is(session($id)->{active_task}, undef, 'the session is free');
+is(stored($id), '', 'nothing is stored');
+--- asked
+nothing

@@ -6,9 +6,11 @@ package Test::Nginx::Ollama::Line;
 #     my $line = Test::Nginx::Ollama::Line->start($redis);
 #
 #     $line->path                 # a unix socket, in place of Redis's own
-#     $line->hold('text')         # who sends that is held, from there on: what
-#                                 # it sends arrives later, even if it has gone
-#     $line->held                 # whether somebody is
+#     $line->hold('text')         # when that is sent all stand still, and from
+#                                 # there on: what is sent arrives later, even
+#                                 # if its sender has gone
+#     $line->catch('text')        # only the connection on which it was
+#     $line->held                 # whether the text has come
 #     $line->cut                  # all connections end, what is held is lost,
 #                                 # and nobody gets another one
 #     $line->mend                 # all goes on
@@ -55,7 +57,10 @@ sub path { return "$_[0]{dir}/sock" }
 
 sub held { return -e "$_[0]{dir}/held" }
 
-sub hold {
+sub hold  { $_[0]->look_for("all $_[1]") }
+sub catch { $_[0]->look_for("one $_[1]") }
+
+sub look_for {
     my ($self, $text) = @_;
 
     $self->mend;
@@ -101,23 +106,27 @@ sub run {
 
     my $pairs = $self->{pairs} //= [];
     my $cut = -e "$self->{dir}/cut";
+    my ($who, $text);
 
-    my $text;
     if (open my $in, '<', "$self->{dir}/hold") {
         local $/;
-        $text = <$in>;
+        ($who, $text) = split / /, <$in>, 2;
     }
 
     @$pairs = () if $cut;
+    $self->{held} = undef if !defined $text || $cut;
 
     for my $pair (@$pairs) {
-        $pair->{held} = 0 if !defined $text;
-        $self->pass($pair) if !$pair->{held};
+        $self->{held} //= $pair
+            if defined $text && index($pair->{in}, $text) >= 0;
+
+        $self->pass($pair)
+            if !$self->{held} || ($who eq 'one' && $self->{held} != $pair);
     }
 
     @$pairs = grep { !$_->{done} } @$pairs;
 
-    mark("$self->{dir}/held", scalar grep { $_->{held} } @$pairs);
+    mark("$self->{dir}/held", defined $self->{held});
     mark("$self->{dir}/open", scalar @$pairs);
 
     my $select = IO::Select->new($listen);
@@ -148,8 +157,6 @@ sub run {
 
         sysread $socket, $pair->{in}, 1 << 16, length $pair->{in}
             or $pair->{gone} = 1;
-        $pair->{held} = 1
-            if defined $text && index($pair->{in}, $text) >= 0;
     }
 }
 
