@@ -56,6 +56,7 @@ typedef struct {
     ngx_http_ollama_route_t  *route;       /* NULL: none yet, or refused */
     ngx_str_t                 error;       /* why it was refused, and how */
     ngx_uint_t                error_status;
+    ngx_str_t                 error_task;  /* which is in the way, if one is */
     ngx_chain_t              *error_body;  /* in place of nginx's page */
 
     /* request */

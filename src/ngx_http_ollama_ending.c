@@ -94,8 +94,8 @@ ngx_http_ollama_ending_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         ngx_str_set(&after, "\n");
     }
 
-    b = ngx_http_ollama_error_json(r, NGX_HTTP_BAD_GATEWAY, &text, &before,
-                                   &after);
+    b = ngx_http_ollama_error_json(r, NGX_HTTP_BAD_GATEWAY, &text, NULL,
+                                   &before, &after);
     if (b == NULL) {
         return NULL;
     }

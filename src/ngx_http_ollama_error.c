@@ -36,6 +36,7 @@ typedef struct {
 
 
 static size_t ngx_http_ollama_error_clean(u_char *text, size_t len);
+static u_char *ngx_http_ollama_error_member(u_char *p, ngx_str_t *task);
 static ngx_int_t ngx_http_ollama_error_header_filter(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_ollama_error_is_read(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_error_body_filter(ngx_http_request_t *r,
@@ -111,6 +112,28 @@ ngx_http_ollama_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 }
 
 
+/* The same where a task has a session: machines are told which. */
+
+ngx_int_t
+ngx_http_ollama_error_busy(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_str_t *session, ngx_str_t *task)
+{
+    if (ngx_http_ollama_scan_valid_id(task)) {
+
+        ctx->error_task.data = ngx_pstrdup(r->pool, task);
+        if (ctx->error_task.data == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        ctx->error_task.len = task->len;
+    }
+
+    return ngx_http_ollama_error(r, ctx, NGX_HTTP_CONFLICT,
+                                 "session \"%V\" is busy with task \"%V\"",
+                                 session, task);
+}
+
+
 /*
  * What a client sent goes into logs and into JSON: bytes that are no
  * characters, or that steer a terminal, are replaced, and a character that the
@@ -162,12 +185,13 @@ ngx_http_ollama_error_clean(u_char *text, size_t len)
 
 /*
  * An error object in the form that clients of this path expect, between
- * "before" and "after", in a buffer from the request's pool.
+ * "before" and "after", in a buffer from the request's pool.  It names the
+ * task, if that isn't NULL.
  */
 
 ngx_buf_t *
 ngx_http_ollama_error_json(ngx_http_request_t *r, ngx_uint_t status,
-    ngx_str_t *text, ngx_str_t *before, ngx_str_t *after)
+    ngx_str_t *text, ngx_str_t *task, ngx_str_t *before, ngx_str_t *after)
 {
     size_t                       len;
     ngx_buf_t                   *b;
@@ -181,7 +205,8 @@ ngx_http_ollama_error_json(ngx_http_request_t *r, ngx_uint_t status,
           + text->len + ngx_escape_json(NULL, text->data, text->len)
           + sizeof("{\"error\":{\"message\":\"\",\"type\":\"\","
                    "\"param\":null,\"code\":null}}") - 1
-          + ngx_strlen(type);
+          + ngx_strlen(type)
+          + (task ? sizeof(",\"task_id\":\"\"") - 1 + task->len : 0);
 
     b = ngx_create_temp_buf(r->pool, len);
     if (b == NULL) {
@@ -201,13 +226,17 @@ ngx_http_ollama_error_json(ngx_http_request_t *r, ngx_uint_t status,
         b->last = (u_char *) ngx_escape_json(b->last, text->data, text->len);
         b->last = ngx_sprintf(b->last,
                               "\",\"type\":\"%s\",\"param\":null,"
-                              "\"code\":null}}", type);
+                              "\"code\":null", type);
+        b->last = ngx_http_ollama_error_member(b->last, task);
+        b->last = ngx_cpymem(b->last, "}}", 2);
 
     } else {
         b->last = ngx_cpymem(b->last, "{\"error\":\"",
                              sizeof("{\"error\":\"") - 1);
         b->last = (u_char *) ngx_escape_json(b->last, text->data, text->len);
-        b->last = ngx_cpymem(b->last, "\"}", 2);
+        *b->last++ = '"';
+        b->last = ngx_http_ollama_error_member(b->last, task);
+        *b->last++ = '}';
     }
 
     b->last = ngx_cpymem(b->last, after->data, after->len);
@@ -216,11 +245,18 @@ ngx_http_ollama_error_json(ngx_http_request_t *r, ngx_uint_t status,
 }
 
 
+static u_char *
+ngx_http_ollama_error_member(u_char *p, ngx_str_t *task)
+{
+    return task ? ngx_sprintf(p, ",\"task_id\":\"%V\"", task) : p;
+}
+
+
 static ngx_int_t
 ngx_http_ollama_error_header_filter(ngx_http_request_t *r)
 {
     ngx_buf_t                   *b;
-    ngx_str_t                   *text, empty, seconds;
+    ngx_str_t                   *text, *task, empty, seconds;
     ngx_chain_t                 *cl;
     ngx_http_ollama_ctx_t       *ctx;
     ngx_http_ollama_loc_conf_t  *olcf;
@@ -249,8 +285,18 @@ ngx_http_ollama_error_header_filter(ngx_http_request_t *r)
         r->headers_out.status_line.len = 0;
     }
 
+    task = NULL;
+
     if (ctx->error_status == r->err_status) {
         text = &ctx->error;
+
+        if (ctx->error_task.len) {
+            task = &ctx->error_task;
+
+            if (ngx_http_ollama_header_add(r, "X-Task-Id", task) != NGX_OK) {
+                return NGX_ERROR;
+            }
+        }
 
         /*
          * nginx ends the connection after each 400 and 501; not so here,
@@ -267,7 +313,8 @@ ngx_http_ollama_error_header_filter(ngx_http_request_t *r)
 
     ngx_str_set(&empty, "");
 
-    b = ngx_http_ollama_error_json(r, r->err_status, text, &empty, &empty);
+    b = ngx_http_ollama_error_json(r, r->err_status, text, task, &empty,
+                                   &empty);
     if (b == NULL) {
         return NGX_ERROR;
     }

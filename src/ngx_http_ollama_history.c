@@ -254,9 +254,8 @@ ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
     case NGX_HTTP_OLLAMA_STORE_BUSY:
         h->locking = 0;
         ngx_http_ollama_history_end(h,
-            ngx_http_ollama_error(r, ctx, NGX_HTTP_CONFLICT,
-                                  "session \"%V\" is busy with task \"%V\"",
-                                  &ctx->scan->session_id, &store->task));
+            ngx_http_ollama_error_busy(r, ctx, &ctx->scan->session_id,
+                                       &store->task));
         return;
 
     case NGX_HTTP_OLLAMA_STORE_NONE:

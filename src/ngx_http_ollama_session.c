@@ -24,7 +24,6 @@
 #include "ngx_http_ollama_answer.h"
 #include "ngx_http_ollama_ctx.h"
 #include "ngx_http_ollama_error.h"
-#include "ngx_http_ollama_header.h"
 #include "ngx_http_ollama_late.h"
 #include "ngx_http_ollama_module.h"
 #include "ngx_http_ollama_owner.h"
@@ -101,7 +100,6 @@ static ngx_int_t ngx_http_ollama_session_run(ngx_http_request_t *r,
     ngx_http_ollama_session_pt begin, ngx_http_ollama_session_pt answer);
 static void ngx_http_ollama_session_cleanup(void *data);
 static void ngx_http_ollama_session_done(ngx_http_ollama_store_t *store);
-static ngx_int_t ngx_http_ollama_session_busy(ngx_http_ollama_session_t *s);
 static ngx_int_t ngx_http_ollama_session_send(ngx_http_ollama_session_t *s,
     ngx_http_ollama_text_pt walk);
 
@@ -600,7 +598,7 @@ ngx_http_ollama_session_done(ngx_http_ollama_store_t *store)
         break;
 
     case NGX_HTTP_OLLAMA_STORE_BUSY:
-        rc = ngx_http_ollama_session_busy(s);
+        rc = ngx_http_ollama_error_busy(r, s->ctx, &s->text.id, &store->task);
         break;
 
     default: /* NGX_HTTP_OLLAMA_STORE_UNAVAILABLE */
@@ -611,33 +609,6 @@ ngx_http_ollama_session_done(ngx_http_ollama_store_t *store)
 
     ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);
-}
-
-
-static ngx_int_t
-ngx_http_ollama_session_busy(ngx_http_ollama_session_t *s)
-{
-    ngx_str_t            task;
-    ngx_http_request_t  *r;
-
-    r = s->request;
-
-    task.len = s->store.task.len;
-
-    task.data = ngx_pstrdup(r->pool, &s->store.task);
-    if (task.data == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (ngx_http_ollama_scan_valid_id(&task)
-        && ngx_http_ollama_header_add(r, "X-Task-Id", &task) != NGX_OK)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    return ngx_http_ollama_error(r, s->ctx, NGX_HTTP_CONFLICT,
-                                 "a generation is running in this session: "
-                                 "task_id \"%V\"", &task);
 }
 
 

@@ -532,7 +532,13 @@ $c->read_until(qr/"w0 "/);
 is(session($id)->{active_task}, 'one', 'it runs');
 
 for my $path ('/api/chat', '/v1/chat/completions') {
-    refused(http("POST $path", body($id, {}, 'b')), $path, 409, qr/"one"/);
+    my $reply = http("POST $path", body($id, { task_id => 'two' }, 'b'));
+    refused($reply, $path, 409, qr/\Asession "$id" is busy with task "one"\z/);
+
+    my $json = $reply->json;
+    is($path =~ /v1/ ? $json->{error}{task_id} : $json->{task_id}, 'one',
+       "$path - for machines");
+    is($reply->header('X-Task-Id'), 'one', "$path - header");
 }
 
 is(stored($id), 'user:a:complete', 'only its message');

@@ -443,7 +443,18 @@ $main::redis->cli('SET', "ollama:{$id}:task", 'task-7');
 my $reply = http("${from}1-0");
 is($reply->status, 409, 'while it runs');
 is($reply->header('X-Task-Id'), 'task-7', 'which');
-like($reply->body, qr/task_id \\"task-7\\"/, 'which');
+is_deeply(decode_json($reply->body),
+          { error => "session \"$id\" is busy with task \"task-7\"",
+            task_id => 'task-7' }, 'which');
+
+# what nobody of us has written is told to nobody
+$main::redis->cli('SET', "ollama:{$id}:task", "a\"\r\nX: y");
+$reply = http("${from}1-0");
+is($reply->status, 409, 'no task');
+is($reply->header('X'), undef, 'no header');
+is_deeply(decode_json($reply->body),
+          { error => "session \"$id\" is busy with task \"a\"??X: y\"" },
+          'no name');
 
 
 
