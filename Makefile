@@ -27,7 +27,8 @@ PORT = 8080
 ##   DESTDIR  for "install": a folder that stands for /
 DESTDIR =
 ##   BENCH    for "bench": as "--rounds 3 --levels 1,50 --save FILE";
-##            for "bench-lists": as "--rounds 5 --only lists"
+##            for "bench-lists": as "--rounds 5 --only static";
+##            for "bench-sessions": as "--rounds 5 --only first,steps"
 BENCH =
 ##   FUZZ_TIME   for "fuzz": seconds for each parser, 60 by default
 FUZZ_TIME = 60
@@ -247,12 +248,12 @@ $(out)/flags: FORCE
                      $(out)/session/*.d)
 
 
-# Benchmarks: a load of streams, lists and the choice of a server, and the
-# module's own work for a frame
+# Benchmarks: a load of streams, lists and the choice of a server, sessions, and
+# the module's own work for a frame
 
-bench_tools = $(patsubst %,$(out)/bench/%,load get cost)
+bench_tools = $(patsubst %,$(out)/bench/%,load get cost trip steps.so)
 
-.PHONY: bench bench-lists bench-build
+.PHONY: bench bench-lists bench-sessions bench-build
 bench: deps         ## what the gateway costs, beside plain nginx
 	+@$(again) build nginx fake bench-build
 	+@$(bench_env) t/bench/run $(BENCH)
@@ -260,6 +261,10 @@ bench: deps         ## what the gateway costs, beside plain nginx
 bench-lists: deps   ## lists beside static files, and choosing a server
 	+@$(again) build nginx fake bench-build
 	+@$(bench_env) t/bench/lists $(BENCH)
+
+bench-sessions: deps  ## what a session adds to a chat
+	+@$(again) build nginx fake bench-build
+	+@$(bench_env) t/bench/sessions $(BENCH)
 
 bench_env = BUILD_DIR='$(CURDIR)/$(out)' OLLAMA_MODULE='$(CURDIR)/$(module)' \
             OLLAMA_FAKE='$(CURDIR)/$(fake)' TEST_NGINX_BINARY='$(nginx)'
@@ -276,6 +281,10 @@ bench-build: $(bench_tools)
 $(out)/bench/%: t/bench/%.c $(out)/flags
 	@mkdir -p $(@D)
 	@$(CC) -o $@ $(own_flags) $< $(ld_opt)
+
+$(out)/bench/steps.so: t/bench/steps.c $(out)/flags
+	@mkdir -p $(@D)
+	@$(CC) -shared -fPIC -o $@ $(own_flags) $< $(ld_opt) -ldl
 
 $(out)/bench/cost: t/bench/cost.c $(unit_objs) $(out)/flags
 	@mkdir -p $(@D)
@@ -371,7 +380,7 @@ help:               ## this
 	@sed -n -e 's/^## \{0,1\}//p' \
 	    -e 's/^\([a-z-]*\):.*[^#]## \(.*\)/  \1 \2/p' Makefile \
 	 | awk '/^  [a-z-]+ / && targets { name = $$1; $$1 = ""; \
-	            printf "  make %-12s%s\n", name, $$0; next } \
+	            printf "  make %-15s%s\n", name, $$0; next } \
 	        /^Targets/ { targets = 1 } { print }'
 
 .PHONY: FORCE

@@ -18,6 +18,9 @@
  * time when the stand-in server sent it, CLOCK_MONOTONIC in nanoseconds (its
  * setting "stamp"), so that a frame's delay is known on the same machine.
  *
+ * BODY is that of all requests, or "@" and a file, whose lines are the bodies:
+ * they take turns.  "saved" counts the last frames that say "saved":true.
+ *
  * Prints one JSON object.  Times in it are nanoseconds.  Ends with 1 if a
  * stream failed, or a frame was lost, doubled, out of order or changed.
  */
@@ -94,15 +97,17 @@ static struct {
     unsigned     failed;
     uint64_t     frames;
     uint64_t     lost;
+    uint64_t     saved;
     char         error[256];
     histogram_t  first;        /* time to the first frame */
     histogram_t  delay;        /* of every frame */
+    histogram_t  last;         /* of the last frames */
 } result;
 
 
 static struct sockaddr_in  address;
-static char               *request;
-static size_t              request_len;
+static char              **requests;
+static unsigned            nrequests, next_request;
 static unsigned             total, expected;
 static uint64_t             ramp, next_open;
 static stream_t            *waiting;
@@ -301,6 +306,11 @@ stream_frame(stream_t *s)
 
     if (strstr(s->line, "\"done\":true")) {
         s->done = 1;
+        histogram_add(&result.last, time - sent);
+
+        if (strstr(s->line, "\"saved\":true")) {
+            result.saved++;
+        }
 
         if (s->frame != expected) {
             fail("the last frame comes too early", s->line);
@@ -426,6 +436,8 @@ static void
 stream_event(stream_t *s, uint32_t events)
 {
     int          error;
+    char        *request;
+    size_t       request_len;
     ssize_t      n;
     socklen_t    len;
     static char  buffer[65536];
@@ -441,6 +453,9 @@ stream_event(stream_t *s, uint32_t events)
             stream_close(s);
             return;
         }
+
+        request = requests[next_request++ % nrequests];
+        request_len = strlen(request);
 
         if (send(s->fd, request, request_len, MSG_NOSIGNAL)
             != (ssize_t) request_len)
@@ -473,6 +488,57 @@ stream_event(stream_t *s, uint32_t events)
     }
 
     stream_close(s);
+}
+
+
+static void
+add_request(const char *path, const char *body)
+{
+    requests = realloc(requests, (nrequests + 1) * sizeof(char *));
+
+    if (requests == NULL
+        || asprintf(&requests[nrequests++],
+                    "POST %s HTTP/1.1\r\nHost: localhost\r\n"
+                    "Content-Type: application/json\r\n"
+                    "Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
+                    path, strlen(body), body)
+           == -1)
+    {
+        perror("load");
+        exit(1);
+    }
+}
+
+
+static void
+add_requests(const char *path, const char *body)
+{
+    FILE    *file;
+    char    *line;
+    size_t   size;
+    ssize_t  n;
+
+    if (body[0] != '@') {
+        add_request(path, body);
+        return;
+    }
+
+    line = NULL;
+    size = 0;
+    file = fopen(body + 1, "r");
+
+    while (file && (n = getline(&line, &size, file)) > 0) {
+        line[n - 1] = '\0';
+        add_request(path, line);
+    }
+
+    if (nrequests == 0) {
+        fprintf(stderr, "load: there are no bodies in %s\n", body + 1);
+        exit(2);
+    }
+
+    fclose(file);
+    free(line);
 }
 
 
@@ -511,19 +577,13 @@ main(int argc, char **argv)
     expected = atoi(argv[5]);
     ramp = strtoull(argv[6], NULL, 10) * 1000;
 
-    n = asprintf(&request,
-                 "POST %s HTTP/1.1\r\nHost: localhost\r\n"
-                 "Content-Type: application/json\r\n"
-                 "Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
-                 argv[2], strlen(argv[7]), argv[7]);
-
-    if (n == -1 || streams == 0 || total < streams) {
+    if (streams == 0 || total < streams) {
         fprintf(stderr, "load: STREAMS must be at least 1, TOTAL at least "
                         "STREAMS\n");
         return 2;
     }
 
-    request_len = n;
+    add_requests(argv[2], argv[7]);
 
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
@@ -561,12 +621,14 @@ main(int argc, char **argv)
     }
 
     printf("{\"streams\":%u,\"failed\":%u,\"error\":\"%s\","
-           "\"frames\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"time\":%" PRIu64,
+           "\"frames\":%" PRIu64 ",\"lost\":%" PRIu64
+           ",\"saved\":%" PRIu64 ",\"time\":%" PRIu64,
            result.ended, result.failed, result.error, result.frames,
-           result.lost, now() - start);
+           result.lost, result.saved, now() - start);
 
     print_histogram("first", &result.first);
     print_histogram("delay", &result.delay);
+    print_histogram("last", &result.last);
 
     printf("}\n");
 

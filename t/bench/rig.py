@@ -13,6 +13,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
@@ -125,10 +126,10 @@ class Gateway:
     """An nginx with one worker process, with the module or without.
 
     "http" is the inside of that block of its configuration, in which PORT is
-    where to listen, and TOP this checkout.
+    where to listen, and TOP this checkout; "env" is added to the environment.
     """
 
-    def __init__(self, name, folder, http, module=True):
+    def __init__(self, name, folder, http, module=True, env={}):
         self.name = name
         self.port = free_port()
         self.folder = os.path.join(folder, name)
@@ -144,7 +145,7 @@ class Gateway:
 
         self.process = subprocess.Popen(
             [NGINX, "-p", self.folder, "-c", path, "-e", "error.log"],
-            preexec_fn=pin("gateway"))
+            env=dict(os.environ, **env), preexec_fn=pin("gateway"))
         processes.append(self.process)
         wait_for(name + " to start", self.find_worker)
         self.idle = self.memory()
@@ -182,6 +183,20 @@ class Gateway:
             die("%s logged errors:\n%s" % (self.name, errors[:2000]))
 
 
+class Memory(threading.Thread):
+    """The most memory the worker had during a run."""
+
+    def __init__(self, gateway):
+        super().__init__(daemon=True)
+        self.gateway = gateway
+        self.most = 0
+        self.over = threading.Event()
+
+    def run(self):
+        while not self.over.wait(0.05):
+            self.most = max(self.most, self.gateway.memory())
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -193,10 +208,10 @@ def listens(port):
         return s.connect_ex(("127.0.0.1", port)) == 0
 
 
-def load(port, streams, total, frames, ramp=0):
+def load(port, streams, total, frames, ramp=0, body=BODY):
     run = subprocess.run(
         [LOAD, str(port), "/api/chat", str(streams), str(total),
-         str(frames), str(ramp), BODY],
+         str(frames), str(ramp), body],
         stdout=subprocess.PIPE, text=True, preexec_fn=pin("load"),
         timeout=300)
     if not run.stdout:
@@ -219,8 +234,19 @@ def median(runs, *keys):
     return statistics.median(values)
 
 
+def quantile(values, part):
+    return sorted(values)[int(len(values) * part)]
+
+
 def ratio(ours, plain):
     return "%.2f" % (ours / plain) if plain > 0 else "-"
+
+
+def table(title, columns, rows):
+    lines = ["", "### " + title, "", "| " + " | ".join(columns) + " |",
+             "| --- |" + " ---: |" * (len(columns) - 1)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines)
 
 
 def machine():
