@@ -38,9 +38,14 @@
 /* ms without a command after which the server is asked if it is there */
 #define NGX_HTTP_OLLAMA_REDIS_IDLE      5000
 
+/* when the time for a shutdown is over, for what is saved then */
+#define NGX_HTTP_OLLAMA_REDIS_LEAVE     1000
+
 
 static void ngx_http_ollama_redis_conn_timer_handler(ngx_event_t *ev);
 static void ngx_http_ollama_redis_conn_renew(
+    ngx_http_ollama_redis_conn_t *conn);
+static void ngx_http_ollama_redis_conn_leave(
     ngx_http_ollama_redis_conn_t *conn);
 static ngx_msec_t ngx_http_ollama_redis_conn_deadline(
     ngx_http_ollama_redis_conn_t *conn);
@@ -213,6 +218,10 @@ ngx_http_ollama_redis_conn_timer_handler(ngx_event_t *ev)
 
     deadline = ngx_http_ollama_redis_conn_deadline(conn);
 
+    if (conn->leaving && (ngx_msec_int_t) (deadline - conn->limit) > 0) {
+        deadline = conn->limit;
+    }
+
     if ((ngx_msec_int_t) (deadline - now) > 0) {
         ngx_add_timer(ev, deadline - now);
         return;
@@ -233,6 +242,26 @@ ngx_http_ollama_redis_conn_timer_handler(ngx_event_t *ev)
     }
 
     ngx_http_ollama_redis_conn_fail(conn, 1);
+}
+
+
+/*
+ * worker_shutdown_timeout is over.  What the clients' requests leave to be
+ * saved comes after this, and the worker waits for that, but not for long.
+ */
+
+static void
+ngx_http_ollama_redis_conn_leave(ngx_http_ollama_redis_conn_t *conn)
+{
+    conn->peer.connection->close = 0;
+    conn->peer.connection->error = 0;
+    conn->closing = 1;
+    conn->leaving = 1;
+    conn->limit = ngx_current_msec + NGX_HTTP_OLLAMA_REDIS_LEAVE;
+
+    (void) ngx_http_ollama_redis_conn_reason(conn, "nginx shuts down");
+
+    ngx_add_timer(&conn->timer, NGX_HTTP_OLLAMA_REDIS_LEAVE);
 }
 
 
@@ -372,14 +401,7 @@ ngx_http_ollama_redis_conn_handler(ngx_event_t *ev)
 
     if (c->close) {
 
-        /*
-         * worker_shutdown_timeout is over: what the clients' requests leave to
-         * be saved comes after this; the worker waits for that, and not for
-         * the connection
-         */
-
-        c->close = 0;
-        c->error = 0;
+        ngx_http_ollama_redis_conn_leave(conn);
         return;
     }
 

@@ -99,6 +99,7 @@ struct ngx_http_ollama_redis_conn_s {
     ngx_msec_t                       since;      /* the last reply */
     ngx_msec_t                       up;         /* when it became ready */
     ngx_msec_t                       deadline;   /* of the connect */
+    ngx_msec_t                       limit;      /* of all, when leaving */
 
     ngx_peer_connection_t            peer;
     redisReader                     *reader;
@@ -119,6 +120,7 @@ struct ngx_http_ollama_redis_conn_s {
     size_t                           logged_len; /* 0: it is up, or new */
     unsigned                         hopeful:1;  /* no attempt failed yet */
     unsigned                         closing:1;  /* no other attempt */
+    unsigned                         leaving:1;  /* nor is "limit" passed */
 };
 
 

@@ -240,6 +240,19 @@ ngx_http_ollama_redis_wire_flush(ngx_http_ollama_redis_conn_t *conn)
         }
     }
 
+    if (conn->out == NULL
+        && c->write->active && c->write->ready
+        && conn->state == NGX_HTTP_OLLAMA_REDIS_READY)
+    {
+        /* or a unix socket tells each time that Redis has taken a command */
+
+        if (ngx_del_event(c->write, NGX_WRITE_EVENT, 0) != NGX_OK) {
+            return ngx_http_ollama_redis_conn_broken(conn, 0);
+        }
+
+        return NGX_OK;
+    }
+
     if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
         return ngx_http_ollama_redis_conn_broken(conn, 0);
     }
