@@ -31,12 +31,13 @@
 #include "ngx_http_ollama_module.h"
 #include "ngx_http_ollama_owner.h"
 #include "ngx_http_ollama_search.h"
+#include "ngx_http_ollama_splice.h"
 #include "ngx_http_ollama_stop.h"
 #include "ngx_http_ollama_store.h"
 #include "ngx_http_ollama_task.h"
 
 
-/* a history that is longer is refused */
+/* a chat by which a history would become longer is refused */
 #define NGX_HTTP_OLLAMA_HISTORY_MESSAGES  10000
 #define NGX_HTTP_OLLAMA_HISTORY_SIZE      (50 * 1024 * 1024)
 
@@ -54,18 +55,12 @@ typedef struct {
     int64_t                      last;      /* n of the last message stored */
     int64_t                      read;      /* n of the last one read */
 
-    ngx_chain_t                 *chain;     /* the text that is put in */
-    ngx_chain_t                **end;
-    off_t                        size;
-
     ngx_uint_t                   total;     /* messages stored, */
     ngx_uint_t                   seen;      /* those read of them, */
-    ngx_uint_t                   unanswered; /* and those that the new ones may
-                                               be the same as */
-    ngx_chain_t                **tail;      /* in which link of the text these
-                                               begin, NULL: none was read; */
-    u_char                      *tail_pos;  /* where in it, */
-    off_t                        tail_size; /* and how long they are */
+    ngx_uint_t                   unanswered; /* and those at the end that the
+                                               new ones may be the same as */
+    ngx_http_ollama_splice_t     text;      /* that is put in; its mark: where
+                                               these begin */
 
     unsigned                     locking:1;  /* there may be a lock */
     unsigned                     stands_in:1;  /* the session's model */
@@ -77,28 +72,18 @@ static ngx_int_t ngx_http_ollama_history_unavailable(
     ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store);
 static ngx_int_t ngx_http_ollama_history_check(ngx_http_ollama_history_t *h);
+static ngx_int_t ngx_http_ollama_history_fits(ngx_http_ollama_history_t *h,
+    ngx_uint_t n, off_t size);
 static ngx_int_t ngx_http_ollama_history_model(ngx_http_ollama_history_t *h,
     ngx_str_t *model);
 static ngx_int_t ngx_http_ollama_history_put_model(
     ngx_http_ollama_history_t *h);
 static ngx_int_t ngx_http_ollama_history_system(ngx_http_ollama_history_t *h,
     ngx_str_t *system);
-static void ngx_http_ollama_history_insert(ngx_http_ollama_history_t *h,
-    off_t at);
 static void ngx_http_ollama_history_next(ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store);
 static void ngx_http_ollama_history_read(ngx_http_ollama_history_t *h);
-static ngx_uint_t ngx_http_ollama_history_is_again(
-    ngx_http_ollama_history_t *h, ngx_str_t *messages, ngx_uint_t n);
-static void ngx_http_ollama_history_cut(ngx_http_ollama_history_t *h);
-static void ngx_http_ollama_history_uncomma(ngx_http_ollama_history_t *h);
-static ngx_str_t *ngx_http_ollama_history_messages(
-    ngx_http_ollama_history_t *h);
-static u_char *ngx_http_ollama_history_span(ngx_http_ollama_history_t *h,
-    ngx_http_ollama_cut_t *span);
 static void ngx_http_ollama_history_added(ngx_http_ollama_store_t *store);
-static u_char *ngx_http_ollama_history_put(ngx_http_ollama_history_t *h,
-    size_t size);
 static void ngx_http_ollama_history_end(ngx_http_ollama_history_t *h,
     ngx_int_t rc);
 static void ngx_http_ollama_history_cleanup(void *data);
@@ -153,7 +138,9 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
     h->request = r;
     h->ctx = ctx;
     h->done = done;
-    h->end = &h->chain;
+
+    ngx_http_ollama_splice_init(&h->text, r->pool);
+
     h->store.data = h;
     h->store.log = r->connection->log;
     h->store.ttl = (int64_t) olcf->session_ttl * 1000;
@@ -327,13 +314,13 @@ ngx_http_ollama_history_check(ngx_http_ollama_history_t *h)
                                      "none");
     }
 
-    if (h->total > NGX_HTTP_OLLAMA_HISTORY_MESSAGES) {
-        return ngx_http_ollama_error(r, ctx,
-                                     NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
-                                     "session \"%V\" has %ui messages, more "
-                                     "than %d can't be sent to a server",
-                                     &ctx->scan->session_id, h->total,
-                                     NGX_HTTP_OLLAMA_HISTORY_MESSAGES);
+    /* before much is read, in vain; it isn't known yet if they are new */
+
+    rc = ngx_http_ollama_history_fits(h, h->unanswered
+                                         ? 0 : ctx->scan->messages.nelts, 0);
+
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
@@ -345,6 +332,34 @@ ngx_http_ollama_history_check(ngx_http_ollama_history_t *h)
     rc = ngx_http_ollama_search_check(r, ctx, olcf->up);
 
     return (rc == NGX_DECLINED) ? NGX_OK : rc;
+}
+
+
+/* Whether there is room for so many messages more, and for the reply. */
+
+static ngx_int_t
+ngx_http_ollama_history_fits(ngx_http_ollama_history_t *h, ngx_uint_t n,
+    off_t size)
+{
+    if (h->total + n + 1 > NGX_HTTP_OLLAMA_HISTORY_MESSAGES) {
+        return ngx_http_ollama_error(h->request, h->ctx,
+                                     NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                                     "session \"%V\" has %ui messages, with "
+                                     "%ui new ones and a reply these are more "
+                                     "than %d",
+                                     &h->ctx->scan->session_id, h->total, n,
+                                     NGX_HTTP_OLLAMA_HISTORY_MESSAGES);
+    }
+
+    if (h->text.size + size > NGX_HTTP_OLLAMA_HISTORY_SIZE) {
+        return ngx_http_ollama_error(h->request, h->ctx,
+                                     NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                                     "the messages of session \"%V\" have, "
+                                     "with the new ones, more than 50 MB",
+                                     &h->ctx->scan->session_id);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -387,7 +402,7 @@ ngx_http_ollama_history_put_model(ngx_http_ollama_history_t *h)
     size = sizeof(",\"model\":\"\"") - 1 + model->len
            + ngx_escape_json(NULL, model->data, model->len);
 
-    p = ngx_http_ollama_history_put(h, size);
+    p = ngx_http_ollama_splice_put(&h->text, size);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -396,7 +411,7 @@ ngx_http_ollama_history_put_model(ngx_http_ollama_history_t *h)
     p = (u_char *) ngx_escape_json(p, model->data, model->len);
     *p = '"';
 
-    ngx_http_ollama_history_insert(h, h->ctx->scan->close);
+    ngx_http_ollama_splice_insert(&h->text, h->ctx, h->ctx->scan->close);
 
     return NGX_OK;
 }
@@ -419,7 +434,7 @@ ngx_http_ollama_history_system(ngx_http_ollama_history_t *h,
            + system->len
            + ngx_escape_json(NULL, system->data, system->len);
 
-    p = ngx_http_ollama_history_put(h, size);
+    p = ngx_http_ollama_splice_put(&h->text, size);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -430,56 +445,6 @@ ngx_http_ollama_history_system(ngx_http_ollama_history_t *h,
     ngx_memcpy(p, "\"},", 3);
 
     return NGX_OK;
-}
-
-
-/* Memory for text that is put in. */
-
-static u_char *
-ngx_http_ollama_history_put(ngx_http_ollama_history_t *h, size_t size)
-{
-    ngx_buf_t    *b;
-    ngx_chain_t  *cl;
-
-    b = ngx_create_temp_buf(h->request->pool, size);
-    if (b == NULL) {
-        return NULL;
-    }
-
-    cl = ngx_alloc_chain_link(h->request->pool);
-    if (cl == NULL) {
-        return NULL;
-    }
-
-    b->last = b->end;
-
-    cl->buf = b;
-    cl->next = NULL;
-
-    *h->end = cl;
-    h->end = &cl->next;
-    h->size += size;
-
-    return b->pos;
-}
-
-
-/* What was put together goes into the body at a place behind the others. */
-
-static void
-ngx_http_ollama_history_insert(ngx_http_ollama_history_t *h, off_t at)
-{
-    ngx_http_ollama_insert_t  *insert;
-
-    insert = &h->ctx->insert[h->ctx->ninsert++];
-
-    insert->at = at;
-    insert->chain = h->chain;
-    insert->size = h->size;
-
-    h->chain = NULL;
-    h->end = &h->chain;
-    h->size = 0;
 }
 
 
@@ -505,9 +470,9 @@ ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store)
 {
     u_char                     *p;
     size_t                      size;
+    ngx_int_t                   rc;
     ngx_str_t                   json;
     ngx_uint_t                  i;
-    ngx_chain_t               **ll;
     ngx_http_ollama_history_t  *h;
 
     h = store->data;
@@ -530,20 +495,15 @@ ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store)
         size += json.len + 1;
     }
 
-    if (h->size + size > NGX_HTTP_OLLAMA_HISTORY_SIZE) {
-        ngx_http_ollama_history_end(h,
-            ngx_http_ollama_error(h->request, h->ctx,
-                                  NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
-                                  "the messages of session \"%V\" have more "
-                                  "than 50 MB, and can't be sent to a server",
-                                  &h->ctx->scan->session_id));
+    rc = ngx_http_ollama_history_fits(h, 0, size);
+
+    if (rc != NGX_OK) {
+        ngx_http_ollama_history_end(h, rc);
         return;
     }
 
     if (size) {
-        ll = h->end;
-
-        p = ngx_http_ollama_history_put(h, size);
+        p = ngx_http_ollama_splice_put(&h->text, size);
         if (p == NULL) {
             ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
             return;
@@ -552,14 +512,10 @@ ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store)
         for (i = 0; i < store->n; i++) {
             ngx_http_ollama_store_get_json(store, i, &json);
 
-            if (++h->seen + h->unanswered > h->total) {
-
-                if (h->tail == NULL) {
-                    h->tail = ll;
-                    h->tail_pos = p;
-                }
-
-                h->tail_size += json.len + 1;
+            if (++h->seen + h->unanswered > h->total
+                && h->text.mark == NULL)
+            {
+                ngx_http_ollama_splice_mark(&h->text, p);
             }
 
             p = ngx_cpymem(p, json.data, json.len);
@@ -583,33 +539,50 @@ ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store)
 static void
 ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
 {
-    ngx_uint_t              n;
+    off_t                   size;
+    ngx_int_t               rc;
     ngx_str_t              *messages;
+    ngx_uint_t              i, n;
     ngx_http_ollama_ctx_t  *ctx;
 
     ctx = h->ctx;
     n = ctx->scan->messages.nelts;
 
-    messages = ngx_http_ollama_history_messages(h);
+    messages = ngx_http_ollama_splice_messages(h->request, ctx);
 
     if (messages == NULL) {
         ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
 
-    if (ngx_http_ollama_history_is_again(h, messages, n)) {
-        ngx_http_ollama_history_cut(h);
+    size = 0;
+
+    for (i = 0; i < n; i++) {
+        size += messages[i].len + 1;
+    }
+
+    if (ngx_http_ollama_splice_has(&h->text, messages, n)) {
+        ngx_http_ollama_splice_cut(&h->text);
+        h->total -= n;
         h->last -= n;
         h->stored = 1;
     }
 
-    if (h->chain) {
+    rc = ngx_http_ollama_history_fits(h, n, size);
+
+    if (rc != NGX_OK) {
+        ngx_http_ollama_history_end(h, rc);
+        return;
+    }
+
+    if (h->text.chain) {
 
         if (n == 0) {
-            ngx_http_ollama_history_uncomma(h);
+            ngx_http_ollama_splice_uncomma(&h->text);
         }
 
-        ngx_http_ollama_history_insert(h, ctx->scan->messages_start);
+        ngx_http_ollama_splice_insert(&h->text, ctx,
+                                      ctx->scan->messages_start);
     }
 
     if (h->stands_in && ngx_http_ollama_history_put_model(h) != NGX_OK) {
@@ -634,174 +607,6 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
         ngx_http_ollama_keep_as(ctx, 0);
         ngx_http_ollama_history_end(h, ngx_http_ollama_history_unavailable(h));
     }
-}
-
-
-/* Whether the new messages are those that were stored last. */
-
-static ngx_uint_t
-ngx_http_ollama_history_is_again(ngx_http_ollama_history_t *h,
-    ngx_str_t *messages, ngx_uint_t n)
-{
-    off_t         size;
-    u_char       *p;
-    ngx_uint_t    i;
-    ngx_chain_t  *cl;
-
-    if (h->tail == NULL) {
-        return 0;
-    }
-
-    size = 0;
-
-    for (i = 0; i < n; i++) {
-        size += messages[i].len + 1;
-    }
-
-    if (size != h->tail_size) {
-        return 0;
-    }
-
-    cl = *h->tail;
-    p = h->tail_pos;
-
-    for (i = 0; i < n; i++) {
-
-        if (p == cl->buf->last) {
-            cl = cl->next;
-            p = cl->buf->pos;
-        }
-
-        if ((size_t) (cl->buf->last - p) <= messages[i].len
-            || ngx_memcmp(p, messages[i].data, messages[i].len) != 0)
-        {
-            return 0;
-        }
-
-        p += messages[i].len;
-
-        if (*p++ != ',') {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-/* What is stored already comes with the request: once is enough. */
-
-static void
-ngx_http_ollama_history_cut(ngx_http_ollama_history_t *h)
-{
-    ngx_buf_t  *b;
-
-    b = (*h->tail)->buf;
-    b->last = h->tail_pos;
-
-    h->end = h->tail;
-
-    if (b->pos < b->last) {
-        h->end = &(*h->tail)->next;
-    }
-
-    *h->end = NULL;
-    h->size -= h->tail_size;
-}
-
-
-/* Nothing follows: the comma behind the last message goes. */
-
-static void
-ngx_http_ollama_history_uncomma(ngx_http_ollama_history_t *h)
-{
-    ngx_chain_t  *cl;
-
-    for (cl = h->chain; cl->next; cl = cl->next) { /* void */ }
-
-    cl->buf->last--;
-    h->size--;
-}
-
-
-/* The new messages, as texts; in the pool of the scan, which goes soon. */
-
-static ngx_str_t *
-ngx_http_ollama_history_messages(ngx_http_ollama_history_t *h)
-{
-    ngx_uint_t               i, n;
-    ngx_str_t               *messages;
-    ngx_http_ollama_cut_t   *span;
-
-    n = h->ctx->scan->messages.nelts;
-    span = h->ctx->scan->messages.elts;
-
-    messages = ngx_palloc(h->ctx->pool, n * sizeof(ngx_str_t));
-    if (messages == NULL) {
-        return NULL;
-    }
-
-    for (i = 0; i < n; i++) {
-        messages[i].len = span[i].end - span[i].start;
-        messages[i].data = ngx_http_ollama_history_span(h, &span[i]);
-
-        if (messages[i].data == NULL) {
-            return NULL;
-        }
-    }
-
-    return messages;
-}
-
-
-/* A piece of the body: where it lies there as a whole, or a copy. */
-
-static u_char *
-ngx_http_ollama_history_span(ngx_http_ollama_history_t *h,
-    ngx_http_ollama_cut_t *span)
-{
-    off_t         at, from, to, size;
-    u_char       *copy, *p;
-    ngx_buf_t    *b;
-    ngx_chain_t  *cl;
-
-    if (h->ctx->map) {
-        return h->ctx->map + span->start;
-    }
-
-    at = 0;
-    copy = NULL;
-    p = NULL;
-
-    for (cl = h->request->request_body->bufs; cl; cl = cl->next) {
-        b = cl->buf;
-        size = b->last - b->pos;
-
-        from = ngx_max(span->start, at);
-        to = ngx_min(span->end, at + size);
-
-        if (from == span->start && to == span->end) {
-            return b->pos + (from - at);
-        }
-
-        if (from < to) {
-
-            if (copy == NULL) {
-                copy = ngx_palloc(h->ctx->pool, span->end - span->start);
-                if (copy == NULL) {
-                    return NULL;
-                }
-
-                p = copy;
-            }
-
-            p = ngx_cpymem(p, b->pos + (from - at), to - from);
-        }
-
-        at += size;
-    }
-
-    return copy;
 }
 
 

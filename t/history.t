@@ -518,7 +518,68 @@ is(http('POST /api/chat', { model => 'm1', messages => [ map { user($_) }
 
 
 
-=== TEST 13: one generation at a time
+=== TEST 13: as long as a history may be, with what is new and the reply
+--- params
+client_max_body_size 30m;
+--- test
+block_begins();
+
+my $fill = sub {
+    my ($from, $to, $size) = @_;
+    my $id = made();
+
+    $main::redis->cli('EVAL', 'for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do '
+        . 'redis.call("XADD", KEYS[1], i .. "-0", "t", 1, "s", "complete", '
+        . '"m", "{\\"role\\":\\"user\\",\\"content\\":\\"" .. '
+        . 'string.rep("x", tonumber(ARGV[3])) .. "\\"}") end', 1,
+        "ollama:{$id}:msgs", $from, $to, $size);
+    return $id;
+};
+
+my $length = sub { return $main::redis->cli('XLEN', "ollama:{$_[0]}:msgs") };
+
+my $still = sub {
+    my ($id, $what) = @_;
+    my $path = "/api/chat/session/$id";
+
+    is_free($id, $what);
+    is(http("GET $path?limit=1")->status, 200, "$what - read");
+    is(http("DELETE $path/messages?from=3-0")->status, 200, "$what - cut");
+    is_saved(say($id, 'new'), $id, "$what - goes on");
+    is(http("DELETE $path")->status, 204, "$what - deleted");
+};
+
+my $id = $fill->(1, 9_997, 1);
+refused(say($id, 1 .. 3), '3 too many', 413,
+        qr/has 9997 messages, with 3 new ones and a reply .* 10000/);
+is($length->($id), 9_997, 'none is stored');
+is_free($id, '3 too many');
+
+fake_set(model => 'm1', status => 500, error => 'broken');
+is(say($id, 1, 2)->status, 500, 'no reply');
+is($length->($id), 9_999, 'they fit');
+refused(say($id, 3), 'others do not', 413, qr/9999 messages/);
+fake_set(model => 'm1', status => undef, error => undef);
+is_saved(say($id, 1, 2), $id, 'the same do');
+is($length->($id), 10_000, 'full');
+
+refused(http('POST /v1/chat/completions', body($id)), 'full', 413,
+        qr/has 10000 messages/);
+refused(say($id, 'x'), 'full', 413, qr/has 10000 messages/);
+is($length->($id), 10_000, 'as it was');
+$still->($id, 'full');
+
+# 50 MB
+$id = $fill->(1, 5, 10 * 1024 * 1024 - 1000);
+refused(say($id, 'x' x 5000), 'too long', 413, qr/more than 50 MB/);
+is($length->($id), 5, 'not stored');
+is_saved(say($id, 'x' x 3000), $id, 'it fits');
+refused(say($id, 'x' x 3000), 'too long', 413, qr/more than 50 MB/);
+$still->($id, 'long');
+
+
+
+=== TEST 14: one generation at a time
 --- fake
 {"model":"m1","frames":1000,"gap_ms":50}
 --- test
@@ -559,7 +620,7 @@ is_free($id, 'in the end');
 
 
 
-=== TEST 14: stop, by the session's id and the task's
+=== TEST 15: stop, by the session's id and the task's
 --- fake
 {"model":"m1","frames":1000,"gap_ms":20}
 --- test
@@ -601,7 +662,7 @@ for my $form (@::forms) {
 
 
 
-=== TEST 15: a client leaves
+=== TEST 16: a client leaves
 --- fake
 {"model":"m1","frames":1000,"gap_ms":20}
 --- test
@@ -636,7 +697,7 @@ like(stored($id), qr/\Auser:a:complete/, 'early - the question');
 
 
 
-=== TEST 16: a client leaves after the last frame has come
+=== TEST 17: a client leaves after the last frame has come
 --- fake
 {"model":"m1","fault":"die_after_done"}
 --- http_config
@@ -668,7 +729,7 @@ is(stored($id), 'user:a:complete|assistant:w0 w1 w2 :complete', 'complete');
 
 
 
-=== TEST 17: a server breaks off
+=== TEST 18: a server breaks off
 --- test
 block_begins();
 
@@ -698,7 +759,7 @@ for my $fault ('die', 'reset', 'die_mid_frame', 'garbage', 'no_done') {
 
 
 
-=== TEST 18: Redis stands still at the end of a reply
+=== TEST 19: Redis stands still at the end of a reply
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=400ms;
 --- fake
@@ -745,7 +806,7 @@ for my $form (@::forms[0, 2]) {
 
 
 
-=== TEST 19: Redis is down
+=== TEST 20: Redis is down
 --- test
 block_begins();
 my $id = made({ model => 'm1' });
@@ -769,7 +830,7 @@ POST /api/chat
 
 
 
-=== TEST 20: Redis dies during a reply
+=== TEST 21: Redis dies during a reply
 --- fake
 {"model":"m1","frames":5,"gap_ms":100}
 --- test
@@ -786,7 +847,7 @@ like($c->{raw}, qr/w4 /, 'intact');
 
 
 
-=== TEST 21: no server is up, or none has the model
+=== TEST 22: no server is up, or none has the model
 --- upstream
         zone ollama 1m;
         server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
@@ -816,7 +877,7 @@ is_saved(say($id, 'a'), $id, 'up');
 
 
 
-=== TEST 22: a server's own error
+=== TEST 23: a server's own error
 --- test
 block_begins();
 my $id = made();
@@ -831,7 +892,7 @@ is_saved(say($id, 'b'), $id, 'again');
 
 
 
-=== TEST 23: a session is deleted during a reply
+=== TEST 24: a session is deleted during a reply
 --- fake
 {"model":"m1","frames":4,"gap_ms":100}
 --- test
@@ -854,7 +915,7 @@ for my $form (@::forms[0, 2]) {
 
 
 
-=== TEST 24: buffering on
+=== TEST 25: buffering on
 --- params
 proxy_buffering on;
 --- test
@@ -883,7 +944,7 @@ is_saved(http($_->[1] eq '/api/chat' ? 'POST /api/chat' : "POST $_->[1]",
 
 
 
-=== TEST 25: a reply in pieces, however it is cut
+=== TEST 26: a reply in pieces, however it is cut
 --- test
 block_begins();
 
@@ -904,7 +965,7 @@ for my $split (1, 2, 7, 100) {
 
 
 
-=== TEST 26: HTTP/2
+=== TEST 27: HTTP/2
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":20,"gap_ms":5}
@@ -938,7 +999,7 @@ $c->close;
 
 
 
-=== TEST 27: a worker is killed during a reply: the session is soon free
+=== TEST 28: a worker is killed during a reply: the session is soon free
 --- fake
 {"model":"m1","frames":100000,"gap_ms":50}
 --- test
@@ -972,7 +1033,7 @@ exited on signal 9
 
 
 
-=== TEST 28: a reload during a reply
+=== TEST 29: a reload during a reply
 --- fake
 {"model":"m1","frames":20,"gap_ms":50}
 --- test
@@ -990,7 +1051,7 @@ is_saved(say($id, 'b'), $id, 'a new worker');
 
 
 
-=== TEST 29: many messages at once, and turns on one connection
+=== TEST 30: many messages at once, and turns on one connection
 --- test
 block_begins();
 my @ids = map { made() } 1 .. 20;
@@ -1008,7 +1069,7 @@ $_->close for @clients;
 
 
 
-=== TEST 30: without a session nothing is held back
+=== TEST 31: without a session nothing is held back
 --- test
 block_begins();
 
@@ -1026,7 +1087,7 @@ is($main::redis->cli('KEYS', 'ollama:{*'), '', 'nothing is stored');
 
 
 
-=== TEST 31: a message that came late isn't stored twice
+=== TEST 32: a message that came late isn't stored twice
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=300ms;
 --- test
@@ -1070,7 +1131,7 @@ for my $form (@::forms[0, 3]) {
 
 
 
-=== TEST 32: what got no reply is not said twice; only that
+=== TEST 33: what got no reply is not said twice; only that
 --- test
 block_begins();
 
@@ -1140,7 +1201,7 @@ is(@{ asked()->{messages} }, 700, 'long - each is asked once');
 
 
 
-=== TEST 33: Redis can't be reached at the end: it is told later
+=== TEST 34: Redis can't be reached at the end: it is told later
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
 --- fake
@@ -1194,7 +1255,7 @@ for my $how ('cancelled', 'interrupted') {
 
 
 
-=== TEST 34: what was saved late is there once
+=== TEST 35: what was saved late is there once
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=300ms;
 --- test
@@ -1236,7 +1297,7 @@ qr/was not saved in its session yet: Redis failed, or did not answer in time/
 
 
 
-=== TEST 35: what is too late changes nothing
+=== TEST 36: what is too late changes nothing
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
 --- fake
@@ -1275,7 +1336,7 @@ for my $meanwhile (
 
 
 
-=== TEST 36: Redis refuses the reply: the session is free
+=== TEST 37: Redis refuses the reply: the session is free
 --- fake
 {"model":"m1","frames":3,"gap_ms":100}
 --- test
@@ -1301,7 +1362,7 @@ for my $form (@::forms[0, 2]) {
 
 
 
-=== TEST 37: a lock that is taken late is given back
+=== TEST 38: a lock that is taken late is given back
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=300ms;
 --- test
@@ -1321,7 +1382,7 @@ is_saved(say($id, 'b'), $id, 'next');
 
 
 
-=== TEST 38: a client leaves before its session is read
+=== TEST 39: a client leaves before its session is read
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=20s;
 --- test
