@@ -72,6 +72,7 @@ typedef struct {
     ngx_http_ollama_wait_t   *wait;        /* between its slices */
 
     ngx_http_ollama_keep_t   *keep;        /* NULL: no session */
+    ngx_str_t                 holder;      /* who has its lock, for the store */
 
     /* task */
 

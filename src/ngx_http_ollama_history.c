@@ -71,6 +71,7 @@ typedef struct {
 static ngx_int_t ngx_http_ollama_history_unavailable(
     ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store);
+static ngx_int_t ngx_http_ollama_history_holder(ngx_http_ollama_history_t *h);
 static ngx_int_t ngx_http_ollama_history_check(ngx_http_ollama_history_t *h);
 static ngx_int_t ngx_http_ollama_history_fits(ngx_http_ollama_history_t *h,
     ngx_uint_t n, off_t size);
@@ -258,7 +259,9 @@ ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
         return;
     }
 
-    if (ngx_http_ollama_keep_begin(r, ctx, store->ttl) != NGX_OK) {
+    if (ngx_http_ollama_history_holder(h) != NGX_OK
+        || ngx_http_ollama_keep_begin(r, ctx, store->ttl) != NGX_OK)
+    {
         ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
@@ -292,6 +295,29 @@ ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
     }
 
     ngx_http_ollama_history_next(h);
+}
+
+
+/* A name may be that of another one, later. */
+
+static ngx_int_t
+ngx_http_ollama_history_holder(ngx_http_ollama_history_t *h)
+{
+    ngx_str_t  *task, *holder;
+
+    task = &h->ctx->scan->task_id;
+    holder = &h->ctx->holder;
+
+    holder->data = ngx_pnalloc(h->request->pool,
+                               task->len + 1 + NGX_INT64_LEN);
+    if (holder->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    holder->len = ngx_sprintf(holder->data, "%V.%L", task, h->store.begun)
+                  - holder->data;
+
+    return NGX_OK;
 }
 
 
@@ -600,8 +626,7 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
     h->store.handler = ngx_http_ollama_history_added;
 
     if (ngx_http_ollama_store_add(&h->store, &ctx->scan->session_id,
-                                  &ctx->scan->task_id, h->last + 1, messages,
-                                  n)
+                                  &ctx->holder, h->last + 1, messages, n)
         != NGX_OK)
     {
         ngx_http_ollama_keep_as(ctx, 0);

@@ -166,7 +166,7 @@ ngx_http_ollama_keep_renew_handler(ngx_event_t *ev)
 
     (void) ngx_http_ollama_store_renew(&keep->renewal,
                                        &keep->ctx->scan->session_id,
-                                       &keep->ctx->scan->task_id,
+                                       &keep->ctx->holder,
                                        NGX_HTTP_OLLAMA_KEEP_LOCK);
 
     ngx_add_timer(ev, NGX_HTTP_OLLAMA_KEEP_RENEW);
@@ -476,7 +476,7 @@ ngx_http_ollama_keep_save(ngx_http_ollama_keep_t *keep)
 
     return ngx_http_ollama_store_save(&keep->store,
                                       &keep->ctx->scan->session_id,
-                                      &keep->ctx->scan->task_id, keep->n,
+                                      &keep->ctx->holder, keep->n,
                                       &keep->message, 1);
 }
 
@@ -533,7 +533,7 @@ ngx_http_ollama_keep_owe(ngx_http_ollama_keep_t *keep)
     keep->settled = 1;
 
     ngx_http_ollama_late_end(&keep->ctx->scan->session_id,
-                             &keep->ctx->scan->task_id, keep->store.ttl,
+                             &keep->ctx->holder, keep->store.ttl,
                              keep->n, message);
 }
 

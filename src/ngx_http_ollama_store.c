@@ -655,6 +655,7 @@ ngx_http_ollama_store_done(ngx_http_ollama_redis_call_t *call,
     store->last = 0;
     store->total = 0;
     store->unanswered = 0;
+    store->begun = 0;
     store->n = 0;
     store->more = 0;
     store->result = NGX_HTTP_OLLAMA_STORE_UNAVAILABLE;

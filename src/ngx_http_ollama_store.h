@@ -104,6 +104,8 @@ struct ngx_http_ollama_store_s {
     ngx_uint_t                         unanswered; /* of these, the last ones:
                                                      added together, and
                                                      nothing was said to them */
+    int64_t                            begun;     /* the how manieth task it
+                                                     is */
     ngx_uint_t                         n;         /* of ..._get_...() */
     unsigned                           more:1;    /* messages after these */
 
@@ -152,10 +154,11 @@ ngx_int_t ngx_http_ollama_store_named(ngx_http_ollama_store_t *store,
 /*
  * A generation in a session: begin, then as many pages as there are, add what
  * is new, save each reply, the last one with its flag, or release.  It must
- * renew its lock in time, or others may take it.
+ * renew its lock in time, or others may take it.  Names may come again: what
+ * follows begin names the task with a dot and "begun" behind it, "t1.7".
  */
 
-/* OK: session, last, total, unanswered; BUSY */
+/* OK: session, last, total, unanswered, begun; BUSY */
 ngx_int_t ngx_http_ollama_store_begin(ngx_http_ollama_store_t *store,
     ngx_str_t *sid, ngx_str_t *owner, ngx_str_t *task, ngx_msec_t lock);
 

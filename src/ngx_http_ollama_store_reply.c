@@ -161,7 +161,7 @@ ngx_http_ollama_store_read_begun(ngx_http_ollama_store_t *store,
     redisReply *reply)
 {
     if (ngx_http_ollama_store_read_session(store, reply) != NGX_OK
-        || !ngx_http_ollama_store_is_array(reply, 5))
+        || !ngx_http_ollama_store_is_array(reply, 6))
     {
         return NGX_ERROR;
     }
@@ -169,6 +169,7 @@ ngx_http_ollama_store_read_begun(ngx_http_ollama_store_t *store,
     store->last = ngx_http_ollama_store_integer(reply->element[2]);
     store->total = ngx_http_ollama_store_integer(reply->element[3]);
     store->unanswered = ngx_http_ollama_store_integer(reply->element[4]);
+    store->begun = ngx_http_ollama_store_integer(reply->element[5]);
 
     return NGX_OK;
 }

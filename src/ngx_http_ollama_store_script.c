@@ -11,12 +11,13 @@
  *     P{sid}:meta   HASH    title, model, system, owner, created, updated (ms
  *                           since 1970), last (the highest n of a message),
  *                           added (the first and the last n of the messages
- *                           that a client added last)
+ *                           that a client added last), begun (the number of
+ *                           the task that had the lock last)
  *     P{sid}:msgs   STREAM  of messages, with ids "n-0", n = 1, 2, ...:
  *                           m  the message as servers are sent it, JSON
  *                           t  when it was stored, ms
  *                           s  complete, cancelled or interrupted
- *                           g  the task that stored it
+ *                           g  the task that stored it, and its number
  *                           and of a reply, where it has them: model, server,
  *                           k  thinking, st  statistics, p  participant
  *     P{sid}:task   STRING  the task that runs, a lock with a time limit
@@ -105,6 +106,11 @@
     "local function written(n, by)\n"                                         \
     "    local one = call('XRANGE', msgs, id(n), id(n))[1]\n"                 \
     "    return one and field(one[2], 'g') == by\n"                           \
+    "end\n"                                                                   \
+    "-- a task, as \"name.number\", and whether no other one began since\n"    \
+    "local function named(by)\n"                                              \
+    "    local name, begun = string.match(by, '^([^.]*)%.?(%d*)$')\n"         \
+    "    return name, begun == '' or call('HGET', meta, 'begun') == begun\n"  \
     "end\n"                                                                   \
     "local function live(key)\n"                                              \
     "    if ttl > 0 then\n"                                                   \
@@ -319,7 +325,8 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_begin =
     "if to and tonumber(to) == n then\n"
     "    unanswered = to - from + 1\n"
     "end\n"
-    "return { 'ok', session(), n, call('XLEN', msgs), unanswered }\n"
+    "return { 'ok', session(), n, call('XLEN', msgs), unanswered,\n"
+    "         call('HINCRBY', meta, 'begun', 1) }\n"
     );
 
 
@@ -355,7 +362,8 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_add =
     "if written(n + count - 1, by) then\n"
     "    return { 'ok' }\n"
     "end\n"
-    "if call('GET', task) ~= by or n ~= last() + 1 then\n"
+    "local name, latest = named(by)\n"
+    "if call('GET', task) ~= name or not latest or n ~= last() + 1 then\n"
     "    return { 'lost' }\n"
     "end\n"
     "for i = 0, count - 1 do\n"
@@ -385,15 +393,17 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_save =
     "    return { 'none' }\n"
     "end\n"
     "local by, n = ARGV[6], tonumber(ARGV[7])\n"
-    "local holder = call('GET', task)\n"
+    "local holder, name, latest = call('GET', task), named(by)\n"
     "local function done(word)\n"
-    "    if ARGV[8] == '1' and holder == by then\n"
+    "    if ARGV[8] == '1' and holder == name and latest then\n"
     "        call('DEL', task)\n"
     "    end\n"
     "    return { word }\n"
     "end\n"
     "if not written(n, by) then\n"
-    "    if (holder and holder ~= by) or n ~= last() + 1 then\n"
+    "    if (holder and holder ~= name) or not latest\n"
+    "       or n ~= last() + 1\n"
+    "    then\n"
     "        return done('lost')\n"
     "    end\n"
     "    local message = { 't', now, 'g', by }\n"
@@ -419,11 +429,11 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_renew =
     "if call('EXISTS', meta) == 0 then\n"
     "    return { 'none' }\n"
     "end\n"
-    "local holder = call('GET', task)\n"
-    "if holder and holder ~= ARGV[6] then\n"
+    "local holder, name, latest = call('GET', task), named(ARGV[6])\n"
+    "if (holder and holder ~= name) or not latest then\n"
     "    return { 'lost' }\n"
     "end\n"
-    "call('SET', task, ARGV[6], 'PX', ARGV[7])\n"
+    "call('SET', task, name, 'PX', ARGV[7])\n"
     "return { 'ok' }\n"
     );
 
@@ -433,7 +443,8 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_renew =
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_release =
     ngx_http_ollama_redis_script_text(
     NGX_HTTP_OLLAMA_STORE_BEGIN
-    "if call('GET', task) ~= ARGV[6] then\n"
+    "local name, latest = named(ARGV[6])\n"
+    "if call('GET', task) ~= name or not latest then\n"
     "    return { 'lost' }\n"
     "end\n"
     "call('DEL', task)\n"

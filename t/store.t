@@ -98,7 +98,7 @@ my $id = made({ model => 'm1', system => 'be kind' });
 
 is(whole('begin', $id, 'ann', 't1', 5000),
    "ok\ntask= title= model=m1 system=be kind last=0 total=0 unanswered=0 "
-   . "more=0\n", 'begun');
+   . "begun=1 more=0\n", 'begun');
 is(session($id)->{active_task}, 't1', 'it runs');
 
 is(does('add', $id, 't1', 1, user('Hello!'), user('There?')), 'ok', 'added');
@@ -237,7 +237,43 @@ is(contents($id), 'a d', 'messages');
 
 
 
-=== TEST 7: what is written late doesn't follow on what was taken back
+=== TEST 7: a task that has the same name is another one
+--- test
+my $id = made();
+my $begun = sub {
+    my ($n) = whole('begin', $id, 'ann', 't1', $_[0]) =~ / begun=(\d+) /;
+    return "t1.$n";
+};
+
+my $first = $begun->(50);
+is(does('add', $id, $first, 1, user('a')), 'ok', 'the first');
+sleep 0.1;
+my $second = $begun->(5000);
+isnt($first, $second, 'two');
+is(session($id)->{active_task}, 't1', 'its name');
+like(whole('begin', $id, 'ann', 't2', 50), qr/^busy\ntask=t1 /, 'its name');
+
+is(save($id, $first, 2, 1, 'b'), 'lost', 'the first');
+is(does('add', $id, $first, 2, user('b')), 'lost', 'the first');
+is(does('renew', $id, $first, 5000), 'lost', 'the first');
+is(does('release', $id, $first), 'lost', 'the first');
+
+is(does('renew', $id, $second, 5000), 'ok', 'the second');
+is(does('add', $id, $second, 2, user('c')), 'ok', 'the second');
+is(does('add', $id, $second, 2, user('c')), 'ok', 'again');
+is(save($id, $second, 3, 0, 'd'), 'ok', 'the second');
+is(save($id, $first, 3, 0, 'd'), 'lost', 'the first');
+is(session($id)->{active_task}, 't1', 'its name');
+is(does('release', $id, $second), 'ok', 'the second');
+is(contents($id), 'a c d', 'messages');
+
+# nobody has it now, but somebody had
+is(save($id, $first, 4, 0, 'e'), 'lost', 'the first');
+is(does('renew', $id, $first, 5000), 'lost', 'the first');
+
+
+
+=== TEST 8: what is written late doesn't follow on what was taken back
 --- test
 my $id = made();
 does('begin', $id, 'ann', 't1', 50);
@@ -251,7 +287,7 @@ is(contents($id), 'a', 'messages');
 
 
 
-=== TEST 8: what got no reply
+=== TEST 9: what got no reply
 --- test
 my $id = made();
 my $unanswered = sub {
@@ -279,7 +315,7 @@ is($unanswered->('t6'), 0, 'one is gone');
 
 
 
-=== TEST 9: pages
+=== TEST 10: pages
 --- test
 my $id = made();
 does('begin', $id, 'ann', 't1', 5000);
@@ -287,7 +323,7 @@ does('add', $id, 't1', 1, map { user($_) } 1 .. 5);
 
 is(whole('page', $id, 0, 2, 1000000),
    "ok\ntask= title= model= system= last=2 total=0 "
-   . "unanswered=0 more=1\n"
+   . "unanswered=0 begun=0 more=1\n"
    . user(1) . "\n" . user(2) . "\n", 'first');
 like(whole('page', $id, 2, 2, 1000000), qr/ last=4 .* more=1\n.*3.*\n.*4/,
      'second');
@@ -298,7 +334,7 @@ like(whole('page', $id, 0, 5, 1), qr/ last=1 .* more=1\n.*1"}\n\z/, 'bytes');
 
 
 
-=== TEST 10: titles
+=== TEST 11: titles
 --- test
 for (
     [ user('one\ntwo'), 'one' ],

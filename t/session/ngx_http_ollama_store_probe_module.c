@@ -291,11 +291,11 @@ ngx_http_ollama_store_probe_send(ngx_http_ollama_store_probe_ctx_t *ctx)
 
     p = ngx_slprintf(text.data, last,
                      "%s\ntask=%V title=%V model=%V system=%V last=%L "
-                     "total=%ui unanswered=%ui more=%d\n",
+                     "total=%ui unanswered=%ui begun=%L more=%d\n",
                      results[store->result], &store->task,
                      &store->session.title, &store->session.model,
                      &store->session.system, store->last, store->total,
-                     store->unanswered, (int) store->more);
+                     store->unanswered, store->begun, (int) store->more);
 
     for (i = 0; i < store->n; i++) {
         ngx_http_ollama_store_get_json(store, i, &json);
