@@ -119,6 +119,14 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
                                      "\"messages\" is required in a session");
     }
 
+    if (ctx->scan->messages_null >= ctx->scan->messages_start) {
+        /* there is nothing to store, and it isn't alone in the list */
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                     "invalid request body at byte %O: "
+                                     "\"messages\" has a null",
+                                     ctx->scan->messages_null);
+    }
+
     if (ctx->scan->messages_more) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
                                      "no more than %d messages at once can be "

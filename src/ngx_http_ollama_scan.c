@@ -308,13 +308,17 @@ ngx_http_ollama_scan_null(void *data)
         scan->stream = NGX_HTTP_OLLAMA_STREAM_UNSET;
     }
 
-    if (scan->depth == 1 && scan->field
-        && (scan->field->flags & NGX_HTTP_OLLAMA_SCAN_MESSAGES))
-    {
-        /* so is a list one */
-        scan->messages.nelts = 0;
-        scan->messages_more = 0;
-        scan->messages_start = 0;
+    if (scan->field && (scan->field->flags & NGX_HTTP_OLLAMA_SCAN_MESSAGES)) {
+
+        if (scan->depth == 1) {
+            /* so is a list one */
+            scan->messages.nelts = 0;
+            scan->messages_more = 0;
+            scan->messages_start = 0;
+
+        } else if (scan->depth == 2) {
+            scan->messages_null = ngx_http_ollama_json_offset(&scan->json) - 4;
+        }
     }
 
     return ngx_http_ollama_scan_scalar(scan, ngx_http_ollama_null,

@@ -91,6 +91,8 @@ typedef struct {
     ngx_array_t                    messages; /* ngx_http_ollama_cut_t: where
                                                 they are in the body */
     off_t                          messages_start; /* after "["; 0: none */
+    off_t                          messages_null; /* the last null of a list,
+                                                this one or one before it */
     off_t                          close;    /* of the body's "}" */
     ngx_array_t                    cuts;     /* ngx_http_ollama_cut_t */
     unsigned                       messages_more:1; /* than are told */
