@@ -59,7 +59,7 @@ struct ngx_http_ollama_keep_s {
     ngx_chain_t              **last;
 
     unsigned                   holding:1;
-    unsigned                   saving:1;  /* the save was begun */
+    unsigned                   saving:1;  /* the end was begun */
     unsigned                   settled:1; /* it has ended, or late.c has it */
     unsigned                   passing:1; /* the rest goes as it comes */
     unsigned                   last_buf:1; /* of what waits, one is the last */
@@ -209,6 +209,13 @@ ngx_http_ollama_keep_header_filter(ngx_http_request_t *r)
 
     ctx = ngx_http_ollama_get_ctx(r);
     keep = ctx ? ctx->keep : NULL;
+
+    if (keep && !keep->settled
+        && r->headers_out.status >= NGX_HTTP_SPECIAL_RESPONSE)
+    {
+        /* who reads that something failed may try again at once */
+        ngx_http_ollama_keep_owe(keep);
+    }
 
     if (keep == NULL || keep->n == 0 || keep->said
         || r->headers_out.status != NGX_HTTP_OK
@@ -530,6 +537,7 @@ ngx_http_ollama_keep_owe(ngx_http_ollama_keep_t *keep)
 
     message = (ngx_http_ollama_keep_message(keep) == NGX_OK) ? &keep->message
                                                              : NULL;
+    keep->saving = 1;
     keep->settled = 1;
 
     ngx_http_ollama_late_end(&keep->ctx->scan->session_id,
