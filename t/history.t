@@ -19,9 +19,17 @@ BEGIN {
 
 use Test::Nginx::Ollama;
 use Test::Nginx::Ollama::HTTP2;
+use Test::Nginx::Ollama::Server;
 use IO::Socket::INET;
 use JSON::PP;
 use Time::HiRes qw(sleep time);
+
+our $step;
+
+BEGIN {
+    $step = Test::Nginx::Ollama::Server->new;
+    $ENV{TEST_NGINX_STEP_PORT} = $step->port;
+}
 
 our $json = JSON::PP->new->utf8->canonical;
 our $h2 = '$TEST_NGINX_H2_LISTEN '
@@ -892,7 +900,30 @@ is_saved(say($id, 'b'), $id, 'again');
 
 
 
-=== TEST 24: a session is deleted during a reply
+=== TEST 24: an error's end isn't waited for
+--- upstream
+        server 127.0.0.1:$TEST_NGINX_STEP_PORT;
+--- test
+block_begins();
+my $id = made();
+my $c = client();
+
+$c->request('POST /api/chat', body($id, {}, 'a'));
+my $server = $main::step->accept;
+$server->send("HTTP/1.1 500 X\r\nContent-Length: 6\r\n\r\n{}");
+$c->read_until(qr/\{\}/);
+is_free($id, 'early');
+
+$server->send('    ');
+my $reply = $c->reply;
+is($reply->status, 500, 'its status');
+is($reply->body, '{}    ', 'its body');
+$server->close;
+is(stored($id), 'user:a:complete', 'the question');
+
+
+
+=== TEST 25: a session is deleted during a reply
 --- fake
 {"model":"m1","frames":4,"gap_ms":100}
 --- test
@@ -915,7 +946,7 @@ for my $form (@::forms[0, 2]) {
 
 
 
-=== TEST 25: buffering on
+=== TEST 26: buffering on
 --- params
 proxy_buffering on;
 --- test
@@ -944,7 +975,7 @@ is_saved(http($_->[1] eq '/api/chat' ? 'POST /api/chat' : "POST $_->[1]",
 
 
 
-=== TEST 26: a reply in pieces, however it is cut
+=== TEST 27: a reply in pieces, however it is cut
 --- test
 block_begins();
 
@@ -965,7 +996,7 @@ for my $split (1, 2, 7, 100) {
 
 
 
-=== TEST 27: HTTP/2
+=== TEST 28: HTTP/2
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":20,"gap_ms":5}
@@ -999,7 +1030,7 @@ $c->close;
 
 
 
-=== TEST 28: a worker is killed during a reply: the session is soon free
+=== TEST 29: a worker is killed during a reply: the session is soon free
 --- fake
 {"model":"m1","frames":100000,"gap_ms":50}
 --- test
@@ -1033,7 +1064,7 @@ exited on signal 9
 
 
 
-=== TEST 29: a reload during a reply
+=== TEST 30: a reload during a reply
 --- fake
 {"model":"m1","frames":20,"gap_ms":50}
 --- test
@@ -1051,7 +1082,7 @@ is_saved(say($id, 'b'), $id, 'a new worker');
 
 
 
-=== TEST 30: many messages at once, and turns on one connection
+=== TEST 31: many messages at once, and turns on one connection
 --- test
 block_begins();
 my @ids = map { made() } 1 .. 20;
@@ -1069,7 +1100,7 @@ $_->close for @clients;
 
 
 
-=== TEST 31: without a session nothing is held back
+=== TEST 32: without a session nothing is held back
 --- test
 block_begins();
 
@@ -1087,7 +1118,7 @@ is($main::redis->cli('KEYS', 'ollama:{*'), '', 'nothing is stored');
 
 
 
-=== TEST 32: a message that came late isn't stored twice
+=== TEST 33: a message that came late isn't stored twice
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=300ms;
 --- test
@@ -1131,7 +1162,7 @@ for my $form (@::forms[0, 3]) {
 
 
 
-=== TEST 33: what got no reply is not said twice; only that
+=== TEST 34: what got no reply is not said twice; only that
 --- test
 block_begins();
 
@@ -1201,7 +1232,7 @@ is(@{ asked()->{messages} }, 700, 'long - each is asked once');
 
 
 
-=== TEST 34: Redis can't be reached at the end: it is told later
+=== TEST 35: Redis can't be reached at the end: it is told later
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
 --- fake
@@ -1255,7 +1286,7 @@ for my $how ('cancelled', 'interrupted') {
 
 
 
-=== TEST 35: what was saved late is there once
+=== TEST 36: what was saved late is there once
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=300ms;
 --- test
@@ -1297,7 +1328,7 @@ qr/was not saved in its session yet: Redis failed, or did not answer in time/
 
 
 
-=== TEST 36: what is too late changes nothing
+=== TEST 37: what is too late changes nothing
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
 --- fake
@@ -1338,7 +1369,7 @@ for my $meanwhile (
 
 
 
-=== TEST 37: Redis refuses the reply: the session is free
+=== TEST 38: Redis refuses the reply: the session is free
 --- fake
 {"model":"m1","frames":3,"gap_ms":100}
 --- test
@@ -1364,7 +1395,7 @@ for my $form (@::forms[0, 2]) {
 
 
 
-=== TEST 38: a lock that is taken late is given back
+=== TEST 39: a lock that is taken late is given back
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=300ms;
 --- test
@@ -1384,7 +1415,7 @@ is_saved(say($id, 'b'), $id, 'next');
 
 
 
-=== TEST 39: a client leaves before its session is read
+=== TEST 40: a client leaves before its session is read
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=20s;
 --- test
@@ -1404,3 +1435,200 @@ is(session($id)->{active_task}, undef, 'the session is free');
 is(stored($id), '', 'nothing is stored');
 --- asked
 nothing
+
+
+
+=== TEST 41: a client leaves before anything is said
+--- fake
+{"model":"m1","ttft_ms":60000}
+--- test
+block_begins();
+
+for my $form (@::forms) {
+    my ($what, $path, $more) = @$form;
+
+    for my $how ('close', 'reset') {
+        fake_set(model => 'm1', ttft_ms => 60_000);
+        my $id = made();
+        my $c = client();
+
+        $c->request("POST $path", body($id, $more, 'a'));
+        fake_requests(wait_active => 1);
+        $c->$how;
+
+        is_free($id, "$what, $how");
+        fake_requests(wait_active => 0);
+        is(stored($id), 'user:a:complete', "$what, $how - the question");
+
+        fake_set(model => 'm1', ttft_ms => 0);
+        is_saved(http("POST $path", body($id, $more, 'a')), $id,
+                 "$what, $how - again");
+        is(stored($id),
+           'user:a:complete|assistant:w0 w1 w2 w3 w4 :complete',
+           "$what, $how - once");
+    }
+}
+
+
+
+=== TEST 42: a stop before anything is said, or while the model is loading
+--- test
+block_begins();
+
+for my $wait ('ttft_ms', 'load_ms') {
+    for my $form (@::forms) {
+        my ($what, $path, $more) = @$form;
+        my $id = made({ model => $wait eq 'load_ms' ? 'm2' : 'm1' });
+        my $model = session($id)->{model};
+        my $c = client();
+
+        fake_reset();
+        fake_set(model => $model, $wait => 60_000);
+
+        my %body = (session_id => $id, %$more);
+        $c->request("POST $path", { %body, messages => [ user('a') ] });
+        fake_requests(wait_active => 1);
+
+        is(http("POST /api/chat/cancel/$id", '')->status, 200,
+           "$wait, $what - stopped");
+
+        # who has the last frame can go on at once
+        is_saved($c->reply, $id, "$wait, $what");
+        is(lock_of($id), '', "$wait, $what - free");
+        is(stored($id), 'user:a:complete|assistant::cancelled',
+           "$wait, $what - stored");
+        fake_requests(wait_active => 0);
+
+        fake_set(model => $model, $wait => 0);
+        is_saved(http("POST $path", { %body, messages => [ user('b') ] }),
+                 $id, "$wait, $what - next");
+        is(texts(@{ asked()->{messages} }), 'user:a|assistant:|user:b',
+           "$wait, $what - as it was");
+    }
+}
+
+
+
+=== TEST 43: after a reply that broke off
+--- test
+block_begins();
+
+for my $fault ([ fault => 'die', after => 2 ], [ error_line_after => 2 ]) {
+    for my $form (@::forms[0, 2]) {
+        my ($what, $path, $more) = @$form;
+        my $id = made();
+
+        fake_reset();
+        fake_set(model => 'm1', @$fault);
+
+        my $reply = http("POST $path", body($id, $more, 'a'));
+        is($reply->status, 200, "$what, @$fault - status");
+        like($reply->body, qr/"error"/, "$what, @$fault - it is said");
+        unlike($reply->body, qr/"saved"/, "$what, @$fault - no word of it");
+        is_free($id, "$what, @$fault");
+        is(stored($id), 'user:a:complete|assistant:w0 w1 :interrupted',
+           "$what, @$fault - stored");
+
+        fake_reset();
+        is_saved(http("POST $path", body($id, $more, 'b')), $id,
+                 "$what, @$fault - next");
+        is(texts(@{ asked()->{messages} }), 'user:a|assistant:w0 w1 |user:b',
+           "$what, @$fault - the part is known");
+    }
+}
+--- error_log eval: qr/closed the connection/
+
+
+
+=== TEST 44: what is no message
+--- test
+block_begins();
+my $id = made();
+
+for (
+    [ qq({"role":"user","content":"\xff"}), qr/UTF-8/ ],
+    [ qq({"role":"user","content":"\xc0\xaf"}), qr/UTF-8/ ],
+    [ qq({"role":"user","content":"\xed\xa0\x80"}), qr/UTF-8/ ],
+    [ qq({"role":"user","content":"\0"}), qr/a control character/ ],
+    [ qq({"role":"user","content":"a), qr/unexpected end/ ],
+    [ qq({"role":"user","content":"a"), qr/byte \d+: / ],
+    [ '"a"', qr/an object, not a string/ ],
+    [ '{},5', qr/an object, not a number/ ],
+    [ '[]', qr/an object, not an array/ ],
+    [ 'null', qr/byte 74: "messages" has a null/ ],
+    [ '{},null', qr/byte 77: "messages" has a null/ ],
+    [ 'null,{}', qr/byte 74: "messages" has a null/ ],
+) {
+    my ($message, $error) = @$_;
+
+    for my $path ('/api/chat', '/v1/chat/completions') {
+        my $text = qq({"model":"m1","session_id":"$id","messages":[$message]});
+        refused(http("POST $path", $text), "$path $message", 400, $error);
+    }
+}
+
+# of another list, or of what is in a message
+my $nulls = '{"messages":[null,{"x":[null]}],"model":"m1","tools":[null],'
+            . '"stop":[null],"session_id":"%s","messages":%s}';
+
+refused(http('POST /api/chat', sprintf $nulls, $id, 'null'), 'none', 400,
+        qr/"messages" is required/);
+is(stored($id), '', 'nothing is stored');
+
+my $other = made();
+is_saved(http('POST /api/chat', sprintf $nulls, $other, '[{"content":null}]'),
+         $other, 'of other lists');
+
+is(stored($id), '', 'nothing is stored');
+is(lock_of($id), '', 'free');
+--- asked
+POST /api/chat
+
+
+
+=== TEST 45: a message of 20 MB, and what leads nowhere in Redis
+--- params
+client_max_body_size 30m;
+--- test
+block_begins();
+
+my $text = 'x' x 20_000_000;
+my $id = made();
+is_saved(say($id, $text), $id, '20 MB');
+cmp_ok(fake_requests(last => 1)->{requests}[0]{body_bytes}, '>', 20_000_000,
+       'sent');
+is_saved(say($id, 'b'), $id, '20 MB, back');
+cmp_ok(fake_requests(last => 1)->{requests}[0]{body_bytes}, '>', 20_000_000,
+       'sent again');
+is($main::redis->cli('XLEN', "ollama:{$id}:msgs"), 4, 'stored');
+
+$main::redis->cli('FLUSHALL');
+$id = made({ title => '{x}', model => 'm1' });
+my @odd = ('{', '}', '{x}:meta', "\r\n*1\r\n", '*', 'ollama:', "\0", "a\0b",
+           "\$9\r\nFLUSHALL\r\n", "' .. redis.call('FLUSHALL') .. '",
+           ']]', '%s %V', '-0', 'ok', 'none', 'busy', 'set', 'remove', 'm');
+
+for my $odd (@odd) {
+    is_saved(say($id, $odd, { role => $odd, content => $odd }), $id, $odd);
+    my @messages = @{ session($id)->{messages} };
+    is($messages[-2]{role}, $odd, "$odd - role");
+    is($messages[$_]{content}, $odd, "$odd - content") for -3, -2;
+}
+
+is(session($id)->{title}, '{x}', 'its title');
+is(join(' ', sort split /\n/, $main::redis->cli('KEYS', '*')),
+   "ollama:{$id}:meta ollama:{$id}:msgs", 'keys');
+
+for my $odd (@odd) {
+    my $other = made({ model => 'm1' });
+    is_saved(say($other, $odd), $other, $odd);
+    unlike(session($other)->{title} // '', qr/[\0-\x1f]/, "$odd - title");
+}
+
+for my $task ('{', '}', '*', 'a b', "a.1", 'a:b') {
+    refused(http('POST /api/chat', body($id, { task_id => $task }, 'a')),
+            "task $task", 400, qr/task_id/);
+    refused(http('POST /api/chat', body($id, {}, 'a'), 'X-Task-Id' => $task),
+            "task $task", 400, qr/X-Task-Id/);
+}
+

@@ -230,7 +230,38 @@ is_deeply($read, $json, 'as told');
 
 
 
-=== TEST 5: a session is deleted, and all of it
+=== TEST 5: what is said of a session leads nowhere else
+--- test
+block_begins();
+my $id = made();
+
+for my $text ('{', '}', '{x}:meta', '*', 'ollama:', "' .. redis.call('KEYS')",
+              '$5', 'set', 'remove', '%s', "\x{202e}x", ' ', "\x{1f600}",
+              '\\r\\n', ']]')
+{
+    my %fields = (title => $text, model => $text, system => $text);
+
+    my (undef, $json) = ask('POST /api/chat/session', \%fields);
+    is_deeply({ map { $_ => $json->{$_} } keys %fields }, \%fields, 'made');
+    (undef, $json) = ask('PATCH ' . path($id), \%fields);
+    is_deeply({ map { $_ => $json->{$_} } keys %fields }, \%fields, 'changed');
+    (undef, $json) = ask('GET ' . path($id));
+    is_deeply({ map { $_ => $json->{$_} } keys %fields }, \%fields, 'read');
+}
+
+for my $text ("a\r\nb", "\0", "a\0b", "\r\n*1\r\n\$8\r\nFLUSHALL\r\n") {
+    refused('title', 400, qr/"title" has a control character/,
+            'PATCH ' . path($id), { title => $text });
+    my (undef, $json) = ask('PATCH ' . path($id), { system => $text });
+    is($json->{system}, $text, 'system');
+}
+
+is((grep { !/\Aollama:\{[0-9a-f]{32}\}:meta\z/ } split / /, keys_left()), 0,
+   'keys');
+
+
+
+=== TEST 6: a session is deleted, and all of it
 --- test
 block_begins();
 my $id = made({ title => 'a' });
@@ -246,7 +277,7 @@ refused('again', 404, 'session not found', 'DELETE ' . path($id));
 
 
 
-=== TEST 6: what isn't there
+=== TEST 7: what isn't there
 --- test
 block_begins();
 
@@ -270,7 +301,7 @@ refused('none', 404, '404 page not found', 'GET /api/chat/session/');
 
 
 
-=== TEST 7: methods
+=== TEST 8: methods
 --- test
 block_begins();
 
@@ -299,7 +330,7 @@ cmp_ok($reply->header('Content-Length'), '>', 100, 'HEAD - length');
 
 
 
-=== TEST 8: messages as they were stored
+=== TEST 9: messages as they were stored
 --- test
 block_begins();
 my $id = made();
@@ -337,7 +368,7 @@ is_deeply($json->{messages}, [
 
 
 
-=== TEST 9: pages of messages
+=== TEST 10: pages of messages
 --- test
 block_begins();
 my $id = made();
@@ -386,7 +417,7 @@ for ('limit=0', 'limit=-1', 'limit=x', 'limit=99999999999999999999',
 
 
 
-=== TEST 10: a page isn't endless
+=== TEST 11: a page isn't endless
 --- test
 block_begins();
 my $id = made();
@@ -411,7 +442,7 @@ is($after, '', 'the last one');
 
 
 
-=== TEST 11: messages are taken back
+=== TEST 12: messages are taken back
 --- test
 block_begins();
 my $id = made();
@@ -458,7 +489,7 @@ is_deeply(decode_json($reply->body),
 
 
 
-=== TEST 12: many messages are taken back
+=== TEST 13: many messages are taken back
 --- test
 block_begins();
 my $id = made();
@@ -472,7 +503,7 @@ is($main::redis->cli('XLEN', "ollama:{$id}:msgs"), 1, 'one is left');
 
 
 
-=== TEST 13: sessions belong to their owner
+=== TEST 14: sessions belong to their owner
 --- ollama
     ollama_session_owner $http_x_owner;
 --- test
@@ -516,7 +547,7 @@ is(keys_left(), '', 'nothing is left');
 
 
 
-=== TEST 14: sessions with and without an owner are worlds apart
+=== TEST 15: sessions with and without an owner are worlds apart
 --- config
     location /a/ {
         ollama_api ollama prefix=/a;
@@ -546,7 +577,7 @@ is($see->('a', $free), 404, 'nobody\'s, to her');
 
 
 
-=== TEST 15: an owner's name leads nowhere else
+=== TEST 16: an owner's name leads nowhere else
 --- ollama
     ollama_session_owner $http_x_owner;
 --- test
@@ -571,7 +602,7 @@ is($main::redis->cli('DBSIZE'), 2 * @owners, 'keys');
 
 
 
-=== TEST 16: the list of an owner's sessions, newest first
+=== TEST 17: the list of an owner's sessions, newest first
 --- ollama
     ollama_session_owner $http_x_owner;
 --- test
@@ -625,7 +656,7 @@ refused('limit', 400, qr/^the argument limit must be a number from 1 to 100/,
 
 
 
-=== TEST 17: a long list, of sessions of one moment, some of which are gone
+=== TEST 18: a long list, of sessions of one moment, some of which are gone
 --- ollama
     ollama_session_owner $http_x_owner;
 --- test
@@ -662,7 +693,7 @@ is($main::redis->cli('ZCARD', 'ollama:owner:ann'), 0, 'all are out');
 
 
 
-=== TEST 18: sessions by their ids
+=== TEST 19: sessions by their ids
 --- test
 block_begins();
 my @ids = map { made({ title => "t$_" }) } 1 .. 3;
@@ -686,7 +717,7 @@ refused('list', 403, qr/have no owner here/, 'GET /api/chat/sessions?idx=a');
 
 
 
-=== TEST 19: a session lives on as long as it is written to
+=== TEST 20: a session lives on as long as it is written to
 --- ollama
     ollama_session_ttl 100s;
     ollama_session_owner $http_x_owner;
@@ -729,7 +760,7 @@ is_deeply((ask('GET /api/chat/sessions', undef, @ann))[1]{sessions}, [],
 
 
 
-=== TEST 20: 30 days, or for ever
+=== TEST 21: 30 days, or for ever
 --- config
     location /a/ {
         ollama_api ollama prefix=/a;
@@ -759,7 +790,7 @@ is($main::redis->cli('PTTL', "ollama:{$json->{session_id}}:meta"), -1,
 
 
 
-=== TEST 21: another prefix, another world
+=== TEST 22: another prefix, another world
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH prefix=x-y:;
 --- test
@@ -770,7 +801,7 @@ is((ask('GET ' . path($id)))[0], 200, 'read');
 
 
 
-=== TEST 22: no Redis is configured
+=== TEST 23: no Redis is configured
 --- http_config
 --- test
 for ('POST /api/chat/session', 'GET ' . path('a'), 'DELETE ' . path('a'),
@@ -786,7 +817,7 @@ refused('PATCH', 503, 'session history is unavailable', 'PATCH ' . path('a'),
 
 
 
-=== TEST 23: Redis is gone, and back
+=== TEST 24: Redis is gone, and back
 --- test
 block_begins();
 my $id = made();
@@ -813,7 +844,7 @@ qr/redis .* is down/
 
 
 
-=== TEST 24: Redis stands still
+=== TEST 25: Redis stands still
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=400ms;
 --- test
@@ -834,7 +865,7 @@ qr/redis .* is down: timed out/
 
 
 
-=== TEST 25: clients that don't wait
+=== TEST 26: clients that don't wait
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=5s;
 --- test
@@ -861,7 +892,7 @@ is((ask('GET ' . path($id)))[0], 404, 'deleted');
 
 
 
-=== TEST 26: Redis refuses
+=== TEST 27: Redis refuses
 --- test
 block_begins();
 my $id = made();
@@ -881,7 +912,7 @@ is(keys_left(), '', 'nothing is half done');
 
 
 
-=== TEST 27: what is in Redis is no message
+=== TEST 28: what is in Redis is no message
 --- test
 block_begins();
 my $id = made();
@@ -902,7 +933,7 @@ is($json->{messages}[9]{content}, '', 'not from within');
 
 
 
-=== TEST 28: HTTP/2
+=== TEST 29: HTTP/2
 --- config
     $TEST_NGINX_H2_LISTEN
     location /api/ {
@@ -927,7 +958,7 @@ is(http2("GET $frozen")->status, 404, 'all goes on');
 
 
 
-=== TEST 29: an administrator's pages, and limits, as everywhere
+=== TEST 30: an administrator's pages, and limits, as everywhere
 --- config
     location /api/ {
         ollama_api ollama;
@@ -942,7 +973,7 @@ is(http('GET ' . path('a'))->body, "nothing\n", 'error_page');
 
 
 
-=== TEST 30: a connection is kept
+=== TEST 31: a connection is kept
 --- test
 block_begins();
 my $c = client();
