@@ -7,8 +7,9 @@
 /*
  * A chat in a session, on its way in: the session is locked, its history read
  * page by page and put in front of the new messages, and these are stored,
- * before a server is asked.  The stored messages are texts that are copied as
- * they are; none of them is parsed again.
+ * before a server is asked; with a history of one page all that is one command.
+ * The stored messages are texts that are copied as they are; none of them is
+ * parsed again.
  *
  * Who wasn't told whether its messages are stored may send them again: if they
  * are those at the end of the history, and got no reply, they are the same.
@@ -45,6 +46,9 @@
 #define NGX_HTTP_OLLAMA_HISTORY_PAGE      500
 #define NGX_HTTP_OLLAMA_HISTORY_BYTES     (256 * 1024)
 
+/* what is new is stored with the first question, if it is not more */
+#define NGX_HTTP_OLLAMA_HISTORY_NEW       (64 * 1024)
+
 
 typedef struct {
     ngx_http_request_t          *request;
@@ -62,6 +66,10 @@ typedef struct {
     ngx_http_ollama_splice_t     text;      /* that is put in; its mark: where
                                                these begin */
 
+    ngx_str_t                   *messages;  /* what is new, in the scan's
+                                               pool, and its bytes */
+    off_t                        size;
+
     unsigned                     locking:1;  /* there may be a lock */
     unsigned                     stands_in:1;  /* the session's model */
     unsigned                     stored:1;  /* what is new is, already */
@@ -70,9 +78,12 @@ typedef struct {
 
 static ngx_int_t ngx_http_ollama_history_unavailable(
     ngx_http_ollama_history_t *h);
+static ngx_int_t ngx_http_ollama_history_ask(ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store);
 static ngx_int_t ngx_http_ollama_history_holder(ngx_http_ollama_history_t *h);
 static ngx_int_t ngx_http_ollama_history_check(ngx_http_ollama_history_t *h);
+static ngx_int_t ngx_http_ollama_history_servers(
+    ngx_http_ollama_history_t *h);
 static ngx_int_t ngx_http_ollama_history_fits(ngx_http_ollama_history_t *h,
     ngx_uint_t n, off_t size);
 static ngx_int_t ngx_http_ollama_history_model(ngx_http_ollama_history_t *h,
@@ -81,6 +92,7 @@ static ngx_int_t ngx_http_ollama_history_put_model(
     ngx_http_ollama_history_t *h);
 static ngx_int_t ngx_http_ollama_history_system(ngx_http_ollama_history_t *h,
     ngx_str_t *system);
+static void ngx_http_ollama_history_take(ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_next(ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store);
 static void ngx_http_ollama_history_read(ngx_http_ollama_history_t *h);
@@ -184,16 +196,10 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
                                      "that is running", &ctx->scan->task_id);
     }
 
-    ngx_http_ollama_late_settle(&ctx->scan->session_id);
+    rc = ngx_http_ollama_history_ask(h);
 
-    h->store.handler = ngx_http_ollama_history_begun;
-
-    if (ngx_http_ollama_store_begin(&h->store, &ctx->scan->session_id,
-                                    &h->owner, &ctx->scan->task_id,
-                                    NGX_HTTP_OLLAMA_KEEP_LOCK)
-        != NGX_OK)
-    {
-        return ngx_http_ollama_history_unavailable(h);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     h->locking = 1;
@@ -202,6 +208,65 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
     r->write_event_handler = ngx_http_request_empty_handler;
 
     return NGX_AGAIN;
+}
+
+
+/*
+ * What is new is stored at once if it can't be refused any more, and isn't so
+ * large that it should go to Redis once only.
+ */
+
+static ngx_int_t
+ngx_http_ollama_history_ask(ngx_http_ollama_history_t *h)
+{
+    ngx_int_t                      rc;
+    ngx_uint_t                     i, n;
+    ngx_http_ollama_ctx_t         *ctx;
+    ngx_http_ollama_store_page_t   page;
+
+    ctx = h->ctx;
+    n = ctx->scan->messages.nelts;
+
+    h->messages = ngx_http_ollama_splice_messages(h->request, ctx);
+
+    if (h->messages == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+        h->size += h->messages[i].len + 1;
+    }
+
+    if (ctx->scan->model.len) {
+        rc = ngx_http_ollama_history_servers(h);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    ngx_http_ollama_late_settle(&ctx->scan->session_id);
+
+    page.limit = NGX_HTTP_OLLAMA_HISTORY_PAGE;
+    page.bytes = NGX_HTTP_OLLAMA_HISTORY_BYTES;
+
+    if (ctx->scan->model.len == 0 || h->size > NGX_HTTP_OLLAMA_HISTORY_NEW) {
+        n = 0;
+    }
+
+    h->store.handler = ngx_http_ollama_history_begun;
+
+    if (ngx_http_ollama_store_turn(&h->store, &ctx->scan->session_id,
+                                   &h->owner, &ctx->scan->task_id,
+                                   NGX_HTTP_OLLAMA_KEEP_LOCK, &page,
+                                   NGX_HTTP_OLLAMA_HISTORY_MESSAGES,
+                                   h->messages, n)
+        != NGX_OK)
+    {
+        return ngx_http_ollama_history_unavailable(h);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -282,8 +347,9 @@ ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
 
     h->last = store->last;
     h->total = store->total;
+    h->stored = store->added;
 
-    if (store->unanswered == ctx->scan->messages.nelts) {
+    if (!h->stored && store->unanswered == ctx->scan->messages.nelts) {
         h->unanswered = store->unanswered;
     }
 
@@ -302,7 +368,7 @@ ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
         return;
     }
 
-    ngx_http_ollama_history_next(h);
+    ngx_http_ollama_history_take(h);
 }
 
 
@@ -334,16 +400,13 @@ ngx_http_ollama_history_holder(ngx_http_ollama_history_t *h)
 static ngx_int_t
 ngx_http_ollama_history_check(ngx_http_ollama_history_t *h)
 {
-    ngx_int_t                    rc;
-    ngx_http_request_t          *r;
-    ngx_http_ollama_ctx_t       *ctx;
-    ngx_http_ollama_loc_conf_t  *olcf;
+    ngx_int_t               rc;
+    ngx_http_ollama_ctx_t  *ctx;
 
-    r = h->request;
     ctx = h->ctx;
 
     if (ctx->scan->model.len == 0) {
-        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+        return ngx_http_ollama_error(h->request, ctx, NGX_HTTP_BAD_REQUEST,
                                      "\"model\" is required: the session has "
                                      "none");
     }
@@ -357,13 +420,25 @@ ngx_http_ollama_history_check(ngx_http_ollama_history_t *h)
         return rc;
     }
 
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
+    return h->stands_in ? ngx_http_ollama_history_servers(h) : NGX_OK;
+}
+
+
+/* Whether a server can have the chat; else the status of a refusal. */
+
+static ngx_int_t
+ngx_http_ollama_history_servers(ngx_http_ollama_history_t *h)
+{
+    ngx_int_t                    rc;
+    ngx_http_ollama_loc_conf_t  *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(h->request, ngx_http_ollama_module);
 
     if (!olcf->fixed) {
         return NGX_OK;
     }
 
-    rc = ngx_http_ollama_search_check(r, ctx, olcf->up);
+    rc = ngx_http_ollama_search_check(h->request, h->ctx, olcf->up);
 
     return (rc == NGX_DECLINED) ? NGX_OK : rc;
 }
@@ -502,11 +577,6 @@ ngx_http_ollama_history_next(ngx_http_ollama_history_t *h)
 static void
 ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store)
 {
-    u_char                     *p;
-    size_t                      size;
-    ngx_int_t                   rc;
-    ngx_str_t                   json;
-    ngx_uint_t                  i;
     ngx_http_ollama_history_t  *h;
 
     h = store->data;
@@ -522,6 +592,23 @@ ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store)
         return;
     }
 
+    ngx_http_ollama_history_take(h);
+}
+
+
+/* A page has come. */
+
+static void
+ngx_http_ollama_history_take(ngx_http_ollama_history_t *h)
+{
+    u_char                   *p;
+    size_t                    size;
+    ngx_int_t                 rc;
+    ngx_str_t                 json;
+    ngx_uint_t                i;
+    ngx_http_ollama_store_t  *store;
+
+    store = &h->store;
     size = 0;
 
     for (i = 0; i < store->n; i++) {
@@ -557,7 +644,7 @@ ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store)
         }
     }
 
-    h->read = store->last;
+    h->read = store->paged;
 
     if (store->more && store->n) {
         ngx_http_ollama_history_next(h);
@@ -573,36 +660,21 @@ ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store)
 static void
 ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
 {
-    off_t                   size;
     ngx_int_t               rc;
-    ngx_str_t              *messages;
-    ngx_uint_t              i, n;
+    ngx_uint_t              n;
     ngx_http_ollama_ctx_t  *ctx;
 
     ctx = h->ctx;
     n = ctx->scan->messages.nelts;
 
-    messages = ngx_http_ollama_splice_messages(h->request, ctx);
-
-    if (messages == NULL) {
-        ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return;
-    }
-
-    size = 0;
-
-    for (i = 0; i < n; i++) {
-        size += messages[i].len + 1;
-    }
-
-    if (ngx_http_ollama_splice_has(&h->text, messages, n)) {
+    if (ngx_http_ollama_splice_has(&h->text, h->messages, n)) {
         ngx_http_ollama_splice_cut(&h->text);
         h->total -= n;
         h->last -= n;
         h->stored = 1;
     }
 
-    rc = ngx_http_ollama_history_fits(h, n, size);
+    rc = ngx_http_ollama_history_fits(h, n, h->size);
 
     if (rc != NGX_OK) {
         ngx_http_ollama_history_end(h, rc);
@@ -634,7 +706,7 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
     h->store.handler = ngx_http_ollama_history_added;
 
     if (ngx_http_ollama_store_add(&h->store, &ctx->scan->session_id,
-                                  &ctx->holder, h->last + 1, messages, n)
+                                  &ctx->holder, h->last + 1, h->messages, n)
         != NGX_OK)
     {
         ngx_http_ollama_keep_as(ctx, 0);

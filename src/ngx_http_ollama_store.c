@@ -58,6 +58,8 @@ static void ngx_http_ollama_store_word(ngx_http_ollama_store_args_t *args,
     const char *word);
 static void ngx_http_ollama_store_number(ngx_http_ollama_store_args_t *args,
     int64_t n);
+static void ngx_http_ollama_store_messages(
+    ngx_http_ollama_store_args_t *args, ngx_str_t *messages, ngx_uint_t count);
 static void ngx_http_ollama_store_field(ngx_http_ollama_store_args_t *args,
     ngx_http_ollama_store_field_t *field);
 static void ngx_http_ollama_store_pair(ngx_http_ollama_store_args_t *args,
@@ -334,12 +336,37 @@ ngx_http_ollama_store_page(ngx_http_ollama_store_t *store, ngx_str_t *sid,
 
 
 ngx_int_t
+ngx_http_ollama_store_turn(ngx_http_ollama_store_t *store, ngx_str_t *sid,
+    ngx_str_t *owner, ngx_str_t *task, ngx_msec_t lock,
+    ngx_http_ollama_store_page_t *page, ngx_uint_t most, ngx_str_t *messages,
+    ngx_uint_t count)
+{
+    ngx_http_ollama_store_args_t  args;
+
+    if (ngx_http_ollama_store_open_session(&args, store,
+                                           ngx_http_ollama_store_read_turn,
+                                           sid, owner)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_ollama_store_arg(&args, task);
+    ngx_http_ollama_store_number(&args, lock);
+    ngx_http_ollama_store_number(&args, page->limit);
+    ngx_http_ollama_store_number(&args, page->bytes);
+    ngx_http_ollama_store_number(&args, most);
+    ngx_http_ollama_store_messages(&args, messages, count);
+
+    return ngx_http_ollama_store_send(&args,
+                                      &ngx_http_ollama_store_script_turn);
+}
+
+
+ngx_int_t
 ngx_http_ollama_store_add(ngx_http_ollama_store_t *store, ngx_str_t *sid,
     ngx_str_t *task, int64_t n, ngx_str_t *messages, ngx_uint_t count)
 {
-    u_char                        buf[NGX_HTTP_OLLAMA_MESSAGE_TITLE_SIZE];
-    ngx_str_t                     title;
-    ngx_uint_t                    i;
     ngx_http_ollama_store_args_t  args;
 
     if (ngx_http_ollama_store_open_session(&args, store,
@@ -350,20 +377,9 @@ ngx_http_ollama_store_add(ngx_http_ollama_store_t *store, ngx_str_t *sid,
         return NGX_ERROR;
     }
 
-    title.data = buf;
-    title.len = 0;
-
-    for (i = 0; i < count && title.len == 0; i++) {
-        title.len = ngx_http_ollama_message_title(&messages[i], buf);
-    }
-
     ngx_http_ollama_store_arg(&args, task);
-    ngx_http_ollama_store_arg(&args, &title);
     ngx_http_ollama_store_number(&args, n);
-
-    for (i = 0; i < count; i++) {
-        ngx_http_ollama_store_arg(&args, &messages[i]);
-    }
+    ngx_http_ollama_store_messages(&args, messages, count);
 
     return ngx_http_ollama_store_send(&args,
                                       &ngx_http_ollama_store_script_add);
@@ -592,6 +608,35 @@ ngx_http_ollama_store_number(ngx_http_ollama_store_args_t *args, int64_t n)
 }
 
 
+/* A title for a session that has none, and the messages. */
+
+static void
+ngx_http_ollama_store_messages(ngx_http_ollama_store_args_t *args,
+    ngx_str_t *messages, ngx_uint_t count)
+{
+    ngx_str_t   title;
+    ngx_uint_t  i;
+
+    title.len = 0;
+
+    title.data = ngx_pnalloc(args->pool, NGX_HTTP_OLLAMA_MESSAGE_TITLE_SIZE);
+    if (title.data == NULL) {
+        args->failed = 1;
+        return;
+    }
+
+    for (i = 0; i < count && title.len == 0; i++) {
+        title.len = ngx_http_ollama_message_title(&messages[i], title.data);
+    }
+
+    ngx_http_ollama_store_arg(args, &title);
+
+    for (i = 0; i < count; i++) {
+        ngx_http_ollama_store_arg(args, &messages[i]);
+    }
+}
+
+
 static void
 ngx_http_ollama_store_field(ngx_http_ollama_store_args_t *args,
     ngx_http_ollama_store_field_t *field)
@@ -656,8 +701,10 @@ ngx_http_ollama_store_done(ngx_http_ollama_redis_call_t *call,
     store->total = 0;
     store->unanswered = 0;
     store->begun = 0;
+    store->paged = 0;
     store->n = 0;
     store->more = 0;
+    store->added = 0;
     store->result = NGX_HTTP_OLLAMA_STORE_UNAVAILABLE;
 
     if (reply == NULL) {

@@ -77,6 +77,12 @@ typedef struct {
 } ngx_http_ollama_store_fields_t;
 
 
+typedef struct {
+    ngx_uint_t  limit;        /* at most so many messages, */
+    size_t      bytes;        /* and about so many bytes */
+} ngx_http_ollama_store_page_t;
+
+
 /*
  * An operation, one at a time; its memory is the caller's, who zeroes it.  What
  * came of it is for the handler: strings are gone when that returns.
@@ -106,8 +112,10 @@ struct ngx_http_ollama_store_s {
                                                      nothing was said to them */
     int64_t                            begun;     /* the how manieth task it
                                                      is */
+    int64_t                            paged;     /* n of the last one here */
     ngx_uint_t                         n;         /* of ..._get_...() */
     unsigned                           more:1;    /* messages after these */
+    unsigned                           added:1;   /* the new ones are stored */
 
     /* its own */
 
@@ -162,7 +170,19 @@ ngx_int_t ngx_http_ollama_store_named(ngx_http_ollama_store_t *store,
 ngx_int_t ngx_http_ollama_store_begin(ngx_http_ollama_store_t *store,
     ngx_str_t *sid, ngx_str_t *owner, ngx_str_t *task, ngx_msec_t lock);
 
-/* OK: messages after n with get_json(), the last one's n, more */
+/*
+ * As begin, and in one step with it the first page, from the first message on,
+ * and add.  Nothing is added if the page doesn't have all messages, or if with
+ * the new ones and a reply there would be more than "most"; new ones that are
+ * the same as those unanswered are added already, and not in the page.
+ * OK: as begin, and messages with get_json(), paged, more, added.
+ */
+ngx_int_t ngx_http_ollama_store_turn(ngx_http_ollama_store_t *store,
+    ngx_str_t *sid, ngx_str_t *owner, ngx_str_t *task, ngx_msec_t lock,
+    ngx_http_ollama_store_page_t *page, ngx_uint_t most, ngx_str_t *messages,
+    ngx_uint_t count);
+
+/* OK: messages after n with get_json(), paged, more */
 ngx_int_t ngx_http_ollama_store_page(ngx_http_ollama_store_t *store,
     ngx_str_t *sid, int64_t after, ngx_uint_t limit, size_t bytes);
 

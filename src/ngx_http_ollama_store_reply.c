@@ -176,6 +176,26 @@ ngx_http_ollama_store_read_begun(ngx_http_ollama_store_t *store,
 
 
 ngx_int_t
+ngx_http_ollama_store_read_turn(ngx_http_ollama_store_t *store,
+    redisReply *reply)
+{
+    if (ngx_http_ollama_store_read_begun(store, reply) != NGX_OK
+        || !ngx_http_ollama_store_is_array(reply, 10)
+        || !ngx_http_ollama_store_is_array(reply->element[8], 0))
+    {
+        return NGX_ERROR;
+    }
+
+    store->paged = ngx_http_ollama_store_integer(reply->element[6]);
+    store->more = (ngx_http_ollama_store_integer(reply->element[7]) == 1);
+    ngx_http_ollama_store_items(store, reply->element[8]);
+    store->added = (ngx_http_ollama_store_integer(reply->element[9]) == 1);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
 ngx_http_ollama_store_read_page(ngx_http_ollama_store_t *store,
     redisReply *reply)
 {
@@ -186,6 +206,7 @@ ngx_http_ollama_store_read_page(ngx_http_ollama_store_t *store,
     }
 
     store->last = ngx_http_ollama_store_integer(reply->element[1]);
+    store->paged = store->last;
     store->more = (ngx_http_ollama_store_integer(reply->element[2]) == 1);
     ngx_http_ollama_store_items(store, reply->element[3]);
 

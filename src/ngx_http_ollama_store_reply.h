@@ -32,6 +32,8 @@ ngx_int_t ngx_http_ollama_store_read_list(
     ngx_http_ollama_store_t *store, redisReply *reply);
 ngx_int_t ngx_http_ollama_store_read_begun(
     ngx_http_ollama_store_t *store, redisReply *reply);
+ngx_int_t ngx_http_ollama_store_read_turn(ngx_http_ollama_store_t *store,
+    redisReply *reply);
 ngx_int_t ngx_http_ollama_store_read_page(
     ngx_http_ollama_store_t *store, redisReply *reply);
 

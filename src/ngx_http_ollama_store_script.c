@@ -12,7 +12,8 @@
  *                           since 1970), last (the highest n of a message),
  *                           added (the first and the last n of the messages
  *                           that a client added last), begun (the number of
- *                           the task that had the lock last)
+ *                           the task that had the lock last), big (the most
+ *                           bytes that a message has)
  *     P{sid}:msgs   STREAM  of messages, with ids "n-0", n = 1, 2, ...:
  *                           m  the message as servers are sent it, JSON
  *                           t  when it was stored, ms
@@ -74,6 +75,10 @@
     "-- messages after n; few at a time, as each may be large\n"              \
     "local function page(n, limit, bytes)\n"                                  \
     "    local found, size, count = {}, 0, 1\n"                               \
+    "    local big = tonumber(call('HGET', meta, 'big') or '')\n"             \
+    "    if big then\n"                                                       \
+    "        count = math.max(1, math.min(limit, math.floor(262144 / big)))\n"\
+    "    end\n"                                                               \
     "    while true do\n"                                                     \
     "        local some = call('XRANGE', msgs, id(n + 1), '+',\n"             \
     "                          'COUNT', count)\n"                             \
@@ -91,7 +96,10 @@
     "            return found, 0\n"                                           \
     "        end\n"                                                           \
     "        n = number(some[count][1])\n"                                    \
-    "        count = size - before < 65536 and math.min(count * 2, 16) or 1\n"\
+    "        if not big then\n"                                               \
+    "            count = size - before < 65536 and math.min(count * 2, 16)\n" \
+    "                    or 1\n"                                              \
+    "        end\n"                                                           \
     "    end\n"                                                               \
     "end\n"                                                                   \
     "local function field(message, name)\n"                                   \
@@ -146,6 +154,63 @@
     "            call('HDEL', meta, name)\n"                                  \
     "        end\n"                                                           \
     "    end\n"                                                               \
+    "end\n"
+
+
+/* what those have that write messages */
+
+#define NGX_HTTP_OLLAMA_STORE_WRITE                                           \
+    "-- message n, as a list of fields and values\n"                          \
+    "local function write(n, message)\n"                                      \
+    "    local size = 0\n"                                                    \
+    "    for _, text in ipairs(message) do\n"                                 \
+    "        size = size + #text\n"                                           \
+    "    end\n"                                                               \
+    "    if size > tonumber(call('HGET', meta, 'big') or 0) then\n"           \
+    "        call('HSET', meta, 'big', size)\n"                               \
+    "    end\n"                                                               \
+    "    call('XADD', msgs, id(n), unpack(message))\n"                        \
+    "    call('HSET', meta, 'last', string.format('%.0f', n))\n"              \
+    "end\n"                                                                   \
+    "-- what a client says, ARGV from \"first\" on\n"                         \
+    "local function append(n, first, by, title)\n"                            \
+    "    local final = n + #ARGV - first\n"                                   \
+    "    for i = first, #ARGV do\n"                                           \
+    "        write(n + i - first, { 'm', ARGV[i], 't', now,\n"                \
+    "                               's', 'complete', 'g', by })\n"            \
+    "    end\n"                                                               \
+    "    call('HSET', meta, 'added', string.format('%.0f %.0f', n, final))\n" \
+    "    if title ~= '' then\n"                                               \
+    "        call('HSETNX', meta, 'title', title)\n"                          \
+    "    end\n"                                                               \
+    "    touch(call('HGET', meta, 'owner') or '')\n"                          \
+    "end\n"
+
+
+/* what those have that a task begins with */
+
+#define NGX_HTTP_OLLAMA_STORE_ENTER                                           \
+    "-- for ARGV[6], and ARGV[7] ms; nil, or what is to be replied\n"         \
+    "local function enter()\n"                                                \
+    "    if not known() then\n"                                               \
+    "        return { 'none' }\n"                                             \
+    "    end\n"                                                               \
+    "    if not call('SET', task, ARGV[6], 'PX', ARGV[7], 'NX') then\n"       \
+    "        return { 'busy', call('GET', task) }\n"                          \
+    "    end\n"                                                               \
+    "end\n"                                                                   \
+    "-- messages at the end that were added together, and got no reply\n"     \
+    "local function unanswered(n)\n"                                          \
+    "    local from, to = string.match(call('HGET', meta, 'added') or '',\n"  \
+    "                                  '^(%d+) (%d+)$')\n"                    \
+    "    return to and tonumber(to) == n and to - from + 1 or 0\n"            \
+    "end\n"                                                                   \
+    "local function texts(found)\n"                                           \
+    "    local list = {}\n"                                                   \
+    "    for i, one in ipairs(found) do\n"                                    \
+    "        list[i] = field(one[2], 'm')\n"                                  \
+    "    end\n"                                                               \
+    "    return list\n"                                                       \
     "end\n"
 
 
@@ -312,21 +377,60 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_named =
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_begin =
     ngx_http_ollama_redis_script_text(
     NGX_HTTP_OLLAMA_STORE_BEGIN
-    "if not known() then\n"
-    "    return { 'none' }\n"
+    NGX_HTTP_OLLAMA_STORE_ENTER
+    "local refused = enter()\n"
+    "if refused then\n"
+    "    return refused\n"
     "end\n"
-    "if not call('SET', task, ARGV[6], 'PX', ARGV[7], 'NX') then\n"
-    "    return { 'busy', call('GET', task) }\n"
-    "end\n"
-    "-- messages at the end that were added together, and got no reply\n"
-    "local n, unanswered = last(), 0\n"
-    "local from, to = string.match(call('HGET', meta, 'added') or '',\n"
-    "                              '^(%d+) (%d+)$')\n"
-    "if to and tonumber(to) == n then\n"
-    "    unanswered = to - from + 1\n"
-    "end\n"
-    "return { 'ok', session(), n, call('XLEN', msgs), unanswered,\n"
+    "local n = last()\n"
+    "return { 'ok', session(), n, call('XLEN', msgs), unanswered(n),\n"
     "         call('HINCRBY', meta, 'begun', 1) }\n"
+    );
+
+
+/*
+ * as begin, and page from the first message on; then the most messages there
+ * may be, a title if there is none, and messages: these are added where the
+ * page has all the others, and there is room for them and for a reply
+ */
+
+ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_turn =
+    ngx_http_ollama_redis_script_text(
+    NGX_HTTP_OLLAMA_STORE_BEGIN
+    NGX_HTTP_OLLAMA_STORE_WRITE
+    NGX_HTTP_OLLAMA_STORE_ENTER
+    "local refused = enter()\n"
+    "if refused then\n"
+    "    return refused\n"
+    "end\n"
+    "local found, more = page(0, tonumber(ARGV[8]), tonumber(ARGV[9]))\n"
+    "local list, final = texts(found), found[#found]\n"
+    "local paged = final and number(final[1]) or 0\n"
+    "local n, total, begun = last(), call('XLEN', msgs),\n"
+    "                        call('HINCRBY', meta, 'begun', 1)\n"
+    "local open, count, added = unanswered(n), #ARGV - 11, 0\n"
+    "-- sent once more, as nothing came of it\n"
+    "local function again()\n"
+    "    for i = 1, count do\n"
+    "        if list[#list - count + i] ~= ARGV[11 + i] then\n"
+    "            return false\n"
+    "        end\n"
+    "    end\n"
+    "    return true\n"
+    "end\n"
+    "if count > 0 and more == 0 then\n"
+    "    if open == count and again() then\n"
+    "        for _ = 1, count do\n"
+    "            list[#list] = nil\n"
+    "        end\n"
+    "        n, total, added = n - count, total - count, 1\n"
+    "    elseif total + count < tonumber(ARGV[10]) then\n"
+    "        append(n + 1, 12, ARGV[6] .. '.' .. begun, ARGV[11])\n"
+    "        added = 1\n"
+    "    end\n"
+    "end\n"
+    "return { 'ok', session(), n, total, open, begun, paged, more, list,\n"
+    "         added }\n"
     );
 
 
@@ -335,30 +439,29 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_begin =
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_page =
     ngx_http_ollama_redis_script_text(
     NGX_HTTP_OLLAMA_STORE_BEGIN
+    NGX_HTTP_OLLAMA_STORE_ENTER
     "if call('EXISTS', meta) == 0 then\n"
     "    return { 'none' }\n"
     "end\n"
     "local n = tonumber(ARGV[6])\n"
     "local found, more = page(n, tonumber(ARGV[7]), tonumber(ARGV[8]))\n"
-    "local texts = {}\n"
-    "for i, one in ipairs(found) do\n"
-    "    n = number(one[1])\n"
-    "    texts[i] = field(one[2], 'm')\n"
+    "if #found > 0 then\n"
+    "    n = number(found[#found][1])\n"
     "end\n"
-    "return { 'ok', n, more, texts }\n"
+    "return { 'ok', n, more, texts(found) }\n"
     );
 
 
-/* the task, a title if there is none, the first n, messages */
+/* the task, the first n, a title if there is none, messages */
 
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_add =
     ngx_http_ollama_redis_script_text(
     NGX_HTTP_OLLAMA_STORE_BEGIN
+    NGX_HTTP_OLLAMA_STORE_WRITE
     "if call('EXISTS', meta) == 0 then\n"
     "    return { 'none' }\n"
     "end\n"
-    "local by, title = ARGV[6], ARGV[7]\n"
-    "local n, count = tonumber(ARGV[8]), #ARGV - 8\n"
+    "local by, n, count = ARGV[6], tonumber(ARGV[7]), #ARGV - 8\n"
     "if written(n + count - 1, by) then\n"
     "    return { 'ok' }\n"
     "end\n"
@@ -366,16 +469,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_add =
     "if call('GET', task) ~= name or not latest or n ~= last() + 1 then\n"
     "    return { 'lost' }\n"
     "end\n"
-    "for i = 0, count - 1 do\n"
-    "    call('XADD', msgs, id(n + i), 'm', ARGV[9 + i], 't', now,\n"
-    "         's', 'complete', 'g', by)\n"
-    "end\n"
-    "call('HSET', meta, 'last', string.format('%.0f', n + count - 1),\n"
-    "     'added', string.format('%.0f %.0f', n, n + count - 1))\n"
-    "if title ~= '' and call('HEXISTS', meta, 'title') == 0 then\n"
-    "    call('HSET', meta, 'title', title)\n"
-    "end\n"
-    "touch(call('HGET', meta, 'owner') or '')\n"
+    "append(n, 9, by, ARGV[8])\n"
     "return { 'ok' }\n"
     );
 
@@ -389,6 +483,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_add =
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_save =
     ngx_http_ollama_redis_script_text(
     NGX_HTTP_OLLAMA_STORE_BEGIN
+    NGX_HTTP_OLLAMA_STORE_WRITE
     "if call('EXISTS', meta) == 0 then\n"
     "    return { 'none' }\n"
     "end\n"
@@ -413,8 +508,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_save =
     "            message[#message + 1] = ARGV[i + 1]\n"
     "        end\n"
     "    end\n"
-    "    call('XADD', msgs, id(n), unpack(message))\n"
-    "    call('HSET', meta, 'last', string.format('%.0f', n))\n"
+    "    write(n, message)\n"
     "    touch(call('HGET', meta, 'owner') or '')\n"
     "end\n"
     "return done('ok')\n"

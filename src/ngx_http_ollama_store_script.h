@@ -31,6 +31,7 @@ extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_list;
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_named;
 
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_begin;
+extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_turn;
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_page;
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_add;
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_save;
