@@ -69,11 +69,13 @@ typedef struct {
 } ngx_http_ollama_remote_args_t;
 
 
-static ngx_int_t ngx_http_ollama_remote_tell(ngx_http_ollama_remote_t *remote,
-    ngx_uint_t again);
+static void ngx_http_ollama_remote_news_handler(ngx_event_t *ev);
+static ngx_int_t ngx_http_ollama_remote_tell(
+    ngx_http_ollama_remote_t *remote);
 static void ngx_http_ollama_remote_told(ngx_http_ollama_redis_call_t *call,
     redisReply *reply);
 static void ngx_http_ollama_remote_timer_handler(ngx_event_t *ev);
+static void ngx_http_ollama_remote_tell_all(void);
 static void ngx_http_ollama_remote_arm(void);
 static void ngx_http_ollama_remote_alive(void);
 static void ngx_http_ollama_remote_reconnected(void *data);
@@ -164,6 +166,7 @@ static ngx_http_ollama_redis_script_t  ngx_http_ollama_remote_script_stop =
 static ngx_http_ollama_redis_subscription_t  ngx_http_ollama_remote_sub;
 static ngx_http_ollama_remote_stop_pt        ngx_http_ollama_remote_stop_task;
 static ngx_str_t                             ngx_http_ollama_remote_gate;
+static ngx_event_t                           ngx_http_ollama_remote_news;
 static ngx_event_t                           ngx_http_ollama_remote_timer;
 static ngx_connection_t                      ngx_http_ollama_remote_dummy;
 
@@ -213,6 +216,10 @@ ngx_http_ollama_remote_init_worker(ngx_http_ollama_remote_stop_pt stop)
 
     ngx_http_ollama_remote_dummy.fd = (ngx_socket_t) -1;
 
+    ngx_http_ollama_remote_news.handler = ngx_http_ollama_remote_news_handler;
+    ngx_http_ollama_remote_news.data = &ngx_http_ollama_remote_dummy;
+    ngx_http_ollama_remote_news.log = ngx_cycle->log;
+
     ngx_http_ollama_remote_timer.handler =
                                           ngx_http_ollama_remote_timer_handler;
     ngx_http_ollama_remote_timer.data = &ngx_http_ollama_remote_dummy;
@@ -258,8 +265,16 @@ ngx_http_ollama_remote_enter(ngx_http_ollama_remote_t *remote)
     ngx_rbtree_insert(&ngx_http_ollama_remote_ids, &remote->node.node);
     ngx_queue_insert_tail(&ngx_http_ollama_remote_unknown, &remote->queue);
 
-    (void) ngx_http_ollama_remote_tell(remote, 0);
+    /* behind what the generation itself may have to ask Redis */
 
+    ngx_post_event(&ngx_http_ollama_remote_news, &ngx_posted_events);
+}
+
+
+static void
+ngx_http_ollama_remote_news_handler(ngx_event_t *ev)
+{
+    ngx_http_ollama_remote_tell_all();
     ngx_http_ollama_remote_arm();
 }
 
@@ -267,8 +282,7 @@ ngx_http_ollama_remote_enter(ngx_http_ollama_remote_t *remote)
 /* NGX_ERROR: not now. */
 
 static ngx_int_t
-ngx_http_ollama_remote_tell(ngx_http_ollama_remote_t *remote,
-    ngx_uint_t again)
+ngx_http_ollama_remote_tell(ngx_http_ollama_remote_t *remote)
 {
     u_char                         hex[2 * NGX_HTTP_OLLAMA_OWNER_SIZE];
     ngx_str_t                      owner;
@@ -295,7 +309,7 @@ ngx_http_ollama_remote_tell(ngx_http_ollama_remote_t *remote,
     ngx_http_ollama_remote_arg(&args, &remote->session);
     ngx_http_ollama_remote_word(&args, NGX_HTTP_OLLAMA_REMOTE_TASK);
     ngx_http_ollama_remote_word(&args, NGX_HTTP_OLLAMA_REMOTE_ALIVE);
-    ngx_http_ollama_remote_word(&args, again ? "1" : "0");
+    ngx_http_ollama_remote_word(&args, remote->told ? "1" : "0");
 
     ngx_http_ollama_redis_forget(&remote->call);
 
@@ -395,10 +409,19 @@ ngx_http_ollama_remote_leave(ngx_http_ollama_remote_t *remote,
 static void
 ngx_http_ollama_remote_timer_handler(ngx_event_t *ev)
 {
+    ngx_http_ollama_remote_alive();
+    ngx_http_ollama_remote_tell_all();
+    ngx_http_ollama_remote_arm();
+}
+
+
+/* Of generations that Redis doesn't know, some. */
+
+static void
+ngx_http_ollama_remote_tell_all(void)
+{
     ngx_uint_t    n;
     ngx_queue_t  *q;
-
-    ngx_http_ollama_remote_alive();
 
     for (n = 0; n < NGX_HTTP_OLLAMA_REMOTE_BATCH; n++) {
 
@@ -409,14 +432,12 @@ ngx_http_ollama_remote_timer_handler(ngx_event_t *ev)
         q = ngx_queue_head(&ngx_http_ollama_remote_unknown);
 
         if (ngx_http_ollama_remote_tell(
-                       ngx_queue_data(q, ngx_http_ollama_remote_t, queue), 1)
+                          ngx_queue_data(q, ngx_http_ollama_remote_t, queue))
             != NGX_OK)
         {
             break;
         }
     }
-
-    ngx_http_ollama_remote_arm();
 }
 
 
