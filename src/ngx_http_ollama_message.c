@@ -414,7 +414,7 @@ ngx_http_ollama_message_char(ngx_http_ollama_message_cursor_t *c)
         p = c->pos;
         ch = ngx_utf8_decode(&p, c->last - c->pos);
 
-        if (ch > 0x10ffff || p == c->pos) {
+        if (ch > 0x10ffff || (ch >= 0xd800 && ch <= 0xdfff) || p == c->pos) {
             c->pos++;
             return 0xfffd;
         }

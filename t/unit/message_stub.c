@@ -84,3 +84,60 @@ ngx_utf8_decode(u_char **p, size_t n)
 
     return u > valid ? u : 0xffffffff;
 }
+
+
+/* for the texts of refusals: %V, %s, %d, %uz and %O */
+
+u_char *
+ngx_vslprintf(u_char *buf, u_char *last, const char *fmt, va_list args)
+{
+    int         n;
+    char        number[32];
+    ngx_str_t  *v, text;
+
+    for ( /* void */ ; *fmt && buf < last; fmt++) {
+
+        if (*fmt != '%') {
+            *buf++ = *fmt;
+            continue;
+        }
+
+        text.data = (u_char *) number;
+
+        switch (*++fmt) {
+
+        case 'V':
+            v = va_arg(args, ngx_str_t *);
+            text = *v;
+            break;
+
+        case 's':
+            text.data = va_arg(args, u_char *);
+            text.len = strlen((char *) text.data);
+            break;
+
+        case 'u':
+            fmt++;
+            n = snprintf(number, sizeof(number), "%zu", va_arg(args, size_t));
+            text.len = n;
+            break;
+
+        case 'd':
+            n = snprintf(number, sizeof(number), "%d", va_arg(args, int));
+            text.len = n;
+            break;
+
+        default: /* 'O' */
+            n = snprintf(number, sizeof(number), "%lld",
+                         (long long) va_arg(args, off_t));
+            text.len = n;
+            break;
+        }
+
+        text.len = ngx_min(text.len, (size_t) (last - buf));
+        memcpy(buf, text.data, text.len);
+        buf += text.len;
+    }
+
+    return buf;
+}
