@@ -33,10 +33,10 @@
 typedef struct {
     ngx_http_ollama_store_t  *store;
     ngx_pool_t               *pool;
-    ngx_str_t                *prefix;
+    ngx_str_t                 prefix;
     ngx_array_t               args;      /* ngx_str_t; keys come first */
     ngx_uint_t                keys;
-    unsigned                  failed:1;  /* no memory */
+    unsigned                  failed:1;  /* no Redis, no memory */
 } ngx_http_ollama_store_args_t;
 
 
@@ -44,14 +44,16 @@ static ngx_int_t ngx_http_ollama_store_change(ngx_http_ollama_store_t *store,
     ngx_http_ollama_redis_script_t *script, ngx_str_t *sid, ngx_str_t *owner,
     ngx_http_ollama_store_fields_t *fields);
 
-static ngx_int_t ngx_http_ollama_store_open(
+static void ngx_http_ollama_store_open(
     ngx_http_ollama_store_args_t *args, ngx_http_ollama_store_t *store,
     ngx_http_ollama_store_read_pt read);
-static ngx_int_t ngx_http_ollama_store_open_session(
+static void ngx_http_ollama_store_open_session(
     ngx_http_ollama_store_args_t *args, ngx_http_ollama_store_t *store,
     ngx_http_ollama_store_read_pt read, ngx_str_t *sid, ngx_str_t *owner);
 static void ngx_http_ollama_store_key(ngx_http_ollama_store_args_t *args,
     ngx_str_t *sid, const char *name);
+static void ngx_http_ollama_store_text(ngx_http_ollama_store_args_t *args,
+    size_t size, const char *fmt, ...);
 static void ngx_http_ollama_store_arg(ngx_http_ollama_store_args_t *args,
     ngx_str_t *value);
 static void ngx_http_ollama_store_word(ngx_http_ollama_store_args_t *args,
@@ -88,14 +90,9 @@ ngx_http_ollama_store_read(ngx_http_ollama_store_t *store, ngx_str_t *sid,
 {
     ngx_http_ollama_store_args_t  args;
 
-    if (ngx_http_ollama_store_open_session(&args, store,
-                                           ngx_http_ollama_store_read_messages,
-                                           sid, owner)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
+    ngx_http_ollama_store_open_session(&args, store,
+                                       ngx_http_ollama_store_read_messages,
+                                       sid, owner);
     ngx_http_ollama_store_number(&args, after);
     ngx_http_ollama_store_number(&args, limit);
     ngx_http_ollama_store_number(&args, bytes);
@@ -122,14 +119,9 @@ ngx_http_ollama_store_change(ngx_http_ollama_store_t *store,
 {
     ngx_http_ollama_store_args_t  args;
 
-    if (ngx_http_ollama_store_open_session(&args, store,
-                                           ngx_http_ollama_store_read_session,
-                                           sid, owner)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
+    ngx_http_ollama_store_open_session(&args, store,
+                                       ngx_http_ollama_store_read_session, sid,
+                                       owner);
     ngx_http_ollama_store_field(&args, &fields->title);
     ngx_http_ollama_store_field(&args, &fields->model);
     ngx_http_ollama_store_field(&args, &fields->system);
@@ -144,13 +136,9 @@ ngx_http_ollama_store_delete(ngx_http_ollama_store_t *store, ngx_str_t *sid,
 {
     ngx_http_ollama_store_args_t  args;
 
-    if (ngx_http_ollama_store_open_session(&args, store,
-                                           ngx_http_ollama_store_read_word,
-                                           sid, owner)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
+    ngx_http_ollama_store_open_session(&args, store,
+                                       ngx_http_ollama_store_read_word, sid,
+                                       owner);
 
     return ngx_http_ollama_store_send(&args,
                                       &ngx_http_ollama_store_script_delete);
@@ -163,14 +151,9 @@ ngx_http_ollama_store_truncate(ngx_http_ollama_store_t *store, ngx_str_t *sid,
 {
     ngx_http_ollama_store_args_t  args;
 
-    if (ngx_http_ollama_store_open_session(&args, store,
-                                           ngx_http_ollama_store_read_count,
-                                           sid, owner)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
+    ngx_http_ollama_store_open_session(&args, store,
+                                       ngx_http_ollama_store_read_count, sid,
+                                       owner);
     ngx_http_ollama_store_number(&args, from);
 
     return ngx_http_ollama_store_send(&args,
@@ -183,32 +166,17 @@ ngx_http_ollama_store_list(ngx_http_ollama_store_t *store, ngx_str_t *owner,
     ngx_str_t *cursor, ngx_uint_t limit)
 {
     u_char                        *p, *last;
-    ngx_str_t                      key, time, sid;
+    ngx_str_t                      time, sid;
     ngx_http_ollama_store_args_t   args;
 
-    if (ngx_http_ollama_store_open(&args, store,
-                                   ngx_http_ollama_store_read_list)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
+    ngx_http_ollama_store_open(&args, store, ngx_http_ollama_store_read_list);
 
-    key.len = args.prefix->len + sizeof("owner:") - 1 + owner->len;
-
-    key.data = ngx_pnalloc(args.pool, key.len);
-    if (key.data == NULL) {
-        ngx_destroy_pool(args.pool);
-        return NGX_ERROR;
-    }
-
-    p = ngx_cpymem(key.data, args.prefix->data, args.prefix->len);
-    p = ngx_cpymem(p, "owner:", sizeof("owner:") - 1);
-    ngx_memcpy(p, owner->data, owner->len);
-
-    ngx_http_ollama_store_arg(&args, &key);
+    ngx_http_ollama_store_text(&args, args.prefix.len + sizeof("owner:") - 1
+                                      + owner->len,
+                               "%Vowner:%V", &args.prefix, owner);
     args.keys = 1;
 
-    ngx_http_ollama_store_arg(&args, args.prefix);
+    ngx_http_ollama_store_arg(&args, &args.prefix);
     ngx_http_ollama_store_arg(&args, owner);
     ngx_http_ollama_store_number(&args, limit);
 
@@ -266,13 +234,7 @@ ngx_http_ollama_store_named(ngx_http_ollama_store_t *store, ngx_str_t *owner,
     ngx_uint_t                    i;
     ngx_http_ollama_store_args_t  args;
 
-    if (ngx_http_ollama_store_open(&args, store,
-                                   ngx_http_ollama_store_read_list)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
+    ngx_http_ollama_store_open(&args, store, ngx_http_ollama_store_read_list);
     for (i = 0; i < n; i++) {
         ngx_http_ollama_store_key(&args, &ids[i], "meta");
     }
@@ -296,14 +258,9 @@ ngx_http_ollama_store_begin(ngx_http_ollama_store_t *store, ngx_str_t *sid,
 {
     ngx_http_ollama_store_args_t  args;
 
-    if (ngx_http_ollama_store_open_session(&args, store,
-                                           ngx_http_ollama_store_read_begun,
-                                           sid, owner)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
+    ngx_http_ollama_store_open_session(&args, store,
+                                       ngx_http_ollama_store_read_begun, sid,
+                                       owner);
     ngx_http_ollama_store_arg(&args, task);
     ngx_http_ollama_store_number(&args, lock);
 
@@ -318,14 +275,9 @@ ngx_http_ollama_store_page(ngx_http_ollama_store_t *store, ngx_str_t *sid,
 {
     ngx_http_ollama_store_args_t  args;
 
-    if (ngx_http_ollama_store_open_session(&args, store,
-                                           ngx_http_ollama_store_read_page,
-                                           sid, NULL)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
+    ngx_http_ollama_store_open_session(&args, store,
+                                       ngx_http_ollama_store_read_page, sid,
+                                       NULL);
     ngx_http_ollama_store_number(&args, after);
     ngx_http_ollama_store_number(&args, limit);
     ngx_http_ollama_store_number(&args, bytes);
@@ -343,13 +295,9 @@ ngx_http_ollama_store_turn(ngx_http_ollama_store_t *store, ngx_str_t *sid,
 {
     ngx_http_ollama_store_args_t  args;
 
-    if (ngx_http_ollama_store_open_session(&args, store,
-                                           ngx_http_ollama_store_read_turn,
-                                           sid, owner)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
+    ngx_http_ollama_store_open_session(&args, store,
+                                       ngx_http_ollama_store_read_turn, sid,
+                                       owner);
 
     ngx_http_ollama_store_arg(&args, task);
     ngx_http_ollama_store_number(&args, lock);
@@ -369,13 +317,9 @@ ngx_http_ollama_store_add(ngx_http_ollama_store_t *store, ngx_str_t *sid,
 {
     ngx_http_ollama_store_args_t  args;
 
-    if (ngx_http_ollama_store_open_session(&args, store,
-                                           ngx_http_ollama_store_read_word,
-                                           sid, NULL)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
+    ngx_http_ollama_store_open_session(&args, store,
+                                       ngx_http_ollama_store_read_word, sid,
+                                       NULL);
 
     ngx_http_ollama_store_arg(&args, task);
     ngx_http_ollama_store_number(&args, n);
@@ -393,14 +337,9 @@ ngx_http_ollama_store_save(ngx_http_ollama_store_t *store, ngx_str_t *sid,
 {
     ngx_http_ollama_store_args_t  args;
 
-    if (ngx_http_ollama_store_open_session(&args, store,
-                                           ngx_http_ollama_store_read_word,
-                                           sid, NULL)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
+    ngx_http_ollama_store_open_session(&args, store,
+                                       ngx_http_ollama_store_read_word, sid,
+                                       NULL);
     ngx_http_ollama_store_arg(&args, task);
     ngx_http_ollama_store_number(&args, n);
     ngx_http_ollama_store_number(&args, last ? 1 : 0);
@@ -424,14 +363,9 @@ ngx_http_ollama_store_renew(ngx_http_ollama_store_t *store, ngx_str_t *sid,
 {
     ngx_http_ollama_store_args_t  args;
 
-    if (ngx_http_ollama_store_open_session(&args, store,
-                                           ngx_http_ollama_store_read_word,
-                                           sid, NULL)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
+    ngx_http_ollama_store_open_session(&args, store,
+                                       ngx_http_ollama_store_read_word, sid,
+                                       NULL);
     ngx_http_ollama_store_arg(&args, task);
     ngx_http_ollama_store_number(&args, lock);
 
@@ -446,14 +380,9 @@ ngx_http_ollama_store_release(ngx_http_ollama_store_t *store, ngx_str_t *sid,
 {
     ngx_http_ollama_store_args_t  args;
 
-    if (ngx_http_ollama_store_open_session(&args, store,
-                                           ngx_http_ollama_store_read_word,
-                                           sid, NULL)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
+    ngx_http_ollama_store_open_session(&args, store,
+                                       ngx_http_ollama_store_read_word, sid,
+                                       NULL);
     ngx_http_ollama_store_arg(&args, task);
 
     return ngx_http_ollama_store_send(&args,
@@ -468,49 +397,51 @@ ngx_http_ollama_store_forget(ngx_http_ollama_store_t *store)
 }
 
 
-static ngx_int_t
+/* What fails is told by "send". */
+
+static void
 ngx_http_ollama_store_open(ngx_http_ollama_store_args_t *args,
     ngx_http_ollama_store_t *store, ngx_http_ollama_store_read_pt read)
 {
-    args->store = store;
-    args->keys = 0;
-    args->failed = 0;
+    ngx_str_t  *prefix;
 
-    args->prefix = ngx_http_ollama_redis_prefix();
-    if (args->prefix == NULL) {
-        return NGX_ERROR;
-    }
-
-    args->pool = ngx_create_pool(1024, store->log);
-    if (args->pool == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (ngx_array_init(&args->args, args->pool, 24, sizeof(ngx_str_t))
-        != NGX_OK)
-    {
-        ngx_destroy_pool(args->pool);
-        return NGX_ERROR;
-    }
+    ngx_memzero(args, sizeof(ngx_http_ollama_store_args_t));
 
     store->read = read;
 
-    return NGX_OK;
+    args->store = store;
+    args->failed = 1;
+
+    prefix = ngx_http_ollama_redis_prefix();
+    if (prefix == NULL) {
+        return;
+    }
+
+    args->prefix = *prefix;
+
+    args->pool = ngx_create_pool(1024, store->log);
+    if (args->pool == NULL) {
+        return;
+    }
+
+    if (ngx_array_init(&args->args, args->pool, 24, sizeof(ngx_str_t))
+        == NGX_OK)
+    {
+        args->failed = 0;
+    }
 }
 
 
 /* The arguments that scripts about one session begin with. */
 
-static ngx_int_t
+static void
 ngx_http_ollama_store_open_session(ngx_http_ollama_store_args_t *args,
     ngx_http_ollama_store_t *store, ngx_http_ollama_store_read_pt read,
     ngx_str_t *sid, ngx_str_t *owner)
 {
     ngx_time_t  *tp;
 
-    if (ngx_http_ollama_store_open(args, store, read) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    ngx_http_ollama_store_open(args, store, read);
 
     ngx_http_ollama_store_key(args, sid, "meta");
     ngx_http_ollama_store_key(args, sid, "msgs");
@@ -518,7 +449,7 @@ ngx_http_ollama_store_open_session(ngx_http_ollama_store_args_t *args,
 
     args->keys = 3;
 
-    ngx_http_ollama_store_arg(args, args->prefix);
+    ngx_http_ollama_store_arg(args, &args->prefix);
     ngx_http_ollama_store_arg(args, sid);
 
     if (owner) {
@@ -532,8 +463,6 @@ ngx_http_ollama_store_open_session(ngx_http_ollama_store_args_t *args,
 
     ngx_http_ollama_store_number(args, (int64_t) tp->sec * 1000 + tp->msec);
     ngx_http_ollama_store_number(args, store->ttl);
-
-    return NGX_OK;
 }
 
 
@@ -541,20 +470,37 @@ static void
 ngx_http_ollama_store_key(ngx_http_ollama_store_args_t *args, ngx_str_t *sid,
     const char *name)
 {
-    ngx_str_t  key;
+    ngx_http_ollama_store_text(args, args->prefix.len + sid->len
+                                     + sizeof("{}:") - 1 + ngx_strlen(name),
+                               "%V{%V}:%s", &args->prefix, sid, name);
+}
 
-    key.data = ngx_pnalloc(args->pool, args->prefix->len + sid->len
-                                       + sizeof("{}:") - 1
-                                       + ngx_strlen(name));
-    if (key.data == NULL) {
+
+/* The format is ngx_sprintf()'s, the size that of its text at most. */
+
+static void
+ngx_http_ollama_store_text(ngx_http_ollama_store_args_t *args, size_t size,
+    const char *fmt, ...)
+{
+    va_list    list;
+    ngx_str_t  value;
+
+    if (args->failed) {
+        return;
+    }
+
+    value.data = ngx_pnalloc(args->pool, size);
+    if (value.data == NULL) {
         args->failed = 1;
         return;
     }
 
-    key.len = ngx_sprintf(key.data, "%V{%V}:%s", args->prefix, sid, name)
-              - key.data;
+    va_start(list, fmt);
+    value.len = ngx_vslprintf(value.data, value.data + size, fmt, list)
+                - value.data;
+    va_end(list);
 
-    ngx_http_ollama_store_arg(args, &key);
+    ngx_http_ollama_store_arg(args, &value);
 }
 
 
@@ -563,6 +509,10 @@ ngx_http_ollama_store_arg(ngx_http_ollama_store_args_t *args,
     ngx_str_t *value)
 {
     ngx_str_t  *arg;
+
+    if (args->failed) {
+        return;
+    }
 
     arg = ngx_array_push(&args->args);
     if (arg == NULL) {
@@ -594,17 +544,7 @@ ngx_http_ollama_store_word(ngx_http_ollama_store_args_t *args,
 static void
 ngx_http_ollama_store_number(ngx_http_ollama_store_args_t *args, int64_t n)
 {
-    ngx_str_t  value;
-
-    value.data = ngx_pnalloc(args->pool, NGX_INT64_LEN);
-    if (value.data == NULL) {
-        args->failed = 1;
-        return;
-    }
-
-    value.len = ngx_sprintf(value.data, "%L", n) - value.data;
-
-    ngx_http_ollama_store_arg(args, &value);
+    ngx_http_ollama_store_text(args, NGX_INT64_LEN, "%L", n);
 }
 
 
@@ -679,7 +619,9 @@ ngx_http_ollama_store_send(ngx_http_ollama_store_args_t *args,
                                           args->args.nelts, args->args.elts);
     }
 
-    ngx_destroy_pool(args->pool);
+    if (args->pool) {
+        ngx_destroy_pool(args->pool);
+    }
 
     return rc;
 }
