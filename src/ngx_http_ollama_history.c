@@ -76,6 +76,8 @@ typedef struct {
 } ngx_http_ollama_history_t;
 
 
+static ngx_int_t ngx_http_ollama_history_messages(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_history_unavailable(
     ngx_http_ollama_history_t *h);
 static ngx_int_t ngx_http_ollama_history_ask(ngx_http_ollama_history_t *h);
@@ -126,24 +128,10 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
 
-    if (ctx->scan->messages_start == 0) {
-        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
-                                     "\"messages\" is required in a session");
-    }
+    rc = ngx_http_ollama_history_messages(r, ctx);
 
-    if (ctx->scan->messages_null >= ctx->scan->messages_start) {
-        /* there is nothing to store, and it isn't alone in the list */
-        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
-                                     "invalid request body at byte %O: "
-                                     "\"messages\" has a null",
-                                     ctx->scan->messages_null);
-    }
-
-    if (ctx->scan->messages_more) {
-        return ngx_http_ollama_error(r, ctx, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
-                                     "no more than %d messages at once can be "
-                                     "added to a session",
-                                     NGX_HTTP_OLLAMA_SCAN_LIST);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     cln = ngx_http_cleanup_add(r, sizeof(ngx_http_ollama_history_t));
@@ -208,6 +196,36 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
     r->write_event_handler = ngx_http_request_empty_handler;
 
     return NGX_AGAIN;
+}
+
+
+/* Whether the new messages can be stored. */
+
+static ngx_int_t
+ngx_http_ollama_history_messages(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    if (ctx->scan->messages_start == 0) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                     "\"messages\" is required in a session");
+    }
+
+    if (ctx->scan->messages_null >= ctx->scan->messages_start) {
+        /* there is nothing to store, and it isn't alone in the list */
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                     "invalid request body at byte %O: "
+                                     "\"messages\" has a null",
+                                     ctx->scan->messages_null);
+    }
+
+    if (ctx->scan->messages_more) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                                     "no more than %d messages at once can be "
+                                     "added to a session",
+                                     NGX_HTTP_OLLAMA_SCAN_LIST);
+    }
+
+    return NGX_OK;
 }
 
 

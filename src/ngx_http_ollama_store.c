@@ -557,6 +557,10 @@ ngx_http_ollama_store_messages(ngx_http_ollama_store_args_t *args,
     ngx_str_t   title;
     ngx_uint_t  i;
 
+    if (args->failed) {
+        return;
+    }
+
     title.len = 0;
 
     title.data = ngx_pnalloc(args->pool, NGX_HTTP_OLLAMA_MESSAGE_TITLE_SIZE);
