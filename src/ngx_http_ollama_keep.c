@@ -309,7 +309,7 @@ ngx_http_ollama_keep_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         return rc;
     }
 
-    if (ctx->ended) {
+    if (ctx->ended && !ctx->frame->done) {
         /* it broke off after all */
         return ngx_http_ollama_keep_release(keep, 0);
     }

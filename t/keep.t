@@ -1,0 +1,182 @@
+# Guards how a reply in a session ends: whatever the end is, the last frame says
+# whether the reply is stored, what is stored says how it ended, and the log
+# tells what failed, once.
+
+use lib 't/lib';
+
+use Test::Nginx::Ollama::Line;
+use Test::Nginx::Ollama::Redis;
+
+our ($redis, $line);
+
+BEGIN {
+    $redis = Test::Nginx::Ollama::Redis->start;
+    $ENV{TEST_NGINX_REDIS_PATH} = $redis->path;
+
+    $line = Test::Nginx::Ollama::Line->start($redis);
+    $ENV{TEST_NGINX_LINE_PATH} = $line->path;
+}
+
+use Test::Nginx::Ollama;
+use Test::Nginx::Ollama::Server;
+use JSON::PP;
+
+our $json = JSON::PP->new->utf8->canonical;
+
+
+# a server that is told each step
+
+our $server = Test::Nginx::Ollama::Server->new;
+$ENV{TEST_NGINX_STEPS_PORT} = $server->port;
+
+our $steps = 'server 127.0.0.1:$TEST_NGINX_STEPS_PORT max_fails=0;';
+
+
+# what it says, for each of the forms a stream has: path, more of the body, type
+
+our @streams = (
+    [ 'chat', '/api/chat', {}, 'application/x-ndjson' ],
+    [ 'v1', '/v1/chat/completions', { stream => JSON::PP::true },
+      'text/event-stream' ],
+);
+
+sub frame {
+    my ($text, $end) = @_;
+
+    return $json->encode({ model => 'm1', done => $end ? JSON::PP::true
+                                                       : JSON::PP::false,
+                           message => { role => 'assistant',
+                                        content => $text } }) . "\n";
+}
+
+sub event {
+    my ($text, $end) = @_;
+
+    return 'data: ' . $json->encode({ id => 'c', model => 'm1', choices => [ {
+        index => 0, delta => { content => $text },
+        finish_reason => $end ? 'stop' : undef } ] }) . "\n\n";
+}
+
+sub said { return $_[0] =~ /v1/ ? event(@_[1 .. $#_]) : frame(@_[1 .. $#_]) }
+
+
+# nginx may have come before Redis
+
+sub block_begins {
+    $main::line->mend;
+    $main::redis->revive;
+    $main::redis->cli('FLUSHALL');
+
+    wait_for(sub { http('GET /api/chat/session/0')->status != 503 }, 15)
+        or die "nginx does not find Redis\n";
+}
+
+sub made {
+    my $reply = http('POST /api/chat/session', {});
+
+    is($reply->status, 201, 'made');
+    return $reply->json->{session_id};
+}
+
+sub session { return http("GET /api/chat/session/$_[0]?limit=1000")->json }
+
+sub body {
+    my ($id, $more, @texts) = @_;
+
+    return { model => 'm1', session_id => $id, %{ $more // {} }, messages =>
+             [ map { { role => 'user', content => $_ } } @texts ] };
+}
+
+sub stored {
+    my ($id) = @_;
+    return join '|', map { "$_->{role}:$_->{content}:$_->{status}" }
+                     @{ session($id)->{messages} };
+}
+
+
+# The frames that tell of the session.
+
+sub marked {
+    my ($reply) = @_;
+
+    return map { $json->decode($_) } grep { /"session_id"/ }
+           map { s/^data: //r } $reply->lines;
+}
+
+sub is_saved {
+    my ($reply, $id, $what, $saved) = @_;
+
+    my @frames = marked($reply);
+
+    is(scalar @frames, 1, "$what - one frame tells of the session")
+        or diag($reply->raw);
+    is($frames[0]{session_id}, $id, "$what - whose");
+    is($frames[0]{saved}, $saved // 1 ? JSON::PP::true : JSON::PP::false,
+       "$what - saved");
+    ok($reply->complete, "$what - a proper end");
+
+    return $frames[0];
+}
+
+sub lock_of { return $main::redis->cli('GET', "ollama:{$_[0]}:task") }
+
+sub is_free {
+    my ($id, $what) = @_;
+    ok(wait_for(sub { lock_of($id) eq '' }, 15), "$what - the session is free");
+}
+
+sub field {
+    my ($id, $n, $name) = @_;
+
+    return $main::redis->cli('EVAL', 'local m = redis.call("XRANGE", KEYS[1], '
+        . 'ARGV[1], ARGV[1])[1][2] for i = 1, #m, 2 do if m[i] == ARGV[2] then '
+        . 'return m[i + 1] end end', 1, "ollama:{$id}:msgs", "$n-0", $name);
+}
+
+sub errors {
+    my ($pattern) = @_;
+    return grep { /\[error\]/ && $_ =~ $pattern }
+           Test::Nginx::Ollama::error_lines();
+}
+
+sub has_cancelled {
+    my ($id) = @_;
+    return http("POST /api/chat/cancel/$id", '')->status;
+}
+
+add_block_preprocessor(sub {
+    my ($block) = @_;
+
+    $block->set_value('http_config',
+                      '    ollama_redis unix:$TEST_NGINX_REDIS_PATH;')
+        if !defined $block->http_config;
+});
+
+no_shuffle();
+run_tests();
+
+__DATA__
+
+=== TEST 1: what a server sends behind its reply's end takes nothing from it
+--- upstream eval: $::steps
+--- test
+block_begins();
+
+for my $form (@::streams) {
+    my ($what, $path, $more, $type) = @$form;
+    my $id = made();
+    my $c = client();
+    my $end = $path =~ /v1/ ? "data: [DONE]\n\n" : '';
+
+    $c->request("POST $path", body($id, $more, 'a'));
+
+    my $s = $main::server->accept->header($type);
+    $s->chunk(said($path, 'one'));
+    $c->read_until(qr/one/);
+    $s->chunk(said($path, 'two', 1) . "${end}GARBAGE\n");
+    is_saved($c->reply, $id, $what);
+    is(stored($id), 'user:a:complete|assistant:onetwo:complete',
+       "$what - stored");
+    is_free($id, $what);
+}
+--- error_log eval: qr/sent more than its reply/
