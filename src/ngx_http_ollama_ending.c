@@ -17,6 +17,7 @@
 
 #include "ngx_http_ollama_ending.h"
 #include "ngx_http_ollama_error.h"
+#include "ngx_http_ollama_keep.h"
 #include "ngx_http_ollama_last.h"
 
 
@@ -180,6 +181,8 @@ ngx_http_ollama_ending_stopped(ngx_http_request_t *r,
     b->last_buf = (r == r->main);
     b->last_in_chain = 1;
     b->flush = 1;
+
+    ngx_http_ollama_keep_stopped(ctx, b);
 
     cl->buf = b;
     cl->next = NULL;

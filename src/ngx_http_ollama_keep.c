@@ -52,6 +52,7 @@ struct ngx_http_ollama_keep_s {
     int64_t                    n;         /* of the message; 0: none yet */
     ngx_http_ollama_said_t    *said;      /* NULL: nothing is said */
     off_t                      pos;       /* bytes of the reply so far */
+    ngx_buf_t                 *stopped;   /* our own last frame */
 
     ngx_http_ollama_store_message_t  message;  /* what was said, in the end */
 
@@ -146,6 +147,15 @@ void
 ngx_http_ollama_keep_as(ngx_http_ollama_ctx_t *ctx, int64_t n)
 {
     ctx->keep->n = n;
+}
+
+
+void
+ngx_http_ollama_keep_stopped(ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b)
+{
+    if (ctx->keep) {
+        ctx->keep->stopped = b;
+    }
 }
 
 
@@ -344,6 +354,11 @@ ngx_http_ollama_keep_buf(ngx_http_ollama_keep_t *keep, ngx_buf_t *b,
     ngx_chain_t  *cl;
 
     n = 0;
+
+    if (b == keep->stopped && *b->pos == '\n') {
+        /* it comes in the middle of a line or an event */
+        ngx_http_ollama_said_cut(keep->said);
+    }
 
     if (!keep->holding) {
         n = ngx_http_ollama_keep_listen(keep, b);

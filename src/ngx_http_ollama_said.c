@@ -49,6 +49,7 @@ typedef enum {
 } ngx_http_ollama_said_state_e;
 
 
+static ngx_int_t ngx_http_ollama_said_parser(ngx_http_ollama_said_t *said);
 static ngx_int_t ngx_http_ollama_said_line(ngx_http_ollama_said_t *said,
     u_char **p, u_char *last);
 static ngx_int_t ngx_http_ollama_said_event(ngx_http_ollama_said_t *said,
@@ -95,11 +96,20 @@ ngx_http_ollama_said_init(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
         return NGX_ERROR;
     }
 
-    return ngx_http_ollama_json_init(&said->json, pool,
-                                     &ngx_http_ollama_said_callbacks, said,
-                                     NGX_HTTP_OLLAMA_SAID_KEEP,
-                                     form == NGX_HTTP_OLLAMA_SAID_LINES
-                                     || form == NGX_HTTP_OLLAMA_SAID_EVENTS);
+    return ngx_http_ollama_said_parser(said);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_said_parser(ngx_http_ollama_said_t *said)
+{
+    ngx_memzero(&said->json, sizeof(ngx_http_ollama_json_t));
+
+    return ngx_http_ollama_json_init(&said->json, said->gather.pool,
+                              &ngx_http_ollama_said_callbacks, said,
+                              NGX_HTTP_OLLAMA_SAID_KEEP,
+                              said->form == NGX_HTTP_OLLAMA_SAID_LINES
+                              || said->form == NGX_HTTP_OLLAMA_SAID_EVENTS);
 }
 
 
@@ -134,6 +144,37 @@ ngx_http_ollama_said_feed(ngx_http_ollama_said_t *said, u_char *p, size_t size)
     }
 
     said->pos += size;
+}
+
+
+/*
+ * Says that the server's line, wherever it stands, is cut: what is of a frame
+ * that isn't whole goes, and what is fed next begins with a newline.
+ */
+
+void
+ngx_http_ollama_said_cut(ngx_http_ollama_said_t *said)
+{
+    if (said->over || said->failed) {
+        return;
+    }
+
+    ngx_http_ollama_said_back(said);
+
+    said->depth = 0;
+    said->key = key_other;
+    said->object = 0;
+    said->quoted = 0;
+    said->escaped = 0;
+    said->matched = 0;
+
+    if (said->form == NGX_HTTP_OLLAMA_SAID_EVENTS) {
+        said->state = sse_skip;
+    }
+
+    if (ngx_http_ollama_said_parser(said) != NGX_OK) {
+        said->failed = 1;
+    }
 }
 
 

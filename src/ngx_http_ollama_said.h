@@ -134,6 +134,7 @@ ngx_int_t ngx_http_ollama_said_init(ngx_http_ollama_said_t *said,
     ngx_pool_t *pool, ngx_http_ollama_said_form_e form, size_t max);
 void ngx_http_ollama_said_feed(ngx_http_ollama_said_t *said, u_char *p,
     size_t size);
+void ngx_http_ollama_said_cut(ngx_http_ollama_said_t *said);
 void ngx_http_ollama_said_end(ngx_http_ollama_said_t *said);
 
 /* what was found as JSON, in the memory of the pool given */

@@ -387,7 +387,15 @@ ngx_http_ollama_said_drop(ngx_http_ollama_said_t *said)
 void
 ngx_http_ollama_said_back(ngx_http_ollama_said_t *said)
 {
+    ngx_uint_t  i;
+
     ngx_http_ollama_said_drop(said);
+
+    for (i = 0; i < NGX_HTTP_OLLAMA_SAID_STATS; i++) {
+        said->told[i] = -1;
+    }
+
+    said->counted = 0;
 
     ngx_http_ollama_gather_cut(&said->label,
                                &said->text[NGX_HTTP_OLLAMA_SAID_MODEL],

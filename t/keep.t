@@ -180,3 +180,53 @@ for my $form (@::streams) {
     is_free($id, $what);
 }
 --- error_log eval: qr/sent more than its reply/
+
+
+
+=== TEST 2: a stop in the middle of a line
+--- upstream eval: $::steps
+--- test
+block_begins();
+
+my $left = sub {
+    my ($path, $half) = @_;
+    return substr said($path, 'half'), 0, $half;
+};
+
+for my $form (@::streams) {
+    my ($what, $path, $more, $type) = @$form;
+
+    for my $half (3, 30, -9, -5) {
+        my $id = made();
+        my $c = client();
+
+        $c->request("POST $path", body($id, $more, 'a'));
+
+        my $s = $main::server->accept->header($type);
+        my $piece = $left->($path, $half);
+        $s->chunk(said($path, 'one') . $piece);
+        $c->read_until(qr/\Q$piece\E/);
+
+        is(has_cancelled($id), 200, "$what, $half - stopped");
+
+        my $frame = is_saved($c->reply, $id, "$what, $half");
+        is($frame->{done_reason} // $frame->{choices}[0]{finish_reason},
+           $path =~ /v1/ ? 'stop' : 'cancelled', "$what, $half - the last one");
+        like($c->{raw}, qr/\Q$piece\E/, "$what, $half - the line, cut");
+        is(stored($id), 'user:a:complete|assistant:one:cancelled',
+           "$what, $half - stored");
+        is_free($id, "$what, $half");
+        ok($s->gone, "$what, $half - the server is left");
+    }
+}
+
+# what the line had told of numbers goes with it
+my $id = made();
+my $c = client();
+$c->request('POST /api/chat', body($id, {}, 'a'));
+my $s = $main::server->accept->header('application/x-ndjson');
+$s->chunk(frame('one') . '{"eval_count":7,"message":{"content":"');
+$c->read_until(qr/eval_count/);
+is(has_cancelled($id), 200, 'stopped');
+is_saved($c->reply, $id, 'numbers');
+is(session($id)->{messages}[1]{stats}{eval_count}, undef, 'none are stored');
