@@ -177,7 +177,7 @@ ngx_http_ollama_keep_renew_handler(ngx_event_t *ev)
     (void) ngx_http_ollama_store_renew(&keep->renewal,
                                        &keep->ctx->scan->session_id,
                                        &keep->ctx->holder,
-                                       NGX_HTTP_OLLAMA_KEEP_LOCK);
+                                       NGX_HTTP_OLLAMA_KEEP_LOCK, keep->n);
 
     ngx_add_timer(ev, NGX_HTTP_OLLAMA_KEEP_RENEW);
 }

@@ -359,7 +359,7 @@ ngx_http_ollama_store_save(ngx_http_ollama_store_t *store, ngx_str_t *sid,
 
 ngx_int_t
 ngx_http_ollama_store_renew(ngx_http_ollama_store_t *store, ngx_str_t *sid,
-    ngx_str_t *task, ngx_msec_t lock)
+    ngx_str_t *task, ngx_msec_t lock, int64_t n)
 {
     ngx_http_ollama_store_args_t  args;
 
@@ -368,6 +368,7 @@ ngx_http_ollama_store_renew(ngx_http_ollama_store_t *store, ngx_str_t *sid,
                                        NULL);
     ngx_http_ollama_store_arg(&args, task);
     ngx_http_ollama_store_number(&args, lock);
+    ngx_http_ollama_store_number(&args, n);
 
     return ngx_http_ollama_store_send(&args,
                                       &ngx_http_ollama_store_script_renew);

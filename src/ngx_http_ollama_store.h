@@ -200,8 +200,11 @@ ngx_int_t ngx_http_ollama_store_save(ngx_http_ollama_store_t *store,
     ngx_str_t *sid, ngx_str_t *task, int64_t n,
     ngx_http_ollama_store_message_t *message, ngx_uint_t last);
 
+
+/* n of the reply, 0: not known yet; LOST also when that is stored */
 ngx_int_t ngx_http_ollama_store_renew(ngx_http_ollama_store_t *store,
-    ngx_str_t *sid, ngx_str_t *task, ngx_msec_t lock);
+    ngx_str_t *sid, ngx_str_t *task, ngx_msec_t lock, int64_t n);
+
 ngx_int_t ngx_http_ollama_store_release(ngx_http_ollama_store_t *store,
     ngx_str_t *sid, ngx_str_t *task);
 

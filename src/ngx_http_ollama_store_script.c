@@ -515,7 +515,11 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_save =
     );
 
 
-/* as begin; one that ended is taken anew, if nobody has it */
+/*
+ * as begin, and n of the reply or 0: one that ended is taken anew, if nobody
+ * has it, but not behind the last write, which a renewal that had to be sent
+ * again would come after
+ */
 
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_renew =
     ngx_http_ollama_redis_script_text(
@@ -524,7 +528,10 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_renew =
     "    return { 'none' }\n"
     "end\n"
     "local holder, name, latest = call('GET', task), named(ARGV[6])\n"
-    "if (holder and holder ~= name) or not latest then\n"
+    "local n = tonumber(ARGV[8])\n"
+    "if (holder and holder ~= name) or not latest\n"
+    "   or (n > 0 and last() >= n)\n"
+    "then\n"
     "    return { 'lost' }\n"
     "end\n"
     "call('SET', task, name, 'PX', ARGV[7])\n"

@@ -230,3 +230,49 @@ $c->read_until(qr/eval_count/);
 is(has_cancelled($id), 200, 'stopped');
 is_saved($c->reply, $id, 'numbers');
 is(session($id)->{messages}[1]{stats}{eval_count}, undef, 'none are stored');
+
+
+
+=== TEST 3: a renewal that comes after the save takes no lock
+--- upstream eval: $::steps
+--- http_config
+    ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=30s;
+--- test
+block_begins();
+
+my $says = sub {
+    my ($id, $held) = @_;
+    my $c = client(timeout => 30);
+
+    $c->request('POST /api/chat', body($id, { task_id => 'held' }, 'a'));
+
+    my $s = $main::server->accept->header('application/x-ndjson');
+    $s->chunk(frame('one'));
+    $c->read_until(qr/one/);
+
+    if ($held) {
+        # the renewal is the next that is told of the task
+        $main::line->hold('held');
+        ok(wait_for(sub { $main::line->held }, 15), 'it is renewed');
+    }
+
+    $s->chunk(frame('two', 1));
+
+    if ($held) {
+        $c->read_until(qr/"two"/);
+        $main::line->mend;
+    }
+
+    $s->last;
+    is_saved($c->reply, $id, $held ? 'held' : 'before');
+};
+
+# Redis knows how to save, and not how to renew
+$main::redis->cli('SCRIPT', 'FLUSH');
+$says->(made(), 0);
+my $id = made();
+$says->($id, 1);
+
+# commands are done in their order
+is(session($id)->{active_task}, undef, 'nothing runs');
+is(lock_of($id), '', 'the session is free');

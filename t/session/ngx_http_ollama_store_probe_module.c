@@ -241,7 +241,7 @@ ngx_http_ollama_store_probe_begin(ngx_http_ollama_store_probe_ctx_t *ctx)
     }
 
     if (is("renew", 4)) {
-        return ngx_http_ollama_store_renew(store, &a[1], &a[2], number(3));
+        return ngx_http_ollama_store_renew(store, &a[1], &a[2], number(3), 0);
     }
 
     if (is("release", 3)) {
