@@ -74,7 +74,7 @@ static ngx_int_t ngx_http_ollama_redis_conn_ping_done(
 static void ngx_http_ollama_redis_conn_fail(
     ngx_http_ollama_redis_conn_t *conn, ngx_uint_t late);
 static void ngx_http_ollama_redis_conn_log(
-    ngx_http_ollama_redis_conn_t *conn, ngx_uint_t lost);
+    ngx_http_ollama_redis_conn_t *conn);
 static void ngx_http_ollama_redis_conn_close(
     ngx_http_ollama_redis_conn_t *conn);
 
@@ -115,6 +115,7 @@ ngx_http_ollama_redis_conn_start(ngx_http_ollama_redis_conn_t *conn)
     conn->addr = 0;
     conn->tried = 0;
     conn->failures = 0;
+    conn->logged_len = 0;
     conn->hopeful = 1;
     conn->state = NGX_HTTP_OLLAMA_REDIS_WAITING;
 
@@ -714,7 +715,7 @@ ngx_http_ollama_redis_conn_fail(ngx_http_ollama_redis_conn_t *conn,
         delay = ngx_http_ollama_redis_conn_delay(conn->failures++,
                                                  (ngx_uint_t) ngx_random());
 
-        ngx_http_ollama_redis_conn_log(conn, lost);
+        ngx_http_ollama_redis_conn_log(conn);
     }
 
     if (conn->timer.timer_set) {
@@ -739,22 +740,21 @@ ngx_http_ollama_redis_conn_fail(ngx_http_ollama_redis_conn_t *conn,
 }
 
 
-/* One line a change. */
+/* One line when it goes down, and below that one for each other reason. */
 
 static void
-ngx_http_ollama_redis_conn_log(ngx_http_ollama_redis_conn_t *conn,
-    ngx_uint_t lost)
+ngx_http_ollama_redis_conn_log(ngx_http_ollama_redis_conn_t *conn)
 {
     ngx_uint_t  level;
 
-    if (!lost
-        && conn->logged_len == conn->reason.len
+    if (conn->logged_len == conn->reason.len
         && ngx_memcmp(conn->logged, conn->reason.data, conn->reason.len) == 0)
     {
         return;
     }
 
-    level = conn->closing ? NGX_LOG_NOTICE : NGX_LOG_ERR;
+    level = conn->logged_len ? NGX_LOG_INFO
+            : conn->closing ? NGX_LOG_NOTICE : NGX_LOG_ERR;
 
     ngx_log_error(level, ngx_cycle->log, 0, "redis \"%V\"%V is down: %V",
                   &conn->conf->name, &conn->what, &conn->reason);

@@ -27,6 +27,10 @@
 /* digits of a time in a cursor */
 #define NGX_HTTP_OLLAMA_STORE_DIGITS  15
 
+/* of a refusal its first word is compared, and for how long it isn't new, ms */
+#define NGX_HTTP_OLLAMA_STORE_REASON  32
+#define NGX_HTTP_OLLAMA_STORE_PEACE   60000
+
 
 /* a call of a script that is put together */
 
@@ -72,6 +76,7 @@ static ngx_int_t ngx_http_ollama_store_send(
 
 static void ngx_http_ollama_store_done(ngx_http_ollama_redis_call_t *call,
     redisReply *reply);
+static void ngx_http_ollama_store_refused(ngx_http_ollama_store_t *store);
 
 
 ngx_int_t
@@ -657,9 +662,7 @@ ngx_http_ollama_store_done(ngx_http_ollama_redis_call_t *call,
     if (reply == NULL) {
 
         if (call->refused) {
-            ngx_log_error(NGX_LOG_ERR, store->log, 0,
-                          "redis refused a session's command: %V",
-                          &call->error);
+            ngx_http_ollama_store_refused(store);
         }
 
     } else if (ngx_http_ollama_store_reply(store, reply) != NGX_OK) {
@@ -670,4 +673,42 @@ ngx_http_ollama_store_done(ngx_http_ollama_redis_call_t *call,
     }
 
     store->handler(store);
+}
+
+
+/*
+ * All commands may be refused, for hours: the same reason is an error when it
+ * is new, or comes again after a while.
+ */
+
+static void
+ngx_http_ollama_store_refused(ngx_http_ollama_store_t *store)
+{
+    static u_char      reason[NGX_HTTP_OLLAMA_STORE_REASON];
+    static size_t      len;
+    static ngx_msec_t  last;
+
+    size_t      n;
+    ngx_str_t  *error;
+    ngx_uint_t  level;
+
+    error = &store->call.error;
+
+    for (n = 0; n < ngx_min(error->len, sizeof(reason)); n++) {
+        if (error->data[n] == ' ') {
+            break;
+        }
+    }
+
+    level = (n == len
+             && ngx_memcmp(reason, error->data, n) == 0
+             && ngx_current_msec - last < NGX_HTTP_OLLAMA_STORE_PEACE)
+            ? NGX_LOG_INFO : NGX_LOG_ERR;
+
+    ngx_memcpy(reason, error->data, n);
+    len = n;
+    last = ngx_current_msec;
+
+    ngx_log_error(level, store->log, 0,
+                  "redis refused a session's command: %V", error);
 }

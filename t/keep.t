@@ -276,3 +276,44 @@ $says->($id, 1);
 # commands are done in their order
 is(session($id)->{active_task}, undef, 'nothing runs');
 is(lock_of($id), '', 'the session is free');
+
+
+
+=== TEST 4: a refusal is told once, not with each command
+--- test
+block_begins();
+my @ids = map { made() } 1 .. 5;
+
+$main::redis->cli('CONFIG', 'SET', 'maxmemory', 1);
+is(http('POST /api/chat', body($_, {}, 'a'))->status, 503, 'refused') for @ids;
+is(http("PATCH /api/chat/session/$_", { title => 't' })->status, 503, 'refused')
+    for @ids;
+is(scalar errors(qr/redis refused a session's command: .*OOM/), 1, 'once');
+$main::redis->cli('CONFIG', 'SET', 'maxmemory', 0);
+
+# another reason is told
+$main::redis->cli('CONFIG', 'SET', 'min-replicas-to-write', 1);
+is(http("PATCH /api/chat/session/$_", { title => 't' })->status, 503, 'refused')
+    for @ids;
+is(scalar errors(qr/redis refused a session's command: .*NOREPLICAS/), 1,
+   'once');
+$main::redis->cli('CONFIG', 'SET', 'min-replicas-to-write', 0);
+--- error_log eval: qr/redis refused/
+
+
+
+=== TEST 5: Redis is down: that is told once, whatever the reason becomes
+--- test
+block_begins();
+
+$main::redis->kill;
+ok(error_log_has(qr/is down: it closed the connection/), 'down');
+ok(error_log_has(qr/\[info\].* is down: (?:no such file|connection refused)/),
+   'tried again');
+is(scalar errors(qr/redis "\S+" is down/), 1, 'once');
+
+$main::redis->revive;
+ok(wait_for(sub { http('GET /api/chat/session/0')->status != 503 }, 15), 'up');
+$main::redis->kill;
+ok(wait_for(sub { errors(qr/redis "\S+" is down/) == 2 }), 'and told anew');
+--- error_log eval: qr/is down/
