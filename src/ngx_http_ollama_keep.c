@@ -526,6 +526,12 @@ ngx_http_ollama_keep_message(ngx_http_ollama_keep_t *keep)
 
     ngx_http_ollama_said_end(said);
 
+    if (said->truncated) {
+        ngx_log_error(NGX_LOG_ERR, keep->request->connection->log, 0,
+                      "ollama: the reply is saved in its session only in "
+                      "part: it is too long");
+    }
+
     message->status.data = (u_char *) ngx_http_ollama_keep_status(keep);
     message->status.len = ngx_strlen(message->status.data);
     message->model = keep->ctx->scan->model;
@@ -577,7 +583,7 @@ ngx_http_ollama_keep_status(ngx_http_ollama_keep_t *keep)
     if ((ctx->frame && ctx->frame->done)
         || (keep->said->last && !ctx->ended))
     {
-        return "complete";
+        return keep->said->truncated ? "interrupted" : "complete";
     }
 
     if (keep->request->connection->error
@@ -612,7 +618,7 @@ ngx_http_ollama_keep_saved(ngx_http_ollama_store_t *store)
     switch (store->result) {
 
     case NGX_HTTP_OLLAMA_STORE_OK:
-        saved = 1;
+        saved = !keep->said->truncated;
         break;
 
     case NGX_HTTP_OLLAMA_STORE_UNAVAILABLE:

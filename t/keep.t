@@ -317,3 +317,27 @@ ok(wait_for(sub { http('GET /api/chat/session/0')->status != 503 }, 15), 'up');
 $main::redis->kill;
 ok(wait_for(sub { errors(qr/redis "\S+" is down/) == 2 }), 'and told anew');
 --- error_log eval: qr/is down/
+
+
+
+=== TEST 6: a reply that is too long is no whole one
+--- http_config
+    ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=30s;
+--- fake
+{"model":"m1","frames":18,"size":1000000}
+--- test
+block_begins();
+
+for my $form (@::streams) {
+    my ($what, $path, $more) = @$form;
+    my $id = made();
+    my $reply = http("POST $path", body($id, $more, 'a'), -timeout => 60);
+
+    is_saved($reply, $id, $what, 0);
+    is(field($id, 2, 's'), 'interrupted', "$what - status");
+    cmp_ok(length field($id, 2, 'm'), '>', 16_000_000, "$what - what fits");
+    is(scalar errors(qr/saved in its session only in part: it is too/), 1,
+       "$what - said") if $what eq 'chat';
+    is_free($id, $what);
+}
+--- error_log eval: qr/only in part/
