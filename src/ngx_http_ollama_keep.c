@@ -587,6 +587,7 @@ ngx_http_ollama_keep_status(ngx_http_ollama_keep_t *keep)
     }
 
     if (keep->request->connection->error
+        || keep->request->connection->timedout
         || (ctx->finalized
             && ctx->finalize_rc == NGX_HTTP_CLIENT_CLOSED_REQUEST))
     {

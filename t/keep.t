@@ -341,3 +341,50 @@ for my $form (@::streams) {
     is_free($id, $what);
 }
 --- error_log eval: qr/only in part/
+
+
+
+=== TEST 7: a client that takes nothing any more has left
+--- http_config
+    ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=500ms;
+--- params
+send_timeout 1s;
+proxy_max_temp_file_size 0;
+--- fake
+{"model":"m1","fault":"flood"}
+--- test
+block_begins();
+
+for my $form (@::streams) {
+    my ($what, $path, $more) = @$form;
+    my $id = made();
+    my $c = client(rcvbuf => 4096);
+
+    $c->request("POST $path", body($id, $more, 'a'));
+    is_free($id, $what);
+    is(field($id, 2, 's'), 'cancelled', "$what - stored");
+    $c->close;
+}
+
+
+
+=== TEST 8: the same with buffering on
+--- http_config
+    ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=500ms;
+--- params
+send_timeout 1s;
+proxy_buffering on;
+proxy_max_temp_file_size 0;
+--- fake
+{"model":"m1","fault":"flood"}
+--- test
+block_begins();
+my $id = made();
+my $c = client(rcvbuf => 4096);
+
+$c->request('POST /api/chat', body($id, {}, 'a'));
+is_free($id, 'buffering');
+is(field($id, 2, 's'), 'cancelled', 'stored');
+$c->close;
+--- no_error_log
+[alert]
