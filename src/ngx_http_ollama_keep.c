@@ -84,6 +84,9 @@ static ngx_int_t ngx_http_ollama_keep_hold(ngx_http_ollama_keep_t *keep,
 static ngx_int_t ngx_http_ollama_keep_save(ngx_http_ollama_keep_t *keep);
 static ngx_int_t ngx_http_ollama_keep_message(ngx_http_ollama_keep_t *keep);
 static void ngx_http_ollama_keep_owe(ngx_http_ollama_keep_t *keep);
+static ngx_uint_t ngx_http_ollama_keep_is_complete(
+    ngx_http_ollama_keep_t *keep);
+static ngx_uint_t ngx_http_ollama_keep_is_whole(ngx_http_ollama_keep_t *keep);
 static const char *ngx_http_ollama_keep_status(ngx_http_ollama_keep_t *keep);
 static void ngx_http_ollama_keep_saved(ngx_http_ollama_store_t *store);
 static ngx_int_t ngx_http_ollama_keep_release(ngx_http_ollama_keep_t *keep,
@@ -526,10 +529,11 @@ ngx_http_ollama_keep_message(ngx_http_ollama_keep_t *keep)
 
     ngx_http_ollama_said_end(said);
 
-    if (said->truncated) {
+    if (!ngx_http_ollama_keep_is_whole(keep)) {
         ngx_log_error(NGX_LOG_ERR, keep->request->connection->log, 0,
                       "ollama: the reply is saved in its session only in "
-                      "part: it is too long");
+                      "part: it %s", said->truncated ? "is too long"
+                                                     : "could not be read");
     }
 
     message->status.data = (u_char *) ngx_http_ollama_keep_status(keep);
@@ -567,6 +571,34 @@ ngx_http_ollama_keep_owe(ngx_http_ollama_keep_t *keep)
 }
 
 
+/* The server has said all; the tap may hear of that a byte later. */
+
+static ngx_uint_t
+ngx_http_ollama_keep_is_complete(ngx_http_ollama_keep_t *keep)
+{
+    ngx_http_ollama_ctx_t  *ctx;
+
+    ctx = keep->ctx;
+
+    return (ctx->frame && ctx->frame->done)
+           || (keep->said->last && !ctx->ended);
+}
+
+
+/* Nothing of what it has said by now is left out. */
+
+static ngx_uint_t
+ngx_http_ollama_keep_is_whole(ngx_http_ollama_keep_t *keep)
+{
+    if (keep->said->truncated) {
+        return 0;
+    }
+
+    return !keep->said->failed || keep->said->last
+           || !ngx_http_ollama_keep_is_complete(keep);
+}
+
+
 static const char *
 ngx_http_ollama_keep_status(ngx_http_ollama_keep_t *keep)
 {
@@ -578,12 +610,9 @@ ngx_http_ollama_keep_status(ngx_http_ollama_keep_t *keep)
         return "cancelled";
     }
 
-    /* the tap may hear of the end a byte later */
-
-    if ((ctx->frame && ctx->frame->done)
-        || (keep->said->last && !ctx->ended))
-    {
-        return keep->said->truncated ? "interrupted" : "complete";
+    if (ngx_http_ollama_keep_is_complete(keep)) {
+        return ngx_http_ollama_keep_is_whole(keep) ? "complete"
+                                                   : "interrupted";
     }
 
     if (keep->request->connection->error

@@ -388,3 +388,23 @@ is(field($id, 2, 's'), 'cancelled', 'stored');
 $c->close;
 --- no_error_log
 [alert]
+
+
+
+=== TEST 9: a reply that is not understood is no whole one
+--- upstream eval: $::steps
+--- test
+block_begins();
+my $id = made();
+my $c = client();
+
+$c->request('POST /api/chat', body($id, {}, 'a'));
+$main::server->accept->header('text/event-stream')
+    ->chunk('data: ' . frame('one', 1) . "\n")->last;
+
+my $reply = $c->reply;
+ok($reply->complete, 'it passes');
+is(scalar(marked($reply)), 0, 'no word of it');
+is_free($id, 'odd');
+is(stored($id), 'user:a:complete|assistant::interrupted', 'stored');
+--- error_log eval: qr/only in part: it could not be read/
