@@ -59,6 +59,7 @@ struct ngx_http_ollama_keep_s {
     ngx_chain_t               *held;      /* what waits */
     ngx_chain_t              **last;
 
+    unsigned                   asked:1;   /* there are new messages */
     unsigned                   holding:1;
     unsigned                   saving:1;  /* the end was begun */
     unsigned                   settled:1; /* it has ended, or late.c has it */
@@ -150,6 +151,7 @@ void
 ngx_http_ollama_keep_as(ngx_http_ollama_ctx_t *ctx, int64_t n)
 {
     ctx->keep->n = n;
+    ctx->keep->asked = (ctx->scan->messages.nelts != 0);
 }
 
 
@@ -488,15 +490,25 @@ ngx_http_ollama_keep_hold(ngx_http_ollama_keep_t *keep, ngx_buf_t *b)
 }
 
 
-/* Stores what was said, and gives the session free. */
+/* Stores what was said, if anything was, and gives the session free. */
 
 static ngx_int_t
 ngx_http_ollama_keep_save(ngx_http_ollama_keep_t *keep)
 {
+    ngx_int_t  rc;
+
     keep->saving = 1;
 
-    if (ngx_http_ollama_keep_message(keep) != NGX_OK) {
+    rc = ngx_http_ollama_keep_message(keep);
+
+    if (rc == NGX_ERROR) {
         return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_ollama_store_release(&keep->store,
+                                             &keep->ctx->scan->session_id,
+                                             &keep->ctx->scan->task_id);
     }
 
     return ngx_http_ollama_store_save(&keep->store,
@@ -528,6 +540,11 @@ ngx_http_ollama_keep_message(ngx_http_ollama_keep_t *keep)
     }
 
     ngx_http_ollama_said_end(said);
+
+    if (!keep->asked && ngx_http_ollama_said_is_empty(said)) {
+        /* the model was loaded, or unloaded */
+        return NGX_DECLINED;
+    }
 
     if (!ngx_http_ollama_keep_is_whole(keep)) {
         ngx_log_error(NGX_LOG_ERR, keep->request->connection->log, 0,

@@ -194,6 +194,18 @@ ngx_http_ollama_said_end(ngx_http_ollama_said_t *said)
 }
 
 
+/* Whether the reply has said nothing, in words or thoughts or calls. */
+
+ngx_uint_t
+ngx_http_ollama_said_is_empty(ngx_http_ollama_said_t *said)
+{
+    return said->text[NGX_HTTP_OLLAMA_SAID_CONTENT].str.len == 0
+           && said->text[NGX_HTTP_OLLAMA_SAID_THINKING].str.len == 0
+           && said->text[NGX_HTTP_OLLAMA_SAID_TOOLS].str.len == 0
+           && said->calls.nelts == 0;
+}
+
+
 /* The line from *p on, or of SSE its value, up to its end or the piece's. */
 
 static ngx_int_t

@@ -137,6 +137,8 @@ void ngx_http_ollama_said_feed(ngx_http_ollama_said_t *said, u_char *p,
 void ngx_http_ollama_said_cut(ngx_http_ollama_said_t *said);
 void ngx_http_ollama_said_end(ngx_http_ollama_said_t *said);
 
+ngx_uint_t ngx_http_ollama_said_is_empty(ngx_http_ollama_said_t *said);
+
 /* what was found as JSON, in the memory of the pool given */
 
 ngx_int_t ngx_http_ollama_said_message(ngx_http_ollama_said_t *said,

@@ -408,3 +408,27 @@ is(scalar(marked($reply)), 0, 'no word of it');
 is_free($id, 'odd');
 is(stored($id), 'user:a:complete|assistant::interrupted', 'stored');
 --- error_log eval: qr/only in part: it could not be read/
+
+
+
+=== TEST 10: a model that is loaded says nothing
+--- test
+block_begins();
+
+for my $more ({}, { stream => JSON::PP::false }, { keep_alive => 0 }) {
+    my $id = made();
+    my $reply = http('POST /api/chat', body($id, $more));
+    my $frame = is_saved($reply, $id, 'load');
+
+    like($frame->{done_reason}, qr/load/, 'done');
+    is(stored($id), '', 'nothing is stored');
+    is_free($id, 'load');
+
+    is_saved(http('POST /api/chat', body($id, {}, 'a')), $id, 'next');
+    is(stored($id), 'user:a:complete|assistant:w0 w1 w2 w3 w4 :complete',
+       'what is said is stored');
+
+    # what there is may be gone on with
+    is_saved(http('POST /api/chat', body($id, {})), $id, 'on');
+    is(@{ session($id)->{messages} }, 3, 'what is said then, too');
+}
