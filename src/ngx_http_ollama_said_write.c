@@ -95,14 +95,26 @@ ngx_http_ollama_said_tools(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
 }
 
 
-/* The statistics that were told, by Ollama's names. */
+/* The statistics that were told, by Ollama's names; of length 0 if none was. */
 
 ngx_int_t
 ngx_http_ollama_said_stats(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
     ngx_str_t *text)
 {
-    return ngx_http_ollama_text_make(pool, ngx_http_ollama_said_stats_walk,
-                                     said, text);
+    ngx_uint_t  i;
+
+    ngx_str_null(text);
+
+    for (i = 0; i < NGX_HTTP_OLLAMA_SAID_STATS; i++) {
+
+        if (said->stat[i] != -1) {
+            return ngx_http_ollama_text_make(pool,
+                                             ngx_http_ollama_said_stats_walk,
+                                             said, text);
+        }
+    }
+
+    return NGX_OK;
 }
 
 

@@ -373,9 +373,9 @@ ngx_http_ollama_session_begin_list(ngx_http_ollama_session_t *s)
 
     if (s->owner.len == 0) {
         return ngx_http_ollama_error(r, s->ctx, NGX_HTTP_FORBIDDEN,
-                                     "sessions have no owner here whose they "
-                                     "could be listed, ask for them by id "
-                                     "(ollama_session_owner)");
+                                     "sessions have no owner here "
+                                     "(ollama_session_owner), so they can't be "
+                                     "listed; ask for them by id");
     }
 
     limit = NGX_HTTP_OLLAMA_SESSION_LIST;

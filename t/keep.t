@@ -432,3 +432,19 @@ for my $more ({}, { stream => JSON::PP::false }, { keep_alive => 0 }) {
     is_saved(http('POST /api/chat', body($id, {})), $id, 'on');
     is(@{ session($id)->{messages} }, 3, 'what is said then, too');
 }
+
+
+
+=== TEST 11: an empty answer to a question is one
+--- upstream eval: $::steps
+--- test
+block_begins();
+my $id = made();
+my $c = client();
+
+$c->request('POST /api/chat', body($id, {}, 'a'));
+$main::server->accept->header('application/x-ndjson')->chunk(frame('', 1))
+    ->last;
+is_saved($c->reply, $id, 'empty');
+is(stored($id), 'user:a:complete|assistant::complete', 'stored');
+ok(!exists session($id)->{messages}[1]{stats}, 'no statistics, no stats');
