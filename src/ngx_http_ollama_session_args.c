@@ -22,6 +22,10 @@
 #define NGX_HTTP_OLLAMA_SESSION_DIGITS  15
 
 
+static ngx_uint_t ngx_http_ollama_session_args_has(ngx_array_t *ids,
+    ngx_str_t *id);
+
+
 ngx_int_t
 ngx_http_ollama_session_args_text(ngx_http_request_t *r, const char *name,
     ngx_str_t *value)
@@ -151,8 +155,10 @@ ngx_http_ollama_session_args_ids(ngx_http_request_t *r,
         value.data = p + 3;
         value.len = end - value.data;
 
-        if (!ngx_http_ollama_scan_valid_id(&value)) {
-            /* there is no such session */
+        if (!ngx_http_ollama_scan_valid_id(&value)
+            || ngx_http_ollama_session_args_has(ids, &value))
+        {
+            /* there is no such session, or it will be there */
             continue;
         }
 
@@ -165,4 +171,24 @@ ngx_http_ollama_session_args_ids(ngx_http_request_t *r,
     }
 
     return n ? NGX_OK : NGX_DECLINED;
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_session_args_has(ngx_array_t *ids, ngx_str_t *id)
+{
+    ngx_str_t   *known;
+    ngx_uint_t   i;
+
+    known = ids->elts;
+
+    for (i = 0; i < ids->nelts; i++) {
+        if (known[i].len == id->len
+            && ngx_memcmp(known[i].data, id->data, id->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }

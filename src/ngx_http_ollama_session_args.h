@@ -27,7 +27,7 @@ ngx_int_t ngx_http_ollama_session_args_text(ngx_http_request_t *r,
 ngx_int_t ngx_http_ollama_session_args_number(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, const char *name, int64_t *n);
 
-/* all that are called "id", as many as max; those that can't be ids left out */
+/* all that are called "id", as many as max; each once, but what can't be one */
 ngx_int_t ngx_http_ollama_session_args_ids(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_uint_t max, ngx_array_t *ids);
 

@@ -448,3 +448,14 @@ $main::server->accept->header('application/x-ndjson')->chunk(frame('', 1))
 is_saved($c->reply, $id, 'empty');
 is(stored($id), 'user:a:complete|assistant::complete', 'stored');
 ok(!exists session($id)->{messages}[1]{stats}, 'no statistics, no stats');
+
+
+
+=== TEST 12: a session that is named twice is listed once
+--- test
+block_begins();
+my ($one, $two) = (made(), made());
+
+is(join(' ', map { $_->{session_id} } @{ http('GET /api/chat/sessions?'
+   . join '&', map { "id=$_" } $one, $two, $one, $one, $two)
+   ->json->{sessions} }), "$one $two", 'once each, in their order');
