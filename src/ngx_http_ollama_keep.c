@@ -60,6 +60,7 @@ struct ngx_http_ollama_keep_s {
     ngx_chain_t              **last;
 
     unsigned                   asked:1;   /* there are new messages */
+    unsigned                   over:1;    /* it was before it was stopped */
     unsigned                   holding:1;
     unsigned                   saving:1;  /* the end was begun */
     unsigned                   settled:1; /* it has ended, or late.c has it */
@@ -360,9 +361,13 @@ ngx_http_ollama_keep_buf(ngx_http_ollama_keep_t *keep, ngx_buf_t *b,
 
     n = 0;
 
-    if (b == keep->stopped && *b->pos == '\n') {
-        /* it comes in the middle of a line or an event */
-        ngx_http_ollama_said_cut(keep->said);
+    if (b == keep->stopped) {
+        keep->over = keep->said->last;
+
+        if (*b->pos == '\n') {
+            /* it comes in the middle of a line or an event */
+            ngx_http_ollama_said_cut(keep->said);
+        }
     }
 
     if (!keep->holding) {
@@ -623,7 +628,7 @@ ngx_http_ollama_keep_status(ngx_http_ollama_keep_t *keep)
 
     ctx = keep->ctx;
 
-    if (ctx->cancelled) {
+    if (ctx->cancelled && !keep->over) {
         return "cancelled";
     }
 

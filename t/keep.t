@@ -459,3 +459,53 @@ my ($one, $two) = (made(), made());
 is(join(' ', map { $_->{session_id} } @{ http('GET /api/chat/sessions?'
    . join '&', map { "id=$_" } $one, $two, $one, $one, $two)
    ->json->{sessions} }), "$one $two", 'once each, in their order');
+
+
+
+=== TEST 13: a stop that comes with a stream's end, or after it
+--- upstream eval: $::steps
+--- test
+block_begins();
+my ($what, $path, $more, $type) = @{ $::streams[1] };
+
+# behind finish_reason
+my $id = made();
+my $c = client();
+$c->request("POST $path", body($id, $more, 'a'));
+my $s = $main::server->accept->header($type);
+$s->chunk(said($path, 'one') . said($path, '', 1));
+$c->read_until(qr/"stop"/);
+is(has_cancelled($id), 404, 'it has ended');
+$s->chunk("data: [DONE]\n\n")->last;
+is_saved($c->reply, $id, 'after');
+is(stored($id), 'user:a:complete|assistant:one:complete', 'after - stored');
+is_free($id, 'after');
+
+# in the middle of the line that has it, which is waited for a short while
+my $stop = client();
+my $end = said($path, ' two', 1);
+
+for my $try (1 .. 20) {
+    $id = made();
+    $c = client();
+    $c->request("POST $path", body($id, $more, 'a'));
+    $s = $main::server->accept->header($type);
+    $s->chunk(said($path, 'one') . substr $end, 0, 20);
+    $c->read_until(qr/one.*data: .{10}/s);
+
+    # the worker meets the stop first
+    $stop->request('GET /api/chat/session/0')->reply;
+    $stop->request("POST /api/chat/cancel/$id", '');
+    http('GET /api/chat/session/0');
+    $s->chunk(substr $end, 20);
+
+    is($stop->reply->status, 200, 'in it - stopped');
+    is_saved($c->reply, $id, 'in it');
+    is_free($id, 'in it');
+
+    last if $c->{raw} =~ / two/;
+}
+
+is(stored($id), 'user:a:complete|assistant:one two:complete',
+   'in it - stored');
+$stop->close;
