@@ -222,6 +222,29 @@ ngx_http_ollama_late_settle(ngx_str_t *sid)
 }
 
 
+/* At the end of the process: nobody tells Redis any more. */
+
+void
+ngx_http_ollama_late_exit_worker(void)
+{
+    ngx_queue_t             *q;
+    ngx_http_ollama_late_t  *late;
+
+    while (!ngx_queue_empty(&ngx_http_ollama_lates)) {
+        q = ngx_queue_head(&ngx_http_ollama_lates);
+        late = ngx_queue_data(q, ngx_http_ollama_late_t, queue);
+
+        ngx_http_ollama_store_forget(&late->store);
+
+        ngx_http_ollama_late_lost(late, late->sent
+                                        ? "nginx ends, and Redis has not "
+                                          "answered"
+                                        : "nginx ends");
+        ngx_http_ollama_late_free(late);
+    }
+}
+
+
 static void
 ngx_http_ollama_late_send(ngx_http_ollama_late_t *late)
 {

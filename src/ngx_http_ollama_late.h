@@ -24,5 +24,7 @@ void ngx_http_ollama_late_end(ngx_str_t *sid, ngx_str_t *task, int64_t ttl,
 /* What is owed to the session goes first, if Redis is there. */
 void ngx_http_ollama_late_settle(ngx_str_t *sid);
 
+void ngx_http_ollama_late_exit_worker(void);
+
 
 #endif /* _NGX_HTTP_OLLAMA_LATE_H_INCLUDED_ */

@@ -26,6 +26,7 @@
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_fleet.h"
 #include "ngx_http_ollama_keep.h"
+#include "ngx_http_ollama_late.h"
 #include "ngx_http_ollama_origin.h"
 #include "ngx_http_ollama_poll.h"
 #include "ngx_http_ollama_redis.h"
@@ -301,6 +302,7 @@ ngx_http_ollama_init_fleet(ngx_cycle_t *cycle,
 static void
 ngx_http_ollama_exit_process(ngx_cycle_t *cycle)
 {
+    ngx_http_ollama_late_exit_worker();
     ngx_http_ollama_redis_exit_worker();
     ngx_http_ollama_poll_exit_worker(cycle);
     ngx_http_ollama_task_exit_worker();

@@ -509,3 +509,63 @@ for my $try (1 .. 20) {
 is(stored($id), 'user:a:complete|assistant:one two:complete',
    'in it - stored');
 $stop->close;
+
+
+
+=== TEST 14: clients leave while Redis is away, and comes back
+--- http_config
+    ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
+--- fake
+{"model":"m1","frames":100000,"gap_ms":20}
+--- test
+block_begins();
+my @ids = map { made() } 1 .. 7;
+my @clients = map { client() } @ids;
+
+for my $i (0 .. $#ids) {
+    $clients[$i]->request('POST /api/chat', body($ids[$i], {}, 'a'));
+    $clients[$i]->read_until(qr/w1 /);
+}
+
+# nginx tries again and again, at last every five seconds
+$main::line->cut;
+
+for my $c (@clients) {
+    $c->close;
+    sleep 1 if $c != $clients[-1];
+}
+
+fake_requests(wait_active => 0);
+$main::line->mend;
+
+for my $id (@ids) {
+    ok(wait_for(sub { stored($id) =~ /assistant/ }, 15), 'left - saved late');
+    is_free($id, 'left');
+    like(stored($id), qr/\Auser:a:complete\|assistant:w0 w1 .*:cancelled\z/,
+         'left - stored');
+}
+--- error_log eval: qr/is down/
+
+
+
+=== TEST 15: what nginx can't save before it ends is told
+--- http_config
+    ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
+--- fake
+{"model":"m1","frames":100000,"gap_ms":20}
+--- test
+block_begins();
+my ($id, $other) = (made(), made());
+my $c = client();
+
+$c->request('POST /api/chat', body($id, {}, 'a'));
+$c->read_until(qr/w1 /);
+$main::line->cut;
+$c->close;
+fake_requests(wait_active => 0);
+
+reload();
+ok(error_log_has(qr/a reply in session "$id" is lost: nginx ends/), 'told');
+ok(!errors(qr/in session "$other"/), 'only that');
+$main::line->mend;
+--- error_log eval: qr/is lost/
