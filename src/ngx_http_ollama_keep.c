@@ -38,7 +38,7 @@
 #define NGX_HTTP_OLLAMA_KEEP_MAX       (16 * 1024 * 1024)
 
 /* the lock of a session is renewed so often, ms */
-#define NGX_HTTP_OLLAMA_KEEP_RENEW     3000
+#define NGX_HTTP_OLLAMA_KEEP_RENEW     2000
 
 
 struct ngx_http_ollama_keep_s {

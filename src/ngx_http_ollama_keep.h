@@ -16,7 +16,7 @@
 
 
 /* the lock of a session lasts so long if its holder is gone, ms */
-#define NGX_HTTP_OLLAMA_KEEP_LOCK  10000
+#define NGX_HTTP_OLLAMA_KEEP_LOCK  6000
 
 
 /*
