@@ -10,8 +10,8 @@
  * which peer is taken is decided here, of what the fleet knows and in the
  * steps of choose.c.
  *
- * The lock of the upstream's zone is taken first, then that of the fleet, and
- * both are held from looking at the servers to taking a place at one.
+ * The lock of the fleet is held from looking at the servers to taking a place
+ * at one.
  *
  * A request that waits for the first byte of a server which has frozen is
  * moved to another one; the worker's requests hang on a queue for that.
@@ -206,13 +206,11 @@ ngx_http_ollama_balancer_get_peer(ngx_peer_connection_t *pc, void *data)
 
     peers = b->search.up->uscf->peer.data;
 
-    ngx_http_ollama_search_wlock(peers);
-    ngx_http_ollama_fleet_lock();
+    ngx_http_ollama_fleet_lock_peers(peers);
 
     rc = ngx_http_ollama_balancer_get_locked(b, pc);
 
-    ngx_http_ollama_fleet_unlock();
-    ngx_http_ollama_search_unlock(peers);
+    ngx_http_ollama_fleet_unlock_peers(peers);
 
     if (rc == NGX_OK) {
         ngx_http_ollama_balancer_watch(b);
@@ -352,10 +350,16 @@ ngx_http_ollama_balancer_take_locked(ngx_http_ollama_balancer_t *b,
     pc->socklen = peer->socklen;
     pc->name = &peer->name;
 
-    peer->conns++;
-
     b->rrp.current = peer;
+
+    /* nginx takes these back without the fleet's lock */
+
+    ngx_http_upstream_rr_peer_lock(b->rrp.peers, peer);
+
+    peer->conns++;
     ngx_http_upstream_rr_peer_ref(b->rrp.peers, peer);
+
+    ngx_http_upstream_rr_peer_unlock(b->rrp.peers, peer);
 
     ngx_http_ollama_balancer_mark(b, peer, 1);
 
@@ -477,13 +481,13 @@ ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc, void *data,
         /* the server had closed a connection that was kept: it itself may
            well be there */
 
-        ngx_http_upstream_rr_peers_rlock(b->rrp.peers);
+        ngx_http_ollama_fleet_lock_peers(b->rrp.peers);
 
         if (!ngx_http_ollama_balancer_is_changed(b)) {
             ngx_http_ollama_balancer_mark(b, b->rrp.current, 0);
         }
 
-        ngx_http_upstream_rr_peers_unlock(b->rrp.peers);
+        ngx_http_ollama_fleet_unlock_peers(b->rrp.peers);
     }
 
     ngx_http_upstream_free_round_robin_peer(pc, &b->rrp,
@@ -727,8 +731,7 @@ ngx_http_ollama_balancer_is_movable(ngx_http_ollama_balancer_t *b)
     n = 0;
     peers = b->search.up->uscf->peer.data;
 
-    ngx_http_ollama_search_rlock(peers);
-    ngx_http_ollama_fleet_lock();
+    ngx_http_ollama_fleet_lock_peers(peers);
 
     if (!ngx_http_ollama_balancer_is_changed(b)) {
         n = ngx_http_ollama_search_find_locked(&b->search, b->rrp.peers,
@@ -740,8 +743,7 @@ ngx_http_ollama_balancer_is_movable(ngx_http_ollama_balancer_t *b)
         }
     }
 
-    ngx_http_ollama_fleet_unlock();
-    ngx_http_ollama_search_unlock(peers);
+    ngx_http_ollama_fleet_unlock_peers(peers);
 
     if (n == 0) {
         ngx_http_ollama_balancer_again = 1;

@@ -181,6 +181,44 @@ ngx_http_ollama_fleet_unlock(void)
 }
 
 
+/*
+ * The same, and the lists of an upstream's peers stay as they are.  nginx frees
+ * the fleet's lock when a worker dies that has it, but not those of the lists:
+ * all workers would wait for them for ever.  So these are taken only where
+ * names are resolved anew, which alone changes the lists; before the fleet's,
+ * and first that of the servers, then that of the backup servers.
+ */
+
+void
+ngx_http_ollama_fleet_lock_peers(ngx_http_upstream_rr_peers_t *peers)
+{
+#if (NGX_HTTP_UPSTREAM_ZONE && nginx_version >= 1027003)
+    for ( /* void */ ; peers; peers = peers->next) {
+        if (peers->resolve) {
+            ngx_http_upstream_rr_peers_rlock(peers);
+        }
+    }
+#endif
+
+    ngx_http_ollama_fleet_lock();
+}
+
+
+void
+ngx_http_ollama_fleet_unlock_peers(ngx_http_upstream_rr_peers_t *peers)
+{
+    ngx_http_ollama_fleet_unlock();
+
+#if (NGX_HTTP_UPSTREAM_ZONE && nginx_version >= 1027003)
+    for ( /* void */ ; peers; peers = peers->next) {
+        if (peers->resolve) {
+            ngx_http_upstream_rr_peers_unlock(peers);
+        }
+    }
+#endif
+}
+
+
 static ngx_rbtree_key_t
 ngx_http_ollama_fleet_key(ngx_http_ollama_upstream_t *up, ngx_str_t *address)
 {
@@ -328,7 +366,7 @@ ngx_int_t
 ngx_http_ollama_fleet_register(ngx_http_ollama_upstream_t *up)
 {
     ngx_uint_t                     config;
-    ngx_http_upstream_rr_peers_t  *peers, *p;
+    ngx_http_upstream_rr_peers_t  *peers;
 
     peers = up->balanced ? up->uscf->peer.data : NULL;
     config = 0;
@@ -343,11 +381,7 @@ ngx_http_ollama_fleet_register(ngx_http_ollama_upstream_t *up)
         return NGX_OK;
     }
 
-    for (p = peers; p; p = p->next) {
-        ngx_http_upstream_rr_peers_rlock(p);
-    }
-
-    ngx_http_ollama_fleet_lock();
+    ngx_http_ollama_fleet_lock_peers(peers);
 
     ngx_http_ollama_fleet->sh->registrations++;
     up->registered = 1;
@@ -361,11 +395,7 @@ ngx_http_ollama_fleet_register(ngx_http_ollama_upstream_t *up)
 
     ngx_http_ollama_fleet_orphan_locked(up);
 
-    ngx_http_ollama_fleet_unlock();
-
-    for (p = peers; p; p = p->next) {
-        ngx_http_upstream_rr_peers_unlock(p);
-    }
+    ngx_http_ollama_fleet_unlock_peers(peers);
 
     up->config = config;
 

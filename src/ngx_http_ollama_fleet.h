@@ -121,6 +121,8 @@ void ngx_http_ollama_fleet_postpone(ngx_uint_t id, ngx_msec_t next);
 
 void ngx_http_ollama_fleet_lock(void);
 void ngx_http_ollama_fleet_unlock(void);
+void ngx_http_ollama_fleet_lock_peers(ngx_http_upstream_rr_peers_t *peers);
+void ngx_http_ollama_fleet_unlock_peers(ngx_http_upstream_rr_peers_t *peers);
 ngx_http_ollama_server_t *ngx_http_ollama_fleet_find_locked(
     ngx_http_ollama_upstream_t *up, ngx_str_t *line, ngx_str_t *address);
 ngx_uint_t ngx_http_ollama_fleet_is_named_locked(

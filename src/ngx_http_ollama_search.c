@@ -113,50 +113,16 @@ ngx_http_ollama_search_check(ngx_http_request_t *r,
     n = 0;
     peers = up->uscf->peer.data;
 
-    ngx_http_ollama_search_rlock(peers);
-    ngx_http_ollama_fleet_lock();
+    ngx_http_ollama_fleet_lock_peers(peers);
 
     for (p = peers; p && n == 0; p = p->next) {
         n = ngx_http_ollama_search_find_locked(&search, p, NULL, NULL);
     }
 
-    ngx_http_ollama_fleet_unlock();
-    ngx_http_ollama_search_unlock(peers);
+    ngx_http_ollama_fleet_unlock_peers(peers);
 
     return n ? NGX_DECLINED
              : ngx_http_ollama_search_refuse(r, ctx, &search);
-}
-
-
-/*
- * The lists of an upstream, the servers and the backup servers, have a lock
- * each: both are taken, in this order.
- */
-
-void
-ngx_http_ollama_search_rlock(ngx_http_upstream_rr_peers_t *peers)
-{
-    for ( /* void */ ; peers; peers = peers->next) {
-        ngx_http_upstream_rr_peers_rlock(peers);
-    }
-}
-
-
-void
-ngx_http_ollama_search_wlock(ngx_http_upstream_rr_peers_t *peers)
-{
-    for ( /* void */ ; peers; peers = peers->next) {
-        ngx_http_upstream_rr_peers_wlock(peers);
-    }
-}
-
-
-void
-ngx_http_ollama_search_unlock(ngx_http_upstream_rr_peers_t *peers)
-{
-    for ( /* void */ ; peers; peers = peers->next) {
-        ngx_http_upstream_rr_peers_unlock(peers);
-    }
 }
 
 
