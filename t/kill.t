@@ -676,6 +676,7 @@ sub rounds {
          map { "$_ $count{$_}" } sort keys %count);
 
     ok($count{saved}, "$what: there is something to lose");
+    cmp_ok($count{forgotten} // 0, '<', $rounds, "$what: Redis remembers");
 }
 
 
@@ -721,7 +722,11 @@ sub go_on_with {
     $_->{turn} = $turns for @chats;
     listen_to($_) for @chats;
 
-    my $requests = fake_requests(last => scalar @chats)->{requests};
+    my $n = fake_requests(last => 1)->{count} - $count;
+    my $requests = fake_requests(last => $n)->{requests};
+
+    $count{sent} += $n;
+
     my %sent = map {
         my $texts = texts(@{ JSON::PP->new->decode($_->{body})->{messages} });
         ($texts->[-1] => $texts);
