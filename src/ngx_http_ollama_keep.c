@@ -64,6 +64,7 @@ struct ngx_http_ollama_keep_s {
     unsigned                   holding:1;
     unsigned                   saving:1;  /* the end was begun */
     unsigned                   settled:1; /* it has ended, or late.c has it */
+    unsigned                   refused:1; /* by the server, for good */
     unsigned                   passing:1; /* the rest goes as it comes */
     unsigned                   last_buf:1; /* of what waits, one is the last */
 };
@@ -73,6 +74,7 @@ static void ngx_http_ollama_keep_renew_handler(ngx_event_t *ev);
 static void ngx_http_ollama_keep_renewed(ngx_http_ollama_store_t *store);
 static void ngx_http_ollama_keep_cleanup(void *data);
 static ngx_int_t ngx_http_ollama_keep_header_filter(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_ollama_keep_is_refused(ngx_http_request_t *r);
 static ngx_http_ollama_said_form_e ngx_http_ollama_keep_form(
     ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_keep_body_filter(ngx_http_request_t *r,
@@ -230,6 +232,7 @@ ngx_http_ollama_keep_header_filter(ngx_http_request_t *r)
         && r->headers_out.status >= NGX_HTTP_SPECIAL_RESPONSE)
     {
         /* who reads that something failed may try again at once */
+        keep->refused = ngx_http_ollama_keep_is_refused(r);
         ngx_http_ollama_keep_owe(keep);
     }
 
@@ -265,6 +268,26 @@ ngx_http_ollama_keep_header_filter(ngx_http_request_t *r)
     keep->last = &keep->held;
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/*
+ * The server won't have these messages, whenever it is asked: were they kept,
+ * it would refuse all that follow, too.
+ */
+
+static ngx_uint_t
+ngx_http_ollama_keep_is_refused(ngx_http_request_t *r)
+{
+    ngx_uint_t  status;
+
+    status = r->headers_out.status;
+
+    return r->upstream && r->upstream->headers_in.status_n == status
+           && status >= NGX_HTTP_BAD_REQUEST
+           && status < NGX_HTTP_INTERNAL_SERVER_ERROR
+           && status != NGX_HTTP_REQUEST_TIME_OUT
+           && status != NGX_HTTP_TOO_MANY_REQUESTS;
 }
 
 
@@ -513,7 +536,7 @@ ngx_http_ollama_keep_save(ngx_http_ollama_keep_t *keep)
     if (rc == NGX_DECLINED) {
         return ngx_http_ollama_store_release(&keep->store,
                                              &keep->ctx->scan->session_id,
-                                             &keep->ctx->scan->task_id);
+                                             &keep->ctx->holder);
     }
 
     return ngx_http_ollama_store_save(&keep->store,
@@ -589,7 +612,9 @@ ngx_http_ollama_keep_owe(ngx_http_ollama_keep_t *keep)
 
     ngx_http_ollama_late_end(&keep->ctx->scan->session_id,
                              &keep->ctx->holder, keep->store.ttl,
-                             keep->n, message);
+                             keep->refused ? NGX_HTTP_OLLAMA_LATE_WITHDRAW
+                                           : keep->n,
+                             message);
 }
 
 

@@ -47,7 +47,8 @@ typedef struct {
     ngx_str_t                         sid;
     ngx_str_t                         task;
     ngx_http_ollama_store_message_t   message;
-    int64_t                           n;       /* 0: no message, the lock */
+    int64_t                           n;       /* of the message; or 0, the
+                                                  lock, or ..._WITHDRAW */
     size_t                            size;
     ngx_uint_t                        tries;
     ngx_msec_t                        until;
@@ -105,7 +106,7 @@ ngx_http_ollama_late_end(ngx_str_t *sid, ngx_str_t *task, int64_t ttl,
     late->store.data = late;
     late->store.ttl = ttl;
 
-    late->n = message ? n : 0;
+    late->n = (message || n < 0) ? n : 0;
     late->until = ngx_current_msec + (message ? NGX_HTTP_OLLAMA_LATE_SAVE
                                               : NGX_HTTP_OLLAMA_LATE_RELEASE);
 
@@ -252,7 +253,11 @@ ngx_http_ollama_late_send(ngx_http_ollama_late_t *late)
 
     late->store.log = ngx_cycle->log;
 
-    if (late->n) {
+    if (late->n == NGX_HTTP_OLLAMA_LATE_WITHDRAW) {
+        rc = ngx_http_ollama_store_withdraw(&late->store, &late->sid,
+                                            &late->task);
+
+    } else if (late->n) {
         rc = ngx_http_ollama_store_save(&late->store, &late->sid, &late->task,
                                         late->n, &late->message, 1);
 
@@ -303,7 +308,7 @@ ngx_http_ollama_late_done(ngx_http_ollama_store_t *store)
 
         ngx_http_ollama_late_lost(late, "Redis refused it");
 
-        if (late->n) {
+        if (late->n > 0) {
             late->n = 0;
             ngx_http_ollama_late_send(late);
             return;
@@ -332,7 +337,7 @@ ngx_http_ollama_late_free(ngx_http_ollama_late_t *late)
 static void
 ngx_http_ollama_late_lost(ngx_http_ollama_late_t *late, const char *why)
 {
-    if (late->n) {
+    if (late->n > 0) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "ollama: a reply in session \"%V\" is lost: %s",
                       &late->sid, why);

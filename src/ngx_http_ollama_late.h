@@ -14,9 +14,13 @@
 #include "ngx_http_ollama_store.h"
 
 
+#define NGX_HTTP_OLLAMA_LATE_WITHDRAW  -1
+
+
 /*
  * The end of a task in a session: its reply is to be stored as message n, for
- * ttl ms, or if that is NULL just the lock to be given back.  All is copied.
+ * ttl ms; or if that is NULL just the lock to be given back, with what it has
+ * added if n is NGX_HTTP_OLLAMA_LATE_WITHDRAW.  All is copied.
  */
 void ngx_http_ollama_late_end(ngx_str_t *sid, ngx_str_t *task, int64_t ttl,
     int64_t n, ngx_http_ollama_store_message_t *message);

@@ -47,6 +47,8 @@ typedef struct {
 static ngx_int_t ngx_http_ollama_store_change(ngx_http_ollama_store_t *store,
     ngx_http_ollama_redis_script_t *script, ngx_str_t *sid, ngx_str_t *owner,
     ngx_http_ollama_store_fields_t *fields);
+static ngx_int_t ngx_http_ollama_store_leave(ngx_http_ollama_store_t *store,
+    ngx_str_t *sid, ngx_str_t *task, const char *withdrawn);
 
 static void ngx_http_ollama_store_open(
     ngx_http_ollama_store_args_t *args, ngx_http_ollama_store_t *store,
@@ -384,12 +386,30 @@ ngx_int_t
 ngx_http_ollama_store_release(ngx_http_ollama_store_t *store, ngx_str_t *sid,
     ngx_str_t *task)
 {
+    return ngx_http_ollama_store_leave(store, sid, task, "0");
+}
+
+
+ngx_int_t
+ngx_http_ollama_store_withdraw(ngx_http_ollama_store_t *store, ngx_str_t *sid,
+    ngx_str_t *task)
+{
+    return ngx_http_ollama_store_leave(store, sid, task, "1");
+}
+
+
+static ngx_int_t
+ngx_http_ollama_store_leave(ngx_http_ollama_store_t *store, ngx_str_t *sid,
+    ngx_str_t *task, const char *withdrawn)
+{
     ngx_http_ollama_store_args_t  args;
 
     ngx_http_ollama_store_open_session(&args, store,
                                        ngx_http_ollama_store_read_word, sid,
                                        NULL);
+
     ngx_http_ollama_store_arg(&args, task);
+    ngx_http_ollama_store_word(&args, withdrawn);
 
     return ngx_http_ollama_store_send(&args,
                                       &ngx_http_ollama_store_script_release);

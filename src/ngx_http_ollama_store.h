@@ -205,7 +205,10 @@ ngx_int_t ngx_http_ollama_store_save(ngx_http_ollama_store_t *store,
 ngx_int_t ngx_http_ollama_store_renew(ngx_http_ollama_store_t *store,
     ngx_str_t *sid, ngx_str_t *task, ngx_msec_t lock, int64_t n);
 
+/* ... with what it has added, or without */
 ngx_int_t ngx_http_ollama_store_release(ngx_http_ollama_store_t *store,
+    ngx_str_t *sid, ngx_str_t *task);
+ngx_int_t ngx_http_ollama_store_withdraw(ngx_http_ollama_store_t *store,
     ngx_str_t *sid, ngx_str_t *task);
 
 

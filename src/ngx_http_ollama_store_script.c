@@ -539,7 +539,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_renew =
     );
 
 
-/* the task */
+/* the task, "1" if what it has added is to go, too; no n comes again */
 
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_release =
     ngx_http_ollama_redis_script_text(
@@ -547,6 +547,17 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_release =
     "local name, latest = named(ARGV[6])\n"
     "if call('GET', task) ~= name or not latest then\n"
     "    return { 'lost' }\n"
+    "end\n"
+    "if ARGV[7] == '1' then\n"
+    "    local from, to = string.match(call('HGET', meta, 'added') or '',\n"
+    "                                  '^(%d+) (%d+)$')\n"
+    "    if to and tonumber(to) == last() then\n"
+    "        for n = tonumber(from), tonumber(to) do\n"
+    "            if written(n, ARGV[6]) then\n"
+    "                call('XDEL', msgs, id(n))\n"
+    "            end\n"
+    "        end\n"
+    "    end\n"
     "end\n"
     "call('DEL', task)\n"
     "return { 'ok' }\n"

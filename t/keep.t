@@ -569,3 +569,45 @@ ok(error_log_has(qr/a reply in session "$id" is lost: nginx ends/), 'told');
 ok(!errors(qr/in session "$other"/), 'only that');
 $main::line->mend;
 --- error_log eval: qr/is lost/
+
+
+
+=== TEST 16: what a server refuses for good isn't kept
+--- test
+block_begins();
+
+for my $form ([ 'chat', '/api/chat', {} ], [ 'v1', '/v1/chat/completions',
+                                             { stream => JSON::PP::true } ])
+{
+    my ($what, $path, $more) = @$form;
+    my $id = made();
+
+    is_saved(http("POST $path", body($id, $more, 'a')), $id, $what);
+
+    for my $status (400, 413, 422) {
+        fake_set(model => 'm1', status => $status, error => 'no');
+        is(http("POST $path", body($id, $more, 'b', 'c'))->status, $status,
+           "$what, $status - refused");
+        fake_set(model => 'm1', status => undef, error => undef);
+
+        is_free($id, "$what, $status");
+        like(stored($id), qr/\Auser:a:complete\|assistant:[^|]*\z/,
+             "$what, $status - not kept");
+    }
+
+    for my $status (408, 429, 500, 503) {
+        fake_set(model => 'm1', status => $status, error => 'no');
+        is(http("POST $path", body($id, $more, 'd'))->status, $status,
+           "$what, $status - failed");
+        fake_set(model => 'm1', status => undef, error => undef);
+
+        is_free($id, "$what, $status");
+        like(stored($id),
+             qr/\Auser:a:complete\|assistant:[^|]*\|user:d:complete\z/,
+             "$what, $status - kept");
+    }
+
+    is_saved(http("POST $path", body($id, $more, 'd')), $id,
+             "$what - it goes on");
+    is(scalar @{ session($id)->{messages} }, 4, "$what - said once");
+}
