@@ -99,6 +99,8 @@ static void ngx_http_ollama_history_next(ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store);
 static void ngx_http_ollama_history_read(ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_added(ngx_http_ollama_store_t *store);
+static ngx_int_t ngx_http_ollama_history_failed(
+    ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_end(ngx_http_ollama_history_t *h,
     ngx_int_t rc);
 static void ngx_http_ollama_history_cleanup(void *data);
@@ -606,7 +608,7 @@ ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store)
     }
 
     if (store->result != NGX_HTTP_OLLAMA_STORE_OK) {
-        ngx_http_ollama_history_end(h, ngx_http_ollama_history_unavailable(h));
+        ngx_http_ollama_history_end(h, ngx_http_ollama_history_failed(h));
         return;
     }
 
@@ -742,24 +744,37 @@ ngx_http_ollama_history_added(ngx_http_ollama_store_t *store)
 
     ngx_http_set_log_request(h->request->connection->log, h->request);
 
-    switch (store->result) {
-
-    case NGX_HTTP_OLLAMA_STORE_OK:
-        ngx_http_ollama_history_end(h, NGX_OK);
-        return;
-
-    case NGX_HTTP_OLLAMA_STORE_UNAVAILABLE:
+    if (store->result != NGX_HTTP_OLLAMA_STORE_OK) {
         ngx_http_ollama_keep_as(h->ctx, 0);
-        ngx_http_ollama_history_end(h, ngx_http_ollama_history_unavailable(h));
+        ngx_http_ollama_history_end(h, ngx_http_ollama_history_failed(h));
         return;
+    }
 
-    default: /* it was deleted meanwhile */
-        ngx_http_ollama_keep_as(h->ctx, 0);
-        ngx_http_ollama_history_end(h,
-            ngx_http_ollama_error(h->request, h->ctx, NGX_HTTP_NOT_FOUND,
-                                  "session \"%V\" not found",
-                                  &h->ctx->scan->session_id));
-        return;
+    ngx_http_ollama_history_end(h, NGX_OK);
+}
+
+
+/* An operation failed for which the session had been locked. */
+
+static ngx_int_t
+ngx_http_ollama_history_failed(ngx_http_ollama_history_t *h)
+{
+    switch (h->store.result) {
+
+    case NGX_HTTP_OLLAMA_STORE_NONE: /* it was deleted meanwhile */
+        return ngx_http_ollama_error(h->request, h->ctx, NGX_HTTP_NOT_FOUND,
+                                     "session \"%V\" not found",
+                                     &h->ctx->scan->session_id);
+
+    case NGX_HTTP_OLLAMA_STORE_LOST:
+        return ngx_http_ollama_error(h->request, h->ctx,
+                                     NGX_HTTP_SERVICE_UNAVAILABLE,
+                                     "session \"%V\" was lost to another task "
+                                     "while it was read; try again",
+                                     &h->ctx->scan->session_id);
+
+    default: /* NGX_HTTP_OLLAMA_STORE_UNAVAILABLE */
+        return ngx_http_ollama_history_unavailable(h);
     }
 }
 

@@ -49,7 +49,7 @@ static ngx_int_t ngx_http_ollama_redis_ready(
 static ngx_int_t ngx_http_ollama_redis_sub_ready(
     ngx_http_ollama_redis_conn_t *conn);
 static ngx_int_t ngx_http_ollama_redis_sub_send(
-    ngx_http_ollama_redis_subscription_t *sub, const char *command);
+    ngx_http_ollama_redis_subscription_t *sub);
 static ngx_int_t ngx_http_ollama_redis_sub_done(
     ngx_http_ollama_redis_conn_t *conn, ngx_http_ollama_redis_entry_t *entry,
     redisReply *reply);
@@ -415,7 +415,7 @@ ngx_http_ollama_redis_subscribe(ngx_http_ollama_redis_subscription_t *sub)
 
     if (conn->state == NGX_HTTP_OLLAMA_REDIS_READY) {
 
-        if (ngx_http_ollama_redis_sub_send(sub, "SUBSCRIBE") != NGX_OK) {
+        if (ngx_http_ollama_redis_sub_send(sub) != NGX_OK) {
             ngx_queue_remove(&sub->queue);
             return NGX_ERROR;
         }
@@ -426,36 +426,6 @@ ngx_http_ollama_redis_subscribe(ngx_http_ollama_redis_subscription_t *sub)
     ngx_http_ollama_redis_conn_start(conn);
 
     return NGX_OK;
-}
-
-
-void
-ngx_http_ollama_redis_unsubscribe(ngx_http_ollama_redis_subscription_t *sub)
-{
-    ngx_http_ollama_redis_entry_t  *entry;
-
-    entry = sub->entry;
-
-    if (entry) {
-        entry->data = NULL;
-        sub->entry = NULL;
-    }
-
-    ngx_queue_remove(&sub->queue);
-
-    if (ngx_http_ollama_redis_messages.state == NGX_HTTP_OLLAMA_REDIS_READY) {
-
-        /* if that fails, messages come for which there is no subscriber */
-
-        (void) ngx_http_ollama_redis_sub_send(sub, "UNSUBSCRIBE");
-
-        entry = sub->entry;
-
-        if (entry) {
-            entry->data = NULL;
-            sub->entry = NULL;
-        }
-    }
 }
 
 
@@ -472,7 +442,9 @@ ngx_http_ollama_redis_ready(ngx_http_ollama_redis_conn_t *conn)
          q = ngx_queue_next(q))
     {
         sub = ngx_queue_data(q, ngx_http_ollama_redis_subscription_t, queue);
-        sub->due = sub->active;
+        sub->due = sub->active
+                   && ngx_http_ollama_redis_messages.state
+                      == NGX_HTTP_OLLAMA_REDIS_READY;
     }
 
     ngx_http_ollama_redis_sub_notify();
@@ -496,7 +468,7 @@ ngx_http_ollama_redis_sub_ready(ngx_http_ollama_redis_conn_t *conn)
         sub->active = 0;
         sub->due = 0;
 
-        if (ngx_http_ollama_redis_sub_send(sub, "SUBSCRIBE") != NGX_OK) {
+        if (ngx_http_ollama_redis_sub_send(sub) != NGX_OK) {
             return ngx_http_ollama_redis_conn_reason(conn, "out of memory");
         }
     }
@@ -506,8 +478,7 @@ ngx_http_ollama_redis_sub_ready(ngx_http_ollama_redis_conn_t *conn)
 
 
 static ngx_int_t
-ngx_http_ollama_redis_sub_send(ngx_http_ollama_redis_subscription_t *sub,
-    const char *command)
+ngx_http_ollama_redis_sub_send(ngx_http_ollama_redis_subscription_t *sub)
 {
     ngx_str_t                       argv[2];
     ngx_http_ollama_redis_conn_t   *conn;
@@ -515,8 +486,7 @@ ngx_http_ollama_redis_sub_send(ngx_http_ollama_redis_subscription_t *sub,
 
     conn = &ngx_http_ollama_redis_messages;
 
-    argv[0].data = (u_char *) command;
-    argv[0].len = ngx_strlen(command);
+    ngx_str_set(&argv[0], "SUBSCRIBE");
     argv[1] = sub->channel;
 
     entry = ngx_http_ollama_redis_wire_command(conn, 2, argv);
@@ -571,7 +541,7 @@ ngx_http_ollama_redis_sub_done(ngx_http_ollama_redis_conn_t *conn,
 }
 
 
-/* A subscriber may end its subscription, and begin others. */
+/* A subscriber may begin other subscriptions. */
 
 static void
 ngx_http_ollama_redis_sub_notify(void)

@@ -136,8 +136,6 @@ void ngx_http_ollama_redis_forget(ngx_http_ollama_redis_call_t *call);
 /* NGX_ERROR: there is no "ollama_redis", or the channel has a subscriber. */
 ngx_int_t ngx_http_ollama_redis_subscribe(
     ngx_http_ollama_redis_subscription_t *sub);
-void ngx_http_ollama_redis_unsubscribe(
-    ngx_http_ollama_redis_subscription_t *sub);
 
 
 #endif /* _NGX_HTTP_OLLAMA_REDIS_H_INCLUDED_ */

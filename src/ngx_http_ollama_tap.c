@@ -642,7 +642,8 @@ ngx_http_ollama_tap_finalize(ngx_http_request_t *r, ngx_int_t rc)
     if (rc != NGX_ERROR
         || ctx->frame == NULL || ctx->frame->done || ctx->frame->error
         || ctx->ended || ctx->cancelled
-        || !r->header_sent || r->connection->error)
+        || !r->header_sent
+        || r->connection->error || r->connection->timedout)
     {
         return;
     }

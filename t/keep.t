@@ -386,8 +386,6 @@ $c->request('POST /api/chat', body($id, {}, 'a'));
 is_free($id, 'buffering');
 is(field($id, 2, 's'), 'cancelled', 'stored');
 $c->close;
---- no_error_log
-[alert]
 
 
 

@@ -5,13 +5,17 @@
 
 use lib 't/lib';
 
+use Test::Nginx::Ollama::Line;
 use Test::Nginx::Ollama::Redis;
 
-our $redis;
+our ($redis, $line);
 
 BEGIN {
     $redis = Test::Nginx::Ollama::Redis->start;
     $ENV{TEST_NGINX_REDIS_PATH} = $redis->path;
+
+    $line = Test::Nginx::Ollama::Line->start($redis);
+    $ENV{TEST_NGINX_LINE_PATH} = $line->path;
 }
 
 use Test::Nginx::Ollama;
@@ -223,3 +227,36 @@ wait_for(sub { !grep { Test::Nginx::Ollama::is_alive($_) } @old }, 10);
 is(main::lock_of($id), '', 'nobody has the session');
 is(main::stored($id), 'user:complete|assistant:cancelled', 'the part is there');
 main::is_free($id, 'afterwards');
+
+
+
+=== TEST 6: the session is lost while a chat waits for it
+--- http_config
+    ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=10s;
+--- test
+main::begin();
+
+for my $case ([ 'another task', 503, qr/lost to another task/,
+                sub { $main::redis->cli('SET', "ollama:{$_[0]}:task", 'x') } ],
+              [ 'deleted', 404, qr/not found/,
+                sub { $main::redis->cli('DEL', map { "ollama:{$_[0]}:$_" }
+                                                   qw(meta msgs task)) } ])
+{
+    my ($title, $status, $error, $meanwhile) = @$case;
+    my $id = main::made();
+
+    # without a model what is new is stored by a command of its own
+    $main::line->hold('a word');
+    my $c = client();
+    $c->request('POST /api/chat', main::body($id, messages => 'a word'));
+    ok(wait_for(sub { $main::line->held }), "$title: it waits");
+
+    $meanwhile->($id);
+    $main::line->mend;
+
+    my $r = $c->reply;
+    is($r->status, $status, "$title: status") or diag($r->raw);
+    like($r->json->{error}, $error, "$title: error");
+}
+--- asked
+nothing
