@@ -18,6 +18,12 @@
 #include "ngx_http_ollama_splice.h"
 
 
+/* of a text that is given back by itself, in bytes */
+#define NGX_HTTP_OLLAMA_SPLICE_LARGE  65536
+
+
+static ngx_buf_t *ngx_http_ollama_splice_buf(
+    ngx_http_ollama_splice_t *splice, size_t size);
 static u_char *ngx_http_ollama_splice_span(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_cut_t *span);
 
@@ -39,7 +45,7 @@ ngx_http_ollama_splice_put(ngx_http_ollama_splice_t *splice, size_t size)
     ngx_buf_t    *b;
     ngx_chain_t  *cl;
 
-    b = ngx_create_temp_buf(splice->pool, size);
+    b = ngx_http_ollama_splice_buf(splice, size);
     if (b == NULL) {
         return NULL;
     }
@@ -48,8 +54,6 @@ ngx_http_ollama_splice_put(ngx_http_ollama_splice_t *splice, size_t size)
     if (cl == NULL) {
         return NULL;
     }
-
-    b->last = b->end;
 
     cl->buf = b;
     cl->next = NULL;
@@ -60,6 +64,44 @@ ngx_http_ollama_splice_put(ngx_http_ollama_splice_t *splice, size_t size)
     splice->size += size;
 
     return b->pos;
+}
+
+
+/* A buffer that is full. */
+
+static ngx_buf_t *
+ngx_http_ollama_splice_buf(ngx_http_ollama_splice_t *splice, size_t size)
+{
+    ngx_buf_t  *b;
+
+    if (size <= NGX_HTTP_OLLAMA_SPLICE_LARGE) {
+
+        b = ngx_create_temp_buf(splice->pool, size);
+        if (b == NULL) {
+            return NULL;
+        }
+
+        b->last = b->end;
+
+        return b;
+    }
+
+    b = ngx_calloc_buf(splice->pool);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    b->start = ngx_http_ollama_shed_alloc(&splice->shed, splice->pool, size);
+    if (b->start == NULL) {
+        return NULL;
+    }
+
+    b->pos = b->start;
+    b->last = b->start + size;
+    b->end = b->last;
+    b->temporary = 1;
+
+    return b;
 }
 
 

@@ -13,12 +13,14 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ollama_ctx.h"
+#include "ngx_http_ollama_shed.h"
 
 
 /* Text that is to go into a body: messages, a comma behind each. */
 
 typedef struct {
     ngx_pool_t    *pool;
+    ngx_http_ollama_shed_t  shed;   /* of large texts */
     ngx_chain_t   *chain;
     ngx_chain_t  **end;
     ngx_chain_t  **last;      /* the link that was put last */
