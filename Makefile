@@ -205,7 +205,9 @@ $(probe): $(out)/%.so: t/%.c $(out)/flags | $(module)
 
 pure        = json forbid scan frame name time reply report snapshot choose \
               text list poll_delay last gather said said_value \
-              said_frame said_write message
+              said_frame said_write message conversation_body \
+              conversation_read conversation_cast conversation_view \
+              conversation_text
 unit_stubs := $(patsubst t/unit/%.c,$(out)/unit/%.o,$(wildcard t/unit/*_stub.c))
 unit_objs  := $(pure:%=$(out)/unit/ngx_http_ollama_%.o) $(unit_stubs)
 unit_tests := $(patsubst t/unit/%.c,$(out)/unit/%,$(wildcard t/unit/*_test.c))

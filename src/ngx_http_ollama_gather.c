@@ -15,7 +15,8 @@
  * A text's memory doubles; what it leaves goes back if it was more than the
  * pool keeps in its blocks.  A text lives as long as the pool.
  *
- * Pure functions; this file calls nobody.  Called by said only.
+ * Pure functions; this file calls nobody.  Called by said, and by what reads a
+ * conversation's body.
  */
 
 

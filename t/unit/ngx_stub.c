@@ -203,6 +203,13 @@ ngx_pfree(ngx_pool_t *pool, void *p)
 }
 
 
+ngx_chain_t *
+ngx_alloc_chain_link(ngx_pool_t *pool)
+{
+    return ngx_palloc(pool, sizeof(ngx_chain_t));
+}
+
+
 ngx_array_t *
 ngx_array_create(ngx_pool_t *pool, ngx_uint_t n, size_t size)
 {
@@ -292,17 +299,28 @@ ngx_atoi(u_char *line, size_t n)
 }
 
 
-/* The formats that the pure parts use: %V %s %T %i %ui %d, with a width. */
-
 u_char *
 ngx_slprintf(u_char *buf, u_char *last, const char *fmt, ...)
 {
-    int        n, width;
-    char       number[64];
-    va_list    args;
-    ngx_str_t  text, *v;
+    u_char   *p;
+    va_list   args;
 
     va_start(args, fmt);
+    p = ngx_vslprintf(buf, last, fmt, args);
+    va_end(args);
+
+    return p;
+}
+
+
+/* Formats that the pure parts use: %V %s %T %O %i %ui %uz %d, with a width. */
+
+u_char *
+ngx_vslprintf(u_char *buf, u_char *last, const char *fmt, va_list args)
+{
+    int        n, width;
+    char       number[64];
+    ngx_str_t  text, *v;
 
     while (*fmt && buf < last) {
 
@@ -343,6 +361,11 @@ ngx_slprintf(u_char *buf, u_char *last, const char *fmt, ...)
                         (long long) va_arg(args, time_t));
             break;
 
+        case 'O':
+            n = sprintf(number, "%0*lld", width,
+                        (long long) va_arg(args, off_t));
+            break;
+
         case 'i':
             n = sprintf(number, "%0*lld", width,
                         (long long) va_arg(args, ngx_int_t));
@@ -353,9 +376,11 @@ ngx_slprintf(u_char *buf, u_char *last, const char *fmt, ...)
             break;
 
         case 'u':
-            if (*fmt++ == 'i') {
+            if (*fmt == 'i' || *fmt == 'z') {
+                /* both are a word */
+                fmt++;
                 n = sprintf(number, "%0*llu", width,
-                            (unsigned long long) va_arg(args, ngx_uint_t));
+                            (unsigned long long) va_arg(args, size_t));
                 break;
             }
 
@@ -373,8 +398,6 @@ ngx_slprintf(u_char *buf, u_char *last, const char *fmt, ...)
         ngx_memcpy(buf, text.data, text.len);
         buf += text.len;
     }
-
-    va_end(args);
 
     return buf;
 }

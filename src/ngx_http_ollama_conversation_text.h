@@ -1,0 +1,74 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+#ifndef _NGX_HTTP_OLLAMA_CONVERSATION_TEXT_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_CONVERSATION_TEXT_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+typedef enum {
+    NGX_HTTP_OLLAMA_CONVERSATION_DONE = 0,    /* max_turns */
+    NGX_HTTP_OLLAMA_CONVERSATION_CANCELLED,
+    NGX_HTTP_OLLAMA_CONVERSATION_FAILED       /* error */
+} ngx_http_ollama_conversation_reason_e;
+
+
+typedef enum {
+    NGX_HTTP_OLLAMA_CONVERSATION_UNKNOWN = 0, /* nothing is said of it */
+    NGX_HTTP_OLLAMA_CONVERSATION_SAVED,
+    NGX_HTTP_OLLAMA_CONVERSATION_UNSAVED
+} ngx_http_ollama_conversation_saved_e;
+
+
+/* a reply, for "stream":false */
+
+typedef struct {
+    ngx_uint_t                              turn;         /* from 1 */
+    ngx_str_t                               participant;
+    ngx_str_t                               model;
+    ngx_str_t                               server;       /* len 0: null */
+    ngx_str_t                               message;      /* JSON, as of
+                                               ngx_http_ollama_said_message() */
+    ngx_str_t                               done_reason;  /* len 0: null */
+    ngx_str_t                               stats;        /* JSON, as of
+                                               ngx_http_ollama_said_stats();
+                                               len 0: none */
+} ngx_http_ollama_conversation_reply_t;
+
+
+/* what the closing object says; strings are plain */
+
+typedef struct {
+    ngx_http_ollama_conversation_reason_e   reason;
+    ngx_uint_t                              turns;        /* finished ones */
+    ngx_str_t                               task_id;
+    ngx_str_t                               session_id;   /* len 0: null */
+    ngx_http_ollama_conversation_saved_e    saved;
+    ngx_str_t                               error;        /* len 0: none */
+    ngx_http_ollama_conversation_reply_t   *replies;
+    ngx_uint_t                              nreplies;
+} ngx_http_ollama_conversation_end_t;
+
+
+/*
+ * The members that are put in front of those of each frame of a turn, with a
+ * comma behind; once a turn.
+ */
+ngx_int_t ngx_http_ollama_conversation_text_front(ngx_pool_t *pool,
+    ngx_uint_t turn, ngx_str_t *participant, ngx_str_t *front);
+
+/* The closing line of a stream; the closing object with all the replies. */
+
+ngx_int_t ngx_http_ollama_conversation_text_line(ngx_pool_t *pool,
+    ngx_http_ollama_conversation_end_t *end, ngx_str_t *text);
+ngx_int_t ngx_http_ollama_conversation_text_whole(ngx_pool_t *pool,
+    ngx_http_ollama_conversation_end_t *end, ngx_str_t *text);
+
+
+#endif /* _NGX_HTTP_OLLAMA_CONVERSATION_TEXT_H_INCLUDED_ */
