@@ -29,6 +29,7 @@
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_keep.h"
 #include "ngx_http_ollama_late.h"
+#include "ngx_http_ollama_lock.h"
 #include "ngx_http_ollama_module.h"
 #include "ngx_http_ollama_owner.h"
 #include "ngx_http_ollama_search.h"
@@ -278,7 +279,7 @@ ngx_http_ollama_history_ask(ngx_http_ollama_history_t *h)
 
     if (ngx_http_ollama_store_turn(&h->store, &ctx->scan->session_id,
                                    &h->owner, &ctx->scan->task_id,
-                                   NGX_HTTP_OLLAMA_KEEP_LOCK, &page,
+                                   NGX_HTTP_OLLAMA_LOCK_TIME, &page,
                                    NGX_HTTP_OLLAMA_HISTORY_MESSAGES,
                                    h->messages, n)
         != NGX_OK)

@@ -27,6 +27,7 @@
 #include "ngx_http_ollama_ctx.h"
 #include "ngx_http_ollama_header.h"
 #include "ngx_http_ollama_late.h"
+#include "ngx_http_ollama_lock.h"
 #include "ngx_http_ollama_said.h"
 #include "ngx_http_ollama_store.h"
 
@@ -37,17 +38,12 @@
 /* of a reply, in bytes: what is more is not stored */
 #define NGX_HTTP_OLLAMA_KEEP_MAX       (16 * 1024 * 1024)
 
-/* the lock of a session is renewed so often, ms */
-#define NGX_HTTP_OLLAMA_KEEP_RENEW     2000
-
 
 struct ngx_http_ollama_keep_s {
     ngx_http_request_t        *request;
     ngx_http_ollama_ctx_t     *ctx;
     ngx_http_ollama_store_t    store;     /* the save */
-    ngx_http_ollama_store_t    renewal;
-    ngx_event_t                event;     /* when to renew */
-    ngx_connection_t           dummy;     /* nginx's debug log looks for one */
+    ngx_http_ollama_lock_t     lock;
 
     int64_t                    n;         /* of the message; 0: none yet */
     ngx_http_ollama_said_t    *said;      /* NULL: nothing is said */
@@ -70,8 +66,6 @@ struct ngx_http_ollama_keep_s {
 };
 
 
-static void ngx_http_ollama_keep_renew_handler(ngx_event_t *ev);
-static void ngx_http_ollama_keep_renewed(ngx_http_ollama_store_t *store);
 static void ngx_http_ollama_keep_cleanup(void *data);
 static ngx_int_t ngx_http_ollama_keep_header_filter(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_ollama_keep_is_refused(ngx_http_request_t *r);
@@ -126,25 +120,12 @@ ngx_http_ollama_keep_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     keep->store.log = r->connection->log;
     keep->store.ttl = ttl;
 
-    keep->renewal.handler = ngx_http_ollama_keep_renewed;
-    keep->renewal.data = keep;
-    keep->renewal.log = r->connection->log;
-    keep->renewal.ttl = ttl;
-
-    keep->dummy.fd = (ngx_socket_t) -1;
-
-    keep->event.handler = ngx_http_ollama_keep_renew_handler;
-    keep->event.data = &keep->dummy;
-    keep->event.log = r->connection->log;
-    keep->event.cancelable = 1;
-
-    keep->dummy.data = keep;
-
     cln->handler = ngx_http_ollama_keep_cleanup;
 
     ctx->keep = keep;
 
-    ngx_add_timer(&keep->event, NGX_HTTP_OLLAMA_KEEP_RENEW);
+    ngx_http_ollama_lock_begin(&keep->lock, &ctx->scan->session_id,
+                               &ctx->holder, ttl, r->connection->log);
 
     return NGX_OK;
 }
@@ -154,6 +135,7 @@ void
 ngx_http_ollama_keep_as(ngx_http_ollama_ctx_t *ctx, int64_t n)
 {
     ctx->keep->n = n;
+    ctx->keep->lock.n = n;
     ctx->keep->asked = (ctx->scan->messages.nelts != 0);
 }
 
@@ -167,37 +149,6 @@ ngx_http_ollama_keep_stopped(ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b)
 }
 
 
-static void
-ngx_http_ollama_keep_renew_handler(ngx_event_t *ev)
-{
-    ngx_connection_t        *c;
-    ngx_http_ollama_keep_t  *keep;
-
-    c = ev->data;
-    keep = c->data;
-
-    if (keep->saving) {
-        return;
-    }
-
-    ngx_http_ollama_store_forget(&keep->renewal);
-
-    (void) ngx_http_ollama_store_renew(&keep->renewal,
-                                       &keep->ctx->scan->session_id,
-                                       &keep->ctx->holder,
-                                       NGX_HTTP_OLLAMA_KEEP_LOCK, keep->n);
-
-    ngx_add_timer(ev, NGX_HTTP_OLLAMA_KEEP_RENEW);
-}
-
-
-static void
-ngx_http_ollama_keep_renewed(ngx_http_ollama_store_t *store)
-{
-    /* if it failed it is tried again, or the save will tell */
-}
-
-
 /* The request is over: nothing waits for an answer of Redis any more. */
 
 static void
@@ -205,12 +156,7 @@ ngx_http_ollama_keep_cleanup(void *data)
 {
     ngx_http_ollama_keep_t *keep = data;
 
-    if (keep->event.timer_set) {
-        ngx_del_timer(&keep->event);
-    }
-
-    ngx_http_ollama_store_forget(&keep->renewal);
-
+    ngx_http_ollama_lock_end(&keep->lock);
     ngx_http_ollama_store_forget(&keep->store);
 
     if (!keep->settled) {
@@ -526,6 +472,7 @@ ngx_http_ollama_keep_save(ngx_http_ollama_keep_t *keep)
     ngx_int_t  rc;
 
     keep->saving = 1;
+    ngx_http_ollama_lock_end(&keep->lock);
 
     rc = ngx_http_ollama_keep_message(keep);
 
@@ -609,6 +556,7 @@ ngx_http_ollama_keep_owe(ngx_http_ollama_keep_t *keep)
                                                              : NULL;
     keep->saving = 1;
     keep->settled = 1;
+    ngx_http_ollama_lock_end(&keep->lock);
 
     ngx_http_ollama_late_end(&keep->ctx->scan->session_id,
                              &keep->ctx->holder, keep->store.ttl,

@@ -15,10 +15,6 @@
 #include "ngx_http_ollama_ctx.h"
 
 
-/* the lock of a session lasts so long if its holder is gone, ms */
-#define NGX_HTTP_OLLAMA_KEEP_LOCK  6000
-
-
 /*
  * From now on the request has the lock of its session, and what is said in
  * answer to it is to be stored as message n, for ttl ms.
