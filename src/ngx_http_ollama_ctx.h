@@ -12,11 +12,14 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_ollama_conversation_body.h"
 #include "ngx_http_ollama_frame.h"
 #include "ngx_http_ollama_route.h"
 #include "ngx_http_ollama_scan.h"
 
 
+typedef struct ngx_http_ollama_conversation_s  ngx_http_ollama_conversation_t;
+typedef struct ngx_http_ollama_turn_s     ngx_http_ollama_turn_t;
 typedef struct ngx_http_ollama_keep_s     ngx_http_ollama_keep_t;
 typedef struct ngx_http_ollama_wait_s     ngx_http_ollama_wait_t;
 typedef struct ngx_http_ollama_running_s  ngx_http_ollama_running_t;
@@ -47,7 +50,7 @@ typedef enum {
  * always asked for with ngx_http_ollama_get_ctx().
  */
 
-typedef struct {
+struct ngx_http_ollama_ctx_s {
     ngx_http_request_t       *request;
     ngx_uint_t                http_version;
     ngx_http_ollama_state_e   state;
@@ -74,6 +77,16 @@ typedef struct {
     ngx_http_ollama_keep_t   *keep;        /* NULL: no session */
     ngx_str_t                 holder;      /* who has its lock, for the store */
 
+    /* conversation */
+
+    ngx_http_ollama_conversation_body_t  *talk;    /* NULL: it is none */
+    ngx_http_ollama_route_t  *turns;       /* what its turns are */
+    ngx_http_ollama_conversation_read_t  *reading; /* of its body */
+    ngx_http_ollama_conversation_t  *conversation; /* NULL: not begun yet */
+    ngx_int_t                 phase;       /* where its turns begin */
+    ngx_http_ollama_turn_t   *turn;        /* of a subrequest that is one */
+    const char               *outcome;     /* NULL: as for any request */
+
     /* task */
 
     ngx_http_ollama_running_t  *running;   /* NULL: not yet, or no more */
@@ -97,7 +110,7 @@ typedef struct {
     unsigned                  cancelled:1; /* it was stopped */
     unsigned                  held:1;      /* its last frame has come, and
                                               waits to be saved */
-} ngx_http_ollama_ctx_t;
+};
 
 
 ngx_http_ollama_ctx_t *ngx_http_ollama_get_ctx(ngx_http_request_t *r);

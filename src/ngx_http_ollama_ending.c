@@ -21,6 +21,10 @@
 #include "ngx_http_ollama_last.h"
 
 
+static ngx_chain_t *ngx_http_ollama_ending_turn(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+
+
 void
 ngx_http_ollama_ending_reason(ngx_int_t rc, ngx_str_t *reason)
 {
@@ -68,6 +72,15 @@ ngx_http_ollama_ending_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     text.len = ngx_sprintf(text.data, "server \"%V\" %V",
                            &ctx->server, reason)
                - text.data;
+
+    if (ctx->turn) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "ollama %V", &text);
+
+        ctx->error = text;
+        ctx->ended = 1;
+
+        return ngx_http_ollama_ending_turn(r, ctx);
+    }
 
     if (frame->form == NGX_HTTP_OLLAMA_FRAME_SSE) {
 
@@ -136,6 +149,10 @@ ngx_http_ollama_ending_stopped(ngx_http_request_t *r,
     ngx_http_ollama_last_t    last;
     ngx_http_ollama_frame_t  *frame;
 
+    if (ctx->turn) {
+        return ngx_http_ollama_ending_turn(r, ctx);
+    }
+
     tp = ngx_timeofday();
     frame = ctx->frame;
 
@@ -183,6 +200,42 @@ ngx_http_ollama_ending_stopped(ngx_http_request_t *r,
     b->flush = 1;
 
     ngx_http_ollama_keep_stopped(ctx, b);
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    return cl;
+}
+
+
+/*
+ * Of a turn in a conversation only a line that was cut is ended: the last
+ * words are the conversation's.
+ */
+
+static ngx_chain_t *
+ngx_http_ollama_ending_turn(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    cl = ngx_alloc_chain_link(r->pool);
+    if (cl == NULL) {
+        return NULL;
+    }
+
+    if (ctx->frame && ctx->frame->line) {
+        b->pos = (u_char *) "\n";
+        b->last = b->pos + 1;
+        b->memory = 1;
+    }
+
+    b->flush = 1;
 
     cl->buf = b;
     cl->next = NULL;

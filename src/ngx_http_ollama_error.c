@@ -41,7 +41,6 @@ static ngx_int_t ngx_http_ollama_error_header_filter(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_ollama_error_is_read(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_error_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
-static ngx_str_t *ngx_http_ollama_error_text(ngx_uint_t status);
 static const char *ngx_http_ollama_error_type(ngx_uint_t status);
 
 
@@ -393,7 +392,7 @@ ngx_http_ollama_error_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 }
 
 
-static ngx_str_t *
+ngx_str_t *
 ngx_http_ollama_error_text(ngx_uint_t status)
 {
     ngx_http_ollama_error_text_t  *e;

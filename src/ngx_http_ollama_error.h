@@ -22,6 +22,7 @@ ngx_int_t ngx_http_ollama_error_busy(ngx_http_request_t *r,
 ngx_buf_t *ngx_http_ollama_error_json(ngx_http_request_t *r,
     ngx_uint_t status, ngx_str_t *text, ngx_str_t *task, ngx_str_t *before,
     ngx_str_t *after);
+ngx_str_t *ngx_http_ollama_error_text(ngx_uint_t status);
 ngx_int_t ngx_http_ollama_error_filter_init(ngx_conf_t *cf);
 
 

@@ -23,6 +23,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ollama_module.h"
+#include "ngx_http_ollama_conversation_turn.h"
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_fleet.h"
 #include "ngx_http_ollama_keep.h"
@@ -217,6 +218,7 @@ ngx_http_ollama_postconfiguration(ngx_conf_t *cf)
 
     if (ngx_http_ollama_origin_init(cf) != NGX_OK
         || ngx_http_ollama_keep_filter_init(cf) != NGX_OK
+        || ngx_http_ollama_turn_filter_init(cf) != NGX_OK
         || ngx_http_ollama_tap_filter_init(cf) != NGX_OK
         || ngx_http_ollama_origin_filter_init(cf) != NGX_OK
         || ngx_http_ollama_error_filter_init(cf) != NGX_OK)

@@ -45,6 +45,10 @@ struct ngx_http_ollama_wait_s {
 };
 
 
+static ngx_int_t ngx_http_ollama_request_read_talk(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_request_begin(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
 static void ngx_http_ollama_request_body_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_request_map(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
@@ -59,6 +63,8 @@ static void ngx_http_ollama_request_wait_handler(ngx_event_t *ev);
 static void ngx_http_ollama_request_wait_end(ngx_http_ollama_ctx_t *ctx);
 static void ngx_http_ollama_request_done(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
+static ngx_int_t ngx_http_ollama_request_refuse(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
 static void ngx_http_ollama_request_finish(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
 static ngx_int_t ngx_http_ollama_request_lines(ngx_http_request_t *r,
@@ -80,7 +86,6 @@ ngx_int_t
 ngx_http_ollama_request_read(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
-    ngx_int_t                    rc;
     ngx_str_t                    encoding;
     ngx_uint_t                   n, flags;
     ngx_pool_cleanup_t          *cln;
@@ -122,6 +127,10 @@ ngx_http_ollama_request_read(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    if (ctx->route->kind == NGX_HTTP_OLLAMA_ROUTE_TALK) {
+        return ngx_http_ollama_request_read_talk(r, ctx);
+    }
+
     flags = ctx->route->scan;
 
     if (ngx_http_ollama_header_find(r, "x-session-id", &encoding)) {
@@ -135,6 +144,38 @@ ngx_http_ollama_request_read(ngx_http_request_t *r,
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    return ngx_http_ollama_request_begin(r, ctx);
+}
+
+
+/* The same of a conversation, whose body goes to no server. */
+
+static ngx_int_t
+ngx_http_ollama_request_read_talk(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    ctx->talk = ngx_pcalloc(r->pool,
+                            sizeof(ngx_http_ollama_conversation_body_t));
+    if (ctx->talk == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->reading = ngx_http_ollama_conversation_body_begin(ctx->talk, r->pool,
+                                                           ctx->pool);
+    if (ctx->reading == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_ollama_request_begin(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_request_begin(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_int_t  rc;
 
     ctx->state = NGX_HTTP_OLLAMA_READING;
 
@@ -339,8 +380,11 @@ ngx_http_ollama_request_scan(ngx_http_request_t *r,
         n = ngx_min((size_t) (b->last - b->pos) - ctx->body_pos, left);
 
         if (n) {
-            rc = ngx_http_ollama_scan_feed(ctx->scan, b->pos + ctx->body_pos,
-                                           n);
+            rc = ctx->talk
+                 ? ngx_http_ollama_conversation_body_feed(ctx->reading,
+                                                  b->pos + ctx->body_pos, n)
+                 : ngx_http_ollama_scan_feed(ctx->scan,
+                                             b->pos + ctx->body_pos, n);
             if (rc != NGX_OK) {
                 return rc;
             }
@@ -357,7 +401,8 @@ ngx_http_ollama_request_scan(ngx_http_request_t *r,
         ctx->body_pos = 0;
     }
 
-    return ngx_http_ollama_scan_end(ctx->scan);
+    return ctx->talk ? ngx_http_ollama_conversation_body_end(ctx->reading)
+                     : ngx_http_ollama_scan_end(ctx->scan);
 }
 
 
@@ -441,28 +486,19 @@ static void
 ngx_http_ollama_request_done(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
 {
+    if (ctx->talk) {
+        ctx->scan->task_id = ctx->talk->task_id;
+        ctx->scan->session_id = ctx->talk->session_id;
+    }
+
     ngx_http_ollama_request_wait_end(ctx);
 
     if (rc == NGX_OK) {
         rc = ngx_http_ollama_request_lines(r, ctx->scan);
     }
 
-    if (rc == NGX_DECLINED && ctx->scan->error.len == 0) {
-        rc = ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
-                               "header X-Task-Id must be 1 to 64 characters "
-                               "of A-Z a-z 0-9 _ -, not \"%V\"",
-                               &ctx->scan->task_id);
-
-    } else if (rc == NGX_DECLINED) {
-        rc = ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
-                               "invalid request body at byte %O: %V",
-                               ctx->scan->error_at, &ctx->scan->error);
-
-    } else if (rc == NGX_OK && ctx->scan->model.len == 0
-               && !ngx_http_ollama_history_is_wanted(ctx))
-    {
-        rc = ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
-                               "invalid request body: \"model\" is required");
+    if (rc == NGX_DECLINED) {
+        rc = ngx_http_ollama_request_refuse(r, ctx);
 
     } else if (rc == NGX_OK && ngx_http_ollama_history_is_wanted(ctx)) {
         rc = ngx_http_ollama_history_begin(r, ctx,
@@ -471,9 +507,39 @@ ngx_http_ollama_request_done(ngx_http_request_t *r,
         if (rc == NGX_AGAIN) {
             return;
         }
+
+    } else if (rc == NGX_OK && ctx->talk == NULL
+               && ctx->scan->model.len == 0)
+    {
+        rc = ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                               "invalid request body: \"model\" is required");
     }
 
     ngx_http_ollama_request_finish(r, ctx, rc);
+}
+
+
+/* Says what is wrong with the body, or with the header lines in its place. */
+
+static ngx_int_t
+ngx_http_ollama_request_refuse(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    if (ctx->talk && ctx->talk->error.len) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST, "%V",
+                                     &ctx->talk->error);
+    }
+
+    if (ctx->scan->error.len) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                     "invalid request body at byte %O: %V",
+                                     ctx->scan->error_at, &ctx->scan->error);
+    }
+
+    return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                 "header X-Task-Id must be 1 to 64 characters "
+                                 "of A-Z a-z 0-9 _ -, not \"%V\"",
+                                 &ctx->scan->task_id);
 }
 
 

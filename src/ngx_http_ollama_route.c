@@ -21,6 +21,7 @@
 
 #include "ngx_http_ollama_route.h"
 #include "ngx_http_ollama_cancel.h"
+#include "ngx_http_ollama_conversation.h"
 #include "ngx_http_ollama_ctx.h"
 #include "ngx_http_ollama_error.h"
 #include "ngx_http_ollama_header.h"
@@ -58,6 +59,8 @@ static ngx_int_t ngx_http_ollama_route_find(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_ollama_route_is_managed(ngx_str_t *uri);
 static ngx_int_t ngx_http_ollama_route_not_allowed(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_route_talk(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_route_pass(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_loc_conf_t *olcf);
 static ngx_int_t ngx_http_ollama_route_enter(ngx_http_request_t *r,
@@ -67,7 +70,7 @@ static ngx_int_t ngx_http_ollama_route_root(ngx_http_request_t *r);
 
 static ngx_http_ollama_route_t  ngx_http_ollama_routes[] = {
 
-    /* chat */
+    /* chat: the first is what a turn is, see route_talk() */
 
     { ngx_string("/api/chat"), NGX_HTTP_POST,
       NGX_HTTP_OLLAMA_ROUTE_MODEL, NGX_HTTP_OLLAMA_API_CHAT,
@@ -176,7 +179,8 @@ static ngx_http_ollama_route_t  ngx_http_ollama_routes[] = {
     /* model-to-model chat */
 
     { ngx_string("/api/chat/multi-model"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ROUTE_TALK, 0, 0,
+      ngx_http_ollama_conversation_handler },
 
     /* metrics */
 
@@ -300,6 +304,10 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
                                          "404 page not found");
         }
 
+        if (ctx->route->kind == NGX_HTTP_OLLAMA_ROUTE_TALK) {
+            return ngx_http_ollama_route_talk(r, ctx);
+        }
+
         return ngx_http_ollama_route_pass(r, ctx, olcf);
     }
 
@@ -309,6 +317,7 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
     switch (ctx->route->kind) {
 
     case NGX_HTTP_OLLAMA_ROUTE_MODEL:
+    case NGX_HTTP_OLLAMA_ROUTE_TALK:
         return ngx_http_ollama_request_read(r, ctx);
 
     case NGX_HTTP_OLLAMA_ROUTE_LIST:
@@ -330,6 +339,25 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
     default: /* to a server, as it is */
         return ngx_http_ollama_route_pass(r, ctx, olcf);
     }
+}
+
+
+/* Its turns begin in this phase, too, and are asked for where it was. */
+
+static ngx_int_t
+ngx_http_ollama_route_talk(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    if (ctx->conversation) {
+        /* error_page led here when it could not be had */
+        return r->err_status ? (ngx_int_t) r->err_status
+                             : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->phase = r->phase_handler;
+    ctx->turns = &ngx_http_ollama_routes[0];
+    r->content_handler = ctx->route->handler;
+
+    return NGX_OK;
 }
 
 

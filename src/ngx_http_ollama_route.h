@@ -15,6 +15,9 @@
 #include "ngx_http_ollama_frame.h"
 
 
+typedef struct ngx_http_ollama_ctx_s  ngx_http_ollama_ctx_t;
+
+
 typedef enum {
     NGX_HTTP_OLLAMA_ROUTE_MODEL = 0,   /* to a server, by the body's model */
     NGX_HTTP_OLLAMA_ROUTE_PLAIN,       /* to a server, as it is */
@@ -22,6 +25,7 @@ typedef enum {
     NGX_HTTP_OLLAMA_ROUTE_LIST,        /* answered here, of what is known;
                                           while that is nothing, as PLAIN */
     NGX_HTTP_OLLAMA_ROUTE_OWN,         /* answered here */
+    NGX_HTTP_OLLAMA_ROUTE_TALK,        /* the same, when its body is read */
     NGX_HTTP_OLLAMA_ROUTE_LATER        /* not built yet */
 } ngx_http_ollama_route_kind_e;
 

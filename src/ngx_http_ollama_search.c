@@ -91,23 +91,35 @@ ngx_int_t
 ngx_http_ollama_search_check(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up)
 {
+    ngx_http_ollama_search_t  search;
+
+    return ngx_http_ollama_search_look(r, ctx, up, &search);
+}
+
+
+/* The same; "search" tells more. */
+
+ngx_int_t
+ngx_http_ollama_search_look(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up,
+    ngx_http_ollama_search_t *search)
+{
     ngx_int_t                      rc;
     ngx_uint_t                     n;
-    ngx_http_ollama_search_t       search;
     ngx_http_upstream_rr_peers_t  *peers, *p;
 
-    rc = ngx_http_ollama_search_init(r, ctx, up, &search);
+    rc = ngx_http_ollama_search_init(r, ctx, up, search);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_ollama_search_refuse(r, ctx, &search);
+        return ngx_http_ollama_search_refuse(r, ctx, search);
     }
 
     if (!up->balanced) {
-        return ngx_http_ollama_search_check_plain(r, ctx, &search);
+        return ngx_http_ollama_search_check_plain(r, ctx, search);
     }
 
     n = 0;
@@ -116,13 +128,13 @@ ngx_http_ollama_search_check(ngx_http_request_t *r,
     ngx_http_ollama_fleet_lock_peers(peers);
 
     for (p = peers; p && n == 0; p = p->next) {
-        n = ngx_http_ollama_search_find_locked(&search, p, NULL, NULL);
+        n = ngx_http_ollama_search_find_locked(search, p, NULL, NULL);
     }
 
     ngx_http_ollama_fleet_unlock_peers(peers);
 
     return n ? NGX_DECLINED
-             : ngx_http_ollama_search_refuse(r, ctx, &search);
+             : ngx_http_ollama_search_refuse(r, ctx, search);
 }
 
 

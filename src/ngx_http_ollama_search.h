@@ -38,6 +38,9 @@ ngx_int_t ngx_http_ollama_search_init(ngx_http_request_t *r,
     ngx_http_ollama_search_t *search);
 ngx_int_t ngx_http_ollama_search_check(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up);
+ngx_int_t ngx_http_ollama_search_look(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up,
+    ngx_http_ollama_search_t *search);
 ngx_uint_t ngx_http_ollama_search_find_locked(
     ngx_http_ollama_search_t *search, ngx_http_upstream_rr_peers_t *peers,
     uintptr_t *tried, ngx_http_ollama_candidate_t *c);

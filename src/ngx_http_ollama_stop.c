@@ -73,7 +73,7 @@ ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
         || ctx->held
         || ctx->finalized
         || ctx->ended
-        || (r->header_sent
+        || (r->header_sent && ctx->turn == NULL
             && (ctx->frame == NULL
                 || ctx->frame->done
                 || ctx->frame->form == NGX_HTTP_OLLAMA_FRAME_WHOLE)))
@@ -84,6 +84,7 @@ ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     }
 
     if (r->header_sent
+        && ctx->frame && !ctx->frame->done
         && (ctx->frame->line || ctx->frame->event)
         && ngx_http_ollama_stop_wait(r, ctx) == NGX_OK)
     {
@@ -174,7 +175,7 @@ ngx_http_ollama_stop_wait_handler(ngx_event_t *ev)
         return;
     }
 
-    if (ctx->running == NULL) {
+    if (ctx->running == NULL && ctx->turn == NULL) {
         return;
     }
 

@@ -167,6 +167,10 @@ ngx_http_ollama_variable_outcome_text(ngx_http_request_t *r,
         return "cancelled";
     }
 
+    if (ctx && ctx->outcome) {
+        return ctx->outcome;
+    }
+
     if (ctx && ctx->frame && ctx->frame->done) {
         return "ok";
     }
