@@ -478,7 +478,7 @@ for (['/api/chat', $main::chat, 502], ['/api/chat', 'x' x 1025, 413],
 --- test
 for (['POST /api/chat', '{', 400], ['GET /api/nope', undef, 404],
      ['POST /api/pull', '{}', 403], ['GET /api/chat', undef, 405],
-     ['POST /api/chat/multi-model', '{}', 501])
+     ['GET /api/metrics', undef, 501])
 {
     my $r = http($_->[0], $_->[1]);
     is($r->status, $_->[2], "$_->[2]: status");

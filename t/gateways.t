@@ -408,3 +408,41 @@ fake_set(model => '*', fault => undef);
 
 ok(wait_for(sub { main::keys_of() !~ /task|cancel/ }), 'nothing is left');
 main::end();
+
+
+
+=== TEST 9: a conversation of models is stopped from another gateway
+--- test
+main::begin();
+
+fake_set(model => '*', fault => 'stall', after => 2);
+
+my $id = http('POST /api/chat/session', {}, main::elsewhere())
+         ->json->{session_id};
+
+for my $by ('talk', $id) {
+    my $c = client(timeout => 20, port => $main::other->port);
+
+    $c->request('POST /api/chat/multi-model',
+                { models => [ 'm1', 'm2' ], initial_message => 'hi',
+                  task_id => 'talk', session_id => $id });
+    $c->read_until(qr/"w1 "/);
+
+    main::is_cancelled(main::cancel($by), "by $by", 'talk', $id);
+    main::is_stopped($c, "by $by");
+    main::is_unknown(main::cancel($by), "by $by, again", $by);
+}
+
+fake_set(model => '*', fault => undef);
+
+# and it goes on here
+
+my $r = http('POST /api/chat/multi-model',
+             { models => [ 'm1', 'm2' ], initial_message => 'on',
+               session_id => $id, max_turns => 2, stream => JSON::PP::false });
+is($r->json->{done_reason}, 'max_turns', 'it goes on');
+is(join(' ', map { $_->{status} }
+             @{ http("GET /api/chat/session/$id")->json->{messages} }),
+   'complete cancelled complete cancelled complete complete complete',
+   'all of it is there');
+main::end();

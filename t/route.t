@@ -32,13 +32,13 @@ our %lists = (
 
 # of later versions
 our %later = (
-    '/api/chat/multi-model' => 'POST',
     '/api/metrics' => 'GET, HEAD',
 );
 
 # answered by the gateway itself
 our %own = (
     '/api/chat/cancel/t1' => 'POST',
+    '/api/chat/multi-model' => 'POST',
     '/api/chat/session' => 'POST',
     '/api/chat/session/s1' => 'GET, HEAD, PATCH, DELETE',
     '/api/chat/session/s1/messages' => 'DELETE',
