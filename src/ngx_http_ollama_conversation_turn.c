@@ -131,7 +131,6 @@ static ngx_int_t
 ngx_http_ollama_turn_request(ngx_http_ollama_turn_t *turn)
 {
     ngx_http_request_t              *r, *sr;
-    ngx_http_core_loc_conf_t        *clcf;
     ngx_http_core_main_conf_t       *cmcf;
     ngx_http_ollama_conversation_t  *conv;
 
@@ -150,11 +149,10 @@ ngx_http_ollama_turn_request(ngx_http_ollama_turn_t *turn)
 
     turn->request = sr;
 
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
     cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
 
     sr->phase_handler = conv->ctx->phase;
-    sr->content_handler = clcf->handler;
+    sr->content_handler = conv->ctx->pass;
 
     /* what one turn finds out is wrong for the next */
 

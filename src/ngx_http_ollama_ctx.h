@@ -84,6 +84,7 @@ struct ngx_http_ollama_ctx_s {
     ngx_http_ollama_conversation_read_t  *reading; /* of its body */
     ngx_http_ollama_conversation_t  *conversation; /* NULL: not begun yet */
     ngx_int_t                 phase;       /* where its turns begin */
+    ngx_http_handler_pt       pass;        /* and what hands them on */
     ngx_http_ollama_turn_t   *turn;        /* of a subrequest that is one */
     const char               *outcome;     /* NULL: as for any request */
 

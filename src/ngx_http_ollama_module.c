@@ -55,9 +55,14 @@ static void *ngx_http_ollama_create_srv_conf(ngx_conf_t *cf);
 static void *ngx_http_ollama_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_ollama_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
-static char *ngx_http_ollama_inherit(ngx_conf_t *cf,
-    ngx_http_ollama_loc_conf_t *olcf, ngx_http_handler_pt handler);
-static void ngx_http_ollama_disinherit(ngx_conf_t *cf);
+static char *ngx_http_ollama_learn_proxy(ngx_conf_t *cf,
+    ngx_http_ollama_main_conf_t *omcf);
+static char *ngx_http_ollama_merge_api(ngx_conf_t *cf,
+    ngx_http_ollama_loc_conf_t *prev, ngx_http_ollama_loc_conf_t *conf);
+static void ngx_http_ollama_inherit_block(ngx_conf_t *cf,
+    ngx_http_ollama_loc_conf_t *prev, ngx_http_ollama_loc_conf_t *conf);
+static ngx_uint_t ngx_http_ollama_leads_there(ngx_conf_t *cf,
+    ngx_http_ollama_loc_conf_t *olcf);
 static char *ngx_http_ollama_find_upstream(ngx_conf_t *cf,
     ngx_http_ollama_loc_conf_t *olcf);
 static char *ngx_http_ollama_check(ngx_conf_t *cf,
@@ -208,8 +213,6 @@ ngx_http_ollama_postconfiguration(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    ngx_http_ollama_disinherit(cf);
-
     if (ngx_http_ollama_upstream_init(cf) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -332,12 +335,9 @@ ngx_http_ollama_create_main_conf(ngx_conf_t *cf)
 
     conf->redis = NGX_CONF_UNSET_PTR;
 
-    if (ngx_array_init(&conf->heirs, cf->pool, 4,
-                       sizeof(ngx_http_ollama_heir_t))
-        != NGX_OK
-        || ngx_array_init(&conf->upstreams, cf->pool, 4,
-                          sizeof(ngx_http_ollama_upstream_t *))
-           != NGX_OK)
+    if (ngx_array_init(&conf->upstreams, cf->pool, 4,
+                       sizeof(ngx_http_ollama_upstream_t *))
+        != NGX_OK)
     {
         return NULL;
     }
@@ -353,7 +353,73 @@ ngx_http_ollama_init_main_conf(ngx_conf_t *cf, void *conf)
 
     ngx_conf_init_ptr_value(omcf->redis, NULL);
 
-    return NGX_CONF_OK;
+    return ngx_http_ollama_learn_proxy(cf, omcf);
+}
+
+
+/*
+ * Learns the content handler of proxy_pass, by which a location with it is told
+ * from one with another handler where a variable says where proxy_pass leads
+ * to.  The handler's name is private to its module: so its directive is run
+ * once on a configuration that is then thrown away.
+ */
+
+static char *
+ngx_http_ollama_learn_proxy(ngx_conf_t *cf, ngx_http_ollama_main_conf_t *omcf)
+{
+    char                       *rv;
+    ngx_str_t                  *value;
+    ngx_array_t                *args;
+    ngx_command_t              *cmd;
+    ngx_http_module_t          *core, *proxy;
+    ngx_http_conf_ctx_t        *ctx, scratch;
+    ngx_http_core_loc_conf_t   *clcf;
+
+    for (cmd = ngx_http_proxy_module.commands; cmd->name.len; cmd++) {
+        if (ngx_strcmp(cmd->name.data, "proxy_pass") == 0) {
+            break;
+        }
+    }
+
+    ctx = cf->ctx;
+    args = cf->args;
+    core = ngx_http_core_module.ctx;
+    proxy = ngx_http_proxy_module.ctx;
+
+    scratch = *ctx;
+    scratch.loc_conf = ngx_pcalloc(cf->pool,
+                                   sizeof(void *) * ngx_http_max_module);
+
+    cf->args = ngx_array_create(cf->pool, 2, sizeof(ngx_str_t));
+
+    if (scratch.loc_conf == NULL || cf->args == NULL) {
+        cf->args = args;
+        return NGX_CONF_ERROR;
+    }
+
+    value = ngx_array_push_n(cf->args, 2);
+    value[0] = cmd->name;
+    ngx_str_set(&value[1], "http://$host");
+
+    cf->ctx = &scratch;
+
+    clcf = core->create_loc_conf(cf);
+    scratch.loc_conf[ngx_http_core_module.ctx_index] = clcf;
+    scratch.loc_conf[ngx_http_proxy_module.ctx_index]
+        = proxy->create_loc_conf(cf);
+
+    rv = NGX_CONF_ERROR;
+
+    if (clcf && scratch.loc_conf[ngx_http_proxy_module.ctx_index]) {
+        rv = cmd->set(cf, cmd,
+                      scratch.loc_conf[ngx_http_proxy_module.ctx_index]);
+        omcf->proxy = clcf->handler;
+    }
+
+    cf->ctx = ctx;
+    cf->args = args;
+
+    return rv;
 }
 
 
@@ -382,6 +448,7 @@ ngx_http_ollama_create_loc_conf(ngx_conf_t *cf)
     /*
      * set by ngx_pcalloc():
      *
+     *     conf->enable = 0;
      *     conf->up = NULL;
      *     conf->fixed = 0;
      *     conf->upstream = { 0, NULL };
@@ -391,7 +458,7 @@ ngx_http_ollama_create_loc_conf(ngx_conf_t *cf)
      *     conf->session_owner = NULL;
      */
 
-    conf->enable = NGX_CONF_UNSET;
+    conf->api = NGX_CONF_UNSET;
     conf->management = NGX_CONF_UNSET;
     conf->forbid = NGX_CONF_UNSET_PTR;
     conf->origins = NGX_CONF_UNSET_PTR;
@@ -407,19 +474,6 @@ ngx_http_ollama_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_ollama_loc_conf_t *prev = parent;
     ngx_http_ollama_loc_conf_t *conf = child;
 
-    ngx_flag_t                 own;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    own = (conf->enable == 1);
-
-    if (conf->enable == NGX_CONF_UNSET) {
-        conf->upstream = prev->upstream;
-        conf->prefix = prev->prefix;
-        conf->conf_file = prev->conf_file;
-        conf->line = prev->line;
-    }
-
-    ngx_conf_merge_value(conf->enable, prev->enable, 0);
     ngx_conf_merge_value(conf->management, prev->management, 0);
     ngx_conf_merge_ptr_value(conf->forbid, prev->forbid, NULL);
     ngx_conf_merge_ptr_value(conf->origins, prev->origins, NULL);
@@ -430,26 +484,57 @@ ngx_http_ollama_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->session_owner = prev->session_owner;
     }
 
-    if (!conf->enable) {
+    return ngx_http_ollama_merge_api(cf, prev, conf);
+}
+
+
+/*
+ * "api" is what the directive says, and inherited; "enable" is where it holds:
+ * in locations with proxy_pass, and in blocks of "if" and "limit_except" in
+ * these.  A server is no place of its own: what matches none of its locations
+ * is answered by nginx.
+ */
+
+static char *
+ngx_http_ollama_merge_api(ngx_conf_t *cf, ngx_http_ollama_loc_conf_t *prev,
+    ngx_http_ollama_loc_conf_t *conf)
+{
+    ngx_uint_t                    own, server;
+    ngx_http_core_loc_conf_t     *clcf;
+    ngx_http_ollama_main_conf_t  *omcf;
+
+    own = (conf->api == 1);
+
+    /* it is no directive of http, whose value is not merged with another */
+    server = (prev->api == NGX_CONF_UNSET);
+
+    if (conf->api == NGX_CONF_UNSET) {
+        conf->upstream = prev->upstream;
+        conf->prefix = prev->prefix;
+        conf->conf_file = prev->conf_file;
+        conf->line = prev->line;
+    }
+
+    ngx_conf_merge_value(conf->api, prev->api, 0);
+
+    if (!conf->api || server) {
         return NGX_CONF_OK;
     }
 
+    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_ollama_module);
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-    if (clcf->name.len == 0 || clcf->noname) {
-        /* a server, or an "if": what is in it is not a place of its own */
+    if (clcf->noname) {
+        ngx_http_ollama_inherit_block(cf, prev, conf);
         return NGX_CONF_OK;
     }
 
-    if (ngx_http_ollama_redis_conf_check(cf, clcf) != NGX_CONF_OK) {
-        return NGX_CONF_ERROR;
-    }
+    if (clcf->handler != omcf->proxy) {
 
-    if (!own) {
-        return ngx_http_ollama_inherit(cf, conf, clcf->handler);
-    }
+        if (!own) {
+            return NGX_CONF_OK;
+        }
 
-    if (clcf->handler == NULL) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"ollama_api\" in %s:%ui needs \"proxy_pass "
                       "http://%V\" in location \"%V\"",
@@ -458,77 +543,56 @@ ngx_http_ollama_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
+    if (!own && !ngx_http_ollama_leads_there(cf, conf)) {
+        return NGX_CONF_OK;
+    }
+
+    conf->enable = 1;
+
+    if (ngx_http_ollama_redis_conf_check(cf, clcf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     return ngx_http_ollama_check(cf, conf);
 }
 
 
 /*
- * Of a server's locations those are front doors, too, that lead to the same
- * servers.  Where a variable says where proxy_pass leads to, a location with
- * it can't be told from one with fastcgi_pass, say, before the handler of
- * proxy_pass has been seen in another one.
+ * A block of "if" or "limit_except" is what its location is.  It may have a
+ * proxy_pass of its own; without one proxy gives it that of the location.
  */
 
-static char *
-ngx_http_ollama_inherit(ngx_conf_t *cf, ngx_http_ollama_loc_conf_t *olcf,
-    ngx_http_handler_pt handler)
+static void
+ngx_http_ollama_inherit_block(ngx_conf_t *cf, ngx_http_ollama_loc_conf_t *prev,
+    ngx_http_ollama_loc_conf_t *conf)
 {
-    ngx_http_ollama_heir_t       *heir;
-    ngx_http_upstream_conf_t     *conf;
-    ngx_http_ollama_main_conf_t  *omcf;
+    ngx_http_upstream_conf_t  *proxy;
 
-    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_ollama_module);
-    conf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_proxy_module);
+    proxy = ngx_http_conf_get_module_loc_conf(cf, ngx_http_proxy_module);
 
-    if (handler == NULL) {
-        olcf->enable = 0;
-        return NGX_CONF_OK;
-    }
-
-    if (conf->upstream) {
-        omcf->proxy = handler;
-
-        if (conf->upstream->host.len == olcf->upstream.len
-            && ngx_strncasecmp(conf->upstream->host.data, olcf->upstream.data,
-                               olcf->upstream.len) == 0)
-        {
-            return ngx_http_ollama_check(cf, olcf);
-        }
-
-        olcf->enable = 0;
-        return NGX_CONF_OK;
-    }
-
-    heir = ngx_array_push(&omcf->heirs);
-    if (heir == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    heir->handler = handler;
-    heir->enable = &olcf->enable;
-
-    return ngx_http_ollama_find_upstream(cf, olcf);
+    conf->enable = prev->enable;
+    conf->up = prev->up;
+    conf->fixed = (prev->fixed && proxy->upstream == prev->up->uscf);
 }
 
 
-/* Those that turned out not to have proxy_pass are no front doors. */
+/*
+ * Of a server's locations those are front doors, too, that lead to the same
+ * servers, or may do so, where proxy_pass has variables.
+ */
 
-static void
-ngx_http_ollama_disinherit(ngx_conf_t *cf)
+static ngx_uint_t
+ngx_http_ollama_leads_there(ngx_conf_t *cf, ngx_http_ollama_loc_conf_t *olcf)
 {
-    ngx_uint_t                    i;
-    ngx_http_ollama_heir_t       *heir;
-    ngx_http_ollama_main_conf_t  *omcf;
+    ngx_http_upstream_conf_t  *proxy;
 
-    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_ollama_module);
+    proxy = ngx_http_conf_get_module_loc_conf(cf, ngx_http_proxy_module);
 
-    heir = omcf->heirs.elts;
-
-    for (i = 0; i < omcf->heirs.nelts; i++) {
-        if (omcf->proxy && heir[i].handler != omcf->proxy) {
-            *heir[i].enable = 0;
-        }
-    }
+    return proxy->upstream == NULL
+           || (proxy->upstream->host.len == olcf->upstream.len
+               && ngx_strncasecmp(proxy->upstream->host.data,
+                                  olcf->upstream.data, olcf->upstream.len)
+                  == 0);
 }
 
 
@@ -572,12 +636,7 @@ ngx_http_ollama_find_upstream(ngx_conf_t *cf,
 static char *
 ngx_http_ollama_check(ngx_conf_t *cf, ngx_http_ollama_loc_conf_t *olcf)
 {
-    ngx_http_core_loc_conf_t     *clcf;
-    ngx_http_upstream_conf_t     *conf;
-    ngx_http_ollama_main_conf_t  *omcf;
-
-    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_ollama_module);
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    ngx_http_upstream_conf_t  *conf;
 
     if (ngx_http_ollama_find_upstream(cf, olcf) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
@@ -589,10 +648,7 @@ ngx_http_ollama_check(ngx_conf_t *cf, ngx_http_ollama_loc_conf_t *olcf)
 
     /* NULL: proxy_pass has variables, a map may choose the upstream */
 
-    if (conf->upstream) {
-        omcf->proxy = clcf->handler;
-        olcf->fixed = 1;
-    }
+    olcf->fixed = (conf->upstream != NULL);
 
     if (conf->upstream && conf->upstream != olcf->up->uscf) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
@@ -631,18 +687,18 @@ ngx_http_ollama_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     ngx_str_t  *value;
 
-    if (olcf->enable != NGX_CONF_UNSET) {
+    if (olcf->api != NGX_CONF_UNSET) {
         return "is duplicate";
     }
 
     value = cf->args->elts;
 
     if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
-        olcf->enable = 0;
+        olcf->api = 0;
         return NGX_CONF_OK;
     }
 
-    olcf->enable = 1;
+    olcf->api = 1;
     olcf->upstream = value[1];
     olcf->conf_file = cf->conf_file->file.name.data;
     olcf->line = cf->conf_file->line;

@@ -16,17 +16,8 @@
 #include "ngx_http_ollama_redis_conf.h"
 
 
-/* a location that inherits ollama_api and has some content handler */
-
 typedef struct {
-    ngx_http_handler_pt       handler;
-    ngx_flag_t               *enable;
-} ngx_http_ollama_heir_t;
-
-
-typedef struct {
-    ngx_http_handler_pt       proxy;       /* of proxy_pass; NULL: unseen */
-    ngx_array_t               heirs;       /* ngx_http_ollama_heir_t */
+    ngx_http_handler_pt       proxy;       /* content handler of proxy_pass */
 
     ngx_array_t               upstreams;   /* ngx_http_ollama_upstream_t * */
     ngx_shm_zone_t           *zone;        /* of the fleet; NULL: there is no
@@ -45,8 +36,10 @@ typedef struct {
 
 
 typedef struct {
-    ngx_flag_t                enable;      /* the location is a front door */
-
+    ngx_flag_t                api;         /* what ollama_api says, here or
+                                              further out */
+    ngx_flag_t                enable;      /* it holds here: the location is a
+                                              front door, and "up" is set */
     ngx_http_ollama_upstream_t  *up;       /* ollama_api's */
     ngx_flag_t                fixed;       /* proxy_pass leads there, always */
 

@@ -354,6 +354,7 @@ ngx_http_ollama_route_talk(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     }
 
     ctx->phase = r->phase_handler;
+    ctx->pass = r->content_handler;
     ctx->turns = &ngx_http_ollama_routes[0];
     r->content_handler = ctx->route->handler;
 
