@@ -203,11 +203,11 @@ $(probe): $(out)/%.so: t/%.c $(out)/flags | $(module)
 # Unit tests of the parts that need no nginx around them, only its headers: the
 # few functions of nginx they call are in stubs
 
-pure        = json forbid scan frame name time reply report snapshot choose \
-              text list poll_delay last gather said said_value \
-              said_frame said_write message conversation_body \
-              conversation_read conversation_cast conversation_view \
-              conversation_text
+pure        = json forbid scan frame name parse_time report_parse report \
+              snapshot policy emit models_json backoff final_frame strbuf \
+              capture capture_parse capture_frame capture_json message \
+              conversation_body conversation_fields conversation_cast \
+              conversation_prompt conversation_json
 unit_stubs := $(patsubst t/unit/%.c,$(out)/unit/%.o,$(wildcard t/unit/*_stub.c))
 unit_objs  := $(pure:%=$(out)/unit/ngx_http_ollama_%.o) $(unit_stubs)
 unit_tests := $(patsubst t/unit/%.c,$(out)/unit/%,$(wildcard t/unit/*_test.c))
@@ -229,7 +229,9 @@ $(unit_tests): %: %.o $(unit_objs)
 $(out)/unit/%.o: t/unit/%.c $(out)/flags | $(module)
 	$(unit_compile)
 
-$(out)/unit/%.o: src/%.c $(out)/flags | $(module)
+vpath ngx_http_ollama_%.c $(wildcard src/*/)
+
+$(out)/unit/ngx_http_ollama_%.o: ngx_http_ollama_%.c $(out)/flags | $(module)
 	$(unit_compile)
 
 define unit_compile
@@ -330,7 +332,7 @@ analyzer   = gcc -c -o /dev/null -std=gnu11 -O1 -Wall $(warnings) -Werror \
 cppcheck   = cppcheck -q --std=c11 --max-configs=1 --error-exitcode=1 \
                  --enable=warning,style,performance,portability \
                  --inline-suppr --suppressions-list=t/cppcheck.supp
-sources    = $(wildcard src/*.c)
+sources    = $(wildcard src/*.c src/*/*.c)
 
 .PHONY: lint lint-form lint-gcc lint-cppcheck
 lint:               ## form of all files; gcc's analyzer and cppcheck on src/
@@ -341,9 +343,9 @@ lint:               ## form of all files; gcc's analyzer and cppcheck on src/
 lint-form:
 	@t/style
 
-lint-gcc: $(sources:src/%.c=lint-gcc-%)
+lint-gcc: $(sources:src/%.c=lint-gcc/%)
 
-lint-gcc-%: src/%.c FORCE
+lint-gcc/%: src/%.c FORCE
 	@$(if $(V),set -x;) $(analyzer) $(unit_incs) $<
 
 lint-cppcheck:

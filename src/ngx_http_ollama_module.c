@@ -22,19 +22,19 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_ollama_module.h"
-#include "ngx_http_ollama_conversation_turn.h"
-#include "ngx_http_ollama_error.h"
-#include "ngx_http_ollama_fleet.h"
-#include "ngx_http_ollama_keep.h"
-#include "ngx_http_ollama_late.h"
-#include "ngx_http_ollama_origin.h"
-#include "ngx_http_ollama_poll.h"
-#include "ngx_http_ollama_redis.h"
+#include "core/ngx_http_ollama_conf.h"
+#include "conversation/ngx_http_ollama_conversation_turn.h"
+#include "core/ngx_http_ollama_error.h"
+#include "fleet/ngx_http_ollama_fleet.h"
+#include "session/ngx_http_ollama_save.h"
+#include "store/ngx_http_ollama_outbox.h"
+#include "request/ngx_http_ollama_origin.h"
+#include "fleet/ngx_http_ollama_poll.h"
+#include "redis/ngx_http_ollama_redis.h"
 #include "ngx_http_ollama_route.h"
-#include "ngx_http_ollama_tap.h"
-#include "ngx_http_ollama_task.h"
-#include "ngx_http_ollama_upstream.h"
+#include "reply/ngx_http_ollama_tap.h"
+#include "task/ngx_http_ollama_task.h"
+#include "balancer/ngx_http_ollama_upstream.h"
 #include "ngx_http_ollama_variable.h"
 
 

@@ -20,19 +20,19 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ollama_route.h"
-#include "ngx_http_ollama_cancel.h"
-#include "ngx_http_ollama_conversation.h"
-#include "ngx_http_ollama_ctx.h"
-#include "ngx_http_ollama_error.h"
-#include "ngx_http_ollama_header.h"
-#include "ngx_http_ollama_models.h"
-#include "ngx_http_ollama_module.h"
-#include "ngx_http_ollama_path.h"
-#include "ngx_http_ollama_request.h"
-#include "ngx_http_ollama_search.h"
-#include "ngx_http_ollama_session.h"
-#include "ngx_http_ollama_stop.h"
-#include "ngx_http_ollama_task.h"
+#include "api/ngx_http_ollama_cancel.h"
+#include "conversation/ngx_http_ollama_conversation.h"
+#include "core/ngx_http_ollama_ctx.h"
+#include "core/ngx_http_ollama_error.h"
+#include "core/ngx_http_ollama_header.h"
+#include "api/ngx_http_ollama_models.h"
+#include "core/ngx_http_ollama_conf.h"
+#include "util/ngx_http_ollama_path.h"
+#include "request/ngx_http_ollama_body.h"
+#include "balancer/ngx_http_ollama_candidates.h"
+#include "api/ngx_http_ollama_session.h"
+#include "reply/ngx_http_ollama_stop.h"
+#include "task/ngx_http_ollama_task.h"
 
 
 #define NGX_HTTP_OLLAMA_STREAM    NGX_HTTP_OLLAMA_SCAN_STREAM

@@ -12,7 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_ollama_frame.h"
+#include "reply/ngx_http_ollama_frame.h"
 
 
 typedef struct ngx_http_ollama_ctx_s  ngx_http_ollama_ctx_t;

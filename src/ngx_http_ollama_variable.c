@@ -15,8 +15,8 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ollama_variable.h"
-#include "ngx_http_ollama_ctx.h"
-#include "ngx_http_ollama_module.h"
+#include "core/ngx_http_ollama_ctx.h"
+#include "core/ngx_http_ollama_conf.h"
 
 
 static ngx_int_t ngx_http_ollama_variable_text(ngx_http_request_t *r,

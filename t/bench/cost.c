@@ -17,8 +17,8 @@
 
 #include <stdio.h>
 
-#include "ngx_http_ollama_frame.h"
-#include "ngx_http_ollama_scan.h"
+#include "reply/ngx_http_ollama_frame.h"
+#include "request/ngx_http_ollama_scan.h"
 
 
 typedef struct {

@@ -19,8 +19,8 @@
 
 #include "fuzz.h"
 
-#include "ngx_http_ollama_conversation_view.h"
-#include "ngx_http_ollama_scan.h"
+#include "conversation/ngx_http_ollama_conversation_prompt.h"
+#include "request/ngx_http_ollama_scan.h"
 
 
 #define FUZZ_BODY   262144

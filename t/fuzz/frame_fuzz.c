@@ -17,7 +17,7 @@
 
 #include "fuzz.h"
 
-#include "ngx_http_ollama_frame.h"
+#include "reply/ngx_http_ollama_frame.h"
 
 
 #define FUZZ_DEPTH   256

@@ -17,9 +17,9 @@
 
 #include "fuzz.h"
 
-#include "ngx_http_ollama_json.h"
-#include "ngx_http_ollama_message.h"
-#include "ngx_http_ollama_session_body.h"
+#include "util/ngx_http_ollama_json.h"
+#include "store/ngx_http_ollama_message.h"
+#include "api/ngx_http_ollama_session_body.h"
 
 
 #define FUZZ_DEPTH  4096

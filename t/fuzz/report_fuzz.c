@@ -18,10 +18,10 @@
 
 #include "fuzz.h"
 
-#include "ngx_http_ollama_json.h"
-#include "ngx_http_ollama_name.h"
-#include "ngx_http_ollama_report.h"
-#include "ngx_http_ollama_time.h"
+#include "util/ngx_http_ollama_json.h"
+#include "fleet/ngx_http_ollama_name.h"
+#include "fleet/ngx_http_ollama_report.h"
+#include "util/ngx_http_ollama_parse_time.h"
 
 
 #define FUZZ_DEPTH   64

@@ -20,7 +20,7 @@
 
 #include "fuzz.h"
 
-#include "ngx_http_ollama_scan.h"
+#include "request/ngx_http_ollama_scan.h"
 
 
 #define FUZZ_FLAGS  0x1f

@@ -30,7 +30,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_ollama_redis.h"
+#include "redis/ngx_http_ollama_redis.h"
 
 
 #define NGX_HTTP_OLLAMA_REDIS_PROBE_ARGS  64

@@ -27,7 +27,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_ollama_store.h"
+#include "store/ngx_http_ollama_store.h"
 
 
 #define NGX_HTTP_OLLAMA_STORE_PROBE_ARGS  32

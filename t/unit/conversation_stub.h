@@ -10,7 +10,7 @@
 
 #include "unit.h"
 
-#include "ngx_http_ollama_conversation_body.h"
+#include "conversation/ngx_http_ollama_conversation_body.h"
 
 
 #define MODELS  "\"models\":[\"a\",\"b\"]"

@@ -12,7 +12,7 @@
 
 #include "unit.h"
 
-#include "ngx_http_ollama_frame.h"
+#include "reply/ngx_http_ollama_frame.h"
 
 
 #define RANDOM_REPLIES  40000

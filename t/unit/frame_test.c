@@ -14,7 +14,7 @@
 
 #include "unit.h"
 
-#include "ngx_http_ollama_frame.h"
+#include "reply/ngx_http_ollama_frame.h"
 
 
 #define LINES   NGX_HTTP_OLLAMA_FRAME_LINES

@@ -13,7 +13,7 @@
 
 #include "unit.h"
 
-#include "ngx_http_ollama_json.h"
+#include "util/ngx_http_ollama_json.h"
 
 
 #define RANDOM_TEXTS   60000

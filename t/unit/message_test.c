@@ -12,7 +12,7 @@
 
 #include "unit.h"
 
-#include "ngx_http_ollama_message.h"
+#include "store/ngx_http_ollama_message.h"
 
 
 #define RANDOM_TEXTS   200000

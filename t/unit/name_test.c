@@ -13,7 +13,7 @@
 
 #include "unit.h"
 
-#include "ngx_http_ollama_name.h"
+#include "fleet/ngx_http_ollama_name.h"
 
 
 #define RANDOM_NAMES  200000

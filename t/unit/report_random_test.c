@@ -12,9 +12,9 @@
 
 #include "unit.h"
 
-#include "ngx_http_ollama_json.h"
-#include "ngx_http_ollama_name.h"
-#include "ngx_http_ollama_report.h"
+#include "util/ngx_http_ollama_json.h"
+#include "fleet/ngx_http_ollama_name.h"
+#include "fleet/ngx_http_ollama_report.h"
 
 
 #define RANDOM_REPLIES  40000

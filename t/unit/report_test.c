@@ -13,7 +13,7 @@
 
 #include "unit.h"
 
-#include "ngx_http_ollama_report.h"
+#include "fleet/ngx_http_ollama_report.h"
 
 
 #define MAX_TEXT      4096

@@ -10,7 +10,7 @@
 
 #include "unit.h"
 
-#include "ngx_http_ollama_scan.h"
+#include "request/ngx_http_ollama_scan.h"
 
 
 /* what bodies are scanned for: see the route table */

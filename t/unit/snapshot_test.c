@@ -12,7 +12,7 @@
 
 #include "unit.h"
 
-#include "ngx_http_ollama_snapshot.h"
+#include "fleet/ngx_http_ollama_snapshot.h"
 
 
 #define RANDOM_REPORTS  2000

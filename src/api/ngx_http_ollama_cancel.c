@@ -1,0 +1,342 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * POST /api/chat/cancel/{id}: has a generation stopped, and answers when it
+ * is known what became of that.  If another worker or another gateway has it
+ * this takes some milliseconds; one that doesn't come to it is not waited for
+ * long.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "api/ngx_http_ollama_cancel.h"
+#include "core/ngx_http_ollama_response.h"
+#include "core/ngx_http_ollama_ctx.h"
+#include "core/ngx_http_ollama_error.h"
+#include "core/ngx_http_ollama_owner.h"
+#include "task/ngx_http_ollama_remote.h"
+#include "request/ngx_http_ollama_scan.h"
+#include "task/ngx_http_ollama_task.h"
+
+
+/* how often is looked for the outcome, and how often at most, ms */
+#define NGX_HTTP_OLLAMA_CANCEL_TICK   5
+#define NGX_HTTP_OLLAMA_CANCEL_TRIES  200
+
+
+typedef struct {
+    ngx_http_ollama_cancel_t        cancel;
+    ngx_http_ollama_cancel_e        outcome;
+    ngx_http_ollama_remote_stop_t   remote;
+    ngx_uint_t                      tries;
+    ngx_event_t                     event;
+    ngx_connection_t                dummy;  /* nginx's debug log looks for
+                                               one */
+    unsigned                        elsewhere:1;  /* asked of others */
+} ngx_http_ollama_cancel_wait_t;
+
+
+static void ngx_http_ollama_cancel_id(ngx_http_request_t *r, ngx_str_t *id);
+static ngx_int_t ngx_http_ollama_cancel_begin(ngx_http_request_t *r,
+    ngx_http_ollama_cancel_wait_t *wait, ngx_str_t *id);
+static ngx_int_t ngx_http_ollama_cancel_wait(ngx_http_request_t *r,
+    ngx_http_ollama_cancel_wait_t *wait);
+static void ngx_http_ollama_cancel_wait_handler(ngx_event_t *ev);
+static void ngx_http_ollama_cancel_cleanup(void *data);
+static ngx_uint_t ngx_http_ollama_cancel_is_pending(
+    ngx_http_ollama_cancel_wait_t *wait);
+static ngx_uint_t ngx_http_ollama_cancel_asks(
+    ngx_http_ollama_cancel_wait_t *wait);
+static ngx_int_t ngx_http_ollama_cancel_answer(ngx_http_request_t *r,
+    ngx_http_ollama_cancel_wait_t *wait);
+static ngx_int_t ngx_http_ollama_cancel_unknown(ngx_http_request_t *r);
+
+
+ngx_int_t
+ngx_http_ollama_cancel_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                       rc;
+    ngx_str_t                       id;
+    ngx_pool_cleanup_t             *cln;
+    ngx_http_ollama_ctx_t          *ctx;
+    ngx_http_ollama_cancel_wait_t  *wait;
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ctx = ngx_http_ollama_make_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_ollama_cancel_id(r, &id);
+
+    if (!ngx_http_ollama_scan_valid_id(&id)) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                     "the id of a task or session must be 1 "
+                                     "to 64 characters of A-Z a-z 0-9 _ -, "
+                                     "not \"%V\"", &id);
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool,
+                               sizeof(ngx_http_ollama_cancel_wait_t));
+    if (cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    wait = cln->data;
+    ngx_memzero(wait, sizeof(ngx_http_ollama_cancel_wait_t));
+
+    cln->handler = ngx_http_ollama_cancel_cleanup;
+
+    rc = ngx_http_ollama_cancel_begin(r, wait, &id);
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc != NGX_OK) {
+        return ngx_http_ollama_cancel_unknown(r);
+    }
+
+    if (ngx_http_ollama_cancel_is_pending(wait)) {
+        return ngx_http_ollama_cancel_wait(r, wait);
+    }
+
+    return ngx_http_ollama_cancel_answer(r, wait);
+}
+
+
+/* The path's last element. */
+
+static void
+ngx_http_ollama_cancel_id(ngx_http_request_t *r, ngx_str_t *id)
+{
+    u_char  *p, *last;
+
+    last = r->uri.data + r->uri.len;
+
+    for (p = last; p > r->uri.data && p[-1] != '/'; p--) { /* void */ }
+
+    id->data = p;
+    id->len = last - p;
+}
+
+
+/* NGX_OK: the outcome is known, or will be; NGX_DECLINED: there is none. */
+
+static ngx_int_t
+ngx_http_ollama_cancel_begin(ngx_http_request_t *r,
+    ngx_http_ollama_cancel_wait_t *wait, ngx_str_t *id)
+{
+    u_char     owner[NGX_HTTP_OLLAMA_OWNER_SIZE];
+    ngx_int_t  rc;
+
+    if (ngx_http_ollama_owner_digest(r, owner) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_ollama_task_cancel(id, owner, r->pool, &wait->cancel);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    if (ngx_http_ollama_remote_stop(&wait->remote, r->pool, id, owner)
+        != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    wait->elsewhere = 1;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_cancel_wait(ngx_http_request_t *r,
+    ngx_http_ollama_cancel_wait_t *wait)
+{
+    wait->dummy.fd = (ngx_socket_t) -1;
+    wait->dummy.data = r;
+
+    wait->event.data = &wait->dummy;
+    wait->event.handler = ngx_http_ollama_cancel_wait_handler;
+    wait->event.log = r->connection->log;
+
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    ngx_add_timer(&wait->event, NGX_HTTP_OLLAMA_CANCEL_TICK);
+
+    r->main->count++;
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_http_ollama_cancel_wait_handler(ngx_event_t *ev)
+{
+    ngx_connection_t               *c;
+    ngx_http_request_t             *r;
+    ngx_http_ollama_cancel_wait_t  *wait;
+
+    c = ev->data;
+    r = c->data;
+    c = r->connection;
+
+    wait = (ngx_http_ollama_cancel_wait_t *)
+               ((u_char *) ev
+                - offsetof(ngx_http_ollama_cancel_wait_t, event));
+
+    ngx_http_set_log_request(c->log, r);
+
+    wait->tries++;
+
+    if (ngx_http_ollama_cancel_is_pending(wait)) {
+        ngx_add_timer(ev, NGX_HTTP_OLLAMA_CANCEL_TICK);
+        return;
+    }
+
+    ngx_http_finalize_request(r, ngx_http_ollama_cancel_answer(r, wait));
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_ollama_cancel_cleanup(void *data)
+{
+    ngx_http_ollama_cancel_wait_t *wait = data;
+
+    if (wait->elsewhere) {
+        ngx_http_ollama_remote_forget(&wait->remote);
+    }
+
+    if (wait->event.timer_set) {
+        ngx_del_timer(&wait->event);
+    }
+}
+
+
+/* Whether what became of the stop is not known yet, and worth waiting for. */
+
+static ngx_uint_t
+ngx_http_ollama_cancel_is_pending(ngx_http_ollama_cancel_wait_t *wait)
+{
+    if (wait->elsewhere) {
+        return ngx_http_ollama_cancel_asks(wait);
+    }
+
+    wait->outcome = ngx_http_ollama_task_cancelled(&wait->cancel);
+
+    return wait->outcome == NGX_HTTP_OLLAMA_CANCEL_PENDING
+           && wait->tries < NGX_HTTP_OLLAMA_CANCEL_TRIES;
+}
+
+
+/* The same where others were asked; Redis has a time limit of its own. */
+
+static ngx_uint_t
+ngx_http_ollama_cancel_asks(ngx_http_ollama_cancel_wait_t *wait)
+{
+    ngx_http_ollama_remote_stop_t  *remote;
+
+    remote = &wait->remote;
+
+    switch (remote->outcome) {
+
+    case NGX_AGAIN:
+
+        if (!remote->found || wait->tries < NGX_HTTP_OLLAMA_CANCEL_TRIES) {
+            return 1;
+        }
+
+        wait->outcome = NGX_HTTP_OLLAMA_CANCEL_PENDING;
+        break;
+
+    case NGX_OK:
+        wait->outcome = NGX_HTTP_OLLAMA_CANCEL_DONE;
+        break;
+
+    default: /* NGX_DECLINED, NGX_ERROR */
+        wait->outcome = NGX_HTTP_OLLAMA_CANCEL_LATE;
+        return 0;
+    }
+
+    wait->cancel.task_id = remote->task_id;
+    wait->cancel.session_id = remote->session_id;
+
+    return 0;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_cancel_answer(ngx_http_request_t *r,
+    ngx_http_ollama_cancel_wait_t *wait)
+{
+    u_char                    *p;
+    size_t                     len;
+    ngx_str_t                  text;
+    ngx_http_ollama_cancel_t  *cancel;
+
+    cancel = &wait->cancel;
+
+    if (wait->outcome == NGX_HTTP_OLLAMA_CANCEL_LATE) {
+        return ngx_http_ollama_cancel_unknown(r);
+    }
+
+    /* it is done; or pending, and the mark that is set will be found */
+
+    len = sizeof("{\"cancelled\":true,\"task_id\":\"\",\"session_id\":\"\"}")
+          + cancel->task_id.len + cancel->session_id.len + sizeof("null");
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    text.data = p;
+
+    /* ids have no character that JSON would escape */
+
+    p = ngx_sprintf(p, "{\"cancelled\":true,\"task_id\":\"%V\","
+                    "\"session_id\":", &cancel->task_id);
+
+    p = cancel->session_id.len
+        ? ngx_sprintf(p, "\"%V\"}", &cancel->session_id)
+        : ngx_cpymem(p, "null}", sizeof("null}") - 1);
+
+    text.len = p - text.data;
+
+    return ngx_http_ollama_answer_text(r, &text, 0);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_cancel_unknown(ngx_http_request_t *r)
+{
+    ngx_str_t               id;
+    ngx_http_ollama_ctx_t  *ctx;
+
+    ctx = ngx_http_ollama_make_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_ollama_cancel_id(r, &id);
+
+    return ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
+                                 "nothing is running under \"%V\"", &id);
+}

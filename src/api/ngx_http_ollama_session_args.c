@@ -1,0 +1,194 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * The arguments of requests about sessions, read as strictly as their bodies.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "api/ngx_http_ollama_session_args.h"
+#include "core/ngx_http_ollama_error.h"
+#include "request/ngx_http_ollama_scan.h"
+
+
+/* digits of what numbers messages: all a script can count exactly */
+#define NGX_HTTP_OLLAMA_SESSION_DIGITS  15
+
+
+static ngx_uint_t ngx_http_ollama_session_args_has(ngx_array_t *ids,
+    ngx_str_t *id);
+
+
+ngx_int_t
+ngx_http_ollama_session_args_text(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value)
+{
+    u_char     *dst, *src;
+    ngx_str_t   arg;
+
+    if (ngx_http_arg(r, (u_char *) name, ngx_strlen(name), &arg) != NGX_OK
+        || arg.len == 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    dst = ngx_pnalloc(r->pool, arg.len);
+    if (dst == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    value->data = dst;
+    src = arg.data;
+
+    ngx_unescape_uri(&dst, &src, arg.len, 0);
+
+    value->len = dst - value->data;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_ollama_session_args_limit(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_uint_t max, ngx_uint_t *limit)
+{
+    ngx_int_t  rc, n;
+    ngx_str_t  value;
+
+    rc = ngx_http_ollama_session_args_text(r, "limit", &value);
+
+    if (rc != NGX_OK) {
+        return (rc == NGX_DECLINED) ? NGX_OK : rc;
+    }
+
+    n = (value.len <= NGX_HTTP_OLLAMA_SESSION_DIGITS)
+        ? ngx_atoi(value.data, value.len) : NGX_ERROR;
+
+    if (n < 1) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                     "the argument limit must be a number "
+                                     "from 1 to %ui, not \"%V\"", max,
+                                     &value);
+    }
+
+    *limit = ngx_min((ngx_uint_t) n, max);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_ollama_session_args_number(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, const char *name, int64_t *n)
+{
+    off_t      number;
+    ngx_int_t  rc;
+    ngx_str_t  value, digits;
+
+    rc = ngx_http_ollama_session_args_text(r, name, &value);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    digits = value;
+
+    if (digits.len > 2
+        && ngx_strncmp(digits.data + digits.len - 2, "-0", 2) == 0)
+    {
+        digits.len -= 2;
+    }
+
+    number = (digits.len <= NGX_HTTP_OLLAMA_SESSION_DIGITS)
+             ? ngx_atoof(digits.data, digits.len) : NGX_ERROR;
+
+    if (number == NGX_ERROR) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                     "the argument %s must be the id of a "
+                                     "message, not \"%V\"", name, &value);
+    }
+
+    *n = number;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_ollama_session_args_ids(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_uint_t max, ngx_array_t *ids)
+{
+    u_char              *p, *end, *last;
+    ngx_str_t           *id, value;
+    ngx_uint_t           n;
+
+    if (ngx_array_init(ids, r->pool, 8, sizeof(ngx_str_t)) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    n = 0;
+    last = r->args.data + r->args.len;
+
+    for (p = r->args.data; p < last; p = end + 1) {
+
+        end = ngx_strlchr(p, last, '&');
+        if (end == NULL) {
+            end = last;
+        }
+
+        if (end - p < 3 || ngx_strncasecmp(p, (u_char *) "id=", 3) != 0) {
+            continue;
+        }
+
+        if (++n > max) {
+            return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                         "more than %ui arguments id", max);
+        }
+
+        value.data = p + 3;
+        value.len = end - value.data;
+
+        if (!ngx_http_ollama_scan_valid_id(&value)
+            || ngx_http_ollama_session_args_has(ids, &value))
+        {
+            /* there is no such session, or it will be there */
+            continue;
+        }
+
+        id = ngx_array_push(ids);
+        if (id == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        *id = value;
+    }
+
+    return n ? NGX_OK : NGX_DECLINED;
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_session_args_has(ngx_array_t *ids, ngx_str_t *id)
+{
+    ngx_str_t   *known;
+    ngx_uint_t   i;
+
+    known = ids->elts;
+
+    for (i = 0; i < ids->nelts; i++) {
+        if (known[i].len == id->len
+            && ngx_memcmp(known[i].data, id->data, id->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}

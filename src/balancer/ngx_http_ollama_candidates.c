@@ -1,0 +1,358 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * Which servers of an upstream can take a request, and what the client is told
+ * if none can.  The search is made anew at each try, and once before the first
+ * one: a refusal is better said before proxy_pass has begun.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "balancer/ngx_http_ollama_candidates.h"
+#include "core/ngx_http_ollama_error.h"
+#include "fleet/ngx_http_ollama_name.h"
+
+
+static ngx_int_t ngx_http_ollama_search_check_plain(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_search_t *search);
+static ngx_uint_t ngx_http_ollama_search_is_pinned_locked(
+    ngx_http_ollama_search_t *search, ngx_http_ollama_server_t *server);
+static ngx_uint_t ngx_http_ollama_search_consider_locked(
+    ngx_http_ollama_search_t *search, ngx_http_upstream_rr_peer_t *peer,
+    ngx_http_ollama_candidate_t *c);
+
+
+/*
+ * What the request looks for in the upstream.  NGX_DECLINED: its server_url
+ * can't be the name of any server.
+ */
+
+ngx_int_t
+ngx_http_ollama_search_init(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up,
+    ngx_http_ollama_search_t *search)
+{
+    u_char                  *p;
+    ngx_http_ollama_scan_t  *scan;
+
+    ngx_memzero(search, sizeof(ngx_http_ollama_search_t));
+
+    search->up = up;
+    scan = ctx ? ctx->scan : NULL;
+
+    if (ngx_http_ollama_place_want(r->pool, scan ? &scan->model : NULL,
+                                   &search->wanted)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* /api/show has the same scan, but leaves the model where it is */
+
+    search->wanted.loads = scan && ctx->route
+                           && !(ctx->route->scan & NGX_HTTP_OLLAMA_SCAN_NAME);
+
+    if (scan == NULL || scan->server_url.len == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, scan->server_url.len + sizeof(":443") - 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_ollama_name_server(p, &scan->server_url, &search->pin,
+                                    &search->tls)
+        != NGX_OK)
+    {
+        /* the name of no server */
+        search->pin = scan->server_url;
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * In the precontent phase, where proxy_pass always leads to this upstream: is
+ * there a server that can take the request, or will soon?  NGX_DECLINED: yes;
+ * else the status of a refusal.
+ */
+
+ngx_int_t
+ngx_http_ollama_search_check(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up)
+{
+    ngx_http_ollama_search_t  search;
+
+    return ngx_http_ollama_search_look(r, ctx, up, &search);
+}
+
+
+/* The same; "search" tells more. */
+
+ngx_int_t
+ngx_http_ollama_search_look(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up,
+    ngx_http_ollama_search_t *search)
+{
+    ngx_int_t                      rc;
+    ngx_uint_t                     n;
+    ngx_http_upstream_rr_peers_t  *peers, *p;
+
+    rc = ngx_http_ollama_search_init(r, ctx, up, search);
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_ollama_search_refuse(r, ctx, search);
+    }
+
+    if (!up->balanced) {
+        return ngx_http_ollama_search_check_plain(r, ctx, search);
+    }
+
+    n = 0;
+    peers = up->uscf->peer.data;
+
+    ngx_http_ollama_fleet_lock_peers(peers);
+
+    for (p = peers; p && n == 0; p = p->next) {
+        n = ngx_http_ollama_search_find_locked(search, p, NULL, NULL);
+    }
+
+    ngx_http_ollama_fleet_unlock_peers(peers);
+
+    return n ? NGX_DECLINED
+             : ngx_http_ollama_search_refuse(r, ctx, search);
+}
+
+
+/* The same where another method balances, which knows nothing of server_url. */
+
+static ngx_int_t
+ngx_http_ollama_search_check_plain(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_search_t *search)
+{
+    ngx_uint_t                   i, j, n;
+    ngx_http_ollama_server_t    *server;
+    ngx_http_upstream_server_t  *line;
+
+    if (search->pin.len == 0) {
+        return NGX_DECLINED;
+    }
+
+    n = 0;
+    line = search->up->uscf->servers->elts;
+
+    ngx_http_ollama_fleet_lock();
+
+    for (i = 0; i < search->up->uscf->servers->nelts; i++) {
+        for (j = 0; j < line[i].naddrs; j++) {
+
+            server = ngx_http_ollama_fleet_find_locked(search->up,
+                                                       &line[i].name,
+                                                       &line[i].addrs[j].name);
+
+            if (server
+                && ngx_http_ollama_search_is_pinned_locked(search, server))
+            {
+                search->named = 1;
+            }
+
+            n++;
+        }
+    }
+
+    ngx_http_ollama_fleet_unlock();
+
+    if (!search->named) {
+        return ngx_http_ollama_search_refuse(r, ctx, search);
+    }
+
+    if (n > 1) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_IMPLEMENTED,
+                                     "server_url needs \"ollama_balance\" in "
+                                     "upstream \"%V\"",
+                                     &search->up->uscf->host);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_search_is_pinned_locked(ngx_http_ollama_search_t *search,
+    ngx_http_ollama_server_t *server)
+{
+    return ngx_http_ollama_fleet_is_named_locked(server, &search->pin)
+           && (search->tls == NGX_HTTP_OLLAMA_NAME_EITHER
+               || search->tls == (search->up->ssl != NULL));
+}
+
+
+/*
+ * Finds the peers that can take a request now, and puts them to "c", which has
+ * room for NGX_HTTP_OLLAMA_FLEET_SERVERS, unless it is NULL.  Returns how many
+ * they are; notes in "search" what is the matter with the others.
+ */
+
+ngx_uint_t
+ngx_http_ollama_search_find_locked(ngx_http_ollama_search_t *search,
+    ngx_http_upstream_rr_peers_t *peers, uintptr_t *tried,
+    ngx_http_ollama_candidate_t *c)
+{
+    uintptr_t                      m;
+    ngx_uint_t                     i, n, found;
+    ngx_http_ollama_candidate_t    one;
+    ngx_http_upstream_rr_peer_t   *peer;
+
+    found = 0;
+
+    for (peer = peers->peer, i = 0; peer; peer = peer->next, i++) {
+
+        if (tried) {
+            n = i / (8 * sizeof(uintptr_t));
+            m = (uintptr_t) 1 << i % (8 * sizeof(uintptr_t));
+
+            if (tried[n] & m) {
+                continue;
+            }
+        }
+
+        if (found == NGX_HTTP_OLLAMA_FLEET_SERVERS) {
+            break;
+        }
+
+        found += ngx_http_ollama_search_consider_locked(search, peer,
+                                                    c ? &c[found] : &one);
+    }
+
+    return found;
+}
+
+
+/* Whether the peer can take a request; then it is a candidate. */
+
+static ngx_uint_t
+ngx_http_ollama_search_consider_locked(ngx_http_ollama_search_t *search,
+    ngx_http_upstream_rr_peer_t *peer, ngx_http_ollama_candidate_t *c)
+{
+    ngx_http_ollama_server_t  *server;
+
+    server = ngx_http_ollama_fleet_find_locked(search->up, &peer->server,
+                                               &peer->name);
+
+    if (search->pin.len) {
+
+        if (server == NULL
+            || !ngx_http_ollama_search_is_pinned_locked(search, server))
+        {
+            return 0;
+        }
+
+        search->named = 1;
+    }
+
+    if (peer->down) {
+        search->down |= server
+                        && ngx_http_ollama_place_may_have_locked(server,
+                                                           &search->wanted);
+        return 0;
+    }
+
+    search->enabled = 1;
+
+    c->peer = peer;
+    c->weight = peer->weight;
+    c->current = &peer->current_weight;
+
+    if (server == NULL) {
+        /* there was no room for it: it may have anything */
+        if (peer->max_conns && peer->conns >= peer->max_conns) {
+            search->full = 1;
+            return 0;
+        }
+
+        c->in_flight = peer->conns;
+        c->refusing = 0;
+        c->known = (search->wanted.key.len == 0);
+        c->warm = 0;
+        return 1;
+    }
+
+    switch (ngx_http_ollama_place_can_locked(server, &search->wanted)) {
+
+    case NGX_HTTP_OLLAMA_CAN_TAKE:
+        ngx_http_ollama_place_state_locked(server, &search->wanted, c);
+        return 1;
+
+    case NGX_HTTP_OLLAMA_IS_FULL:
+        search->full = 1;
+        return 0;
+
+    case NGX_HTTP_OLLAMA_IS_DOWN:
+        search->down = 1;
+        return 0;
+
+    default: /* NGX_HTTP_OLLAMA_LACKS_MODEL */
+        return 0;
+    }
+}
+
+
+/* Says why no server can take the request; returns the status. */
+
+ngx_int_t
+ngx_http_ollama_search_refuse(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_search_t *search)
+{
+    ngx_str_t  *model;
+
+    if (search->pin.len && !search->named) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
+                                     "server_url \"%V\" is not a configured "
+                                     "server", &ctx->scan->server_url);
+    }
+
+    model = ctx->scan ? &ctx->scan->model : NULL;
+
+    if (search->full) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                     "server busy, please try again: all "
+                                     "places of the servers that could "
+                                     "answer are taken");
+    }
+
+    if (!search->down && search->enabled && model && model->len) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
+                                     "model '%V' not found", model);
+    }
+
+    ngx_http_ollama_fleet_wake(search->up);
+
+    if (search->pin.len) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                     "server \"%V\" is down, please try again "
+                                     "later", &search->pin);
+    }
+
+    if (model && model->len) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                     "model '%V' is on no server that is up, "
+                                     "please try again later", model);
+    }
+
+    return ngx_http_ollama_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                 "no server is up, please try again later");
+}

@@ -1,0 +1,235 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * The choice of a server among those that can serve a request: up, with the
+ * model or perhaps with it, and with a free place; who calls has left out the
+ * others.  The header says which steps there are, and why in this order.
+ *
+ * Pure functions: no request, no lock, no clock; who owns the round robin's
+ * state behind "current" sees to it that nobody else writes it meanwhile.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "balancer/ngx_http_ollama_policy.h"
+
+
+typedef ngx_uint_t (*ngx_http_ollama_choose_pt)(
+    ngx_http_ollama_candidate_t *c);
+
+
+static ngx_uint_t ngx_http_ollama_choose_prefer(
+    ngx_http_ollama_candidate_t *c, ngx_uint_t n,
+    ngx_http_ollama_choose_pt has);
+static ngx_uint_t ngx_http_ollama_choose_is_sound(
+    ngx_http_ollama_candidate_t *c);
+static ngx_uint_t ngx_http_ollama_choose_is_known(
+    ngx_http_ollama_candidate_t *c);
+static ngx_uint_t ngx_http_ollama_choose_is_warm(
+    ngx_http_ollama_candidate_t *c);
+static void ngx_http_ollama_choose_front(ngx_http_ollama_candidate_t *c,
+    ngx_uint_t i, ngx_uint_t *front);
+static ngx_int_t ngx_http_ollama_choose_weight(ngx_http_ollama_candidate_t *c);
+static uint64_t ngx_http_ollama_choose_product(ngx_uint_t in_flight,
+    ngx_int_t weight);
+
+
+/* Returns the peer of the one that is chosen; NULL: there are none. */
+
+void *
+ngx_http_ollama_choose(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
+{
+    if (n == 0) {
+        return NULL;
+    }
+
+    n = ngx_http_ollama_choose_sound(c, n);
+    n = ngx_http_ollama_choose_known(c, n);
+    n = ngx_http_ollama_choose_warm(c, n);
+    n = ngx_http_ollama_choose_idle(c, n);
+
+    (void) ngx_http_ollama_choose_next(c, n);
+
+    return c[0].peer;
+}
+
+
+/* If all of them answer errors, they are equal in that. */
+
+ngx_uint_t
+ngx_http_ollama_choose_sound(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
+{
+    return ngx_http_ollama_choose_prefer(c, n,
+                                         ngx_http_ollama_choose_is_sound);
+}
+
+
+ngx_uint_t
+ngx_http_ollama_choose_known(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
+{
+    return ngx_http_ollama_choose_prefer(c, n,
+                                         ngx_http_ollama_choose_is_known);
+}
+
+
+ngx_uint_t
+ngx_http_ollama_choose_warm(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
+{
+    return ngx_http_ollama_choose_prefer(c, n,
+                                         ngx_http_ollama_choose_is_warm);
+}
+
+
+/* The fractions in_flight / weight are compared by their cross products. */
+
+ngx_uint_t
+ngx_http_ollama_choose_idle(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
+{
+    uint64_t    one, least;
+    ngx_uint_t  i, front;
+
+    front = 0;
+
+    for (i = 0; i < n; i++) {
+
+        if (front) {
+            one = ngx_http_ollama_choose_product(c[i].in_flight,
+                                       ngx_http_ollama_choose_weight(&c[0]));
+            least = ngx_http_ollama_choose_product(c[0].in_flight,
+                                       ngx_http_ollama_choose_weight(&c[i]));
+
+            if (one > least) {
+                continue;
+            }
+
+            if (one < least) {
+                front = 0;
+            }
+        }
+
+        ngx_http_ollama_choose_front(c, i, &front);
+    }
+
+    return front;
+}
+
+
+/* The smooth weighted round robin of ngx_http_upstream_get_peer(). */
+
+ngx_uint_t
+ngx_http_ollama_choose_next(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
+{
+    ngx_int_t   weight, total;
+    ngx_uint_t  i, best, front;
+
+    if (n == 0) {
+        return 0;
+    }
+
+    best = 0;
+    total = 0;
+
+    for (i = 0; i < n; i++) {
+
+        weight = ngx_http_ollama_choose_weight(&c[i]);
+
+        *c[i].current += weight;
+        total += weight;
+
+        if (*c[i].current > *c[best].current) {
+            best = i;
+        }
+    }
+
+    *c[best].current -= total;
+
+    front = 0;
+    ngx_http_ollama_choose_front(c, best, &front);
+
+    return front;
+}
+
+
+/* Those that have a property; all, if none has it. */
+
+static ngx_uint_t
+ngx_http_ollama_choose_prefer(ngx_http_ollama_candidate_t *c, ngx_uint_t n,
+    ngx_http_ollama_choose_pt has)
+{
+    ngx_uint_t  i, front;
+
+    front = 0;
+
+    for (i = 0; i < n; i++) {
+        if (has(&c[i])) {
+            ngx_http_ollama_choose_front(c, i, &front);
+        }
+    }
+
+    return front ? front : n;
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_choose_is_sound(ngx_http_ollama_candidate_t *c)
+{
+    return !c->refusing;
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_choose_is_known(ngx_http_ollama_candidate_t *c)
+{
+    return c->known;
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_choose_is_warm(ngx_http_ollama_candidate_t *c)
+{
+    return c->warm;
+}
+
+
+/*
+ * Moves c[i] behind those that are in front already.  These keep their order,
+ * so that the first of equals wins; those that stay behind may lose theirs.
+ */
+
+static void
+ngx_http_ollama_choose_front(ngx_http_ollama_candidate_t *c, ngx_uint_t i,
+    ngx_uint_t *front)
+{
+    ngx_http_ollama_candidate_t  one;
+
+    if (i != *front) {
+        one = c[i];
+        c[i] = c[*front];
+        c[*front] = one;
+    }
+
+    (*front)++;
+}
+
+
+/* Bounded, so that neither a product nor a sum of them can overflow. */
+
+static ngx_int_t
+ngx_http_ollama_choose_weight(ngx_http_ollama_candidate_t *c)
+{
+    return ngx_max(1, ngx_min(c->weight, NGX_MAX_INT32_VALUE));
+}
+
+
+static uint64_t
+ngx_http_ollama_choose_product(ngx_uint_t in_flight, ngx_int_t weight)
+{
+    return (uint64_t) ngx_min(in_flight, NGX_MAX_UINT32_VALUE)
+           * (uint64_t) weight;
+}

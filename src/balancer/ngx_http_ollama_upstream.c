@@ -1,0 +1,436 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * What the configuration says about upstream blocks: ollama_balance,
+ * ollama_poll, and the memory for what will be known of their servers.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "balancer/ngx_http_ollama_upstream.h"
+#include "balancer/ngx_http_ollama_balancer.h"
+#include "fleet/ngx_http_ollama_fleet.h"
+#include "core/ngx_http_ollama_conf.h"
+#include "task/ngx_http_ollama_task.h"
+
+
+#define NGX_HTTP_OLLAMA_ZONE_SIZE  (16 * 1024 * 1024)
+#define NGX_HTTP_OLLAMA_ZONE_MIN   (1024 * 1024)
+
+/* the shortest interval and time-out of ollama_poll, ms */
+#define NGX_HTTP_OLLAMA_POLL_MIN   100
+
+
+static ngx_shm_zone_t *ngx_http_ollama_upstream_memory(ngx_conf_t *cf,
+    ngx_str_t *name, size_t size, ngx_shm_zone_init_pt init, void *data);
+static char *ngx_http_ollama_upstream_poll_tls(ngx_conf_t *cf,
+    ngx_http_ollama_upstream_t *up, ngx_str_t *ca);
+
+
+/* The upstream as it is known here; made the first time.  NULL: no memory. */
+
+ngx_http_ollama_upstream_t *
+ngx_http_ollama_upstream_get(ngx_conf_t *cf,
+    ngx_http_upstream_srv_conf_t *uscf)
+{
+    ngx_http_ollama_upstream_t   *up, **p;
+    ngx_http_ollama_srv_conf_t   *oscf;
+    ngx_http_ollama_main_conf_t  *omcf;
+
+    oscf = ngx_http_conf_upstream_srv_conf(uscf, ngx_http_ollama_module);
+
+    if (oscf->up) {
+        return oscf->up;
+    }
+
+    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_ollama_module);
+
+    p = ngx_array_push(&omcf->upstreams);
+    if (p == NULL) {
+        return NULL;
+    }
+
+    up = ngx_pcalloc(cf->pool, sizeof(ngx_http_ollama_upstream_t));
+    if (up == NULL) {
+        return NULL;
+    }
+
+    up->uscf = uscf;
+    up->hash = ngx_crc32_short(uscf->host.data, uscf->host.len);
+    up->interval = 5000;
+    up->timeout = 2000;
+
+    *p = up;
+    oscf->up = up;
+
+    return up;
+}
+
+
+/* ollama_balance [queue=number] [timeout=time] */
+
+char *
+ngx_http_ollama_upstream_balance(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_str_t                     *value, s;
+    ngx_uint_t                     i;
+    ngx_http_ollama_upstream_t    *up;
+    ngx_http_upstream_srv_conf_t  *uscf;
+
+    uscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module);
+
+    up = ngx_http_ollama_upstream_get(cf, uscf);
+    if (up == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (up->balance) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "queue=", 6) == 0) {
+            if (ngx_atoi(value[i].data + 6, value[i].len - 6) == NGX_ERROR) {
+                goto invalid;
+            }
+
+            continue;
+        }
+
+        if (ngx_strncmp(value[i].data, "timeout=", 8) == 0) {
+            s.data = value[i].data + 8;
+            s.len = value[i].len - 8;
+
+            if (ngx_parse_time(&s, 0) == NGX_ERROR) {
+                goto invalid;
+            }
+
+            continue;
+        }
+
+        goto invalid;
+    }
+
+    if (uscf->peer.init_upstream) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"ollama_balance\" must be the only balancing "
+                           "method of upstream \"%V\" and stand before "
+                           "\"keepalive\"", &uscf->host);
+        return NGX_CONF_ERROR;
+    }
+
+    up->balance = 1;
+    up->poll = 1;
+
+    uscf->peer.init_upstream = ngx_http_ollama_balancer_init_upstream;
+
+    uscf->flags = NGX_HTTP_UPSTREAM_CREATE
+#ifdef NGX_HTTP_UPSTREAM_MODIFY
+                  |NGX_HTTP_UPSTREAM_MODIFY
+#endif
+                  |NGX_HTTP_UPSTREAM_WEIGHT
+                  |NGX_HTTP_UPSTREAM_MAX_CONNS
+                  |NGX_HTTP_UPSTREAM_MAX_FAILS
+                  |NGX_HTTP_UPSTREAM_FAIL_TIMEOUT
+                  |NGX_HTTP_UPSTREAM_DOWN
+                  |NGX_HTTP_UPSTREAM_BACKUP;
+
+    return NGX_CONF_OK;
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V\", expected \"queue=number\" "
+                       "or \"timeout=time\"", &value[i]);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/*
+ * ollama_poll [interval=time] [timeout=time] [tls] [tls_name=name]
+ *             [tls_verify=file]
+ */
+
+char *
+ngx_http_ollama_upstream_poll(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_int_t                      ms;
+    ngx_str_t                     *value, s, ca;
+    ngx_uint_t                     i, tls;
+    ngx_http_ollama_upstream_t    *up;
+    ngx_http_upstream_srv_conf_t  *uscf;
+
+    uscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module);
+
+    up = ngx_http_ollama_upstream_get(cf, uscf);
+    if (up == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (up->configured) {
+        return "is duplicate";
+    }
+
+    up->configured = 1;
+    up->poll = 1;
+
+    tls = 0;
+    ngx_str_null(&ca);
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "interval=", 9) == 0) {
+            s.data = value[i].data + 9;
+            s.len = value[i].len - 9;
+
+            ms = ngx_parse_time(&s, 0);
+            if (ms == NGX_ERROR || ms < NGX_HTTP_OLLAMA_POLL_MIN) {
+                goto invalid;
+            }
+
+            up->interval = ms;
+            continue;
+        }
+
+        if (ngx_strncmp(value[i].data, "timeout=", 8) == 0) {
+            s.data = value[i].data + 8;
+            s.len = value[i].len - 8;
+
+            ms = ngx_parse_time(&s, 0);
+            if (ms == NGX_ERROR || ms < NGX_HTTP_OLLAMA_POLL_MIN) {
+                goto invalid;
+            }
+
+            up->timeout = ms;
+            continue;
+        }
+
+        if (ngx_strcmp(value[i].data, "tls") == 0) {
+            tls = 1;
+            continue;
+        }
+
+        if (ngx_strncmp(value[i].data, "tls_name=", 9) == 0
+            && value[i].len > 9)
+        {
+            tls = 1;
+            up->ssl_name.data = value[i].data + 9;
+            up->ssl_name.len = value[i].len - 9;
+            continue;
+        }
+
+        if (ngx_strncmp(value[i].data, "tls_verify=", 11) == 0
+            && value[i].len > 11)
+        {
+            tls = 1;
+            ca.data = value[i].data + 11;
+            ca.len = value[i].len - 11;
+            continue;
+        }
+
+        goto invalid;
+    }
+
+    return tls ? ngx_http_ollama_upstream_poll_tls(cf, up, &ca)
+               : NGX_CONF_OK;
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V\", expected "
+                       "\"interval=time\" or \"timeout=time\" of at least "
+                       "%dms, \"tls\", \"tls_name=name\" or "
+                       "\"tls_verify=file\"",
+                       &value[i], NGX_HTTP_OLLAMA_POLL_MIN);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/* Without "ca" the servers' certificates are not verified, as in nginx. */
+
+static char *
+ngx_http_ollama_upstream_poll_tls(ngx_conf_t *cf,
+    ngx_http_ollama_upstream_t *up, ngx_str_t *ca)
+{
+#if (NGX_HTTP_SSL)
+
+    ngx_pool_cleanup_t  *cln;
+
+    up->ssl = ngx_pcalloc(cf->pool, sizeof(ngx_ssl_t));
+    if (up->ssl == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    up->ssl->log = cf->log;
+
+    if (ngx_ssl_create(up->ssl, NGX_SSL_TLSv1_2|NGX_SSL_TLSv1_3, NULL)
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        ngx_ssl_cleanup_ctx(up->ssl);
+        return NGX_CONF_ERROR;
+    }
+
+    cln->handler = ngx_ssl_cleanup_ctx;
+    cln->data = up->ssl;
+
+    if (ca->len) {
+        up->ssl_verify = 1;
+
+        if (ngx_ssl_trusted_certificate(cf, up->ssl, ca, 3) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+
+#else
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"tls\" needs an nginx that is built with "
+                       "\"--with-http_ssl_module\"");
+
+    return NGX_CONF_ERROR;
+
+#endif
+}
+
+
+/* ollama_zone size */
+
+char *
+ngx_http_ollama_upstream_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_ollama_main_conf_t *omcf = conf;
+
+    ssize_t     size;
+    ngx_str_t  *value;
+
+    if (omcf->zone_size) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    size = ngx_parse_size(&value[1]);
+
+    if (size == NGX_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid size \"%V\", expected a number with "
+                           "\"k\" or \"m\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (size < NGX_HTTP_OLLAMA_ZONE_MIN) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"ollama_zone\" of \"%V\" is too small, it must "
+                           "have at least 1m", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    omcf->zone_size = size;
+
+    return NGX_CONF_OK;
+}
+
+
+/*
+ * In postconfiguration: gets the shared memory if there are upstreams to be
+ * known, and refuses balancers that came after ours.
+ */
+
+ngx_int_t
+ngx_http_ollama_upstream_init(ngx_conf_t *cf)
+{
+    ngx_str_t                      name;
+    ngx_uint_t                     i;
+    ngx_http_ollama_upstream_t   **up;
+    ngx_http_ollama_main_conf_t   *omcf;
+
+    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_ollama_module);
+
+    up = omcf->upstreams.elts;
+
+    for (i = 0; i < omcf->upstreams.nelts; i++) {
+
+        if (up[i]->balance && !up[i]->balanced) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"ollama_balance\" must be the only balancing "
+                          "method of upstream \"%V\" in %s:%ui",
+                          &up[i]->uscf->host, up[i]->uscf->file_name,
+                          (ngx_uint_t) up[i]->uscf->line);
+            return NGX_ERROR;
+        }
+    }
+
+    if (omcf->upstreams.nelts == 0) {
+        return NGX_OK;
+    }
+
+    if (omcf->zone_size == 0) {
+        omcf->zone_size = NGX_HTTP_OLLAMA_ZONE_SIZE;
+    }
+
+    /* each has a lock of its own */
+
+    ngx_str_set(&name, "ngx_http_ollama");
+
+    omcf->zone = ngx_http_ollama_upstream_memory(cf, &name,
+                                      omcf->zone_size / 2,
+                                      ngx_http_ollama_fleet_init_zone,
+                                      ngx_http_ollama_fleet_create(cf->pool));
+    if (omcf->zone == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&name, "ngx_http_ollama_tasks");
+
+    omcf->tasks = ngx_http_ollama_upstream_memory(cf, &name,
+                                       omcf->zone_size / 2,
+                                       ngx_http_ollama_task_init_zone,
+                                       ngx_http_ollama_task_create(cf->pool));
+
+    return omcf->tasks ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_shm_zone_t *
+ngx_http_ollama_upstream_memory(ngx_conf_t *cf, ngx_str_t *name, size_t size,
+    ngx_shm_zone_init_pt init, void *data)
+{
+    ngx_shm_zone_t  *zone;
+
+    if (data == NULL) {
+        return NULL;
+    }
+
+    zone = ngx_shared_memory_add(cf, name, ngx_align(size, ngx_pagesize),
+                                 &ngx_http_ollama_module);
+    if (zone == NULL) {
+        return NULL;
+    }
+
+    zone->init = init;
+    zone->data = data;
+
+    return zone;
+}

@@ -1,0 +1,310 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * What is kept of a value in a conversation's body: strings are decoded out of
+ * the bytes that are held, options stay as they were written.  Called by body
+ * only.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "conversation/ngx_http_ollama_conversation_fields.h"
+#include "request/ngx_http_ollama_scan.h"
+
+
+static ngx_uint_t ngx_http_ollama_conversation_read_is_line(ngx_str_t *text);
+static ngx_int_t ngx_http_ollama_conversation_read_decode(
+    ngx_http_ollama_conversation_read_t *read, ngx_pool_t *pool,
+    ngx_str_t *value);
+
+
+void
+ngx_http_ollama_conversation_read_entry(
+    ngx_http_ollama_conversation_read_t *read, off_t at)
+{
+    ngx_http_ollama_conversation_entry_t  *entry;
+
+    read->cast.n++;
+    read->sub = NULL;
+
+    entry = ngx_http_ollama_conversation_read_last(read);
+
+    ngx_memzero(&entry->given, sizeof(ngx_http_ollama_participant_t));
+
+    entry->options.nelts = 0;
+    entry->at = at;
+}
+
+
+ngx_http_ollama_conversation_entry_t *
+ngx_http_ollama_conversation_read_last(
+    ngx_http_ollama_conversation_read_t *read)
+{
+    return &read->cast.entry[ngx_min(read->cast.n - 1,
+                                     NGX_HTTP_OLLAMA_CONVERSATION_MAX)];
+}
+
+
+ngx_array_t *
+ngx_http_ollama_conversation_read_options(
+    ngx_http_ollama_conversation_read_t *read)
+{
+    return (read->depth == 1)
+           ? &read->cast.options
+           : &ngx_http_ollama_conversation_read_last(read)->options;
+}
+
+
+ngx_int_t
+ngx_http_ollama_conversation_read_text(
+    ngx_http_ollama_conversation_read_t *read,
+    ngx_http_ollama_conversation_field_t *field)
+{
+    void       *to;
+    off_t       at;
+    ngx_str_t  *value;
+
+    at = read->json.string;
+
+    if (read->json.halves) {
+        /* others would see something else */
+        return ngx_http_ollama_conversation_read_wrong(read, at,
+                                     "has half of a surrogate pair", "");
+    }
+
+    to = (read->depth == 1)
+         ? (void *) read->cast.talk
+         : (void *) &ngx_http_ollama_conversation_read_last(read)->given;
+
+    value = (ngx_str_t *) ((u_char *) to + field->offset);
+
+    if (ngx_http_ollama_conversation_read_decode(read, read->cast.pool, value)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (field->must
+        && (value->len == 0 || value->len > field->max
+            || !ngx_http_ollama_conversation_read_is_line(value)))
+    {
+        return ngx_http_ollama_conversation_read_wrong(read, at, field->must,
+                                                       "");
+    }
+
+    if (field->max && value->len > field->max) {
+        return ngx_http_ollama_conversation_read_wrong(read, at,
+                         "is longer than "
+                         ngx_value(NGX_HTTP_OLLAMA_CONVERSATION_VALUE)
+                         " bytes", "");
+    }
+
+    if (field->is == is_task && !ngx_http_ollama_scan_valid_id(value)) {
+        return ngx_http_ollama_conversation_read_wrong(read, at,
+                         "must be 1 to 64 characters of A-Z a-z 0-9 _ -", "");
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_conversation_read_is_line(ngx_str_t *text)
+{
+    size_t   i;
+    u_char  *p;
+
+    p = text->data;
+
+    for (i = 0; i < text->len; i++) {
+
+        if (p[i] < 0x20 || p[i] == 0x7f) {
+            return 0;
+        }
+
+        /* U+0080 to U+009F */
+
+        if (p[i] == 0xc2 && i + 1 < text->len && p[i + 1] < 0xa0) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+/* The key of a system prompt: where is it to go? */
+
+ngx_int_t
+ngx_http_ollama_conversation_read_key(
+    ngx_http_ollama_conversation_read_t *read)
+{
+    ngx_str_t                             key;
+    ngx_http_ollama_conversation_cast_t  *cast;
+
+    cast = &read->cast;
+
+    if (ngx_http_ollama_conversation_read_decode(read, cast->temp, &key)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    read->prompt = ngx_http_ollama_conversation_prompt(cast, &key);
+
+    if (read->prompt == NULL) {
+
+        /* the body will be refused if there is no room */
+
+        read->prompt = &read->spare;
+
+        if (cast->nprompts < NGX_HTTP_OLLAMA_CONVERSATION_PROMPTS) {
+            read->prompt = &cast->prompt[cast->nprompts++];
+        }
+
+        read->prompt->key = key;
+    }
+
+    read->prompt->at = read->json.string;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_ollama_conversation_read_prompt(
+    ngx_http_ollama_conversation_read_t *read)
+{
+    if (read->json.halves) {
+        return ngx_http_ollama_conversation_read_wrong(read, read->json.string,
+                                     "has half of a surrogate pair", "");
+    }
+
+    return ngx_http_ollama_conversation_read_decode(read, read->cast.pool,
+                                                    &read->prompt->value);
+}
+
+
+ngx_int_t
+ngx_http_ollama_conversation_read_option(
+    ngx_http_ollama_conversation_read_t *read)
+{
+    read->start = read->json.string;
+
+    return ngx_http_ollama_conversation_read_decode(read, read->cast.temp,
+                                                    &read->key);
+}
+
+
+/* Keeps a member of options as it was written. */
+
+ngx_int_t
+ngx_http_ollama_conversation_read_member(
+    ngx_http_ollama_conversation_read_t *read)
+{
+    size_t                                  len;
+    u_char                                 *p;
+    ngx_http_ollama_conversation_member_t  *member;
+
+    member = ngx_http_ollama_conversation_member(read->options, &read->key);
+
+    if (member == NULL) {
+
+        if (read->options->nelts == NGX_HTTP_OLLAMA_CONVERSATION_OPTIONS) {
+            return ngx_http_ollama_conversation_read_wrong(read, read->start,
+                         "has more than "
+                         ngx_value(NGX_HTTP_OLLAMA_CONVERSATION_OPTIONS)
+                         " members", "");
+        }
+
+        member = ngx_array_push(read->options);
+        if (member == NULL) {
+            return NGX_ERROR;
+        }
+
+        member->key = read->key;
+    }
+
+    len = ngx_http_ollama_json_offset(&read->json) - read->start;
+
+    p = ngx_pnalloc(read->cast.temp, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, read->held.str.data + (read->start - read->base), len);
+
+    member->text.data = p;
+    member->text.len = len;
+
+    return NGX_OK;
+}
+
+
+/* The string that the parser has just read; decoding never makes it longer. */
+
+static ngx_int_t
+ngx_http_ollama_conversation_read_decode(
+    ngx_http_ollama_conversation_read_t *read, ngx_pool_t *pool,
+    ngx_str_t *value)
+{
+    u_char                         *p;
+    ngx_http_ollama_gather_t        gather;
+    ngx_http_ollama_gather_text_t   text;
+
+    /* between its quotes */
+
+    p = read->held.str.data + (read->json.string + 1 - read->base);
+
+    text.size = ngx_http_ollama_json_offset(&read->json)
+                - read->json.string - 2;
+    text.str.len = 0;
+
+    text.str.data = ngx_pnalloc(pool, text.size);
+    if (text.str.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_ollama_gather_init(&gather, pool, text.size);
+    ngx_http_ollama_gather_begin(&gather);
+    ngx_http_ollama_gather_decode(&gather, &text, p, p + text.size);
+    ngx_http_ollama_gather_end(&gather, &text);
+
+    *value = text.str;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_ollama_conversation_read_wrong(
+    ngx_http_ollama_conversation_read_t *read, off_t at, const char *text,
+    const char *tail)
+{
+    ngx_uint_t   n;
+    ngx_str_t   *name;
+
+    name = &read->field->name;
+
+    if (read->depth == 1 || read->field->is != is_models) {
+        return ngx_http_ollama_conversation_refuse(&read->cast, at,
+                                     "\"%V\" %s%s", name, text, tail);
+    }
+
+    n = read->cast.n - 1;
+
+    if (read->sub == NULL) {
+        return ngx_http_ollama_conversation_refuse(&read->cast, at,
+                                     "\"%V[%ui]\" %s%s", name, n, text, tail);
+    }
+
+    return ngx_http_ollama_conversation_refuse(&read->cast, at,
+                                     "\"%V[%ui].%V\" %s%s", name, n,
+                                     &read->sub->name, text, tail);
+}

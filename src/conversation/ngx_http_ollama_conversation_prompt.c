@@ -1,0 +1,350 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * What a participant sees of a conversation, as the body of a chat request.
+ *
+ * What is said is escaped once, and where names are shown they are put into it
+ * once, when it is said; a turn's body only points there.  So a conversation's
+ * memory grows with its text, and a turn takes some small bufs, though the
+ * bodies of all turns together grow with the square of their number.
+ *
+ * With two participants each message stands for itself.  From three on, those
+ * of others that follow one another are one message, whose lines begin with
+ * the names of their speakers: roles alternate then, and it is known who
+ * speaks.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "conversation/ngx_http_ollama_conversation_prompt.h"
+#include "util/ngx_http_ollama_emit.h"
+
+
+/* a text whose lines get a head */
+
+typedef struct {
+    ngx_str_t                        *name;
+    ngx_str_t                         text;
+} ngx_http_ollama_conversation_lines_t;
+
+
+/* a chain that grows */
+
+typedef struct {
+    ngx_pool_t                       *pool;
+    ngx_chain_t                      *chain;
+    ngx_chain_t                     **end;
+    off_t                             size;
+    unsigned                          failed:1;
+} ngx_http_ollama_conversation_chain_t;
+
+
+static void ngx_http_ollama_conversation_view_head(ngx_http_ollama_text_t *t,
+    void *data);
+static void ngx_http_ollama_conversation_view_escape(ngx_http_ollama_text_t *t,
+    void *data);
+static void ngx_http_ollama_conversation_view_lines(ngx_http_ollama_text_t *t,
+    void *data);
+static u_char *ngx_http_ollama_conversation_view_nl(u_char *p, u_char *last,
+    size_t *len);
+static void ngx_http_ollama_conversation_view_put(
+    ngx_http_ollama_conversation_chain_t *chain, ngx_str_t *text);
+
+
+/* what is between two texts: the messages of others, and one's own */
+
+static ngx_str_t  ngx_http_ollama_conversation_view_first[] = {
+    ngx_string("{\"role\":\"user\",\"content\":\""),
+    ngx_string("{\"role\":\"assistant\",\"content\":\"")
+};
+
+static ngx_str_t  ngx_http_ollama_conversation_view_system[] = {
+    ngx_string(",{\"role\":\"user\",\"content\":\""),
+    ngx_string(",{\"role\":\"assistant\",\"content\":\"")
+};
+
+static ngx_str_t  ngx_http_ollama_conversation_view_next[] = {
+    ngx_string("\"},{\"role\":\"user\",\"content\":\""),
+    ngx_string("\"},{\"role\":\"assistant\",\"content\":\"")
+};
+
+static ngx_str_t  ngx_http_ollama_conversation_view_join = ngx_string("\\n");
+
+
+/* what is behind the last one */
+
+static ngx_str_t  ngx_http_ollama_conversation_view_close =
+    ngx_string("\"}");
+static ngx_str_t  ngx_http_ollama_conversation_view_stream =
+    ngx_string("],\"stream\":true");
+static ngx_str_t  ngx_http_ollama_conversation_view_options =
+    ngx_string(",\"options\":");
+static ngx_str_t  ngx_http_ollama_conversation_view_end =
+    ngx_string("}");
+
+
+ngx_int_t
+ngx_http_ollama_conversation_view_init(ngx_pool_t *pool,
+    ngx_http_ollama_conversation_body_t *talk)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < talk->n; i++) {
+        if (ngx_http_ollama_text_make(pool,
+                                      ngx_http_ollama_conversation_view_head,
+                                      &talk->participant[i],
+                                      &talk->participant[i].head)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_ollama_conversation_view_head(ngx_http_ollama_text_t *t, void *data)
+{
+    ngx_http_ollama_participant_t *participant = data;
+
+    ngx_http_ollama_text_add(t, "{\"model\":");
+    ngx_http_ollama_text_string(t, &participant->model);
+    ngx_http_ollama_text_add(t, ",\"messages\":[");
+
+    if (participant->system.len) {
+        ngx_http_ollama_text_add(t, "{\"role\":\"system\",\"content\":");
+        ngx_http_ollama_text_string(t, &participant->system);
+        ngx_http_ollama_text_add(t, "}");
+    }
+}
+
+
+ngx_int_t
+ngx_http_ollama_conversation_say(ngx_pool_t *pool,
+    ngx_http_ollama_conversation_body_t *talk,
+    ngx_http_ollama_utterance_t *said, ngx_int_t speaker, ngx_str_t *name,
+    ngx_str_t *text, ngx_uint_t json)
+{
+    ngx_http_ollama_conversation_lines_t  lines;
+
+    said->speaker = speaker;
+    said->text = *text;
+
+    if (!json
+        && ngx_http_ollama_text_make(pool,
+                                     ngx_http_ollama_conversation_view_escape,
+                                     text, &said->text)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    said->headed = said->text;
+
+    if (speaker >= 0) {
+        name = &talk->participant[speaker].name;
+    }
+
+    if (talk->n == 2 || speaker == NGX_HTTP_OLLAMA_CONVERSATION_USER
+        || name == NULL || name->len == 0)
+    {
+        return NGX_OK;
+    }
+
+    lines.name = name;
+    lines.text = said->text;
+
+    return ngx_http_ollama_text_make(pool,
+                                     ngx_http_ollama_conversation_view_lines,
+                                     &lines, &said->headed);
+}
+
+
+static void
+ngx_http_ollama_conversation_view_escape(ngx_http_ollama_text_t *t, void *data)
+{
+    ngx_http_ollama_text_escape(t, data);
+}
+
+
+/* A newline at the end ends the last line, it begins no other. */
+
+static void
+ngx_http_ollama_conversation_view_lines(ngx_http_ollama_text_t *t, void *data)
+{
+    ngx_http_ollama_conversation_lines_t *lines = data;
+
+    size_t      len;
+    u_char     *p, *last, *nl;
+    ngx_str_t   line;
+
+    p = lines->text.data;
+    last = p + lines->text.len;
+
+    for ( ;; ) {
+
+        nl = ngx_http_ollama_conversation_view_nl(p, last, &len);
+
+        line.data = p;
+        line.len = nl - p;
+
+        ngx_http_ollama_text_escape(t, lines->name);
+        ngx_http_ollama_text_add(t, ": ");
+        ngx_http_ollama_text_raw(t, &line);
+
+        p = nl + len;
+
+        if (p == last) {
+            return;
+        }
+
+        ngx_http_ollama_text_raw(t, &ngx_http_ollama_conversation_view_join);
+    }
+}
+
+
+/* The next newline in an escaped text, and its length; else the end. */
+
+static u_char *
+ngx_http_ollama_conversation_view_nl(u_char *p, u_char *last, size_t *len)
+{
+    while (p < last) {
+
+        p = memchr(p, '\\', last - p);
+        if (p == NULL) {
+            break;
+        }
+
+        if (last - p >= 2 && p[1] == 'n') {
+            *len = 2;
+            return p;
+        }
+
+        /* others may have escaped it in another way */
+
+        if (last - p >= 6
+            && ngx_strncmp(p, "\\u000", 5) == 0 && (p[5] | 0x20) == 'a')
+        {
+            *len = 6;
+            return p;
+        }
+
+        p += ngx_min(last - p, 2);
+    }
+
+    *len = 0;
+
+    return last;
+}
+
+
+ngx_chain_t *
+ngx_http_ollama_conversation_view(ngx_pool_t *pool,
+    ngx_http_ollama_conversation_body_t *talk, ngx_uint_t self,
+    ngx_http_ollama_utterance_t *said, ngx_uint_t n, off_t *size)
+{
+    ngx_str_t                             *between;
+    ngx_uint_t                             i, own, last, joined;
+    ngx_http_ollama_participant_t         *participant;
+    ngx_http_ollama_conversation_chain_t   chain;
+
+    participant = &talk->participant[self];
+
+    ngx_memzero(&chain, sizeof(ngx_http_ollama_conversation_chain_t));
+
+    chain.pool = pool;
+    chain.end = &chain.chain;
+
+    ngx_http_ollama_conversation_view_put(&chain, &participant->head);
+
+    between = participant->system.len
+              ? ngx_http_ollama_conversation_view_system
+              : ngx_http_ollama_conversation_view_first;
+
+    joined = (talk->n > 2);
+    last = 1;
+
+    for (i = 0; i < n; i++) {
+
+        own = (said[i].speaker == (ngx_int_t) self);
+
+        if (joined && !own && !last) {
+            ngx_http_ollama_conversation_view_put(&chain,
+                                      &ngx_http_ollama_conversation_view_join);
+        } else {
+            ngx_http_ollama_conversation_view_put(&chain, &between[own]);
+        }
+
+        ngx_http_ollama_conversation_view_put(&chain,
+                                              own ? &said[i].text
+                                                  : &said[i].headed);
+
+        between = ngx_http_ollama_conversation_view_next;
+        last = own;
+    }
+
+    if (n) {
+        ngx_http_ollama_conversation_view_put(&chain,
+                                     &ngx_http_ollama_conversation_view_close);
+    }
+
+    ngx_http_ollama_conversation_view_put(&chain,
+                                    &ngx_http_ollama_conversation_view_stream);
+
+    if (participant->options.len) {
+        ngx_http_ollama_conversation_view_put(&chain,
+                                   &ngx_http_ollama_conversation_view_options);
+        ngx_http_ollama_conversation_view_put(&chain, &participant->options);
+    }
+
+    ngx_http_ollama_conversation_view_put(&chain,
+                                       &ngx_http_ollama_conversation_view_end);
+
+    *size = chain.size;
+
+    return chain.failed ? NULL : chain.chain;
+}
+
+
+static void
+ngx_http_ollama_conversation_view_put(
+    ngx_http_ollama_conversation_chain_t *chain, ngx_str_t *text)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    if (chain->failed || text->len == 0) {
+        return;
+    }
+
+    b = ngx_calloc_buf(chain->pool);
+    cl = b ? ngx_alloc_chain_link(chain->pool) : NULL;
+
+    if (cl == NULL) {
+        chain->failed = 1;
+        return;
+    }
+
+    /* a further server gets a buffer from its start on */
+
+    b->start = text->data;
+    b->pos = text->data;
+    b->last = text->data + text->len;
+    b->end = b->last;
+    b->memory = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    *chain->end = cl;
+    chain->end = &cl->next;
+    chain->size += text->len;
+}

@@ -1,0 +1,371 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * Before a conversation begins: what its turns will need of the request, and
+ * whether it can be had at all.  No server is asked here, nor is Redis.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "conversation/ngx_http_ollama_conversation_start.h"
+#include "conversation/ngx_http_ollama_conversation_session.h"
+#include "core/ngx_http_ollama_error.h"
+#include "core/ngx_http_ollama_conf.h"
+#include "balancer/ngx_http_ollama_candidates.h"
+
+
+#define NGX_HTTP_OLLAMA_CONVERSATION_POOL  4096
+
+
+static ngx_int_t ngx_http_ollama_conversation_headers(
+    ngx_http_ollama_conversation_t *conv);
+static ngx_uint_t ngx_http_ollama_conversation_is_own(ngx_str_t *name);
+static ngx_int_t ngx_http_ollama_conversation_check_model(
+    ngx_http_ollama_conversation_t *conv, ngx_uint_t i);
+static ngx_int_t ngx_http_ollama_conversation_forbid(
+    ngx_http_ollama_conversation_t *conv,
+    ngx_http_ollama_participant_t *participant);
+static void ngx_http_ollama_conversation_cut(
+    ngx_http_ollama_conversation_t *conv,
+    ngx_http_ollama_participant_t *participant, ngx_http_ollama_scan_t *scan,
+    ngx_str_t *text);
+
+
+ngx_int_t
+ngx_http_ollama_conversation_start(ngx_http_ollama_conversation_t *conv)
+{
+    ngx_http_request_t          *r;
+    ngx_http_core_main_conf_t   *cmcf;
+    ngx_http_ollama_loc_conf_t  *olcf;
+
+    r = conv->request;
+
+    if (ngx_array_init(&conv->said, r->pool, 16,
+                       sizeof(ngx_http_ollama_utterance_t))
+        != NGX_OK
+        || ngx_array_init(&conv->replies, r->pool, 4,
+                          sizeof(ngx_http_ollama_conversation_reply_t))
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* what is known so far is known to the turns, too */
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
+
+    conv->variables = ngx_palloc(r->pool, cmcf->variables.nelts
+                                          * sizeof(ngx_http_variable_value_t));
+    if (conv->variables == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(conv->variables, r->variables,
+               cmcf->variables.nelts * sizeof(ngx_http_variable_value_t));
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
+
+    conv->uri.len = olcf->prefix.len + sizeof("/api/chat") - 1;
+
+    conv->uri.data = ngx_pnalloc(r->pool, conv->uri.len);
+    if (conv->uri.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_sprintf(conv->uri.data, "%V/api/chat", &olcf->prefix);
+
+    return ngx_http_ollama_conversation_headers(conv);
+}
+
+
+/* What servers get of the client's header, as with any chat. */
+
+static ngx_int_t
+ngx_http_ollama_conversation_headers(ngx_http_ollama_conversation_t *conv)
+{
+    ngx_uint_t           i;
+    ngx_list_part_t     *part;
+    ngx_table_elt_t     *h, *line;
+    ngx_http_request_t  *r;
+
+    r = conv->request;
+
+    if (ngx_list_init(&conv->headers, r->pool, 20, sizeof(ngx_table_elt_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (ngx_http_ollama_conversation_is_own(&h[i].key)) {
+            continue;
+        }
+
+        line = ngx_list_push(&conv->headers);
+        if (line == NULL) {
+            return NGX_ERROR;
+        }
+
+        *line = h[i];
+    }
+
+    line = ngx_list_push(&conv->headers);
+    if (line == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(line, sizeof(ngx_table_elt_t));
+
+    line->hash = 1;
+    ngx_str_set(&line->key, "Content-Type");
+    line->lowcase_key = (u_char *) "content-type";
+    ngx_str_set(&line->value, "application/json");
+
+    conv->type = line;
+
+    return NGX_OK;
+}
+
+
+/* Whether a header line is about this very body, or said to the gateway. */
+
+static ngx_uint_t
+ngx_http_ollama_conversation_is_own(ngx_str_t *name)
+{
+    ngx_uint_t  i;
+
+    static ngx_str_t  names[] = {
+        ngx_string("Content-Length"),
+        ngx_string("Content-Type"),
+        ngx_string("Content-Encoding"),
+        ngx_string("Transfer-Encoding"),
+        ngx_string("Expect"),
+        ngx_string("X-Server-Url"),
+        ngx_string("X-Session-Id"),
+        ngx_string("X-Task-Id")
+    };
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (name->len == names[i].len
+            && ngx_strncasecmp(name->data, names[i].data, name->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+ngx_int_t
+ngx_http_ollama_conversation_check(ngx_http_ollama_conversation_t *conv)
+{
+    ngx_int_t               rc;
+    ngx_str_t               url;
+    ngx_uint_t              i;
+    ngx_http_ollama_ctx_t  *ctx;
+
+    ctx = conv->ctx;
+
+    if (conv->talk->initial.len > NGX_HTTP_OLLAMA_CONVERSATION_SIZE) {
+        return ngx_http_ollama_error(conv->request, ctx,
+                                     NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                                     "the initial message has more than "
+                                     "64 MB");
+    }
+
+    conv->size = conv->talk->initial.len;
+
+    /* the header line's is for those who were given none */
+    url = ctx->scan->server_url;
+
+    for (i = 0; i < conv->talk->n; i++) {
+
+        if (conv->talk->participant[i].server_url.len == 0) {
+            conv->talk->participant[i].server_url = url;
+        }
+
+        rc = ngx_http_ollama_conversation_check_model(conv, i);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        rc = ngx_http_ollama_conversation_forbid(conv,
+                                                 &conv->talk->participant[i]);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    ngx_str_null(&ctx->scan->model);
+    ngx_str_null(&ctx->scan->server_url);
+
+    return ctx->scan->session_id.len
+           ? ngx_http_ollama_conversation_session_check(conv) : NGX_OK;
+}
+
+
+/* A server that is full now may have a place when it is asked. */
+
+static ngx_int_t
+ngx_http_ollama_conversation_check_model(ngx_http_ollama_conversation_t *conv,
+    ngx_uint_t i)
+{
+    ngx_int_t                    rc;
+    ngx_http_ollama_ctx_t       *ctx;
+    ngx_http_ollama_search_t     search;
+    ngx_http_ollama_loc_conf_t  *olcf;
+
+    ctx = conv->ctx;
+
+    olcf = ngx_http_get_module_loc_conf(conv->request, ngx_http_ollama_module);
+
+    if (!olcf->fixed) {
+        /* the turn will tell */
+        return NGX_OK;
+    }
+
+    ctx->scan->model = conv->talk->participant[i].model;
+    ctx->scan->server_url = conv->talk->participant[i].server_url;
+
+    rc = ngx_http_ollama_search_look(conv->request, ctx, olcf->up, &search);
+
+    if (rc == NGX_DECLINED || (rc == NGX_HTTP_SERVICE_UNAVAILABLE
+                               && search.full && i > 0))
+    {
+        return NGX_OK;
+    }
+
+    return rc;
+}
+
+
+/* Options are a chat's, and what may not be in those may not be here. */
+
+static ngx_int_t
+ngx_http_ollama_conversation_forbid(ngx_http_ollama_conversation_t *conv,
+    ngx_http_ollama_participant_t *participant)
+{
+    u_char                      *p;
+    ngx_int_t                    rc;
+    ngx_str_t                    text;
+    ngx_pool_t                  *temp;
+    ngx_http_request_t          *r;
+    ngx_http_ollama_scan_t       scan;
+    ngx_http_ollama_loc_conf_t  *olcf;
+
+    r = conv->request;
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
+
+    if (olcf->forbid == NULL || participant->options.len == 0) {
+        return NGX_OK;
+    }
+
+    text.len = sizeof("{\"options\":}") - 1 + participant->options.len;
+
+    text.data = ngx_pnalloc(r->pool, text.len);
+    temp = ngx_create_pool(NGX_HTTP_OLLAMA_CONVERSATION_POOL,
+                           r->connection->log);
+
+    if (text.data == NULL || temp == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    p = ngx_cpymem(text.data, "{\"options\":", sizeof("{\"options\":") - 1);
+    p = ngx_cpymem(p, participant->options.data, participant->options.len);
+    *p = '}';
+
+    ngx_memzero(&scan, sizeof(ngx_http_ollama_scan_t));
+
+    rc = ngx_http_ollama_scan_init(&scan, r->pool, temp,
+                                   NGX_HTTP_OLLAMA_SCAN_OPTIONS
+                                   |NGX_HTTP_OLLAMA_SCAN_SESSION,
+                                   olcf->forbid);
+    if (rc == NGX_OK) {
+        rc = ngx_http_ollama_scan_feed(&scan, text.data, text.len);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_ollama_scan_end(&scan);
+    }
+
+    if (rc == NGX_OK) {
+        ngx_http_ollama_conversation_cut(conv, participant, &scan, &text);
+
+    } else if (rc == NGX_DECLINED) {
+        rc = ngx_http_ollama_error(r, conv->ctx, NGX_HTTP_BAD_REQUEST,
+                                   "invalid options: %V", &scan.error);
+
+    } else {
+        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_destroy_pool(temp);
+
+    return rc;
+}
+
+
+static void
+ngx_http_ollama_conversation_cut(ngx_http_ollama_conversation_t *conv,
+    ngx_http_ollama_participant_t *participant, ngx_http_ollama_scan_t *scan,
+    ngx_str_t *text)
+{
+    u_char                  *p, *from;
+    ngx_uint_t               i;
+    ngx_http_ollama_cut_t   *cut;
+    ngx_http_ollama_scan_t  *all;
+
+    if (scan->cuts.nelts == 0) {
+        return;
+    }
+
+    /* for the reply's header */
+
+    all = conv->ctx->scan;
+    all->forbid = scan->forbid;
+    all->nforbid = scan->nforbid;
+    all->removed |= scan->removed;
+
+    cut = scan->cuts.elts;
+    p = text->data;
+    from = text->data;
+
+    for (i = 0; i < scan->cuts.nelts; i++) {
+        p = ngx_movemem(p, from, text->data + cut[i].start - from);
+        from = text->data + cut[i].end;
+    }
+
+    p = ngx_movemem(p, from, text->data + text->len - from);
+    text->len = p - text->data;
+
+    ngx_str_null(&participant->options);
+
+    if (text->len > sizeof("{\"options\":}") - 1) {
+        participant->options.data = text->data + sizeof("{\"options\":") - 1;
+        participant->options.len = text->len - (sizeof("{\"options\":}") - 1);
+    }
+}

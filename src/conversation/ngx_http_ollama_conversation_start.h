@@ -1,0 +1,26 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+#ifndef _NGX_HTTP_OLLAMA_CONVERSATION_START_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_CONVERSATION_START_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "conversation/ngx_http_ollama_conversation.h"
+
+
+ngx_int_t ngx_http_ollama_conversation_start(
+    ngx_http_ollama_conversation_t *conv);
+
+/* What can be known to fail; NGX_OK, or the status of a refusal. */
+ngx_int_t ngx_http_ollama_conversation_check(
+    ngx_http_ollama_conversation_t *conv);
+
+
+#endif /* _NGX_HTTP_OLLAMA_CONVERSATION_START_H_INCLUDED_ */

@@ -1,0 +1,726 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * One turn of a conversation: a chat like any other, but for being a
+ * subrequest that is made here.  It begins where the conversation's own
+ * request was looked up, in the same location and with what is known there,
+ * with a body and header lines of its own; so it is balanced, tried again,
+ * counted and followed as all chats are.
+ *
+ * The filters stand behind the tap's.  Each frame goes to the client as it
+ * comes, at any split, with the turn and the speaker put in front of its
+ * members: no byte of it is copied or held back.  What is no reply isn't sent,
+ * its error is read.
+ *
+ * The post handler only notes how the turn ended: nginx runs the conversation's
+ * request then, and that goes on.  So turns don't nest, and nothing here calls
+ * the next one.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "conversation/ngx_http_ollama_conversation_turn.h"
+#include "core/ngx_http_ollama_error.h"
+#include "util/ngx_http_ollama_strbuf.h"
+#include "core/ngx_http_ollama_conf.h"
+#include "reply/ngx_http_ollama_stop.h"
+
+
+#define NGX_HTTP_OLLAMA_TURN_POOL  4096
+
+
+static ngx_int_t ngx_http_ollama_turn_request(ngx_http_ollama_turn_t *turn);
+static ngx_int_t ngx_http_ollama_turn_body(ngx_http_ollama_turn_t *turn,
+    ngx_http_request_t *sr);
+static ngx_int_t ngx_http_ollama_turn_ctx(ngx_http_ollama_turn_t *turn,
+    ngx_http_request_t *sr);
+static ngx_int_t ngx_http_ollama_turn_done(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
+static ngx_int_t ngx_http_ollama_turn_read_error(ngx_http_ollama_turn_t *turn,
+    ngx_str_t *error);
+static ngx_int_t ngx_http_ollama_turn_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_ollama_turn_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+static void ngx_http_ollama_turn_swallow(ngx_http_ollama_turn_t *turn,
+    ngx_chain_t *in);
+static ngx_chain_t **ngx_http_ollama_turn_buf(ngx_http_ollama_turn_t *turn,
+    ngx_buf_t *b, ngx_chain_t **ll);
+static u_char *ngx_http_ollama_turn_find(ngx_http_ollama_turn_t *turn,
+    u_char *p, u_char *last);
+static void ngx_http_ollama_turn_keep(ngx_http_ollama_turn_t *turn, u_char *p,
+    u_char *last);
+static ngx_chain_t **ngx_http_ollama_turn_put(ngx_http_ollama_turn_t *turn,
+    u_char *p, u_char *last, ngx_chain_t **ll);
+
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
+
+
+/* conv->turn is set then, also if that fails: whoever ends it frees it. */
+
+ngx_int_t
+ngx_http_ollama_turn_begin(ngx_http_ollama_conversation_t *conv)
+{
+    ngx_pool_t              *pool;
+    ngx_http_request_t      *r;
+    ngx_http_ollama_turn_t  *turn;
+
+    r = conv->request;
+
+    pool = ngx_create_pool(NGX_HTTP_OLLAMA_TURN_POOL, r->connection->log);
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    turn = ngx_pcalloc(pool, sizeof(ngx_http_ollama_turn_t));
+    if (turn == NULL) {
+        ngx_destroy_pool(pool);
+        return NGX_ERROR;
+    }
+
+    turn->conversation = conv;
+    turn->self = conv->turns % conv->talk->n;
+    turn->number = conv->turns + 1;
+    turn->participant = &conv->talk->participant[turn->self];
+    turn->pool = pool;
+
+    conv->turn = turn;
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "ollama turn %ui: \"%V\"", turn->number,
+                   &turn->participant->name);
+
+    turn->said = ngx_pcalloc(pool, sizeof(ngx_http_ollama_said_t));
+    if (turn->said == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_ollama_said_init(turn->said, pool, NGX_HTTP_OLLAMA_SAID_LINES,
+                                  NGX_HTTP_OLLAMA_CONVERSATION_SIZE
+                                  - conv->size)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* the client may not have taken all of it when the turn has ended */
+
+    if (ngx_http_ollama_conversation_text_front(r->pool, turn->number,
+                                                &turn->participant->name,
+                                                &turn->front)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_ollama_turn_request(turn);
+}
+
+
+/* nginx runs it when the conversation's handler has returned. */
+
+static ngx_int_t
+ngx_http_ollama_turn_request(ngx_http_ollama_turn_t *turn)
+{
+    ngx_http_request_t              *r, *sr;
+    ngx_http_core_main_conf_t       *cmcf;
+    ngx_http_ollama_conversation_t  *conv;
+
+    conv = turn->conversation;
+    r = conv->request;
+
+    conv->post.handler = ngx_http_ollama_turn_done;
+    conv->post.data = conv;
+
+    if (ngx_http_subrequest(r, &conv->uri, NULL, &sr, &conv->post,
+                            NGX_HTTP_SUBREQUEST_CLONE)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    turn->request = sr;
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
+
+    sr->phase_handler = conv->ctx->phase;
+    sr->content_handler = conv->ctx->pass;
+
+    /* what one turn finds out is wrong for the next */
+
+    sr->variables = ngx_palloc(r->pool, cmcf->variables.nelts
+                                        * sizeof(ngx_http_variable_value_t));
+    if (sr->variables == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(sr->variables, conv->variables,
+               cmcf->variables.nelts * sizeof(ngx_http_variable_value_t));
+
+    if (ngx_http_ollama_turn_body(turn, sr) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_ollama_turn_ctx(turn, sr);
+}
+
+
+/*
+ * The body in one piece: proxy_pass takes memory for each buffer of it, and a
+ * long history has many.  It goes with the turn.
+ */
+
+static ngx_int_t
+ngx_http_ollama_turn_body(ngx_http_ollama_turn_t *turn,
+    ngx_http_request_t *sr)
+{
+    off_t                            size;
+    ngx_buf_t                       *b;
+    ngx_chain_t                     *cl, *out;
+    ngx_http_request_body_t         *rb;
+    ngx_http_ollama_conversation_t  *conv;
+
+    conv = turn->conversation;
+
+    cl = ngx_http_ollama_conversation_view(turn->pool, conv->talk, turn->self,
+                                           conv->said.elts, conv->said.nelts,
+                                           &size);
+    if (cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    b = ngx_create_temp_buf(turn->pool, size);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    for ( /* void */ ; cl; cl = cl->next) {
+        b->last = ngx_cpymem(b->last, cl->buf->pos,
+                             cl->buf->last - cl->buf->pos);
+    }
+
+    b->temporary = 0;
+    b->memory = 1;
+
+    out = ngx_alloc_chain_link(turn->pool);
+    if (out == NULL) {
+        return NGX_ERROR;
+    }
+
+    out->buf = b;
+    out->next = NULL;
+
+    rb = ngx_pcalloc(turn->pool, sizeof(ngx_http_request_body_t));
+    if (rb == NULL) {
+        return NGX_ERROR;
+    }
+
+    rb->bufs = out;
+
+    sr->request_body = rb;
+    sr->headers_in.headers = conv->headers;
+    sr->headers_in.content_type = conv->type;
+    sr->headers_in.content_length = NULL;
+    sr->headers_in.content_length_n = size;
+    sr->headers_in.chunked = 0;
+
+    return NGX_OK;
+}
+
+
+/* What is known of a chat when its body has been read. */
+
+static ngx_int_t
+ngx_http_ollama_turn_ctx(ngx_http_ollama_turn_t *turn, ngx_http_request_t *sr)
+{
+    ngx_http_ollama_ctx_t   *ctx;
+    ngx_http_ollama_scan_t  *scan;
+
+    ctx = ngx_http_ollama_make_ctx(sr);
+    if (ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    scan = ngx_pcalloc(sr->pool, sizeof(ngx_http_ollama_scan_t));
+    if (scan == NULL) {
+        return NGX_ERROR;
+    }
+
+    scan->model = turn->participant->model;
+    scan->server_url = turn->participant->server_url;
+    scan->stream = NGX_HTTP_OLLAMA_STREAM_ON;
+
+    ctx->scan = scan;
+    ctx->turn = turn;
+    turn->ctx = ctx;
+
+    /* its body is known: it may go on */
+
+    ctx->route = turn->conversation->ctx->turns;
+    ctx->state = NGX_HTTP_OLLAMA_ROUTED;
+    ctx->status = NGX_DECLINED;
+
+    return NGX_OK;
+}
+
+
+/*
+ * May be called more than once.  Where the client is gone nginx ends all, else
+ * the conversation goes on, whatever became of the turn.
+ */
+
+static ngx_int_t
+ngx_http_ollama_turn_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_ollama_conversation_t *conv = data;
+
+    ngx_http_ollama_turn_t  *turn;
+
+    turn = conv->turn;
+
+    if (rc == NGX_HTTP_CLIENT_CLOSED_REQUEST
+        || rc == NGX_HTTP_REQUEST_TIME_OUT
+        || r->connection->error
+        || turn == NULL
+        || turn->request != r)
+    {
+        return rc;
+    }
+
+    if (!turn->ended) {
+        turn->ended = 1;
+        turn->rc = rc;
+    }
+
+    return NGX_OK;
+}
+
+
+/* May free the request. */
+
+void
+ngx_http_ollama_turn_stop(ngx_http_ollama_turn_t *turn)
+{
+    ngx_http_request_t  *r;
+
+    r = turn->request;
+
+    if (!turn->ended && r->upstream && r->upstream->cleanup) {
+        ngx_http_ollama_stop(r, turn->ctx);
+    }
+}
+
+
+ngx_http_ollama_turn_end_e
+ngx_http_ollama_turn_end(ngx_http_ollama_turn_t *turn)
+{
+    ngx_http_ollama_ctx_t   *ctx;
+    ngx_http_ollama_said_t  *said;
+
+    ctx = turn->ctx;
+    said = turn->said;
+
+    if (turn->heard
+        && ctx->frame->done && !ctx->frame->error
+        && !said->truncated && !said->failed)
+    {
+        return NGX_HTTP_OLLAMA_TURN_COMPLETE;
+    }
+
+    if (turn->conversation->stopped || !turn->ended) {
+        /* or the client is gone */
+        return NGX_HTTP_OLLAMA_TURN_CANCELLED;
+    }
+
+    return NGX_HTTP_OLLAMA_TURN_FAILED;
+}
+
+
+void
+ngx_http_ollama_turn_error(ngx_http_ollama_turn_t *turn, ngx_str_t *error)
+{
+    u_char                 *p;
+    ngx_http_request_t     *r;
+    ngx_http_ollama_ctx_t  *ctx;
+
+    r = turn->request;
+    ctx = turn->ctx;
+
+    if (ctx->error.len) {
+        *error = ctx->error;
+        return;
+    }
+
+    if (ngx_http_ollama_turn_read_error(turn, error) == NGX_OK) {
+        return;
+    }
+
+    if (turn->rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        *error = *ngx_http_ollama_error_text(turn->rc);
+        return;
+    }
+
+    if (turn->said->truncated) {
+        ngx_str_set(error, "the conversation has become longer than 64 MB");
+        return;
+    }
+
+    ngx_str_set(error, "a server sent no reply that can be read");
+
+    p = ngx_pnalloc(r->pool, sizeof("server \"\" answered with status ") - 1
+                             + ctx->server.len + NGX_INT_T_LEN);
+
+    if (p && r->headers_out.status && r->headers_out.status != NGX_HTTP_OK) {
+        error->data = p;
+        error->len = ngx_sprintf(p, "server \"%V\" answered with status %ui",
+                                 &ctx->server, r->headers_out.status)
+                     - p;
+    }
+}
+
+
+/* The server's own words, {"error":"..."}; of a long text what there is. */
+
+static ngx_int_t
+ngx_http_ollama_turn_read_error(ngx_http_ollama_turn_t *turn,
+    ngx_str_t *error)
+{
+    u_char                         *p, *last, *start;
+    ngx_uint_t                      i;
+    ngx_http_ollama_gather_t        gather;
+    ngx_http_ollama_gather_text_t   text;
+
+    static ngx_str_t  words[] = {
+        ngx_string("{"), ngx_string("\"error\""), ngx_string(":"),
+        ngx_string("\"")
+    };
+
+    p = turn->head;
+    last = p + turn->nhead;
+
+    for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+
+        while (p < last && (*p == ' ' || *p == '\t' || *p == '\r'
+                            || *p == '\n'))
+        {
+            p++;
+        }
+
+        if ((size_t) (last - p) < words[i].len
+            || ngx_memcmp(p, words[i].data, words[i].len) != 0)
+        {
+            return NGX_DECLINED;
+        }
+
+        p += words[i].len;
+    }
+
+    for (start = p; p < last && *p != '"'; p++) {
+        if (*p == '\\') {
+            p++;
+        }
+    }
+
+    ngx_memzero(&text, sizeof(ngx_http_ollama_gather_text_t));
+
+    ngx_http_ollama_gather_init(&gather, turn->request->pool,
+                                NGX_HTTP_OLLAMA_TURN_HEAD);
+    ngx_http_ollama_gather_begin(&gather);
+    ngx_http_ollama_gather_decode(&gather, &text, start, ngx_min(p, last));
+    ngx_http_ollama_gather_end(&gather, &text);
+
+    *error = text.str;
+
+    return error->len ? NGX_OK : NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_turn_header_filter(ngx_http_request_t *r)
+{
+    ngx_http_ollama_ctx_t  *ctx;
+
+    ctx = ngx_http_ollama_get_ctx(r);
+
+    if (ctx && ctx->turn
+        && r->headers_out.status == NGX_HTTP_OK
+        && ctx->frame && ctx->frame->form == NGX_HTTP_OLLAMA_FRAME_LINES)
+    {
+        ctx->turn->heard = 1;
+    }
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_turn_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_int_t                        rc;
+    ngx_buf_t                       *b;
+    ngx_time_t                      *tp;
+    ngx_chain_t                     *cl, *out, **ll;
+    ngx_http_ollama_ctx_t           *ctx;
+    ngx_http_ollama_turn_t          *turn;
+    ngx_http_ollama_conversation_t  *conv;
+
+    ctx = ngx_http_ollama_get_ctx(r);
+    turn = ctx ? ctx->turn : NULL;
+
+    if (turn == NULL) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    conv = turn->conversation;
+
+    out = NULL;
+    ll = &out;
+
+    for (cl = in; cl; cl = cl->next) {
+        b = cl->buf;
+
+        if (turn->heard && ngx_buf_in_memory(b) && b->pos < b->last) {
+            ngx_http_ollama_said_feed(turn->said, b->pos, b->last - b->pos);
+        }
+
+        if (turn->heard && conv->talk->stream) {
+            ll = ngx_http_ollama_turn_buf(turn, b, ll);
+            if (ll == NULL) {
+                return NGX_ERROR;
+            }
+        }
+    }
+
+    *ll = NULL;
+
+    if (turn->said->pos && !conv->heard) {
+        tp = ngx_timeofday();
+
+        conv->heard = 1;
+        conv->ctx->ttft = (ngx_msec_int_t)
+                             ((tp->sec - conv->request->start_sec) * 1000
+                              + (tp->msec - conv->request->start_msec));
+        conv->ctx->ttft = ngx_max(conv->ctx->ttft, 0);
+    }
+
+    if (in && out == NULL) {
+        ngx_http_ollama_turn_swallow(turn, in);
+        return NGX_OK;
+    }
+
+    rc = ngx_http_next_body_filter(r, out);
+
+    ngx_chain_update_chains(r->pool, &conv->free, &conv->busy, &out,
+                            (ngx_buf_tag_t) &ngx_http_ollama_module);
+
+    return rc;
+}
+
+
+/* What is not sent; the beginning of it may tell what was wrong. */
+
+static void
+ngx_http_ollama_turn_swallow(ngx_http_ollama_turn_t *turn, ngx_chain_t *in)
+{
+    u_char     *p;
+    ngx_buf_t  *b;
+
+    for ( /* void */ ; in; in = in->next) {
+        b = in->buf;
+
+        if (ngx_buf_in_memory(b)) {
+
+            if (turn->heard) {
+                for (p = b->pos; p; /* void */ ) {
+                    p = ngx_http_ollama_turn_find(turn, p, b->last);
+                }
+
+            } else {
+                ngx_http_ollama_turn_keep(turn, b->pos, b->last);
+            }
+        }
+
+        b->pos = b->last;
+        b->file_pos = b->file_last;
+    }
+}
+
+
+/*
+ * Links a buffer of the reply to the chain, in as many pieces as frames begin
+ * in it; returns the chain's end.  The last piece is the buffer itself: nginx
+ * takes the memory for free when that is sent.
+ */
+
+static ngx_chain_t **
+ngx_http_ollama_turn_buf(ngx_http_ollama_turn_t *turn, ngx_buf_t *b,
+    ngx_chain_t **ll)
+{
+    u_char       *p, *front, *last;
+    ngx_chain_t  *cl;
+
+    front = turn->front.data;
+
+    p = ngx_buf_in_memory(b) ? b->pos : NULL;
+
+    while (p) {
+        p = ngx_http_ollama_turn_find(turn, p, b->last);
+
+        if (p == NULL) {
+            break;
+        }
+
+        if (b->pos < p) {
+            ll = ngx_http_ollama_turn_put(turn, b->pos, p, ll);
+            if (ll == NULL) {
+                return NULL;
+            }
+        }
+
+        /* an object without members of its own needs no comma */
+        last = front + turn->front.len - (*p == '}');
+
+        ll = ngx_http_ollama_turn_put(turn, front, last, ll);
+        if (ll == NULL) {
+            return NULL;
+        }
+
+        b->pos = p;
+    }
+
+    cl = ngx_alloc_chain_link(turn->request->pool);
+    if (cl == NULL) {
+        return NULL;
+    }
+
+    cl->buf = b;
+    *ll = cl;
+
+    return &cl->next;
+}
+
+
+/*
+ * Follows the lines from "p" on.  Returns the place of the first member of an
+ * object, or of its end; NULL if none begins in what is left.
+ */
+
+static u_char *
+ngx_http_ollama_turn_find(ngx_http_ollama_turn_t *turn, u_char *p,
+    u_char *last)
+{
+    u_char  ch, *end;
+
+    while (p < last) {
+        ch = *p;
+
+        if (turn->place == turn_rest) {
+
+            end = memchr(p, '\n', last - p);
+            end = end ? end + 1 : last;
+
+            ngx_http_ollama_turn_keep(turn, p, end);
+
+            if (*(end - 1) == '\n') {
+                turn->place = turn_start;
+                turn->told = (ngx_strncmp(turn->head, "{\"error\"", 8) == 0);
+            }
+
+            p = end;
+            continue;
+        }
+
+        if (turn->place == turn_open && ch > ' ') {
+            turn->place = turn_rest;
+            return p;
+        }
+
+        if (turn->place == turn_start && ch == '{') {
+            turn->place = turn_open;
+
+            if (!turn->told) {
+                turn->nhead = 0;
+            }
+
+            ngx_http_ollama_turn_keep(turn, p, p + 1);
+
+        } else if (turn->place == turn_start && ch > ' ') {
+            turn->place = turn_rest;
+
+        } else if (ch == '\n') {
+            turn->place = turn_start;
+        }
+
+        p++;
+    }
+
+    return NULL;
+}
+
+
+static void
+ngx_http_ollama_turn_keep(ngx_http_ollama_turn_t *turn, u_char *p,
+    u_char *last)
+{
+    size_t  n;
+
+    if (turn->told) {
+        return;
+    }
+
+    n = ngx_min((size_t) (last - p), NGX_HTTP_OLLAMA_TURN_HEAD - turn->nhead);
+
+    ngx_memcpy(turn->head + turn->nhead, p, n);
+    turn->nhead += n;
+}
+
+
+static ngx_chain_t **
+ngx_http_ollama_turn_put(ngx_http_ollama_turn_t *turn, u_char *p,
+    u_char *last, ngx_chain_t **ll)
+{
+    ngx_buf_t                       *b;
+    ngx_chain_t                     *cl;
+    ngx_http_ollama_conversation_t  *conv;
+
+    conv = turn->conversation;
+
+    cl = ngx_chain_get_free_buf(turn->request->pool, &conv->free);
+    if (cl == NULL) {
+        return NULL;
+    }
+
+    b = cl->buf;
+
+    b->start = p;
+    b->pos = p;
+    b->last = last;
+    b->end = last;
+    b->memory = 1;
+    b->tag = (ngx_buf_tag_t) &ngx_http_ollama_module;
+
+    *ll = cl;
+
+    return &cl->next;
+}
+
+
+ngx_int_t
+ngx_http_ollama_turn_filter_init(ngx_conf_t *cf)
+{
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_ollama_turn_header_filter;
+
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_http_ollama_turn_body_filter;
+
+    return NGX_OK;
+}

@@ -1,0 +1,63 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+#ifndef _NGX_HTTP_OLLAMA_MODULE_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_MODULE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "fleet/ngx_http_ollama_fleet.h"
+#include "redis/ngx_http_ollama_redis_conf.h"
+
+
+typedef struct {
+    ngx_http_handler_pt       proxy;       /* content handler of proxy_pass */
+
+    ngx_array_t               upstreams;   /* ngx_http_ollama_upstream_t * */
+    ngx_shm_zone_t           *zone;        /* of the fleet; NULL: there is no
+                                              such upstream, and no task */
+    ngx_shm_zone_t           *tasks;
+    size_t                    zone_size;
+
+    ngx_http_ollama_redis_conf_t  *redis;  /* NULL: no ollama_redis */
+} ngx_http_ollama_main_conf_t;
+
+
+typedef struct {
+    ngx_array_t                 *names;    /* ngx_http_server_name_t */
+    ngx_http_ollama_upstream_t  *up;       /* of an upstream block, or NULL */
+} ngx_http_ollama_srv_conf_t;
+
+
+typedef struct {
+    ngx_flag_t                api;         /* what ollama_api says, here or
+                                              further out */
+    ngx_flag_t                enable;      /* it holds here: the location is a
+                                              front door, and "up" is set */
+    ngx_http_ollama_upstream_t  *up;       /* ollama_api's */
+    ngx_flag_t                fixed;       /* proxy_pass leads there, always */
+
+    ngx_str_t                 upstream;    /* ollama_api's own words */
+    ngx_str_t                 prefix;
+    u_char                   *conf_file;
+    ngx_uint_t                line;
+
+    ngx_flag_t                management;
+    ngx_array_t              *forbid;      /* ngx_http_ollama_forbid_t */
+    ngx_array_t              *origins;     /* ngx_str_t */
+
+    time_t                    session_ttl;     /* 0: for ever */
+    ngx_http_complex_value_t *session_owner;   /* NULL: they have none */
+} ngx_http_ollama_loc_conf_t;
+
+
+extern ngx_module_t  ngx_http_ollama_module;
+
+
+#endif /* _NGX_HTTP_OLLAMA_MODULE_H_INCLUDED_ */

@@ -1,0 +1,439 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * Errors as clients of Ollama and of OpenAI read them.
+ *
+ * A refusal of ours is a status that a phase returns: nginx then makes an
+ * error page of it, or does what the administrator's error_page says.  The
+ * filters here put JSON in the place of nginx's page, for our refusals and
+ * for nginx's own errors alike.  What a server answered is left alone.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "core/ngx_http_ollama_error.h"
+#include "core/ngx_http_ollama_conf.h"
+#include "core/ngx_http_ollama_ctx.h"
+#include "core/ngx_http_ollama_header.h"
+#include "util/ngx_http_ollama_path.h"
+
+
+/* the longest text that is made of what a client sent */
+#define NGX_HTTP_OLLAMA_ERROR_MAX  2048
+
+
+typedef struct {
+    ngx_uint_t  status;
+    ngx_str_t   text;
+} ngx_http_ollama_error_text_t;
+
+
+static size_t ngx_http_ollama_error_clean(u_char *text, size_t len);
+static u_char *ngx_http_ollama_error_member(u_char *p, ngx_str_t *task);
+static ngx_int_t ngx_http_ollama_error_header_filter(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_ollama_error_is_read(ngx_http_request_t *r);
+static ngx_int_t ngx_http_ollama_error_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+static const char *ngx_http_ollama_error_type(ngx_uint_t status);
+
+
+/* what nginx's own errors mean here */
+
+static ngx_http_ollama_error_text_t  ngx_http_ollama_error_texts[] = {
+    { NGX_HTTP_BAD_REQUEST, ngx_string("bad request") },
+    { NGX_HTTP_UNAUTHORIZED, ngx_string("authorization required") },
+    { NGX_HTTP_FORBIDDEN, ngx_string("forbidden") },
+    { NGX_HTTP_NOT_FOUND, ngx_string("404 page not found") },
+    { NGX_HTTP_NOT_ALLOWED, ngx_string("method not allowed") },
+    { NGX_HTTP_REQUEST_TIME_OUT,
+      ngx_string("the request did not arrive in time") },
+    { NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+      ngx_string("the request body is larger than this gateway allows") },
+    { NGX_HTTP_RANGE_NOT_SATISFIABLE,
+      ngx_string("the requested range is not satisfiable") },
+    { NGX_HTTP_TOO_MANY_REQUESTS,
+      ngx_string("too many requests, please try again later") },
+    { NGX_HTTP_INTERNAL_SERVER_ERROR,
+      ngx_string("the gateway failed to handle the request") },
+    { NGX_HTTP_BAD_GATEWAY,
+      ngx_string("no server could be reached, or it broke off its answer") },
+    { NGX_HTTP_SERVICE_UNAVAILABLE,
+      ngx_string("busy, please try again later") },
+    { NGX_HTTP_GATEWAY_TIME_OUT,
+      ngx_string("the server did not answer in time") },
+    { 0, ngx_string("the request failed") }
+};
+
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
+
+
+/*
+ * Refuses a request: notes the text and gives the status back, for a phase to
+ * return.  The format is ngx_sprintf()'s.
+ */
+
+ngx_int_t
+ngx_http_ollama_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_int_t status, const char *fmt, ...)
+{
+    u_char   *p;
+    va_list   args;
+    u_char    text[NGX_HTTP_OLLAMA_ERROR_MAX];
+
+    va_start(args, fmt);
+    p = ngx_vslprintf(text, text + sizeof(text), fmt, args);
+    va_end(args);
+
+    ctx->error.len = ngx_http_ollama_error_clean(text, p - text);
+
+    ctx->error.data = ngx_pnalloc(r->pool, ctx->error.len);
+    if (ctx->error.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_memcpy(ctx->error.data, text, ctx->error.len);
+    ctx->error_status = status;
+    ctx->keepalive = r->keepalive;
+
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "ollama refused the request: %V", &ctx->error);
+
+    return status;
+}
+
+
+/* The same where a task has a session: machines are told which. */
+
+ngx_int_t
+ngx_http_ollama_error_busy(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_str_t *session, ngx_str_t *task)
+{
+    if (ngx_http_ollama_scan_valid_id(task)) {
+
+        ctx->error_task.data = ngx_pstrdup(r->pool, task);
+        if (ctx->error_task.data == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        ctx->error_task.len = task->len;
+    }
+
+    return ngx_http_ollama_error(r, ctx, NGX_HTTP_CONFLICT,
+                                 "session \"%V\" is busy with task \"%V\"",
+                                 session, task);
+}
+
+
+/*
+ * What a client sent goes into logs and into JSON: bytes that are no
+ * characters, or that steer a terminal, are replaced, and a character that the
+ * text's end cuts is dropped.  Returns the length.
+ */
+
+static size_t
+ngx_http_ollama_error_clean(u_char *text, size_t len)
+{
+    u_char    *p, *next, *last;
+    uint32_t   ch;
+
+    last = text + len;
+
+    for (p = text; p < last; p = next) {
+
+        next = p + 1;
+
+        if (*p >= 0x20 && *p < 0x7f) {
+            continue;
+        }
+
+        if (*p < 0x80) {
+            *p = '?';
+            continue;
+        }
+
+        next = p;
+        ch = ngx_utf8_decode(&next, last - p);
+
+        if (ch == 0xfffffffe) {
+            return p - text;
+        }
+
+        if (ch == 0xffffffff || ch < 0xa0 || (ch >= 0xd800 && ch < 0xe000)) {
+
+            if (next == p || ch == 0xffffffff) {
+                /* what follows a wrong byte may well be a character */
+                next = p + 1;
+            }
+
+            ngx_memset(p, '?', next - p);
+        }
+    }
+
+    return len;
+}
+
+
+/*
+ * An error object in the form that clients of this path expect, between
+ * "before" and "after", in a buffer from the request's pool.  It names the
+ * task, if that isn't NULL.
+ */
+
+ngx_buf_t *
+ngx_http_ollama_error_json(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *text, ngx_str_t *task, ngx_str_t *before, ngx_str_t *after)
+{
+    size_t                       len;
+    ngx_buf_t                   *b;
+    ngx_str_t                    path;
+    const char                  *type;
+    ngx_http_ollama_loc_conf_t  *olcf;
+
+    type = ngx_http_ollama_error_type(status);
+
+    len = before->len + after->len
+          + text->len + ngx_escape_json(NULL, text->data, text->len)
+          + sizeof("{\"error\":{\"message\":\"\",\"type\":\"\","
+                   "\"param\":null,\"code\":null}}") - 1
+          + ngx_strlen(type)
+          + (task ? sizeof(",\"task_id\":\"\"") - 1 + task->len : 0);
+
+    b = ngx_create_temp_buf(r->pool, len);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    b->last = ngx_cpymem(b->last, before->data, before->len);
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
+
+    path = r->uri;
+    ngx_http_ollama_path_strip(&path, &olcf->prefix);
+
+    if (ngx_http_ollama_path_is_v1(&path)) {
+        b->last = ngx_cpymem(b->last, "{\"error\":{\"message\":\"",
+                             sizeof("{\"error\":{\"message\":\"") - 1);
+        b->last = (u_char *) ngx_escape_json(b->last, text->data, text->len);
+        b->last = ngx_sprintf(b->last,
+                              "\",\"type\":\"%s\",\"param\":null,"
+                              "\"code\":null", type);
+        b->last = ngx_http_ollama_error_member(b->last, task);
+        b->last = ngx_cpymem(b->last, "}}", 2);
+
+    } else {
+        b->last = ngx_cpymem(b->last, "{\"error\":\"",
+                             sizeof("{\"error\":\"") - 1);
+        b->last = (u_char *) ngx_escape_json(b->last, text->data, text->len);
+        *b->last++ = '"';
+        b->last = ngx_http_ollama_error_member(b->last, task);
+        *b->last++ = '}';
+    }
+
+    b->last = ngx_cpymem(b->last, after->data, after->len);
+
+    return b;
+}
+
+
+static u_char *
+ngx_http_ollama_error_member(u_char *p, ngx_str_t *task)
+{
+    return task ? ngx_sprintf(p, ",\"task_id\":\"%V\"", task) : p;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_error_header_filter(ngx_http_request_t *r)
+{
+    ngx_buf_t                   *b;
+    ngx_str_t                   *text, *task, empty, seconds;
+    ngx_chain_t                 *cl;
+    ngx_http_ollama_ctx_t       *ctx;
+    ngx_http_ollama_loc_conf_t  *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
+
+    if (!olcf->enable
+        || r->err_status < NGX_HTTP_BAD_REQUEST
+        || (r->upstream && r->upstream->cleanup))
+    {
+        return ngx_http_next_header_filter(r);
+    }
+
+    ctx = ngx_http_ollama_make_ctx(r);
+    if (ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->unserved
+        && (r->err_status == NGX_HTTP_BAD_GATEWAY
+            || r->err_status == NGX_HTTP_INTERNAL_SERVER_ERROR))
+    {
+        /* to nginx the balancer failed, or knew no live upstream */
+        r->err_status = ctx->error_status;
+        r->headers_out.status = ctx->error_status;
+        r->headers_out.status_line.len = 0;
+    }
+
+    task = NULL;
+
+    if (ctx->error_status == r->err_status) {
+        text = &ctx->error;
+
+        if (ctx->error_task.len) {
+            task = &ctx->error_task;
+
+            if (ngx_http_ollama_header_add(r, "X-Task-Id", task) != NGX_OK) {
+                return NGX_ERROR;
+            }
+        }
+
+        /*
+         * nginx ends the connection after each 400 and 501; not so here,
+         * where it is known that nothing is left of the request
+         */
+
+        if (ngx_http_ollama_error_is_read(r)) {
+            r->keepalive = ctx->keepalive;
+        }
+
+    } else {
+        text = ngx_http_ollama_error_text(r->err_status);
+    }
+
+    ngx_str_set(&empty, "");
+
+    b = ngx_http_ollama_error_json(r, r->err_status, text, task, &empty,
+                                   &empty);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    cl = ngx_alloc_chain_link(r->pool);
+    if (cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->last_buf = (r == r->main);
+    b->last_in_chain = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    ctx->error_body = cl;
+
+    if (ctx->error_status == NGX_HTTP_SERVICE_UNAVAILABLE
+        && r->err_status == NGX_HTTP_SERVICE_UNAVAILABLE)
+    {
+        /* a server that is back is found within this time */
+        ngx_str_set(&seconds, "2");
+
+        if (ngx_http_ollama_header_add(r, "Retry-After", &seconds) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    ngx_str_set(&r->headers_out.content_type,
+                "application/json; charset=utf-8");
+    r->headers_out.content_type_len = sizeof("application/json") - 1;
+    r->headers_out.content_type_lowcase = NULL;
+    ngx_str_null(&r->headers_out.charset);
+
+    r->headers_out.content_length_n = ngx_buf_size(b);
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+/* Whether all of the request has been taken from its connection. */
+
+static ngx_uint_t
+ngx_http_ollama_error_is_read(ngx_http_request_t *r)
+{
+    if (r->request_body) {
+        return r->request_body->rest == 0;
+    }
+
+    return r->headers_in.content_length_n <= 0 && !r->headers_in.chunked;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_error_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_chain_t            *cl;
+    ngx_http_ollama_ctx_t  *ctx;
+
+    if (in == NULL) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    ctx = ngx_http_ollama_get_ctx(r);
+
+    if (ctx == NULL || ctx->error_body == NULL) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    /* nginx's page is in static memory and needs no freeing */
+
+    cl = ctx->error_body;
+    ctx->error_body = NULL;
+
+    return ngx_http_next_body_filter(r, cl);
+}
+
+
+ngx_str_t *
+ngx_http_ollama_error_text(ngx_uint_t status)
+{
+    ngx_http_ollama_error_text_t  *e;
+
+    for (e = ngx_http_ollama_error_texts; e->status; e++) {
+        if (e->status == status) {
+            break;
+        }
+    }
+
+    return &e->text;
+}
+
+
+/* The types are those of Ollama's NewError() in openai/openai.go. */
+
+static const char *
+ngx_http_ollama_error_type(ngx_uint_t status)
+{
+    switch (status) {
+
+    case NGX_HTTP_BAD_REQUEST:
+        return "invalid_request_error";
+
+    case NGX_HTTP_NOT_FOUND:
+        return "not_found_error";
+
+    default:
+        return "api_error";
+    }
+}
+
+
+ngx_int_t
+ngx_http_ollama_error_filter_init(ngx_conf_t *cf)
+{
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_ollama_error_header_filter;
+
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_http_ollama_error_body_filter;
+
+    return NGX_OK;
+}

@@ -1,0 +1,28 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+#ifndef _NGX_HTTP_OLLAMA_ANSWER_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_ANSWER_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "util/ngx_http_ollama_emit.h"
+
+
+ngx_int_t ngx_http_ollama_answer(ngx_http_request_t *r, ngx_chain_t *out,
+    uint64_t hash);
+ngx_int_t ngx_http_ollama_answer_text(ngx_http_request_t *r, ngx_str_t *text,
+    uint64_t hash);
+ngx_int_t ngx_http_ollama_answer_walk(ngx_http_request_t *r,
+    ngx_http_ollama_text_pt walk, void *data);
+ngx_chain_t **ngx_http_ollama_answer_add(ngx_pool_t *pool,
+    ngx_chain_t **last, ngx_str_t *text);
+
+
+#endif /* _NGX_HTTP_OLLAMA_ANSWER_H_INCLUDED_ */

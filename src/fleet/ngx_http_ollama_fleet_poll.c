@@ -1,0 +1,448 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * The poller's part of the fleet: which worker it is, which server is due for
+ * a look, and what a look found.  Who polls, and how, is poll.c's.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "fleet/ngx_http_ollama_fleet.h"
+#include "fleet/ngx_http_ollama_fleet_shm.h"
+#include "fleet/ngx_http_ollama_snapshot.h"
+
+
+/* a poller that was not heard of for so long has lost its post, ms */
+#define NGX_HTTP_OLLAMA_FLEET_LEASE    2000
+
+/* a request for a server that is down asks for a look, so often at most, ms */
+#define NGX_HTTP_OLLAMA_FLEET_WAKE     250
+
+/* a look that has not ended after so many of its time-outs never will */
+#define NGX_HTTP_OLLAMA_FLEET_TRIES    8
+
+
+static void ngx_http_ollama_fleet_forget_looks_locked(void);
+static ngx_http_ollama_server_t *ngx_http_ollama_fleet_due_locked(
+    ngx_http_ollama_upstream_t *up, ngx_msec_t now);
+static void ngx_http_ollama_fleet_ended_locked(
+    ngx_http_ollama_server_t *server, ngx_http_ollama_status_e status,
+    ngx_str_t *error, ngx_msec_t next);
+static ngx_uint_t ngx_http_ollama_fleet_has_room_locked(
+    ngx_slab_pool_t *shpool, size_t size);
+static ngx_int_t ngx_http_ollama_fleet_replace_locked(
+    ngx_http_ollama_server_t *server, ngx_http_ollama_snapshot_t *built,
+    uint64_t content);
+
+
+/*
+ * Whether this worker is the poller.  There is one; another worker takes over
+ * when it has gone, when it hasn't been heard of, or when it is of an older
+ * configuration.
+ */
+
+ngx_int_t
+ngx_http_ollama_fleet_lead(void)
+{
+    ngx_int_t                    rc;
+    ngx_http_ollama_fleet_t     *fleet;
+    ngx_http_ollama_fleet_sh_t  *sh;
+
+    fleet = ngx_http_ollama_fleet;
+    sh = fleet->sh;
+
+    ngx_http_ollama_fleet_lock();
+
+    if (sh->leader == ngx_pid
+        || sh->leader == 0
+        || sh->leader_generation < fleet->generation
+        || (ngx_msec_int_t) (ngx_current_msec - sh->lease) > 0
+        || (kill(sh->leader, 0) == -1 && ngx_errno == ESRCH))
+    {
+        if (sh->leader != ngx_pid) {
+            ngx_http_ollama_fleet_forget_looks_locked();
+        }
+
+        sh->leader = ngx_pid;
+        sh->leader_generation = fleet->generation;
+        sh->lease = ngx_current_msec + NGX_HTTP_OLLAMA_FLEET_LEASE;
+
+        ngx_http_ollama_place_reap_locked();
+        ngx_http_ollama_fleet_expire_locked();
+
+        rc = NGX_OK;
+
+    } else {
+        rc = NGX_DECLINED;
+    }
+
+    ngx_http_ollama_fleet_unlock();
+
+    return rc;
+}
+
+
+/* Those of the poller before, which may have died in the middle of them. */
+
+static void
+ngx_http_ollama_fleet_forget_looks_locked(void)
+{
+    ngx_queue_t                 *q;
+    ngx_http_ollama_server_t    *server;
+    ngx_http_ollama_fleet_sh_t  *sh;
+
+    sh = ngx_http_ollama_fleet->sh;
+
+    for (q = ngx_queue_head(&sh->servers);
+         q != ngx_queue_sentinel(&sh->servers);
+         q = ngx_queue_next(q))
+    {
+        server = ngx_queue_data(q, ngx_http_ollama_server_t, queue);
+        server->looking = 0;
+    }
+}
+
+
+void
+ngx_http_ollama_fleet_resign(void)
+{
+    ngx_http_ollama_fleet_lock();
+
+    if (ngx_http_ollama_fleet->sh->leader == ngx_pid) {
+        ngx_http_ollama_fleet->sh->leader = 0;
+    }
+
+    ngx_http_ollama_fleet_unlock();
+}
+
+
+/*
+ * Finds a server of the upstream that is due for a look, and counts it as
+ * being looked at from now on.  NGX_DECLINED: there is none.
+ */
+
+ngx_int_t
+ngx_http_ollama_fleet_due(ngx_http_ollama_upstream_t *up, ngx_pool_t *pool,
+    ngx_http_ollama_view_t *view)
+{
+    u_char                    *p;
+    ngx_msec_t                 now;
+    ngx_http_ollama_server_t  *server;
+
+    p = NULL;
+    now = ngx_current_msec;
+
+    ngx_http_ollama_fleet_lock();
+
+    server = ngx_http_ollama_fleet_due_locked(up, now);
+
+    if (server) {
+        /* few are due at a time, and the pool is a small one */
+        p = ngx_palloc(pool, ngx_http_ollama_fleet_view_size(server));
+    }
+
+    if (p) {
+        server->looking = 1;
+        server->looking_until = now
+                                + up->timeout * NGX_HTTP_OLLAMA_FLEET_TRIES;
+        (void) ngx_http_ollama_fleet_view_locked(server, view, p);
+    }
+
+    ngx_http_ollama_fleet_unlock();
+
+    if (server == NULL) {
+        return NGX_DECLINED;
+    }
+
+    return p ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_http_ollama_server_t *
+ngx_http_ollama_fleet_due_locked(ngx_http_ollama_upstream_t *up,
+    ngx_msec_t now)
+{
+    ngx_http_ollama_server_t  *server;
+
+    server = NULL;
+
+    while ((server = ngx_http_ollama_fleet_next_locked(up, server))) {
+
+        /* a look that never ended was that of a poller which has gone */
+
+        if (server->looking
+            && (ngx_msec_int_t) (now - server->looking_until) > 0)
+        {
+            server->looking = 0;
+        }
+
+        if (!server->looking
+            && !server->disabled
+            && (ngx_msec_int_t) (now - server->next) >= 0)
+        {
+            return server;
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * A look at the server, begun at "began", went well.  "error" says what is
+ * wrong all the same, if it has a length.
+ */
+
+void
+ngx_http_ollama_fleet_good(ngx_uint_t id, ngx_http_ollama_report_t *report,
+    int64_t latency, ngx_str_t *error, ngx_msec_t began, ngx_msec_t next)
+{
+    size_t                       len;
+    u_char                       name[NGX_HTTP_OLLAMA_FLEET_NAME];
+    uint64_t                     content;
+    ngx_int_t                    rc;
+    ngx_uint_t                   dropped;
+    ngx_http_ollama_status_e     status;
+    ngx_http_ollama_server_t    *server;
+    ngx_http_ollama_snapshot_t  *built;
+
+    built = ngx_http_ollama_snapshot_build(report, &content);
+    if (built == NULL) {
+        ngx_http_ollama_fleet_postpone(id, next);
+        return;
+    }
+
+    rc = NGX_OK;
+    len = 0;
+    dropped = 0;
+    status = NGX_HTTP_OLLAMA_UP;
+
+    ngx_http_ollama_fleet_lock();
+
+    server = ngx_http_ollama_fleet_by_id_locked(id);
+
+    if (server) {
+        status = server->status;
+        len = ngx_http_ollama_fleet_name_locked(server, name);
+
+        server->failures = 0;
+        server->silent = 0;
+        server->fails = 0;
+        server->latency = latency;
+        server->began = began;
+
+        server->version_len = ngx_min(report->version.len,
+                                 (size_t) NGX_HTTP_OLLAMA_REPORT_VERSION);
+
+        if (server->version_len) {
+            ngx_memcpy(server->version, report->version.data,
+                       server->version_len);
+        }
+
+        ngx_http_ollama_fleet_ended_locked(server, NGX_HTTP_OLLAMA_UP, error,
+                                           next);
+        ngx_http_ollama_place_looked_locked(server, began);
+
+        rc = ngx_http_ollama_fleet_replace_locked(server, built, content);
+
+        dropped = report->dropped && !server->dropped;
+        server->dropped = (report->dropped > 0);
+    }
+
+    ngx_http_ollama_fleet_unlock();
+
+    if (status != NGX_HTTP_OLLAMA_UP) {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "ollama server \"%*s\" is up", len, name);
+    }
+
+    if (dropped) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "ollama server \"%*s\" has more models: %ui are too "
+                      "many, too large or have no proper name", len, name,
+                      report->dropped);
+    }
+
+    if (rc == NGX_ERROR) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "ollama: no room for the models of server \"%*s\", "
+                      "those known before are kept: ollama_zone is too small",
+                      len, name);
+    }
+}
+
+
+/* A look at the server failed; "silent": because nothing came in time. */
+
+void
+ngx_http_ollama_fleet_bad(ngx_uint_t id, ngx_str_t *error, ngx_uint_t silent,
+    ngx_msec_t next)
+{
+    size_t                     len;
+    u_char                     name[NGX_HTTP_OLLAMA_FLEET_NAME];
+    ngx_http_ollama_status_e   status;
+    ngx_http_ollama_server_t  *server;
+
+    len = 0;
+    status = NGX_HTTP_OLLAMA_DOWN;
+
+    ngx_http_ollama_fleet_lock();
+
+    server = ngx_http_ollama_fleet_by_id_locked(id);
+
+    if (server) {
+        status = server->status;
+        len = ngx_http_ollama_fleet_name_locked(server, name);
+
+        server->failures++;
+        server->silent = silent ? server->silent + 1 : 0;
+
+        if (server->silent == NGX_HTTP_OLLAMA_FLEET_SILENT) {
+            ngx_http_ollama_fleet->sh->freezes++;
+        }
+
+        ngx_http_ollama_fleet_ended_locked(server, NGX_HTTP_OLLAMA_DOWN,
+                                           error, next);
+    }
+
+    ngx_http_ollama_fleet_unlock();
+
+    if (status != NGX_HTTP_OLLAMA_DOWN) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "ollama server \"%*s\" is down: %V", len, name, error);
+    }
+}
+
+
+static void
+ngx_http_ollama_fleet_ended_locked(ngx_http_ollama_server_t *server,
+    ngx_http_ollama_status_e status, ngx_str_t *error, ngx_msec_t next)
+{
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+
+    server->status = status;
+    server->error_len = ngx_min(error->len,
+                                (size_t) NGX_HTTP_OLLAMA_FLEET_ERROR);
+
+    if (server->error_len) {
+        ngx_memcpy(server->error, error->data, server->error_len);
+    }
+
+    server->checked = (int64_t) tp->sec * 1000 + tp->msec;
+    server->ended = ngx_current_msec;
+    server->next = next;
+    server->looking = 0;
+}
+
+
+/* A look told nothing, and is to be done again. */
+
+void
+ngx_http_ollama_fleet_postpone(ngx_uint_t id, ngx_msec_t next)
+{
+    ngx_http_ollama_server_t  *server;
+
+    ngx_http_ollama_fleet_lock();
+
+    server = ngx_http_ollama_fleet_by_id_locked(id);
+
+    if (server) {
+        server->looking = 0;
+        server->next = next;
+    }
+
+    ngx_http_ollama_fleet_unlock();
+}
+
+
+/* Somebody waits for a server of the upstream: those that are down are due. */
+
+void
+ngx_http_ollama_fleet_wake(ngx_http_ollama_upstream_t *up)
+{
+    ngx_http_ollama_server_t  *server;
+
+    server = NULL;
+
+    ngx_http_ollama_fleet_lock();
+
+    while ((server = ngx_http_ollama_fleet_next_locked(up, server))) {
+
+        if (server->status == NGX_HTTP_OLLAMA_DOWN
+            && ngx_current_msec - server->ended > NGX_HTTP_OLLAMA_FLEET_WAKE)
+        {
+            server->next = ngx_current_msec;
+        }
+    }
+
+    ngx_http_ollama_fleet_unlock();
+}
+
+
+/* An eighth of the zone is kept for places and servers. */
+
+static ngx_uint_t
+ngx_http_ollama_fleet_has_room_locked(ngx_slab_pool_t *shpool, size_t size)
+{
+    ngx_uint_t  pages;
+
+    pages = shpool->last - shpool->pages;
+
+    return shpool->pfree > (size >> ngx_pagesize_shift) + 1 + pages / 8;
+}
+
+
+/*
+ * Puts a snapshot in the place of the server's.  No room: what was known
+ * stays; NGX_ERROR the first time.
+ */
+
+static ngx_int_t
+ngx_http_ollama_fleet_replace_locked(ngx_http_ollama_server_t *server,
+    ngx_http_ollama_snapshot_t *built, uint64_t content)
+{
+    ngx_slab_pool_t             *shpool;
+    ngx_http_ollama_snapshot_t  *s;
+
+    if (server->snapshot && server->content == content) {
+        return NGX_OK;
+    }
+
+    shpool = ngx_http_ollama_fleet->shpool;
+
+    s = ngx_http_ollama_fleet_has_room_locked(shpool, built->size)
+        ? ngx_slab_alloc_locked(shpool, built->size) : NULL;
+
+    if (s == NULL) {
+        if (server->unfit) {
+            return NGX_DECLINED;
+        }
+
+        server->unfit = 1;
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(s, built, built->size);
+    ngx_http_ollama_snapshot_relocate(s, built);
+
+    s->version = ++ngx_http_ollama_fleet->sh->versions;
+
+    if (server->snapshot) {
+        ngx_slab_free_locked(shpool, server->snapshot);
+    }
+
+    server->snapshot = s;
+    server->content = content;
+    server->unfit = 0;
+
+    return NGX_OK;
+}

@@ -1,0 +1,150 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * The fleet in shared memory, for fleet*.c and place.c alone.  All of it is
+ * guarded by the mutex of the zone's slab pool, which the master frees when a
+ * worker dies with it; "freezes" is read without.
+ */
+
+
+#ifndef _NGX_HTTP_OLLAMA_FLEET_SHM_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_FLEET_SHM_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "fleet/ngx_http_ollama_fleet.h"
+#include "util/ngx_http_ollama_procs.h"
+
+
+/* models of a server that requests tell something of between two looks */
+#define NGX_HTTP_OLLAMA_FLEET_HOT  16
+
+
+/*
+ * What requests found out about a model at a server: it is being loaded, or
+ * was there, or wasn't.  Holds until a look that began later.
+ */
+
+typedef struct {
+    uint64_t                     hash;
+    ngx_uint_t                   in_flight;
+    ngx_msec_t                   seen;      /* when the last one ended */
+    unsigned                     used:1;
+    unsigned                     loaded:1;
+    unsigned                     absent:1;
+} ngx_http_ollama_hot_t;
+
+
+struct ngx_http_ollama_server_s {
+    ngx_rbtree_node_t            node;      /* must be first; key: see
+                                               ngx_http_ollama_fleet_key() */
+    ngx_queue_t                  queue;     /* of all servers */
+    ngx_uint_t                   id;
+    ngx_uint_t                   generation; /* last one configured with it */
+    ngx_uint_t                   seen;      /* registration that found it */
+    ngx_uint_t                   order;     /* in its upstream block */
+
+    ngx_str_t                    upstream;  /* these lie behind the struct */
+    ngx_str_t                    line;
+    ngx_str_t                    address;
+    ngx_str_t                    name;
+    ngx_sockaddr_t               sockaddr;
+    socklen_t                    socklen;
+
+    ngx_uint_t                   max_conns;
+    unsigned                     several:1;
+    unsigned                     disabled:1; /* "down" in the configuration */
+    unsigned                     looking:1;
+    unsigned                     unfit:1;   /* these were logged: no memory
+                                               was left for its models; */
+    unsigned                     dropped:1; /* some were left out */
+
+    ngx_http_ollama_status_e     status;
+    u_char                       error[NGX_HTTP_OLLAMA_FLEET_ERROR];
+    size_t                       error_len;
+    u_char                       version[NGX_HTTP_OLLAMA_REPORT_VERSION];
+    size_t                       version_len;
+    int64_t                      checked;
+    int64_t                      latency;
+
+    ngx_msec_t                   began;     /* the last good look */
+    ngx_msec_t                   ended;     /* the last look */
+    ngx_msec_t                   next;      /* when it is due */
+    ngx_msec_t                   looking_until;
+    ngx_uint_t                   failures;  /* looks, one after another */
+    ngx_uint_t                   silent;    /* of these the last timed out */
+
+    ngx_http_ollama_snapshot_t  *snapshot;  /* NULL: never looked at well */
+    uint64_t                     content;   /* hash of it */
+
+    /* place.c's */
+
+    ngx_uint_t                   in_flight;
+    ngx_http_ollama_hot_t        hot[NGX_HTTP_OLLAMA_FLEET_HOT];
+    ngx_uint_t                   refusals;  /* one after another */
+    ngx_msec_t                   refused;   /* when the last one was */
+    ngx_uint_t                   fails;     /* of requests, to reach it */
+    time_t                       failed;    /* when the first of these was */
+};
+
+
+typedef struct {
+    ngx_rbtree_t                 rbtree;
+    ngx_rbtree_node_t            sentinel;
+    ngx_queue_t                  servers;
+    ngx_uint_t                   nservers;
+
+    ngx_uint_t                   generation;
+    ngx_uint_t                   ids;
+    ngx_uint_t                   versions;
+    ngx_uint_t                   registrations;
+
+    ngx_pid_t                    leader;
+    ngx_uint_t                   leader_generation;
+    ngx_msec_t                   lease;
+
+    ngx_atomic_t                 freezes;   /* times a server went silent */
+    ngx_uint_t                   full;      /* it was logged that the table
+                                               is full */
+    ngx_http_ollama_slots_t      slots;     /* hold places */
+} ngx_http_ollama_fleet_sh_t;
+
+
+/* what a process knows of the zone; made for each configuration */
+
+typedef struct {
+    ngx_http_ollama_fleet_sh_t  *sh;
+    ngx_slab_pool_t             *shpool;
+    ngx_uint_t                   generation;
+    ngx_http_ollama_slot_t      *slot;      /* of this process */
+} ngx_http_ollama_fleet_t;
+
+
+/* the worker's; NULL in other processes */
+extern ngx_http_ollama_fleet_t  *ngx_http_ollama_fleet;
+
+
+void ngx_http_ollama_fleet_expire_locked(void);
+ngx_http_ollama_server_t *ngx_http_ollama_fleet_next_locked(
+    ngx_http_ollama_upstream_t *up, ngx_http_ollama_server_t *server);
+ngx_http_ollama_server_t *ngx_http_ollama_fleet_by_id_locked(ngx_uint_t id);
+size_t ngx_http_ollama_fleet_view_size(ngx_http_ollama_server_t *server);
+u_char *ngx_http_ollama_fleet_view_locked(ngx_http_ollama_server_t *server,
+    ngx_http_ollama_view_t *view, u_char *p);
+u_char *ngx_http_ollama_fleet_copy(ngx_str_t *dst, u_char *p, u_char *src,
+    size_t len);
+
+void ngx_http_ollama_place_init_worker(void);
+void ngx_http_ollama_place_exit_worker(void);
+void ngx_http_ollama_place_reap_locked(void);
+void ngx_http_ollama_place_looked_locked(ngx_http_ollama_server_t *server,
+    ngx_msec_t began);
+
+
+#endif /* _NGX_HTTP_OLLAMA_FLEET_SHM_H_INCLUDED_ */

@@ -1,0 +1,73 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+#ifndef _NGX_HTTP_OLLAMA_REPLY_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_REPLY_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "util/ngx_http_ollama_json.h"
+#include "fleet/ngx_http_ollama_report.h"
+
+
+/* a string of a model, until it is known whether the model stays */
+
+typedef struct {
+    ngx_uint_t                     told;
+    size_t                         len;
+    u_char                         data[NGX_HTTP_OLLAMA_REPORT_NAME];
+} ngx_http_ollama_reply_text_t;
+
+
+/* Zero it before ngx_http_ollama_reply_init(). */
+
+typedef struct {
+
+    /* what was found */
+
+    ngx_array_t                    models;    /* in the server's order, some
+                                                 may have the same key */
+    ngx_uint_t                     dropped;
+    ngx_str_t                      version;
+    ngx_str_t                      error;     /* after NGX_ERROR */
+
+    /* of the reply as a whole */
+
+    ngx_pool_t                    *pool;
+    ngx_str_t                      body;
+    ngx_http_ollama_reply_kind_e   kind;
+    ngx_http_ollama_json_t         json;
+    const char                    *refused;   /* why a callback did */
+
+    ngx_uint_t                     depth;
+    ngx_uint_t                     wanted;    /* key of what it is about */
+    ngx_uint_t                     top;       /* key at depth 1 */
+    ngx_uint_t                     member;    /* key of a model */
+
+    /* of the model being read */
+
+    off_t                          start;
+    off_t                          details;
+    ngx_http_ollama_model_t        model;
+    ngx_http_ollama_reply_text_t   name;
+    ngx_http_ollama_reply_text_t   alias;     /* "model" */
+    ngx_http_ollama_reply_text_t   expires;
+
+    unsigned                       found:1;   /* the value wanted */
+    unsigned                       list:1;    /* in the array of models */
+    unsigned                       object:1;  /* in one of them */
+} ngx_http_ollama_reply_t;
+
+
+ngx_int_t ngx_http_ollama_reply_init(ngx_http_ollama_reply_t *reply,
+    ngx_pool_t *pool, ngx_http_ollama_reply_kind_e kind, ngx_str_t *body);
+ngx_int_t ngx_http_ollama_reply_read(ngx_http_ollama_reply_t *reply,
+    size_t size);
+
+
+#endif /* _NGX_HTTP_OLLAMA_REPLY_H_INCLUDED_ */

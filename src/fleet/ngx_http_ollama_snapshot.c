@@ -1,0 +1,132 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * A snapshot of what a server has, made of its report: a single block, which
+ * can be copied as a whole to other memory if its addresses are set right
+ * afterwards.  Knows nothing of where it is kept.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "fleet/ngx_http_ollama_snapshot.h"
+
+
+static u_char *ngx_http_ollama_snapshot_put(ngx_str_t *dst, ngx_str_t *src,
+    ngx_http_ollama_snapshot_t *s, u_char *p);
+
+
+/*
+ * A snapshot in the report's pool, and a number that tells whether another one
+ * has the same content.  NULL: no memory.
+ */
+
+ngx_http_ollama_snapshot_t *
+ngx_http_ollama_snapshot_build(ngx_http_ollama_report_t *report,
+    uint64_t *content)
+{
+    u_char                      *p;
+    size_t                       size, head;
+    ngx_uint_t                   i, n;
+    ngx_http_ollama_model_t     *from, *to;
+    ngx_http_ollama_snapshot_t  *s;
+
+    n = report->models.nelts;
+    from = report->models.elts;
+
+    head = sizeof(ngx_http_ollama_snapshot_t)
+           + n * sizeof(ngx_http_ollama_model_t);
+    size = head;
+
+    for (i = 0; i < n; i++) {
+        size += from[i].key.len + from[i].name.len + from[i].tag.len
+                + from[i].ps.len + from[i].details.len
+                + from[i].expires_at.len;
+    }
+
+    s = ngx_pcalloc(report->pool, size);
+    if (s == NULL) {
+        return NULL;
+    }
+
+    /* addresses count from 0 on so far: the same content is the same block */
+
+    s->size = size;
+    s->nmodels = n;
+    s->dropped = report->dropped;
+    s->models = (ngx_http_ollama_model_t *)
+                    sizeof(ngx_http_ollama_snapshot_t);
+
+    to = (ngx_http_ollama_model_t *) (s + 1);
+    p = (u_char *) s + head;
+
+    for (i = 0; i < n; i++) {
+        to[i].size = from[i].size;
+        to[i].size_vram = from[i].size_vram;
+        to[i].context_length = from[i].context_length;
+        to[i].modified = from[i].modified;
+
+        p = ngx_http_ollama_snapshot_put(&to[i].key, &from[i].key, s, p);
+        p = ngx_http_ollama_snapshot_put(&to[i].name, &from[i].name, s, p);
+        p = ngx_http_ollama_snapshot_put(&to[i].tag, &from[i].tag, s, p);
+        p = ngx_http_ollama_snapshot_put(&to[i].ps, &from[i].ps, s, p);
+        p = ngx_http_ollama_snapshot_put(&to[i].details, &from[i].details,
+                                         s, p);
+        p = ngx_http_ollama_snapshot_put(&to[i].expires_at,
+                                         &from[i].expires_at, s, p);
+    }
+
+    *content = ((uint64_t) size << 32)
+               | ngx_murmur_hash2((u_char *) s, size);
+
+    ngx_http_ollama_snapshot_relocate(s, NULL);
+
+    return s;
+}
+
+
+static u_char *
+ngx_http_ollama_snapshot_put(ngx_str_t *dst, ngx_str_t *src,
+    ngx_http_ollama_snapshot_t *s, u_char *p)
+{
+    dst->len = src->len;
+    dst->data = (u_char *) (uintptr_t) (p - (u_char *) s);
+
+    if (src->len) {
+        p = ngx_cpymem(p, src->data, src->len);
+    }
+
+    return p;
+}
+
+
+/* Sets the addresses in a snapshot right that was copied from "from". */
+
+void
+ngx_http_ollama_snapshot_relocate(ngx_http_ollama_snapshot_t *s,
+    ngx_http_ollama_snapshot_t *from)
+{
+    uintptr_t                 by;
+    ngx_uint_t                i;
+    ngx_http_ollama_model_t  *m;
+
+    by = (uintptr_t) s - (uintptr_t) from;
+
+    s->models = (void *) ((uintptr_t) s->models + by);
+
+    for (i = 0; i < s->nmodels; i++) {
+        m = &s->models[i];
+
+        m->key.data = (void *) ((uintptr_t) m->key.data + by);
+        m->name.data = (void *) ((uintptr_t) m->name.data + by);
+        m->tag.data = (void *) ((uintptr_t) m->tag.data + by);
+        m->ps.data = (void *) ((uintptr_t) m->ps.data + by);
+        m->details.data = (void *) ((uintptr_t) m->details.data + by);
+        m->expires_at.data = (void *) ((uintptr_t) m->expires_at.data + by);
+    }
+}

@@ -1,0 +1,800 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * A connection to Redis: connects, authenticates, sends commands one after the
+ * other without waiting for replies, hands these out, and when anything goes
+ * wrong closes, fails all that waits, and connects again.
+ *
+ * From "start" on there is always a timer: for the next attempt, for the end of
+ * the connect, for the command that waits longest, or to ask an idle server if
+ * it is still there, so that one which stands still, or behind a line that is
+ * cut, is known before a request needs it.  The timer keeps the process from
+ * exiting while a caller's command is under way, and only then.
+ *
+ * What fails and what calls handlers is done from the event loop only, never in
+ * what a caller of ours calls.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_event_connect.h>
+#include <ngx_http.h>
+
+#include "redis/ngx_http_ollama_redis_conn.h"
+#include "redis/ngx_http_ollama_redis_wire.h"
+#include "core/ngx_http_ollama_conf.h"
+
+
+/* ms between attempts: first, and at most */
+#define NGX_HTTP_OLLAMA_REDIS_FIRST     100
+#define NGX_HTTP_OLLAMA_REDIS_MOST      5000
+
+/* ms without a command after which the server is asked if it is there */
+#define NGX_HTTP_OLLAMA_REDIS_IDLE      5000
+
+/* when the time for a shutdown is over, for what is saved then */
+#define NGX_HTTP_OLLAMA_REDIS_LEAVE     1000
+
+
+static void ngx_http_ollama_redis_conn_timer_handler(ngx_event_t *ev);
+static void ngx_http_ollama_redis_conn_renew(
+    ngx_http_ollama_redis_conn_t *conn);
+static void ngx_http_ollama_redis_conn_leave(
+    ngx_http_ollama_redis_conn_t *conn);
+static ngx_msec_t ngx_http_ollama_redis_conn_deadline(
+    ngx_http_ollama_redis_conn_t *conn);
+static void ngx_http_ollama_redis_conn_connect(
+    ngx_http_ollama_redis_conn_t *conn);
+static void ngx_http_ollama_redis_conn_handler(ngx_event_t *ev);
+static ngx_int_t ngx_http_ollama_redis_conn_connected(
+    ngx_http_ollama_redis_conn_t *conn);
+static ngx_int_t ngx_http_ollama_redis_conn_greet(
+    ngx_http_ollama_redis_conn_t *conn);
+static ngx_int_t ngx_http_ollama_redis_conn_ask(
+    ngx_http_ollama_redis_conn_t *conn, ngx_http_ollama_redis_entry_pt handler,
+    ngx_uint_t argc, ngx_str_t *argv);
+static ngx_int_t ngx_http_ollama_redis_conn_auth_done(
+    ngx_http_ollama_redis_conn_t *conn, ngx_http_ollama_redis_entry_t *entry,
+    redisReply *reply);
+static ngx_int_t ngx_http_ollama_redis_conn_select_done(
+    ngx_http_ollama_redis_conn_t *conn, ngx_http_ollama_redis_entry_t *entry,
+    redisReply *reply);
+static ngx_int_t ngx_http_ollama_redis_conn_greet_done(
+    ngx_http_ollama_redis_conn_t *conn, ngx_http_ollama_redis_entry_t *entry,
+    redisReply *reply);
+static ngx_int_t ngx_http_ollama_redis_conn_ping_done(
+    ngx_http_ollama_redis_conn_t *conn, ngx_http_ollama_redis_entry_t *entry,
+    redisReply *reply);
+static void ngx_http_ollama_redis_conn_fail(
+    ngx_http_ollama_redis_conn_t *conn, ngx_uint_t late);
+static void ngx_http_ollama_redis_conn_log(
+    ngx_http_ollama_redis_conn_t *conn);
+static void ngx_http_ollama_redis_conn_close(
+    ngx_http_ollama_redis_conn_t *conn);
+
+
+/* Without a master the process sees a new configuration, unasked. */
+
+ngx_http_ollama_redis_conf_t *
+ngx_http_ollama_redis_conn_conf(void)
+{
+    ngx_http_ollama_main_conf_t  *omcf;
+
+    omcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_ollama_module);
+
+    return omcf ? omcf->redis : NULL;
+}
+
+
+void
+ngx_http_ollama_redis_conn_start(ngx_http_ollama_redis_conn_t *conn)
+{
+    ngx_event_t  *ev;
+
+    if (conn->state != NGX_HTTP_OLLAMA_REDIS_OFF || conn->closing) {
+        return;
+    }
+
+    conn->conf = ngx_http_ollama_redis_conn_conf();
+
+    if (conn->conf == NULL) {
+        return;
+    }
+
+    ngx_queue_init(&conn->pending);
+    ngx_queue_init(&conn->waiting);
+
+    conn->last = &conn->out;
+    conn->addr = 0;
+    conn->tried = 0;
+    conn->failures = 0;
+    conn->logged_len = 0;
+    conn->hopeful = 1;
+    conn->state = NGX_HTTP_OLLAMA_REDIS_WAITING;
+
+    /* nginx's debug log looks for a connection behind a timer */
+
+    conn->dummy.fd = (ngx_socket_t) -1;
+    conn->dummy.data = conn;
+
+    conn->quiet = *ngx_cycle->log;
+    conn->quiet.log_level = NGX_LOG_ALERT;
+    conn->quiet.handler = NULL;
+    conn->quiet.connection = 0;
+
+    ev = &conn->timer;
+
+    ngx_memzero(ev, sizeof(ngx_event_t));
+
+    ev->data = &conn->dummy;
+    ev->handler = ngx_http_ollama_redis_conn_timer_handler;
+    ev->log = &conn->quiet;
+
+    ev->cancelable = 1;
+
+    ngx_add_timer(ev, 1);
+}
+
+
+void
+ngx_http_ollama_redis_conn_stop(ngx_http_ollama_redis_conn_t *conn)
+{
+    ngx_queue_t                    *q;
+    ngx_http_ollama_redis_entry_t  *entry;
+
+    if (conn->state == NGX_HTTP_OLLAMA_REDIS_OFF) {
+        return;
+    }
+
+    conn->state = NGX_HTTP_OLLAMA_REDIS_OFF;
+    conn->closing = 1;
+
+    ngx_http_ollama_redis_conn_close(conn);
+
+    if (conn->timer.timer_set) {
+        ngx_del_timer(&conn->timer);
+    }
+
+    ngx_queue_add(&conn->pending, &conn->waiting);
+
+    while (!ngx_queue_empty(&conn->pending)) {
+        q = ngx_queue_head(&conn->pending);
+        entry = ngx_queue_data(q, ngx_http_ollama_redis_entry_t, queue);
+
+        ngx_queue_remove(q);
+        ngx_http_ollama_redis_wire_release(conn, entry);
+        ngx_destroy_pool(entry->pool);
+    }
+}
+
+
+ngx_uint_t
+ngx_http_ollama_redis_conn_available(ngx_http_ollama_redis_conn_t *conn)
+{
+    if (conn->state == NGX_HTTP_OLLAMA_REDIS_OFF) {
+        return 0;
+    }
+
+    if (conn->conf != ngx_http_ollama_redis_conn_conf()) {
+
+        if (!conn->closing) {
+            ngx_add_timer(&conn->timer, 1);
+        }
+
+        return 0;
+    }
+
+    return conn->state == NGX_HTTP_OLLAMA_REDIS_READY || conn->hopeful;
+}
+
+
+static void
+ngx_http_ollama_redis_conn_timer_handler(ngx_event_t *ev)
+{
+    ngx_msec_t                     now, deadline;
+    ngx_connection_t              *dummy;
+    ngx_http_ollama_redis_conn_t  *conn;
+
+    dummy = ev->data;
+    conn = dummy->data;
+
+    if (conn->conf != ngx_http_ollama_redis_conn_conf()) {
+        ngx_http_ollama_redis_conn_renew(conn);
+        return;
+    }
+
+    now = ngx_current_msec;
+
+    if (conn->state == NGX_HTTP_OLLAMA_REDIS_WAITING) {
+        ngx_http_ollama_redis_conn_connect(conn);
+        return;
+    }
+
+    deadline = ngx_http_ollama_redis_conn_deadline(conn);
+
+    if (conn->leaving && (ngx_msec_int_t) (deadline - conn->limit) > 0) {
+        deadline = conn->limit;
+    }
+
+    if ((ngx_msec_int_t) (deadline - now) > 0) {
+        ngx_add_timer(ev, deadline - now);
+        return;
+    }
+
+    if (conn->state == NGX_HTTP_OLLAMA_REDIS_READY && conn->count == 0) {
+
+        if (ngx_http_ollama_redis_conn_ask(conn,
+                                         ngx_http_ollama_redis_conn_ping_done,
+                                         1, &(ngx_str_t) ngx_string("PING"))
+            == NGX_OK)
+        {
+            return;
+        }
+
+    } else {
+        (void) ngx_http_ollama_redis_conn_reason(conn, "timed out");
+    }
+
+    ngx_http_ollama_redis_conn_fail(conn, 1);
+}
+
+
+/*
+ * worker_shutdown_timeout is over.  What the clients' requests leave to be
+ * saved comes after this, and the worker waits for that, but not for long.
+ */
+
+static void
+ngx_http_ollama_redis_conn_leave(ngx_http_ollama_redis_conn_t *conn)
+{
+    conn->peer.connection->close = 0;
+    conn->peer.connection->error = 0;
+    conn->closing = 1;
+    conn->leaving = 1;
+    conn->limit = ngx_current_msec + NGX_HTTP_OLLAMA_REDIS_LEAVE;
+
+    (void) ngx_http_ollama_redis_conn_reason(conn, "nginx shuts down");
+
+    ngx_add_timer(&conn->timer, NGX_HTTP_OLLAMA_REDIS_LEAVE);
+}
+
+
+/* Takes the configuration of a new cycle; the old one's may be gone soon. */
+
+static void
+ngx_http_ollama_redis_conn_renew(ngx_http_ollama_redis_conn_t *conn)
+{
+    unsigned  closing;
+
+    closing = conn->closing;
+    conn->closing = 1;
+
+    (void) ngx_http_ollama_redis_conn_reason(conn, "configuration changed");
+
+    ngx_http_ollama_redis_conn_fail(conn, 0);
+
+    conn->closing = closing;
+    conn->state = NGX_HTTP_OLLAMA_REDIS_OFF;
+
+    ngx_http_ollama_redis_conn_start(conn);
+}
+
+
+/* When the timer is to do something. */
+
+static ngx_msec_t
+ngx_http_ollama_redis_conn_deadline(ngx_http_ollama_redis_conn_t *conn)
+{
+    ngx_queue_t                    *q;
+    ngx_http_ollama_redis_entry_t  *entry;
+
+    /* all have the same limit: of each queue the first one is the earliest */
+
+    if (conn->state == NGX_HTTP_OLLAMA_REDIS_CONNECTING) {
+
+        if (ngx_queue_empty(&conn->waiting)) {
+            return conn->deadline;
+        }
+
+        q = ngx_queue_head(&conn->waiting);
+        entry = ngx_queue_data(q, ngx_http_ollama_redis_entry_t, queue);
+
+        return ((ngx_msec_int_t) (entry->deadline - conn->deadline) < 0)
+               ? entry->deadline : conn->deadline;
+    }
+
+    if (ngx_queue_empty(&conn->pending)) {
+        return conn->since + NGX_HTTP_OLLAMA_REDIS_IDLE;
+    }
+
+    q = ngx_queue_head(&conn->pending);
+    entry = ngx_queue_data(q, ngx_http_ollama_redis_entry_t, queue);
+
+    return entry->deadline;
+}
+
+
+static void
+ngx_http_ollama_redis_conn_connect(ngx_http_ollama_redis_conn_t *conn)
+{
+    ngx_int_t               rc;
+    ngx_err_t               err;
+    ngx_addr_t             *addr;
+    ngx_connection_t       *c;
+    ngx_peer_connection_t  *pc;
+
+    addr = &conn->conf->addrs[conn->addr];
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, ngx_cycle->log, 0,
+                   "ollama redis%V: connect to %V", &conn->what, &addr->name);
+
+    conn->state = NGX_HTTP_OLLAMA_REDIS_CONNECTING;
+    conn->deadline = ngx_current_msec + conn->conf->timeout;
+
+    ngx_add_timer(&conn->timer, conn->conf->timeout);
+
+    /*
+     * nginx would log each attempt, and this is to be logged when it changes.
+     * What nginx calls an alert is logged.
+     */
+
+    pc = &conn->peer;
+
+    ngx_memzero(pc, sizeof(ngx_peer_connection_t));
+
+    pc->sockaddr = addr->sockaddr;
+    pc->socklen = addr->socklen;
+    pc->name = &addr->name;
+    pc->get = ngx_event_get_peer;
+    pc->log = &conn->quiet;
+    pc->log_error = NGX_ERROR_INFO;
+
+    if (ngx_http_ollama_redis_wire_reader(conn) != NGX_OK) {
+        (void) ngx_http_ollama_redis_conn_reason(conn, "out of memory");
+        ngx_http_ollama_redis_conn_fail(conn, 0);
+        return;
+    }
+
+    /* why it fails is told by errno only: nothing that follows sets it */
+
+    ngx_set_socket_errno(0);
+
+    rc = ngx_event_connect_peer(pc);
+
+    err = ngx_socket_errno;
+
+    if (rc == NGX_ERROR || rc == NGX_DECLINED) {
+        (void) ngx_http_ollama_redis_conn_broken(conn, err);
+        ngx_http_ollama_redis_conn_fail(conn, 0);
+        return;
+    }
+
+    c = pc->connection;
+
+    c->data = conn;
+    c->log = &conn->quiet;
+    c->read->handler = ngx_http_ollama_redis_conn_handler;
+    c->write->handler = ngx_http_ollama_redis_conn_handler;
+
+    if (rc == NGX_OK) {
+        ngx_post_event(c->write, &ngx_posted_events);
+    }
+}
+
+
+/* The way in of all that happens at the socket. */
+
+static void
+ngx_http_ollama_redis_conn_handler(ngx_event_t *ev)
+{
+    ngx_connection_t              *c;
+    ngx_http_ollama_redis_conn_t  *conn;
+
+    c = ev->data;
+    conn = c->data;
+
+    if (c->close) {
+
+        ngx_http_ollama_redis_conn_leave(conn);
+        return;
+    }
+
+    if (ngx_queue_empty(&conn->pending)
+        && conn->state == NGX_HTTP_OLLAMA_REDIS_CONNECTING
+        && ngx_http_ollama_redis_conn_connected(conn) != NGX_OK)
+    {
+        goto failed;
+    }
+
+    if (!ev->write && ngx_http_ollama_redis_wire_recv(conn) != NGX_OK) {
+        goto failed;
+    }
+
+    if (ngx_http_ollama_redis_wire_flush(conn) != NGX_OK) {
+        goto failed;
+    }
+
+    return;
+
+failed:
+
+    ngx_http_ollama_redis_conn_fail(conn, 0);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_redis_conn_connected(ngx_http_ollama_redis_conn_t *conn)
+{
+    int                err;
+    socklen_t          len;
+    ngx_connection_t  *c;
+
+    c = conn->peer.connection;
+
+    err = 0;
+    len = sizeof(int);
+
+    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, (void *) &err, &len) == -1) {
+        err = ngx_socket_errno;
+    }
+
+    if (err) {
+        return ngx_http_ollama_redis_conn_broken(conn, err);
+    }
+
+    if (conn->peer.sockaddr->sa_family != AF_UNIX) {
+        (void) ngx_tcp_nodelay(c);
+    }
+
+    return ngx_http_ollama_redis_conn_greet(conn);
+}
+
+
+/* Not before its last reply it is known that Redis does what it is told. */
+
+static ngx_int_t
+ngx_http_ollama_redis_conn_greet(ngx_http_ollama_redis_conn_t *conn)
+{
+    u_char                         text[NGX_INT_T_LEN];
+    ngx_str_t                      argv[3];
+    ngx_uint_t                     argc;
+    ngx_http_ollama_redis_conf_t  *rcf;
+
+    rcf = conn->conf;
+
+    if (rcf->password.len) {
+        argc = 1;
+
+        ngx_str_set(&argv[0], "AUTH");
+
+        if (rcf->user.len) {
+            argv[argc++] = rcf->user;
+        }
+
+        argv[argc++] = rcf->password;
+
+        if (ngx_http_ollama_redis_conn_ask(conn,
+                                         ngx_http_ollama_redis_conn_auth_done,
+                                         argc, argv)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (rcf->db) {
+        ngx_str_set(&argv[0], "SELECT");
+
+        argv[1].data = text;
+        argv[1].len = ngx_sprintf(text, "%i", rcf->db) - text;
+
+        if (ngx_http_ollama_redis_conn_ask(conn,
+                                       ngx_http_ollama_redis_conn_select_done,
+                                       2, argv)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    ngx_str_set(&argv[0], "PING");
+
+    return ngx_http_ollama_redis_conn_ask(conn,
+                                        ngx_http_ollama_redis_conn_greet_done,
+                                        1, argv);
+}
+
+
+/* Sends a command of our own. */
+
+static ngx_int_t
+ngx_http_ollama_redis_conn_ask(ngx_http_ollama_redis_conn_t *conn,
+    ngx_http_ollama_redis_entry_pt handler, ngx_uint_t argc, ngx_str_t *argv)
+{
+    ngx_http_ollama_redis_entry_t  *entry;
+
+    entry = ngx_http_ollama_redis_wire_command(conn, argc, argv);
+    if (entry == NULL) {
+        return ngx_http_ollama_redis_conn_reason(conn, "out of memory");
+    }
+
+    entry->handler = handler;
+    entry->inner = 1;
+
+    ngx_http_ollama_redis_wire_send(conn, entry);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_redis_conn_auth_done(ngx_http_ollama_redis_conn_t *conn,
+    ngx_http_ollama_redis_entry_t *entry, redisReply *reply)
+{
+    ngx_str_t  said;
+
+    if (reply && reply->type != REDIS_REPLY_STATUS) {
+        said = ngx_http_ollama_redis_wire_said(reply);
+        return ngx_http_ollama_redis_conn_reason(conn, "AUTH failed: %V",
+                                                 &said);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_redis_conn_select_done(ngx_http_ollama_redis_conn_t *conn,
+    ngx_http_ollama_redis_entry_t *entry, redisReply *reply)
+{
+    ngx_str_t  said;
+
+    if (reply && reply->type != REDIS_REPLY_STATUS) {
+        said = ngx_http_ollama_redis_wire_said(reply);
+        return ngx_http_ollama_redis_conn_reason(conn, "SELECT failed: %V",
+                                                 &said);
+    }
+
+    return NGX_OK;
+}
+
+
+/* The connection is ready; a user who may not PING may do other things. */
+
+static ngx_int_t
+ngx_http_ollama_redis_conn_greet_done(ngx_http_ollama_redis_conn_t *conn,
+    ngx_http_ollama_redis_entry_t *entry, redisReply *reply)
+{
+    ngx_str_t                       said;
+    ngx_queue_t                    *q;
+    ngx_http_ollama_redis_entry_t  *first;
+
+    if (reply == NULL) {
+        return NGX_OK;
+    }
+
+    if (reply->type != REDIS_REPLY_STATUS
+        && (reply->type != REDIS_REPLY_ERROR
+            || ngx_strncmp(reply->str, "NOPERM", 6) != 0))
+    {
+        said = ngx_http_ollama_redis_wire_said(reply);
+        return ngx_http_ollama_redis_conn_reason(conn, "%V", &said);
+    }
+
+    conn->state = NGX_HTTP_OLLAMA_REDIS_READY;
+    conn->hopeful = 0;
+    conn->tried = 0;
+    conn->up = ngx_current_msec;
+    conn->since = ngx_current_msec;
+    conn->logged_len = 0;
+
+    ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                  "redis \"%V\"%V is up", &conn->conf->name, &conn->what);
+
+    while (!ngx_queue_empty(&conn->waiting)) {
+        q = ngx_queue_head(&conn->waiting);
+        first = ngx_queue_data(q, ngx_http_ollama_redis_entry_t, queue);
+
+        ngx_queue_remove(q);
+        ngx_http_ollama_redis_wire_push(conn, first);
+    }
+
+    return conn->ready(conn);
+}
+
+
+/* Whatever it says, it is there. */
+
+static ngx_int_t
+ngx_http_ollama_redis_conn_ping_done(ngx_http_ollama_redis_conn_t *conn,
+    ngx_http_ollama_redis_entry_t *entry, redisReply *reply)
+{
+    return NGX_OK;
+}
+
+
+/* A system call failed. */
+
+ngx_int_t
+ngx_http_ollama_redis_conn_broken(ngx_http_ollama_redis_conn_t *conn,
+    ngx_err_t err)
+{
+    u_char  *last, text[NGX_HTTP_OLLAMA_REDIS_REASON];
+
+    if (err == 0) {
+        return ngx_http_ollama_redis_conn_reason(conn, "out of memory or "
+                                                 "connections");
+    }
+
+    last = ngx_strerror(err, text, sizeof(text));
+
+    text[0] = ngx_tolower(text[0]);
+
+    return ngx_http_ollama_redis_conn_reason(conn, "%*s",
+                                             (size_t) (last - text), text);
+}
+
+
+ngx_int_t
+ngx_http_ollama_redis_conn_reason(ngx_http_ollama_redis_conn_t *conn,
+    const char *fmt, ...)
+{
+    u_char   *p, *last;
+    va_list   args;
+
+    va_start(args, fmt);
+    last = ngx_vslprintf(conn->text, conn->text + sizeof(conn->text), fmt,
+                         args);
+    va_end(args);
+
+    /* it may be Redis's text, and comes to a log */
+
+    for (p = conn->text; p < last; p++) {
+        if (*p < ' ' || *p == 0x7f) {
+            *p = '?';
+        }
+    }
+
+    conn->reason.data = conn->text;
+    conn->reason.len = last - conn->text;
+
+    return NGX_ERROR;
+}
+
+
+/*
+ * For the reason that was set: nobody waits any longer.  The next address is
+ * tried at once, unless this one was late: what waits would be late, too.
+ */
+
+static void
+ngx_http_ollama_redis_conn_fail(ngx_http_ollama_redis_conn_t *conn,
+    ngx_uint_t late)
+{
+    ngx_uint_t                      lost;
+    ngx_msec_t                      delay;
+    ngx_queue_t                     failed, *q;
+    ngx_http_ollama_redis_entry_t  *entry;
+
+    lost = (conn->state == NGX_HTTP_OLLAMA_REDIS_READY);
+
+    ngx_http_ollama_redis_conn_close(conn);
+
+    conn->state = NGX_HTTP_OLLAMA_REDIS_WAITING;
+
+    ngx_queue_init(&failed);
+    ngx_queue_add(&failed, &conn->pending);
+    ngx_queue_init(&conn->pending);
+
+    delay = 1;
+
+    if (lost) {
+        if (ngx_current_msec - conn->up > NGX_HTTP_OLLAMA_REDIS_MOST) {
+            conn->failures = 0;
+        }
+
+    } else {
+        conn->addr = (conn->addr + 1) % conn->conf->naddrs;
+        conn->tried++;
+    }
+
+    if (lost || late || conn->closing || conn->tried == conn->conf->naddrs) {
+
+        ngx_queue_add(&failed, &conn->waiting);
+        ngx_queue_init(&conn->waiting);
+
+        conn->tried = 0;
+        conn->hopeful = 0;
+        delay = ngx_http_ollama_redis_conn_delay(conn->failures++,
+                                                 (ngx_uint_t) ngx_random());
+
+        ngx_http_ollama_redis_conn_log(conn);
+    }
+
+    if (conn->timer.timer_set) {
+        ngx_del_timer(&conn->timer);
+    }
+
+    if (!conn->closing) {
+        ngx_add_timer(&conn->timer, delay);
+    }
+
+    while (!ngx_queue_empty(&failed)) {
+        q = ngx_queue_head(&failed);
+        entry = ngx_queue_data(q, ngx_http_ollama_redis_entry_t, queue);
+
+        ngx_queue_remove(q);
+        ngx_http_ollama_redis_wire_release(conn, entry);
+
+        (void) entry->handler(conn, entry, NULL);
+
+        ngx_destroy_pool(entry->pool);
+    }
+}
+
+
+/* One line when it goes down, and below that one for each other reason. */
+
+static void
+ngx_http_ollama_redis_conn_log(ngx_http_ollama_redis_conn_t *conn)
+{
+    ngx_uint_t  level;
+
+    if (conn->logged_len == conn->reason.len
+        && ngx_memcmp(conn->logged, conn->reason.data, conn->reason.len) == 0)
+    {
+        return;
+    }
+
+    level = conn->logged_len ? NGX_LOG_INFO
+            : conn->closing ? NGX_LOG_NOTICE : NGX_LOG_ERR;
+
+    ngx_log_error(level, ngx_cycle->log, 0, "redis \"%V\"%V is down: %V",
+                  &conn->conf->name, &conn->what, &conn->reason);
+
+    conn->logged_len = conn->reason.len;
+    ngx_memcpy(conn->logged, conn->reason.data, conn->reason.len);
+}
+
+
+static void
+ngx_http_ollama_redis_conn_close(ngx_http_ollama_redis_conn_t *conn)
+{
+    if (conn->peer.connection) {
+        ngx_close_connection(conn->peer.connection);
+        conn->peer.connection = NULL;
+    }
+
+    if (conn->reader) {
+        redisReaderFree(conn->reader);
+        conn->reader = NULL;
+    }
+
+    conn->out = NULL;
+    conn->last = &conn->out;
+}
+
+
+ngx_msec_t
+ngx_http_ollama_redis_conn_delay(ngx_uint_t failures, ngx_uint_t random)
+{
+    ngx_msec_t  delay;
+
+    delay = NGX_HTTP_OLLAMA_REDIS_MOST;
+
+    if (failures < 6) {
+        delay = ngx_min(delay, (ngx_msec_t) NGX_HTTP_OLLAMA_REDIS_FIRST
+                               << failures);
+    }
+
+    /* a quarter less at most: not all workers and gateways at once */
+
+    return delay - random % (delay / 4 + 1);
+}

@@ -1,0 +1,468 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * What goes to Redis and what comes from it: entries, each with the bytes of a
+ * command, and replies, each of which answers the entry that waits longest.
+ *
+ * Of hiredis only the reader of replies is used.  Its own connections resolve
+ * names with a call that blocks, move all that is unsent with each write, and,
+ * in 0.14 as in 1.x, assert() what a server sends: a stray "+OK" would end the
+ * worker.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include "redis/ngx_http_ollama_redis_wire.h"
+#include "redis/ngx_http_ollama_redis_conn.h"
+
+
+/* a reply: bytes of its biggest string, about, and elements of an array */
+#define NGX_HTTP_OLLAMA_REDIS_REPLY     (128 * 1024 * 1024)
+#define NGX_HTTP_OLLAMA_REDIS_ELEMENTS  (256 * 1024)
+
+/* bytes a read, and reads before others get their turn */
+#define NGX_HTTP_OLLAMA_REDIS_BUFFER    (32 * 1024)
+#define NGX_HTTP_OLLAMA_REDIS_READS     16
+
+/* of an entry's pool: what is longer has an allocation of its own */
+#define NGX_HTTP_OLLAMA_REDIS_POOL      1024
+
+
+static ngx_int_t ngx_http_ollama_redis_wire_replies(
+    ngx_http_ollama_redis_conn_t *conn);
+static ngx_int_t ngx_http_ollama_redis_wire_reply(
+    ngx_http_ollama_redis_conn_t *conn, redisReply *reply);
+
+
+/* where bytes lie between the socket and the reader */
+
+static u_char  ngx_http_ollama_redis_wire_buffer[NGX_HTTP_OLLAMA_REDIS_BUFFER];
+
+
+ngx_http_ollama_redis_entry_t *
+ngx_http_ollama_redis_wire_entry(ngx_http_ollama_redis_conn_t *conn,
+    size_t size)
+{
+    ngx_buf_t                      *b;
+    ngx_pool_t                     *pool;
+    ngx_http_ollama_redis_entry_t  *entry;
+
+    pool = ngx_create_pool(NGX_HTTP_OLLAMA_REDIS_POOL, &conn->quiet);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    entry = ngx_pcalloc(pool, sizeof(ngx_http_ollama_redis_entry_t));
+    if (entry == NULL) {
+        goto failed;
+    }
+
+    entry->head.buf = ngx_calloc_buf(pool);
+    if (entry->head.buf == NULL) {
+        goto failed;
+    }
+
+    b = ngx_create_temp_buf(pool, size);
+    if (b == NULL) {
+        goto failed;
+    }
+
+    entry->pool = pool;
+    entry->rest.buf = b;
+    entry->size = size;
+
+    return entry;
+
+failed:
+
+    ngx_destroy_pool(pool);
+
+    return NULL;
+}
+
+
+ngx_http_ollama_redis_entry_t *
+ngx_http_ollama_redis_wire_command(ngx_http_ollama_redis_conn_t *conn,
+    ngx_uint_t argc, ngx_str_t *argv)
+{
+    u_char                         *p;
+    size_t                          size;
+    ngx_buf_t                      *b;
+    ngx_http_ollama_redis_entry_t  *entry;
+
+    size = 1 + NGX_INT_T_LEN + 2 + ngx_http_ollama_redis_wire_args(NULL, argc,
+                                                                   argv);
+
+    entry = ngx_http_ollama_redis_wire_entry(conn, size);
+    if (entry == NULL) {
+        return NULL;
+    }
+
+    b = entry->rest.buf;
+
+    p = ngx_sprintf(b->pos, "*%ui" CRLF, argc);
+
+    b->last = p + ngx_http_ollama_redis_wire_args(p, argc, argv);
+
+    return entry;
+}
+
+
+size_t
+ngx_http_ollama_redis_wire_args(u_char *p, ngx_uint_t argc, ngx_str_t *argv)
+{
+    size_t      size;
+    u_char     *start;
+    ngx_uint_t  i;
+
+    if (p == NULL) {
+        size = 0;
+
+        for (i = 0; i < argc; i++) {
+            size += 1 + NGX_SIZE_T_LEN + 2 + argv[i].len + 2;
+        }
+
+        return size;
+    }
+
+    start = p;
+
+    for (i = 0; i < argc; i++) {
+        p = ngx_sprintf(p, "$%uz" CRLF, argv[i].len);
+        p = ngx_cpymem(p, argv[i].data, argv[i].len);
+        *p++ = CR; *p++ = LF;
+    }
+
+    return p - start;
+}
+
+
+/* The bytes go out at the end of this turn of the event loop, all in one. */
+
+void
+ngx_http_ollama_redis_wire_send(ngx_http_ollama_redis_conn_t *conn,
+    ngx_http_ollama_redis_entry_t *entry)
+{
+    ngx_event_t  *ev;
+
+    entry->deadline = ngx_current_msec + conn->conf->timeout;
+
+    conn->count++;
+    conn->size += entry->size;
+
+    ev = &conn->timer;
+
+    if (!entry->inner) {
+        conn->held++;
+        ev->cancelable = 0;
+    }
+
+    if (!ev->timer_set
+        || (ngx_msec_int_t) (ev->timer.key - entry->deadline) > 0)
+    {
+        ngx_add_timer(ev, conn->conf->timeout);
+    }
+
+    if (conn->state == NGX_HTTP_OLLAMA_REDIS_READY || entry->inner) {
+        ngx_http_ollama_redis_wire_push(conn, entry);
+        return;
+    }
+
+    ngx_queue_insert_tail(&conn->waiting, &entry->queue);
+}
+
+
+/* The entry isn't in a queue any more. */
+
+void
+ngx_http_ollama_redis_wire_release(ngx_http_ollama_redis_conn_t *conn,
+    ngx_http_ollama_redis_entry_t *entry)
+{
+    conn->count--;
+    conn->size -= entry->size;
+
+    if (!entry->inner) {
+        conn->held--;
+
+        if (conn->held == 0) {
+            conn->timer.cancelable = 1;
+        }
+    }
+}
+
+
+void
+ngx_http_ollama_redis_wire_push(ngx_http_ollama_redis_conn_t *conn,
+    ngx_http_ollama_redis_entry_t *entry)
+{
+    ngx_queue_insert_tail(&conn->pending, &entry->queue);
+
+    entry->head.next = &entry->rest;
+    entry->rest.next = NULL;
+
+    *conn->last = ngx_buf_size(entry->head.buf) ? &entry->head : &entry->rest;
+    conn->last = &entry->rest.next;
+
+    ngx_post_event(conn->peer.connection->write, &ngx_posted_events);
+}
+
+
+ngx_int_t
+ngx_http_ollama_redis_wire_flush(ngx_http_ollama_redis_conn_t *conn)
+{
+    ngx_chain_t       *out;
+    ngx_connection_t  *c;
+
+    c = conn->peer.connection;
+
+    if (conn->out && c->write->ready) {
+
+        ngx_set_socket_errno(0);
+
+        out = c->send_chain(c, conn->out, 0);
+
+        if (out == NGX_CHAIN_ERROR) {
+            return ngx_http_ollama_redis_conn_broken(conn, ngx_socket_errno);
+        }
+
+        conn->out = out;
+
+        if (out == NULL) {
+            conn->last = &conn->out;
+        }
+    }
+
+    if (conn->out == NULL
+        && c->write->active && c->write->ready
+        && conn->state == NGX_HTTP_OLLAMA_REDIS_READY)
+    {
+        /* or a unix socket tells each time that Redis has taken a command */
+
+        if (ngx_del_event(c->write, NGX_WRITE_EVENT, 0) != NGX_OK) {
+            return ngx_http_ollama_redis_conn_broken(conn, 0);
+        }
+
+        return NGX_OK;
+    }
+
+    if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
+        return ngx_http_ollama_redis_conn_broken(conn, 0);
+    }
+
+    return NGX_OK;
+}
+
+
+#if (HIREDIS_MAJOR < 1)
+
+/*
+ * It makes an array of the size that the server names, two billions at most,
+ * before an element of it came; and later walks over all of them.
+ */
+
+static void *(*ngx_http_ollama_redis_wire_create)(const redisReadTask *task,
+    int n);
+
+
+static void *
+ngx_http_ollama_redis_wire_array(const redisReadTask *task, int n)
+{
+    if (n > NGX_HTTP_OLLAMA_REDIS_ELEMENTS) {
+        return NULL;
+    }
+
+    return ngx_http_ollama_redis_wire_create(task, n);
+}
+
+#endif
+
+
+ngx_int_t
+ngx_http_ollama_redis_wire_reader(ngx_http_ollama_redis_conn_t *conn)
+{
+#if (HIREDIS_MAJOR < 1)
+    static redisReplyObjectFunctions  functions;
+#endif
+
+    conn->reader = redisReaderCreate();
+    if (conn->reader == NULL) {
+        return NGX_ERROR;
+    }
+
+#if (HIREDIS_MAJOR < 1)
+
+    if (functions.createArray == NULL) {
+        functions = *conn->reader->fn;
+        ngx_http_ollama_redis_wire_create = functions.createArray;
+        functions.createArray = ngx_http_ollama_redis_wire_array;
+    }
+
+    conn->reader->fn = &functions;
+
+#else
+
+    conn->reader->maxelements = NGX_HTTP_OLLAMA_REDIS_ELEMENTS;
+
+#endif
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_ollama_redis_wire_recv(ngx_http_ollama_redis_conn_t *conn)
+{
+    ssize_t            n;
+    ngx_uint_t         reads;
+    ngx_connection_t  *c;
+
+    c = conn->peer.connection;
+
+    for (reads = 0; reads < NGX_HTTP_OLLAMA_REDIS_READS; reads++) {
+
+        ngx_set_socket_errno(0);
+
+        n = c->recv(c, ngx_http_ollama_redis_wire_buffer,
+                    NGX_HTTP_OLLAMA_REDIS_BUFFER);
+
+        if (n == NGX_AGAIN) {
+            if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
+                return ngx_http_ollama_redis_conn_broken(conn, 0);
+            }
+
+            return NGX_OK;
+        }
+
+        if (n == NGX_ERROR) {
+            return ngx_http_ollama_redis_conn_broken(conn, ngx_socket_errno);
+        }
+
+        if (n == 0) {
+            return ngx_http_ollama_redis_conn_reason(conn,
+                                                     "it closed the "
+                                                     "connection");
+        }
+
+        if (redisReaderFeed(conn->reader,
+                            (char *) ngx_http_ollama_redis_wire_buffer, n)
+            != REDIS_OK)
+        {
+            return ngx_http_ollama_redis_conn_reason(conn, "invalid reply: %s",
+                                                     conn->reader->errstr);
+        }
+
+        if (ngx_http_ollama_redis_wire_replies(conn) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (conn->reader->len > NGX_HTTP_OLLAMA_REDIS_REPLY) {
+            return ngx_http_ollama_redis_conn_reason(conn, "invalid reply: "
+                                                     "too big");
+        }
+    }
+
+    /* there may be more, but others are to have their turn */
+
+    ngx_post_event(c->read, &ngx_posted_next_events);
+
+    return NGX_OK;
+}
+
+
+/* Hands out the replies of which all bytes have come. */
+
+static ngx_int_t
+ngx_http_ollama_redis_wire_replies(ngx_http_ollama_redis_conn_t *conn)
+{
+    void       *reply;
+    ngx_int_t   rc;
+
+    for ( ;; ) {
+
+        if (redisReaderGetReply(conn->reader, &reply) != REDIS_OK) {
+            return ngx_http_ollama_redis_conn_reason(conn, "invalid reply: %s",
+                                                     conn->reader->errstr);
+        }
+
+        if (reply == NULL) {
+            return NGX_OK;
+        }
+
+        rc = ngx_http_ollama_redis_wire_reply(conn, reply);
+
+        freeReplyObject(reply);
+
+        if (rc != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_ollama_redis_wire_reply(ngx_http_ollama_redis_conn_t *conn,
+    redisReply *reply)
+{
+    ngx_int_t                       rc;
+    ngx_str_t                       said;
+    ngx_queue_t                    *q;
+    ngx_http_ollama_redis_entry_t  *entry;
+
+    conn->since = ngx_current_msec;
+
+    if (conn->push && conn->push(conn, reply) == NGX_OK) {
+        return NGX_OK;
+    }
+
+    if (ngx_queue_empty(&conn->pending)) {
+        /* an error may say why Redis is about to close the connection */
+        said = ngx_http_ollama_redis_wire_said(reply);
+        return ngx_http_ollama_redis_conn_reason(conn, "%V", &said);
+    }
+
+    q = ngx_queue_head(&conn->pending);
+    entry = ngx_queue_data(q, ngx_http_ollama_redis_entry_t, queue);
+
+    if (ngx_buf_size(entry->rest.buf)) {
+        said = ngx_http_ollama_redis_wire_said(reply);
+        return ngx_http_ollama_redis_conn_reason(conn, "%V", &said);
+    }
+
+    ngx_queue_remove(q);
+    ngx_http_ollama_redis_wire_release(conn, entry);
+
+    rc = entry->handler(conn, entry, reply);
+
+    if (rc == NGX_AGAIN) {
+        return NGX_OK;
+    }
+
+    ngx_destroy_pool(entry->pool);
+
+    return rc;
+}
+
+
+ngx_str_t
+ngx_http_ollama_redis_wire_said(redisReply *reply)
+{
+    ngx_str_t  said;
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        said.data = (u_char *) reply->str;
+        said.len = reply->len;
+
+    } else {
+        ngx_str_set(&said, "invalid reply: it doesn't fit the command");
+    }
+
+    return said;
+}

@@ -1,0 +1,382 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * What was found in a reply as JSON: the message that is stored and sent back
+ * to a server of the same kind, the statistics, and our own members in the
+ * reply's last frame.
+ *
+ * A tool call is written only if a server will take it: one that is refused
+ * would end the session, as all of its messages go with each request.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "reply/ngx_http_ollama_capture.h"
+#include "util/ngx_http_ollama_emit.h"
+
+
+/* what the parser is shown of a string */
+#define NGX_HTTP_OLLAMA_SAID_SHOWN  16
+
+
+static ngx_int_t ngx_http_ollama_said_judge(ngx_http_ollama_said_t *said,
+    ngx_pool_t *pool, ngx_uint_t *tools);
+static ngx_int_t ngx_http_ollama_said_is_object(ngx_pool_t *pool,
+    ngx_str_t *text);
+static void ngx_http_ollama_said_message_walk(ngx_http_ollama_text_t *t,
+    void *data);
+static void ngx_http_ollama_said_calling_walk(ngx_http_ollama_text_t *t,
+    void *data);
+static void ngx_http_ollama_said_content(ngx_http_ollama_text_t *t,
+    ngx_http_ollama_said_t *said);
+static void ngx_http_ollama_said_tools_walk(ngx_http_ollama_text_t *t,
+    void *data);
+static void ngx_http_ollama_said_stats_walk(ngx_http_ollama_text_t *t,
+    void *data);
+static u_char *ngx_http_ollama_said_before(u_char *p, u_char *last);
+
+
+static const char  *ngx_http_ollama_said_stat_names[] = {
+    "total_duration",
+    "load_duration",
+    "prompt_eval_count",
+    "prompt_eval_cached_count",
+    "prompt_eval_duration",
+    "eval_count",
+    "eval_duration"
+};
+
+
+/* The message by which the server is told later what it said. */
+
+ngx_int_t
+ngx_http_ollama_said_message(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
+    ngx_str_t *text)
+{
+    ngx_uint_t  tools;
+
+    if (ngx_http_ollama_said_judge(said, pool, &tools) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_ollama_text_make(pool,
+                                     tools ? ngx_http_ollama_said_calling_walk
+                                     : ngx_http_ollama_said_message_walk,
+                                     said, text);
+}
+
+
+/* The array of the message's tool calls; of length 0 if there is none. */
+
+ngx_int_t
+ngx_http_ollama_said_tools(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
+    ngx_str_t *text)
+{
+    ngx_uint_t  tools;
+
+    ngx_str_null(text);
+
+    if (ngx_http_ollama_said_judge(said, pool, &tools) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (tools == 0) {
+        return NGX_OK;
+    }
+
+    return ngx_http_ollama_text_make(pool, ngx_http_ollama_said_tools_walk,
+                                     said, text);
+}
+
+
+/* The statistics that were told, by Ollama's names; of length 0 if none was. */
+
+ngx_int_t
+ngx_http_ollama_said_stats(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
+    ngx_str_t *text)
+{
+    ngx_uint_t  i;
+
+    ngx_str_null(text);
+
+    for (i = 0; i < NGX_HTTP_OLLAMA_SAID_STATS; i++) {
+
+        if (said->stat[i] != -1) {
+            return ngx_http_ollama_text_make(pool,
+                                             ngx_http_ollama_said_stats_walk,
+                                             said, text);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Which calls that came in parts are whole, and whether there is any call.  No
+ * arguments at all are none that are missing if the reply came to its end.
+ */
+
+static ngx_int_t
+ngx_http_ollama_said_judge(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
+    ngx_uint_t *tools)
+{
+    ngx_int_t                     rc;
+    ngx_uint_t                    i;
+    ngx_http_ollama_said_call_t  *call;
+
+    *tools = (said->text[NGX_HTTP_OLLAMA_SAID_TOOLS].str.len != 0);
+
+    call = said->calls.elts;
+
+    for (i = 0; i < said->calls.nelts; i++) {
+
+        call[i].whole = 0;
+
+        if (call[i].name.str.len == 0) {
+            continue;
+        }
+
+        if (call[i].arguments.str.len == 0) {
+            call[i].whole = (said->last && !said->truncated);
+
+        } else {
+
+            rc = ngx_http_ollama_said_is_object(pool, &call[i].arguments.str);
+            if (rc == NGX_ERROR) {
+                return NGX_ERROR;
+            }
+
+            call[i].whole = (rc == NGX_OK);
+        }
+
+        *tools |= call[i].whole;
+    }
+
+    return NGX_OK;
+}
+
+
+/* NGX_DECLINED: it isn't the text of one. */
+
+static ngx_int_t
+ngx_http_ollama_said_is_object(ngx_pool_t *pool, ngx_str_t *text)
+{
+    u_char                  *p, *last;
+    ngx_int_t                rc;
+    ngx_http_ollama_json_t   json;
+
+    p = text->data;
+    last = p + text->len;
+
+    while (p < last && (*p == ' ' || *p == '\t' || *p == '\r' || *p == '\n')) {
+        p++;
+    }
+
+    if (p == last || *p != '{') {
+        return NGX_DECLINED;
+    }
+
+    ngx_memzero(&json, sizeof(ngx_http_ollama_json_t));
+
+    if (ngx_http_ollama_json_init(&json, pool, NULL, NULL,
+                                  NGX_HTTP_OLLAMA_SAID_SHOWN, 0)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_ollama_json_feed(&json, text->data, text->len);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_ollama_json_end(&json);
+    }
+
+    ngx_http_ollama_json_free(&json);
+
+    return (rc == NGX_OK) ? NGX_OK : NGX_DECLINED;
+}
+
+
+static void
+ngx_http_ollama_said_message_walk(ngx_http_ollama_text_t *t, void *data)
+{
+    ngx_http_ollama_said_t *said = data;
+
+    ngx_http_ollama_said_content(t, said);
+    ngx_http_ollama_text_add(t, "}");
+}
+
+
+static void
+ngx_http_ollama_said_calling_walk(ngx_http_ollama_text_t *t, void *data)
+{
+    ngx_http_ollama_said_t *said = data;
+
+    ngx_http_ollama_said_content(t, said);
+    ngx_http_ollama_text_add(t, ",\"tool_calls\":");
+    ngx_http_ollama_said_tools_walk(t, said);
+    ngx_http_ollama_text_add(t, "}");
+}
+
+
+static void
+ngx_http_ollama_said_content(ngx_http_ollama_text_t *t,
+    ngx_http_ollama_said_t *said)
+{
+    ngx_http_ollama_text_add(t, "{\"role\":\"assistant\",\"content\":");
+    ngx_http_ollama_text_string(t,
+                                &said->text[NGX_HTTP_OLLAMA_SAID_CONTENT].str);
+}
+
+
+static void
+ngx_http_ollama_said_tools_walk(ngx_http_ollama_text_t *t, void *data)
+{
+    ngx_http_ollama_said_t *said = data;
+
+    ngx_str_t                    *raw;
+    ngx_uint_t                    i, n;
+    ngx_http_ollama_said_call_t  *call;
+
+    ngx_http_ollama_text_add(t, "[");
+
+    raw = &said->text[NGX_HTTP_OLLAMA_SAID_TOOLS].str;
+
+    if (raw->len) {
+        ngx_http_ollama_text_raw(t, raw);
+    }
+
+    n = 0;
+    call = said->calls.elts;
+
+    for (i = 0; i < said->calls.nelts; i++) {
+
+        if (!call[i].whole) {
+            continue;
+        }
+
+        ngx_http_ollama_text_add(t, n++ ? ",{\"id\":" : "{\"id\":");
+        ngx_http_ollama_text_string(t, &call[i].id.str);
+        ngx_http_ollama_text_add(t, ",\"type\":\"function\",\"function\":"
+                                    "{\"name\":");
+        ngx_http_ollama_text_string(t, &call[i].name.str);
+        ngx_http_ollama_text_add(t, ",\"arguments\":");
+
+        if (call[i].arguments.str.len) {
+            ngx_http_ollama_text_string(t, &call[i].arguments.str);
+
+        } else {
+            ngx_http_ollama_text_add(t, "\"{}\"");
+        }
+
+        ngx_http_ollama_text_add(t, "}}");
+    }
+
+    ngx_http_ollama_text_add(t, "]");
+}
+
+
+static void
+ngx_http_ollama_said_stats_walk(ngx_http_ollama_text_t *t, void *data)
+{
+    ngx_http_ollama_said_t *said = data;
+
+    ngx_uint_t  i, n;
+
+    ngx_http_ollama_text_add(t, "{");
+
+    n = 0;
+
+    for (i = 0; i < NGX_HTTP_OLLAMA_SAID_STATS; i++) {
+
+        if (said->stat[i] == -1) {
+            continue;
+        }
+
+        ngx_http_ollama_text_add(t, n++ ? ",\"" : "\"");
+        ngx_http_ollama_text_add(t, ngx_http_ollama_said_stat_names[i]);
+        ngx_http_ollama_text_add(t, "\":");
+        ngx_http_ollama_text_number(t, said->stat[i]);
+    }
+
+    ngx_http_ollama_text_add(t, "}");
+}
+
+
+/*
+ * Writes the frame that is the last, or has finish_reason, with our members at
+ * the object's end, and returns the length; with "dst" NULL it only measures.
+ * The frame may have its "data:" in front and white space behind, or be a tail
+ * of one, from "}" on; what does not end with an object stays as it is.
+ */
+
+size_t
+ngx_http_ollama_said_mark(u_char *dst, ngx_str_t *frame,
+    ngx_str_t *session_id, ngx_uint_t saved)
+{
+    u_char                  *p, *close, *last;
+    ngx_str_t                part;
+    ngx_http_ollama_text_t   t;
+
+    t.pos = dst;
+    t.len = 0;
+
+    p = frame->data;
+    last = p + frame->len;
+
+    close = ngx_http_ollama_said_before(p, last);
+
+    if (close == NULL || *close != '}') {
+
+        if (frame->len) {
+            ngx_http_ollama_text_raw(&t, frame);
+        }
+
+        return t.len;
+    }
+
+    part.data = p;
+    part.len = close - p;
+
+    ngx_http_ollama_text_raw(&t, &part);
+
+    p = ngx_http_ollama_said_before(p, close);
+
+    ngx_http_ollama_text_add(&t, (p && *p == '{') ? "\"session_id\":"
+                                                  : ",\"session_id\":");
+    ngx_http_ollama_text_string(&t, session_id);
+    ngx_http_ollama_text_add(&t, saved ? ",\"saved\":true"
+                                       : ",\"saved\":false");
+
+    part.data = close;
+    part.len = last - close;
+
+    ngx_http_ollama_text_raw(&t, &part);
+
+    return t.len;
+}
+
+
+/* The last byte in front of "last" that isn't white space; NULL: none. */
+
+static u_char *
+ngx_http_ollama_said_before(u_char *p, u_char *last)
+{
+    while (last > p) {
+
+        last--;
+
+        if (*last != ' ' && *last != '\t' && *last != '\r' && *last != '\n') {
+            return last;
+        }
+    }
+
+    return NULL;
+}

@@ -1,0 +1,244 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * The last words of a reply that does not come to its own end: the error of one
+ * that broke off, the last frame of one that was stopped.  Both are set off
+ * from what the client has of a line or an event.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "reply/ngx_http_ollama_ending.h"
+#include "core/ngx_http_ollama_error.h"
+#include "session/ngx_http_ollama_save.h"
+#include "reply/ngx_http_ollama_final_frame.h"
+
+
+static ngx_chain_t *ngx_http_ollama_ending_turn(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+
+
+void
+ngx_http_ollama_ending_reason(ngx_int_t rc, ngx_str_t *reason)
+{
+    switch (rc) {
+
+    case NGX_HTTP_GATEWAY_TIME_OUT:
+        ngx_str_set(reason, "stalled: it sent nothing more for too long");
+        break;
+
+    case NGX_ERROR:
+        ngx_str_set(reason, "sent a reply with broken framing");
+        break;
+
+    default: /* NGX_HTTP_BAD_GATEWAY */
+        ngx_str_set(reason, "closed the connection before the end of its "
+                            "reply");
+        break;
+    }
+}
+
+
+/*
+ * The last line of a reply that is not complete, set off from a line that was
+ * cut: as a line of its own, in SSE as an event of its own.
+ */
+
+ngx_chain_t *
+ngx_http_ollama_ending_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_str_t *reason)
+{
+    ngx_buf_t                *b;
+    ngx_str_t                 text, before, after;
+    ngx_chain_t              *cl;
+    ngx_http_ollama_frame_t  *frame;
+
+    frame = ctx->frame;
+
+    text.len = sizeof("server \"\" ") - 1 + ctx->server.len + reason->len;
+
+    text.data = ngx_pnalloc(r->pool, text.len);
+    if (text.data == NULL) {
+        return NULL;
+    }
+
+    text.len = ngx_sprintf(text.data, "server \"%V\" %V",
+                           &ctx->server, reason)
+               - text.data;
+
+    if (ctx->turn) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "ollama %V", &text);
+
+        ctx->error = text;
+        ctx->ended = 1;
+
+        return ngx_http_ollama_ending_turn(r, ctx);
+    }
+
+    if (frame->form == NGX_HTTP_OLLAMA_FRAME_SSE) {
+
+        if (frame->line) {
+            ngx_str_set(&before, "\n\ndata: ");
+
+        } else if (frame->event) {
+            ngx_str_set(&before, "\ndata: ");
+
+        } else {
+            ngx_str_set(&before, "data: ");
+        }
+
+        ngx_str_set(&after, "\n\n");
+
+    } else {
+
+        if (frame->line) {
+            ngx_str_set(&before, "\n");
+
+        } else {
+            ngx_str_set(&before, "");
+        }
+
+        ngx_str_set(&after, "\n");
+    }
+
+    b = ngx_http_ollama_error_json(r, NGX_HTTP_BAD_GATEWAY, &text, NULL,
+                                   &before, &after);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    cl = ngx_alloc_chain_link(r->pool);
+    if (cl == NULL) {
+        return NULL;
+    }
+
+    b->flush = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "ollama %V", &text);
+
+    ctx->ended = 1;
+    r->keepalive = 0;
+
+    return cl;
+}
+
+
+/*
+ * The end of a reply that was stopped, set off from a line that was cut or an
+ * event that is open.
+ */
+
+ngx_chain_t *
+ngx_http_ollama_ending_stopped(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_frame_form_e form)
+{
+    ngx_buf_t                *b;
+    ngx_str_t                 text;
+    ngx_time_t               *tp;
+    ngx_chain_t              *cl;
+    ngx_http_ollama_last_t    last;
+    ngx_http_ollama_frame_t  *frame;
+
+    if (ctx->turn) {
+        return ngx_http_ollama_ending_turn(r, ctx);
+    }
+
+    tp = ngx_timeofday();
+    frame = ctx->frame;
+
+    last.path = ctx->route->path;
+    last.last = ctx->route->last;
+    last.form = form;
+    last.model = ctx->scan->model;
+    last.id = ctx->scan->task_id;
+    last.sec = tp->sec;
+    last.msec = tp->msec;
+    last.frames = frame ? frame->frames : 0;
+    last.reply.data = frame ? frame->id : NULL;
+    last.reply.len = frame ? frame->nid : 0;
+    last.block = (frame && frame->block) ? (ngx_int_t) frame->blocks - 1 : -1;
+    last.generated_tokens = frame ? frame->generated_tokens : -1;
+
+    if (ngx_http_ollama_last(&last, r->pool, &text) != NGX_OK) {
+        return NULL;
+    }
+
+    b = ngx_create_temp_buf(r->pool, text.len + sizeof("\n\n") - 1);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    cl = ngx_alloc_chain_link(r->pool);
+    if (cl == NULL) {
+        return NULL;
+    }
+
+    if (frame && frame->line) {
+        *b->last++ = '\n';
+    }
+
+    if (frame
+        && form == NGX_HTTP_OLLAMA_FRAME_SSE
+        && (frame->line || frame->event))
+    {
+        *b->last++ = '\n';
+    }
+
+    b->last = ngx_cpymem(b->last, text.data, text.len);
+    b->last_buf = (r == r->main);
+    b->last_in_chain = 1;
+    b->flush = 1;
+
+    ngx_http_ollama_keep_stopped(ctx, b);
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    return cl;
+}
+
+
+/*
+ * Of a turn in a conversation only a line that was cut is ended: the last
+ * words are the conversation's.
+ */
+
+static ngx_chain_t *
+ngx_http_ollama_ending_turn(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    cl = ngx_alloc_chain_link(r->pool);
+    if (cl == NULL) {
+        return NULL;
+    }
+
+    if (ctx->frame && ctx->frame->line) {
+        b->pos = (u_char *) "\n";
+        b->last = b->pos + 1;
+        b->memory = 1;
+    }
+
+    b->flush = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    return cl;
+}

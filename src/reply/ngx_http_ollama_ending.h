@@ -1,0 +1,25 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+#ifndef _NGX_HTTP_OLLAMA_ENDING_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_ENDING_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "core/ngx_http_ollama_ctx.h"
+
+
+void ngx_http_ollama_ending_reason(ngx_int_t rc, ngx_str_t *reason);
+ngx_chain_t *ngx_http_ollama_ending_error(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_str_t *reason);
+ngx_chain_t *ngx_http_ollama_ending_stopped(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_frame_form_e form);
+
+
+#endif /* _NGX_HTTP_OLLAMA_ENDING_H_INCLUDED_ */

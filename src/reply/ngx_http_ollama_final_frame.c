@@ -1,0 +1,260 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * The last frame of a generation that was stopped, in the form of its
+ * endpoint: a client reads it as the proper end of a reply.  Ollama's own
+ * frames say "cancelled"; the other interfaces have no such word that their
+ * clients would accept, so there it is "stop", and what comes with it.
+ *
+ * The forms are those of Ollama 0.17: api/types.go, openai/openai.go,
+ * openai/responses.go, anthropic/anthropic.go.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "reply/ngx_http_ollama_final_frame.h"
+
+
+/* what is filled in takes no more than this, besides the model and the id */
+#define NGX_HTTP_OLLAMA_LAST_MAX  1536
+
+
+static u_char *ngx_http_ollama_last_ollama(ngx_http_ollama_last_t *last,
+    ngx_str_t *model, u_char *p, u_char *end);
+static u_char *ngx_http_ollama_last_openai(ngx_http_ollama_last_t *last,
+    ngx_str_t *model, u_char *p, u_char *end);
+static u_char *ngx_http_ollama_last_response(ngx_http_ollama_last_t *last,
+    ngx_str_t *model, u_char *p, u_char *end);
+static u_char *ngx_http_ollama_last_message(ngx_http_ollama_last_t *last,
+    ngx_str_t *model, u_char *p, u_char *end);
+static ngx_int_t ngx_http_ollama_last_escape(ngx_pool_t *pool,
+    ngx_str_t *text, ngx_str_t *escaped);
+
+
+/* Makes the frame, or frames, with all that goes around them, in the pool. */
+
+ngx_int_t
+ngx_http_ollama_last(ngx_http_ollama_last_t *last, ngx_pool_t *pool,
+    ngx_str_t *text)
+{
+    u_char     *p, *end;
+    size_t      size;
+    ngx_str_t   model;
+
+    if (ngx_http_ollama_last_escape(pool, &last->model, &model) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    size = NGX_HTTP_OLLAMA_LAST_MAX + 2 * model.len + 2 * last->id.len;
+
+    text->data = ngx_pnalloc(pool, size);
+    if (text->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = text->data;
+    end = p + size;
+
+    switch (last->last) {
+
+    case NGX_HTTP_OLLAMA_END_MARK:
+        p = ngx_http_ollama_last_openai(last, &model, p, end);
+        break;
+
+    case NGX_HTTP_OLLAMA_END_RESPONSE:
+        p = ngx_http_ollama_last_response(last, &model, p, end);
+        break;
+
+    case NGX_HTTP_OLLAMA_END_MESSAGE:
+        p = ngx_http_ollama_last_message(last, &model, p, end);
+        break;
+
+    default: /* NGX_HTTP_OLLAMA_END_DONE */
+        p = ngx_http_ollama_last_ollama(last, &model, p, end);
+        break;
+    }
+
+    text->len = p - text->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_last_escape(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_str_t *escaped)
+{
+    escaped->len = text->len + ngx_escape_json(NULL, text->data, text->len);
+
+    escaped->data = ngx_pnalloc(pool, escaped->len);
+    if (escaped->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_escape_json(escaped->data, text->data, text->len);
+
+    return NGX_OK;
+}
+
+
+static u_char *
+ngx_http_ollama_last_ollama(ngx_http_ollama_last_t *last, ngx_str_t *model,
+    u_char *p, u_char *end)
+{
+    ngx_tm_t    tm;
+    ngx_uint_t  chat;
+
+    ngx_gmtime(last->sec, &tm);
+
+    chat = (ngx_strncmp(last->path.data, "/api/chat", last->path.len) == 0);
+
+    p = ngx_slprintf(p, end,
+                     "{\"model\":\"%V\","
+                     "\"created_at\":\"%4d-%02d-%02dT%02d:%02d:%02d.%03uiZ\","
+                     "%s,\"done\":true,\"done_reason\":\"cancelled\"",
+                     model, tm.ngx_tm_year, tm.ngx_tm_mon, tm.ngx_tm_mday,
+                     tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec, last->msec,
+                     chat ? "\"message\":{\"role\":\"assistant\","
+                            "\"content\":\"\"}"
+                          : "\"response\":\"\"");
+
+    return ngx_slprintf(p, end, "}%s",
+                        last->form == NGX_HTTP_OLLAMA_FRAME_LINES ? "\n"
+                                                                  : "");
+}
+
+
+static u_char *
+ngx_http_ollama_last_openai(ngx_http_ollama_last_t *last, ngx_str_t *model,
+    u_char *p, u_char *end)
+{
+    ngx_uint_t   chat, whole;
+    const char  *object, *content;
+
+    chat = (ngx_strncmp(last->path.data, "/v1/chat/completions",
+                        last->path.len)
+            == 0);
+    whole = (last->form == NGX_HTTP_OLLAMA_FRAME_WHOLE);
+
+    if (chat) {
+        object = whole ? "chat.completion" : "chat.completion.chunk";
+        content = whole ? "\"message\":{\"role\":\"assistant\","
+                          "\"content\":\"\"}"
+                        : "\"delta\":{\"role\":\"assistant\","
+                          "\"content\":\"\"}";
+
+    } else {
+        object = "text_completion";
+        content = "\"text\":\"\"";
+    }
+
+    p = ngx_slprintf(p, end,
+                     "%s{\"id\":\"%s-%V\",\"object\":\"%s\",\"created\":%T,"
+                     "\"model\":\"%V\",\"system_fingerprint\":\"fp_ollama\","
+                     "\"choices\":[{\"index\":0,%s,\"finish_reason\":"
+                     "\"stop\"}]",
+                     whole ? "" : "data: ", chat ? "chatcmpl" : "cmpl",
+                     &last->id, object, last->sec, model, content);
+
+    if (!whole) {
+        return ngx_slprintf(p, end, "}\n\ndata: [DONE]\n\n");
+    }
+
+    /* the server has sent nothing */
+
+    return ngx_slprintf(p, end,
+                        ",\"usage\":{\"prompt_tokens\":0,"
+                        "\"completion_tokens\":0,\"total_tokens\":0}}");
+}
+
+
+static u_char *
+ngx_http_ollama_last_response(ngx_http_ollama_last_t *last, ngx_str_t *model,
+    u_char *p, u_char *end)
+{
+    ngx_uint_t  whole;
+
+    whole = (last->form == NGX_HTTP_OLLAMA_FRAME_WHOLE);
+
+    if (!whole) {
+        p = ngx_slprintf(p, end,
+                         "event: response.incomplete\n"
+                         "data: {\"type\":\"response.incomplete\","
+                         "\"sequence_number\":%ui,\"response\":",
+                         last->frames);
+    }
+
+    p = ngx_slprintf(p, end,
+                     "{\"id\":\"%s%V\",\"object\":\"response\","
+                     "\"created_at\":%T,\"status\":\"incomplete\","
+                     "\"error\":null,\"incomplete_details\":{\"reason\":"
+                     "\"cancelled\"},\"instructions\":null,"
+                     "\"metadata\":{},\"model\":\"%V\",\"output\":[],"
+                     "\"parallel_tool_calls\":true,\"temperature\":null,"
+                     "\"tool_choice\":\"auto\",\"tools\":[],\"top_p\":null,"
+                     "\"usage\":null}",
+                     last->reply.len ? "" : "resp_",
+                     last->reply.len ? &last->reply : &last->id,
+                     last->sec, model);
+
+    return whole ? p : ngx_slprintf(p, end, "}\n\n");
+}
+
+
+static u_char *
+ngx_http_ollama_last_message(ngx_http_ollama_last_t *last, ngx_str_t *model,
+    u_char *p, u_char *end)
+{
+    ngx_uint_t   whole;
+    const char  *reason;
+
+    whole = (last->form == NGX_HTTP_OLLAMA_FRAME_WHOLE);
+    reason = whole ? "\"end_turn\"" : "null";
+
+    if (!whole && last->frames == 0) {
+        p = ngx_slprintf(p, end,
+                         "event: message_start\n"
+                         "data: {\"type\":\"message_start\",\"message\":");
+    }
+
+    if (whole || last->frames == 0) {
+        p = ngx_slprintf(p, end,
+                         "{\"id\":\"msg_%V\",\"type\":\"message\","
+                         "\"role\":\"assistant\",\"model\":\"%V\","
+                         "\"content\":[],\"stop_reason\":%s,"
+                         "\"stop_sequence\":null,\"usage\":{"
+                         "\"input_tokens\":0,\"output_tokens\":0}}",
+                         &last->id, model, reason);
+    }
+
+    if (whole) {
+        return p;
+    }
+
+    if (last->frames == 0) {
+        p = ngx_slprintf(p, end, "}\n\n");
+    }
+
+    if (last->block != -1) {
+        p = ngx_slprintf(p, end,
+                         "event: content_block_stop\n"
+                         "data: {\"type\":\"content_block_stop\","
+                         "\"index\":%i}\n\n", last->block);
+    }
+
+    return ngx_slprintf(p, end,
+                        "event: message_delta\n"
+                        "data: {\"type\":\"message_delta\",\"delta\":{"
+                        "\"stop_reason\":\"end_turn\","
+                        "\"stop_sequence\":null},\"usage\":{"
+                        "\"output_tokens\":%i}}\n\n"
+                        "event: message_stop\n"
+                        "data: {\"type\":\"message_stop\"}\n\n",
+                        ngx_max(last->generated_tokens, 0));
+}

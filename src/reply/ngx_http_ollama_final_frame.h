@@ -1,0 +1,39 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+#ifndef _NGX_HTTP_OLLAMA_LAST_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_LAST_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "reply/ngx_http_ollama_frame.h"
+
+
+/* What the last frame of a stopped generation is made of. */
+
+typedef struct {
+    ngx_str_t                      path;     /* the endpoint's */
+    ngx_http_ollama_frame_end_e    last;
+    ngx_http_ollama_frame_form_e   form;
+    ngx_str_t                      model;    /* as the client named it */
+    ngx_str_t                      id;       /* of the task */
+    ngx_str_t                      reply;    /* the reply's own id; len 0:
+                                                it is not known */
+    time_t                         sec;      /* now */
+    ngx_uint_t                     msec;
+    ngx_uint_t                     frames;   /* that were sent before */
+    ngx_int_t                      block;    /* open in a message; -1: none */
+    ngx_int_t                      generated_tokens;  /* -1: not known */
+} ngx_http_ollama_last_t;
+
+
+ngx_int_t ngx_http_ollama_last(ngx_http_ollama_last_t *last,
+    ngx_pool_t *pool, ngx_str_t *text);
+
+
+#endif /* _NGX_HTTP_OLLAMA_LAST_H_INCLUDED_ */

@@ -1,0 +1,861 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * Following a reply frame by frame, in pieces that may be cut anywhere: how
+ * many frames, how many tokens, is it complete, did the server tell an error,
+ * and where does something stand that is no frame.  The reply is looked at,
+ * never held or changed.
+ *
+ * The text of the frames is no concern here, so that yajl is given no
+ * callback for strings and decodes none.
+ *
+ * A frame parser lives in the request's pool and goes with it.  No "r" here,
+ * so that unit tests and fuzzers can run it; called by tap only.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "reply/ngx_http_ollama_frame.h"
+
+
+/* yajl needs no more of a string than the longest key, all in \u escapes */
+#define NGX_HTTP_OLLAMA_FRAME_KEEP   128
+
+/* yajl keeps a byte for each level */
+#define NGX_HTTP_OLLAMA_FRAME_DEPTH  256
+
+
+typedef enum {
+    key_other = 0,
+    key_done,
+    key_error,
+    key_usage,
+    key_holder,     /* of a usage, and a response's id */
+    key_id,
+    key_prompt_eval_count,
+    key_eval_count,
+    key_prompt_tokens,
+    key_generated_tokens
+} ngx_http_ollama_frame_key_e;
+
+
+/* in a line of SSE */
+
+typedef enum {
+    sse_start = 0,
+    sse_name,
+    sse_space,
+    sse_data,
+    sse_json,
+    sse_word,
+    sse_skip
+} ngx_http_ollama_frame_state_e;
+
+
+typedef enum {
+    sse_field_data = 0,
+    sse_field_event,
+    sse_field_other
+} ngx_http_ollama_frame_field_e;
+
+
+typedef struct {
+    ngx_str_t                    name;
+    ngx_http_ollama_frame_key_e  key;
+} ngx_http_ollama_frame_name_t;
+
+
+static int ngx_http_ollama_frame_null(void *data);
+static int ngx_http_ollama_frame_boolean(void *data, int value);
+static int ngx_http_ollama_frame_number(void *data, const char *p,
+    size_t len);
+static int ngx_http_ollama_frame_string(void *data, const u_char *p,
+    size_t len);
+static int ngx_http_ollama_frame_start_map(void *data);
+static int ngx_http_ollama_frame_start_array(void *data);
+static int ngx_http_ollama_frame_open(ngx_http_ollama_frame_t *frame);
+static int ngx_http_ollama_frame_key(void *data, const u_char *p, size_t len);
+static int ngx_http_ollama_frame_end_map(void *data);
+static int ngx_http_ollama_frame_end_array(void *data);
+
+static ngx_uint_t ngx_http_ollama_frame_is_over(
+    ngx_http_ollama_frame_t *frame);
+static ngx_int_t ngx_http_ollama_frame_rest(u_char *start, u_char *p,
+    u_char *last, size_t *good);
+static ngx_int_t ngx_http_ollama_frame_lines(ngx_http_ollama_frame_t *frame,
+    u_char *p, u_char *last, u_char **good);
+static ngx_int_t ngx_http_ollama_frame_whole(ngx_http_ollama_frame_t *frame,
+    u_char *p, u_char *last, u_char **good);
+static ngx_int_t ngx_http_ollama_frame_sse(ngx_http_ollama_frame_t *frame,
+    u_char *p, u_char *last, u_char **good);
+static ngx_int_t ngx_http_ollama_frame_sse_byte(
+    ngx_http_ollama_frame_t *frame, u_char ch);
+static ngx_int_t ngx_http_ollama_frame_sse_field(
+    ngx_http_ollama_frame_t *frame);
+static ngx_int_t ngx_http_ollama_frame_sse_word(
+    ngx_http_ollama_frame_t *frame);
+static ngx_int_t ngx_http_ollama_frame_object(ngx_http_ollama_frame_t *frame,
+    u_char *p, u_char *last, ngx_uint_t line_end);
+static ngx_uint_t ngx_http_ollama_frame_is_word(
+    ngx_http_ollama_frame_t *frame, const char *word);
+static ngx_uint_t ngx_http_ollama_frame_is_space(u_char ch);
+
+
+static const yajl_callbacks  ngx_http_ollama_frame_callbacks = {
+    ngx_http_ollama_frame_null,
+    ngx_http_ollama_frame_boolean,
+    NULL,                                /* integer: number is set */
+    NULL,                                /* double */
+    ngx_http_ollama_frame_number,
+    NULL,                                /* string */
+    ngx_http_ollama_frame_start_map,
+    ngx_http_ollama_frame_key,
+    ngx_http_ollama_frame_end_map,
+    ngx_http_ollama_frame_start_array,
+    ngx_http_ollama_frame_end_array
+};
+
+
+/* Strings cost time, and are looked at only where an id is to be found. */
+
+static const yajl_callbacks  ngx_http_ollama_frame_id_callbacks = {
+    ngx_http_ollama_frame_null,
+    ngx_http_ollama_frame_boolean,
+    NULL,                                /* integer: number is set */
+    NULL,                                /* double */
+    ngx_http_ollama_frame_number,
+    ngx_http_ollama_frame_string,
+    ngx_http_ollama_frame_start_map,
+    ngx_http_ollama_frame_key,
+    ngx_http_ollama_frame_end_map,
+    ngx_http_ollama_frame_start_array,
+    ngx_http_ollama_frame_end_array
+};
+
+
+/*
+ * Ollama: DurationMetrics in api/types.go; OpenAI: "usage", in a response's
+ * event in "response"; Anthropic: "usage", at first in "message".
+ */
+
+static ngx_http_ollama_frame_name_t  ngx_http_ollama_frame_names[] = {
+    { ngx_string("done"), key_done },
+    { ngx_string("error"), key_error },
+    { ngx_string("usage"), key_usage },
+    { ngx_string("message"), key_holder },
+    { ngx_string("response"), key_holder },
+    { ngx_string("id"), key_id },
+    { ngx_string("prompt_eval_count"), key_prompt_eval_count },
+    { ngx_string("eval_count"), key_eval_count },
+    { ngx_string("prompt_tokens"), key_prompt_tokens },
+    { ngx_string("input_tokens"), key_prompt_tokens },
+    { ngx_string("completion_tokens"), key_generated_tokens },
+    { ngx_string("output_tokens"), key_generated_tokens },
+    { ngx_null_string, key_other }
+};
+
+
+/* Makes a zeroed parser ready for a reply. */
+
+ngx_int_t
+ngx_http_ollama_frame_init(ngx_http_ollama_frame_t *frame, ngx_pool_t *pool,
+    ngx_http_ollama_frame_form_e form, ngx_http_ollama_frame_end_e last)
+{
+    frame->form = form;
+    frame->last = last;
+    frame->prompt_tokens = -1;
+    frame->generated_tokens = -1;
+
+    return ngx_http_ollama_json_init(&frame->json, pool,
+                                     (last == NGX_HTTP_OLLAMA_END_RESPONSE)
+                                     ? &ngx_http_ollama_frame_id_callbacks
+                                     : &ngx_http_ollama_frame_callbacks, frame,
+                                     NGX_HTTP_OLLAMA_FRAME_KEEP,
+                                     form != NGX_HTTP_OLLAMA_FRAME_WHOLE);
+}
+
+
+/*
+ * Takes the next piece of the reply.  NGX_DECLINED: something in it is no
+ * frame, or, with frame->done, comes after the last one; *good is the number
+ * of bytes of the piece in front of it, and frame->line tells whether a line
+ * is left cut behind them.  Nothing may be fed afterwards.
+ */
+
+ngx_int_t
+ngx_http_ollama_frame_feed(ngx_http_ollama_frame_t *frame, u_char *p,
+    size_t size, size_t *good)
+{
+    u_char     *end;
+    ngx_int_t   rc;
+    ngx_uint_t  line;
+
+    *good = size;
+
+    if (ngx_http_ollama_frame_is_over(frame)) {
+        return ngx_http_ollama_frame_rest(p, p, p + size, good);
+    }
+
+    end = p;
+    line = frame->line;
+
+    switch (frame->form) {
+
+    case NGX_HTTP_OLLAMA_FRAME_LINES:
+        rc = ngx_http_ollama_frame_lines(frame, p, p + size, &end);
+        break;
+
+    case NGX_HTTP_OLLAMA_FRAME_SSE:
+        rc = ngx_http_ollama_frame_sse(frame, p, p + size, &end);
+        break;
+
+    default: /* NGX_HTTP_OLLAMA_FRAME_WHOLE */
+        rc = ngx_http_ollama_frame_whole(frame, p, p + size, &end);
+        break;
+    }
+
+    if (rc != NGX_OK) {
+        *good = end - p;
+        frame->line = (end == p) ? line : 0;
+        frame->done = 0;
+        return rc;
+    }
+
+    if (ngx_http_ollama_frame_is_over(frame)) {
+        return ngx_http_ollama_frame_rest(p, end, p + size, good);
+    }
+
+    return NGX_OK;
+}
+
+
+/* Whether all has been said, the line's or the event's own end included. */
+
+static ngx_uint_t
+ngx_http_ollama_frame_is_over(ngx_http_ollama_frame_t *frame)
+{
+    return frame->done && !frame->line && !frame->event
+           && frame->form != NGX_HTTP_OLLAMA_FRAME_WHOLE;
+}
+
+
+/* What follows, from "p" on in the piece, can only be white space. */
+
+static ngx_int_t
+ngx_http_ollama_frame_rest(u_char *start, u_char *p, u_char *last,
+    size_t *good)
+{
+    while (p < last && ngx_http_ollama_frame_is_space(*p)) {
+        p++;
+    }
+
+    if (p == last) {
+        return NGX_OK;
+    }
+
+    *good = p - start;
+
+    return NGX_DECLINED;
+}
+
+
+/*
+ * Says that nothing more comes.  NGX_OK: the reply is complete, which is
+ * noted in frame->done.
+ */
+
+ngx_int_t
+ngx_http_ollama_frame_end(ngx_http_ollama_frame_t *frame)
+{
+    u_char      *good;
+    ngx_uint_t   event;
+
+    if (!frame->done
+        && frame->form == NGX_HTTP_OLLAMA_FRAME_SSE
+        && frame->line)
+    {
+        /* a last line without its newline; if it isn't the end, it is cut */
+
+        event = frame->event;
+
+        (void) ngx_http_ollama_frame_sse(frame, (u_char *) "\n",
+                                         (u_char *) "\n" + 1, &good);
+
+        frame->line = 1;
+        frame->event = event;
+    }
+
+    return frame->done ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* *good is left at the end of the last whole line. */
+
+static ngx_int_t
+ngx_http_ollama_frame_lines(ngx_http_ollama_frame_t *frame, u_char *p,
+    u_char *last, u_char **good)
+{
+    u_char     *nl, *end;
+    ngx_int_t   rc;
+
+    while (p < last) {
+
+        nl = memchr(p, '\n', last - p);
+        end = nl ? nl + 1 : last;
+
+        rc = ngx_http_ollama_frame_object(frame, p, end, nl != NULL);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        frame->line = (nl == NULL);
+        p = end;
+
+        if (nl) {
+            *good = p;
+            frame->object = 0;
+
+            if (frame->done) {
+                return NGX_OK;
+            }
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_frame_whole(ngx_http_ollama_frame_t *frame, u_char *p,
+    u_char *last, u_char **good)
+{
+    ngx_int_t  rc;
+
+    if (p == last) {
+        return NGX_OK;
+    }
+
+    rc = ngx_http_ollama_frame_object(frame, p, last, 0);
+
+    if (rc == NGX_OK) {
+        frame->line = (last[-1] != '\n');
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_frame_sse(ngx_http_ollama_frame_t *frame, u_char *p,
+    u_char *last, u_char **good)
+{
+    u_char     *nl, *end;
+    ngx_int_t   rc;
+
+    while (p < last) {
+
+        if (frame->state == sse_json) {
+            nl = memchr(p, '\n', last - p);
+            end = nl ? nl + 1 : last;
+
+            rc = ngx_http_ollama_frame_object(frame, p, end, nl != NULL);
+
+            if (rc == NGX_OK && nl && !frame->object) {
+                rc = NGX_DECLINED;
+            }
+
+        } else {
+            nl = (*p == '\n') ? p : NULL;
+            end = p + 1;
+
+            rc = ngx_http_ollama_frame_sse_byte(frame, *p);
+
+            if (rc == NGX_AGAIN) {
+                /* the same byte, in its new state */
+                continue;
+            }
+        }
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        p = end;
+        frame->line = (nl == NULL);
+
+        if (nl) {
+            *good = p;
+            frame->object = 0;
+            frame->event = (frame->state != sse_start);
+            frame->state = sse_start;
+
+            if (!frame->event) {
+
+                if (frame->done) {
+                    return NGX_OK;
+                }
+
+                /* what its name has told goes with the event */
+                frame->ending = 0;
+                frame->failing = 0;
+            }
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* A byte of an SSE line that is not in its JSON. */
+
+static ngx_int_t
+ngx_http_ollama_frame_sse_byte(ngx_http_ollama_frame_t *frame, u_char ch)
+{
+    switch (frame->state) {
+
+    case sse_start:
+        if (ch == '\n' || ch == '\r') {
+            return NGX_OK;
+        }
+
+        frame->nword = 0;
+        frame->state = (ch == ':') ? sse_skip : sse_name;
+
+        return NGX_AGAIN;
+
+    case sse_name:
+        if (ch == ':') {
+            return ngx_http_ollama_frame_sse_field(frame);
+        }
+
+        if (ch == '\n' || frame->nword == 5) {
+            /* none of the names is longer than "event" or "retry" */
+            return NGX_DECLINED;
+        }
+
+        frame->word[frame->nword++] = ch;
+        return NGX_OK;
+
+    case sse_space:
+        frame->nword = 0;
+        frame->state = (frame->field == sse_field_data) ? sse_data
+                       : (frame->field == sse_field_event) ? sse_word
+                       : sse_skip;
+
+        return (ch == ' ') ? NGX_OK : NGX_AGAIN;
+
+    case sse_data:
+        if (ch == '\n') {
+            return NGX_DECLINED;
+        }
+
+        frame->state = (ch == '[') ? sse_word : sse_json;
+        return NGX_AGAIN;
+
+    case sse_word:
+        if (ch == '\n') {
+            return ngx_http_ollama_frame_sse_word(frame);
+        }
+
+        if (ch != '\r' && frame->nword < sizeof(frame->word)) {
+            frame->word[frame->nword++] = ch;
+        }
+
+        return NGX_OK;
+
+    default: /* sse_skip */
+        return NGX_OK;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_ollama_frame_sse_field(ngx_http_ollama_frame_t *frame)
+{
+    frame->state = sse_space;
+
+    if (ngx_http_ollama_frame_is_word(frame, "data")) {
+        frame->field = sse_field_data;
+        return NGX_OK;
+    }
+
+    if (ngx_http_ollama_frame_is_word(frame, "event")) {
+        frame->field = sse_field_event;
+        return NGX_OK;
+    }
+
+    if (ngx_http_ollama_frame_is_word(frame, "id")
+        || ngx_http_ollama_frame_is_word(frame, "retry"))
+    {
+        frame->field = sse_field_other;
+        return NGX_OK;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* The end of a line with [DONE], or with an event's name. */
+
+static ngx_int_t
+ngx_http_ollama_frame_sse_word(ngx_http_ollama_frame_t *frame)
+{
+    if (frame->field == sse_field_data) {
+
+        if (!ngx_http_ollama_frame_is_word(frame, "[DONE]")) {
+            return NGX_DECLINED;
+        }
+
+        if (frame->last == NGX_HTTP_OLLAMA_END_MARK) {
+            frame->done = 1;
+        }
+
+        return NGX_OK;
+    }
+
+    /* the event's data, its object, comes in the next line */
+
+    frame->failing = ngx_http_ollama_frame_is_word(frame, "error")
+                     || ngx_http_ollama_frame_is_word(frame,
+                                                      "response.failed");
+
+    switch (frame->last) {
+
+    case NGX_HTTP_OLLAMA_END_RESPONSE:
+        frame->ending =
+                 ngx_http_ollama_frame_is_word(frame, "response.completed")
+                 || ngx_http_ollama_frame_is_word(frame, "response.incomplete")
+                 || ngx_http_ollama_frame_is_word(frame, "response.failed");
+        break;
+
+    case NGX_HTTP_OLLAMA_END_MESSAGE:
+        frame->ending = ngx_http_ollama_frame_is_word(frame, "message_stop");
+
+        if (ngx_http_ollama_frame_is_word(frame, "content_block_start")) {
+            frame->block = 1;
+            frame->blocks++;
+
+        } else if (ngx_http_ollama_frame_is_word(frame,
+                                                 "content_block_stop"))
+        {
+            frame->block = 0;
+        }
+
+        break;
+
+    default:
+        break;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_frame_is_word(ngx_http_ollama_frame_t *frame,
+    const char *word)
+{
+    return frame->nword == ngx_strlen(word)
+           && ngx_memcmp(frame->word, word, frame->nword) == 0;
+}
+
+
+/*
+ * A piece of what must be one object and nothing else.  With "line_end" the
+ * object must be over at its end, if it has begun at all.
+ */
+
+static ngx_int_t
+ngx_http_ollama_frame_object(ngx_http_ollama_frame_t *frame, u_char *p,
+    u_char *last, ngx_uint_t line_end)
+{
+    off_t    begin;
+    u_char  *s;
+
+    begin = frame->json.pos;
+
+    if (!frame->object) {
+
+        for (s = p; s < last && ngx_http_ollama_frame_is_space(*s); s++) {
+            /* void */
+        }
+
+        if (s < last && *s != '{') {
+            return NGX_DECLINED;
+        }
+    }
+
+    if (ngx_http_ollama_json_feed(&frame->json, p, last - p) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    if (!frame->object) {
+        return NGX_OK;
+    }
+
+    if (frame->depth) {
+        return line_end ? NGX_DECLINED : NGX_OK;
+    }
+
+    /* yajl would take a further value, too */
+
+    s = (frame->close > begin) ? p + (frame->close - begin) : p;
+
+    for ( /* void */ ; s < last; s++) {
+        if (!ngx_http_ollama_frame_is_space(*s)) {
+            return NGX_DECLINED;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_frame_is_space(u_char ch)
+{
+    return ch == ' ' || ch == '\t' || ch == '\r' || ch == '\n';
+}
+
+
+static int
+ngx_http_ollama_frame_null(void *data)
+{
+    ngx_http_ollama_frame_t *frame = data;
+
+    if (frame->depth == 1 && frame->key[0] == key_error) {
+        /* "error":null is none */
+        frame->failing = 0;
+    }
+
+    return 1;
+}
+
+
+static int
+ngx_http_ollama_frame_boolean(void *data, int value)
+{
+    ngx_http_ollama_frame_t *frame = data;
+
+    if (frame->depth == 1 && frame->key[0] == key_done
+        && frame->last == NGX_HTTP_OLLAMA_END_DONE)
+    {
+        frame->ending = value;
+    }
+
+    return 1;
+}
+
+
+static int
+ngx_http_ollama_frame_number(void *data, const char *p, size_t len)
+{
+    ngx_http_ollama_frame_t *frame = data;
+
+    ngx_int_t   n;
+    ngx_uint_t  depth;
+
+    depth = frame->depth;
+
+    if (depth == 0 || depth > 3) {
+        return 1;
+    }
+
+    /* neither fractions nor what no count can be */
+
+    n = (len < 16) ? ngx_atoi((u_char *) p, len) : NGX_ERROR;
+    if (n == NGX_ERROR) {
+        return 1;
+    }
+
+    switch (frame->key[depth - 1]) {
+
+    case key_prompt_eval_count:
+        if (depth == 1) {
+            frame->prompt_tokens = n;
+        }
+
+        return 1;
+
+    case key_eval_count:
+        if (depth == 1) {
+            frame->generated_tokens = n;
+        }
+
+        return 1;
+
+    case key_prompt_tokens:
+    case key_generated_tokens:
+        break;
+
+    default:
+        return 1;
+    }
+
+    if (depth == 1
+        || frame->key[depth - 2] != key_usage
+        || (depth == 3 && frame->key[0] != key_holder))
+    {
+        return 1;
+    }
+
+    if (frame->key[depth - 1] == key_prompt_tokens) {
+        frame->prompt_tokens = n;
+
+    } else {
+        frame->generated_tokens = n;
+    }
+
+    return 1;
+}
+
+
+/* The id of a response, if it is one that JSON would not escape. */
+
+static int
+ngx_http_ollama_frame_string(void *data, const u_char *p, size_t len)
+{
+    ngx_http_ollama_frame_t *frame = data;
+
+    size_t  i;
+
+    if (frame->nid
+        || frame->depth != 2
+        || frame->key[0] != key_holder
+        || frame->key[1] != key_id
+        || len > NGX_HTTP_OLLAMA_FRAME_ID)
+    {
+        return 1;
+    }
+
+    for (i = 0; i < len; i++) {
+        if (p[i] < ' ' || p[i] > '~' || p[i] == '"' || p[i] == '\\') {
+            return 1;
+        }
+    }
+
+    ngx_memcpy(frame->id, p, len);
+    frame->nid = len;
+
+    return 1;
+}
+
+
+static int
+ngx_http_ollama_frame_start_map(void *data)
+{
+    ngx_http_ollama_frame_t *frame = data;
+
+    if (frame->depth == 0) {
+
+        if (frame->object) {
+            /* a second one in the line */
+            return 0;
+        }
+
+        frame->object = 1;
+        frame->error = 0;
+    }
+
+    return ngx_http_ollama_frame_open(frame);
+}
+
+
+static int
+ngx_http_ollama_frame_start_array(void *data)
+{
+    ngx_http_ollama_frame_t *frame = data;
+
+    /* at depth 0: behind the object of a line */
+
+    return frame->depth && ngx_http_ollama_frame_open(frame);
+}
+
+
+static int
+ngx_http_ollama_frame_open(ngx_http_ollama_frame_t *frame)
+{
+    if (frame->depth == NGX_HTTP_OLLAMA_FRAME_DEPTH) {
+        return 0;
+    }
+
+    if (frame->depth < 3) {
+        /* elements of an array have no key */
+        frame->key[frame->depth] = key_other;
+    }
+
+    frame->depth++;
+
+    return 1;
+}
+
+
+static int
+ngx_http_ollama_frame_key(void *data, const u_char *p, size_t len)
+{
+    ngx_http_ollama_frame_t *frame = data;
+
+    ngx_http_ollama_frame_name_t  *name;
+
+    if (frame->depth > 3) {
+        return 1;
+    }
+
+    for (name = ngx_http_ollama_frame_names; name->name.len; name++) {
+        if (len == name->name.len
+            && ngx_memcmp(p, name->name.data, len) == 0)
+        {
+            break;
+        }
+    }
+
+    frame->key[frame->depth - 1] = name->key;
+
+    if (frame->depth == 1 && name->key == key_error) {
+        frame->failing = 1;
+    }
+
+    return 1;
+}
+
+
+static int
+ngx_http_ollama_frame_end_map(void *data)
+{
+    ngx_http_ollama_frame_t *frame = data;
+
+    if (--frame->depth) {
+        return 1;
+    }
+
+    frame->frames++;
+    frame->close = ngx_http_ollama_json_offset(&frame->json);
+
+    if (frame->ending || frame->last == NGX_HTTP_OLLAMA_END_OBJECT) {
+        frame->done = 1;
+    }
+
+    if (frame->failing) {
+        frame->error = 1;
+        frame->failing = 0;
+    }
+
+    return 1;
+}
+
+
+static int
+ngx_http_ollama_frame_end_array(void *data)
+{
+    ngx_http_ollama_frame_t *frame = data;
+
+    frame->depth--;
+
+    return 1;
+}

@@ -1,0 +1,338 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * Stops a generation: the server's connection is closed, whatever state it is
+ * in, which makes Ollama stop, and the client gets a proper last frame.  One
+ * that still waits for its history has no server: the frame is all there is.
+ *
+ * u->cleanup ends an upstream in any state with the reason NGX_DONE, and
+ * tells the balancer nothing bad.  A line that has begun is waited for first,
+ * a short while: the tap, which sees its end, can't end the upstream that is
+ * calling it, and has that done by an event.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "reply/ngx_http_ollama_stop.h"
+#include "reply/ngx_http_ollama_ending.h"
+#include "reply/ngx_http_ollama_tap.h"
+#include "task/ngx_http_ollama_task.h"
+
+
+/* how long the rest of a line that has begun is waited for, ms */
+#define NGX_HTTP_OLLAMA_STOP_WAIT  200
+
+
+/* nginx's debug log looks for a connection behind a timer */
+
+typedef struct {
+    ngx_event_t       event;
+    ngx_connection_t  dummy;
+} ngx_http_ollama_stop_wait_t;
+
+
+static ngx_int_t ngx_http_ollama_stop_wait(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static void ngx_http_ollama_stop_wait_handler(ngx_event_t *ev);
+static void ngx_http_ollama_stop_wait_cleanup(void *data);
+static void ngx_http_ollama_stop_now(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static void ngx_http_ollama_stop_server(ngx_http_request_t *r);
+static void ngx_http_ollama_stop_upstream(ngx_http_request_t *r);
+static ngx_int_t ngx_http_ollama_stop_send(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static ngx_http_ollama_frame_form_e ngx_http_ollama_stop_form(
+    ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_stop_header(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_frame_form_e form);
+
+
+/* The task's way to be stopped: see ngx_http_ollama_task_stop_pt. */
+
+void
+ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (u == NULL && ctx->state == NGX_HTTP_OLLAMA_READING) {
+        ngx_http_ollama_stop_now(r, ctx);
+        return;
+    }
+
+    if (u == NULL
+        || u->cleanup == NULL
+        || ctx->held
+        || ctx->finalized
+        || ctx->ended
+        || (r->header_sent && ctx->turn == NULL
+            && (ctx->frame == NULL
+                || ctx->frame->done
+                || ctx->frame->form == NGX_HTTP_OLLAMA_FRAME_WHOLE)))
+    {
+        /* the end is on its way to the client, or it is no stream */
+        ngx_http_ollama_task_end(ctx, 0);
+        return;
+    }
+
+    if (r->header_sent
+        && ctx->frame && !ctx->frame->done
+        && (ctx->frame->line || ctx->frame->event)
+        && ngx_http_ollama_stop_wait(r, ctx) == NGX_OK)
+    {
+        return;
+    }
+
+    ngx_http_ollama_stop_now(r, ctx);
+}
+
+
+/* Waits for the end of what has begun, which the tap will see. */
+
+static ngx_int_t
+ngx_http_ollama_stop_wait(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_pool_cleanup_t           *cln;
+    ngx_http_ollama_stop_wait_t  *wait;
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_ollama_stop_wait_t));
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    wait = cln->data;
+    ngx_memzero(wait, sizeof(ngx_http_ollama_stop_wait_t));
+
+    cln->handler = ngx_http_ollama_stop_wait_cleanup;
+
+    wait->dummy.fd = (ngx_socket_t) -1;
+    wait->dummy.data = r;
+
+    wait->event.data = &wait->dummy;
+    wait->event.handler = ngx_http_ollama_stop_wait_handler;
+    wait->event.log = r->connection->log;
+
+    ctx->stopping = &wait->event;
+
+    ngx_add_timer(&wait->event, NGX_HTTP_OLLAMA_STOP_WAIT);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_ollama_stop_wait_cleanup(void *data)
+{
+    ngx_http_ollama_stop_wait_t *wait = data;
+
+    if (wait->event.timer_set) {
+        ngx_del_timer(&wait->event);
+    }
+
+    if (wait->event.posted) {
+        ngx_delete_posted_event(&wait->event);
+    }
+}
+
+
+/* The tap has sent the last frame. */
+
+void
+ngx_http_ollama_stop_sent(ngx_http_ollama_ctx_t *ctx)
+{
+    if (ctx->stopping->timer_set) {
+        ngx_del_timer(ctx->stopping);
+    }
+
+    ngx_post_event(ctx->stopping, &ngx_posted_events);
+}
+
+
+/* The line has ended, or not in time, unless the reply has. */
+
+static void
+ngx_http_ollama_stop_wait_handler(ngx_event_t *ev)
+{
+    ngx_connection_t       *c;
+    ngx_http_request_t     *r;
+    ngx_http_ollama_ctx_t  *ctx;
+
+    c = ev->data;
+    r = c->data;
+
+    ctx = ngx_http_ollama_get_ctx(r);
+
+    if (ctx->cancelled) {
+        ngx_http_ollama_stop_server(r);
+        return;
+    }
+
+    if (ctx->running == NULL && ctx->turn == NULL) {
+        return;
+    }
+
+    if (r->upstream->cleanup == NULL || ctx->ended) {
+        ngx_http_ollama_task_end(ctx, 0);
+        return;
+    }
+
+    ngx_http_ollama_stop_now(r, ctx);
+}
+
+
+static void
+ngx_http_ollama_stop_now(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_int_t          rc;
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, c->log, 0, "ollama stop");
+
+    ctx->cancelled = 1;
+    ngx_http_ollama_task_end(ctx, 1);
+
+    if (r->upstream) {
+        ngx_http_ollama_stop_upstream(r);
+    }
+
+    rc = ngx_http_ollama_stop_send(r, ctx);
+
+    ngx_http_finalize_request(r, rc);
+    ngx_http_run_posted_requests(c);
+}
+
+
+/* The client has its last frame, or will have it; unless all is over. */
+
+static void
+ngx_http_ollama_stop_server(ngx_http_request_t *r)
+{
+    ngx_connection_t  *c;
+
+    if (r->upstream->cleanup == NULL) {
+        return;
+    }
+
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    ngx_http_ollama_stop_upstream(r);
+
+    ngx_http_finalize_request(r, NGX_OK);
+    ngx_http_run_posted_requests(c);
+}
+
+
+/* The upstream gives up a count of the request that it hasn't taken. */
+
+static void
+ngx_http_ollama_stop_upstream(ngx_http_request_t *r)
+{
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    r->main->count++;
+
+    u->keepalive = 0;
+    (*u->cleanup)(r);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_stop_send(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_int_t                      rc;
+    ngx_chain_t                   *out;
+    ngx_http_ollama_frame_form_e   form;
+
+    form = ngx_http_ollama_stop_form(ctx);
+
+    out = ngx_http_ollama_ending_stopped(r, ctx, form);
+    if (out == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (!r->header_sent) {
+        r->headers_out.content_length_n = ngx_buf_size(out->buf);
+
+        rc = ngx_http_ollama_stop_header(r, ctx, form);
+
+        if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+            return rc;
+        }
+    }
+
+    return ngx_http_ollama_tap_send(r, out);
+}
+
+
+/* Of the reply as it is, or as it would have been. */
+
+static ngx_http_ollama_frame_form_e
+ngx_http_ollama_stop_form(ngx_http_ollama_ctx_t *ctx)
+{
+    if (ctx->frame) {
+        return ctx->frame->form;
+    }
+
+    if (ctx->route->last == NGX_HTTP_OLLAMA_END_DONE) {
+        return (ctx->scan->stream == NGX_HTTP_OLLAMA_STREAM_OFF)
+               ? NGX_HTTP_OLLAMA_FRAME_WHOLE : NGX_HTTP_OLLAMA_FRAME_LINES;
+    }
+
+    return (ctx->scan->stream == NGX_HTTP_OLLAMA_STREAM_ON)
+           ? NGX_HTTP_OLLAMA_FRAME_SSE : NGX_HTTP_OLLAMA_FRAME_WHOLE;
+}
+
+
+/* No server has sent one. */
+
+static ngx_int_t
+ngx_http_ollama_stop_header(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_http_ollama_frame_form_e form)
+{
+    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.status_line.len = 0;
+
+    /* of a server before this one, after which error_page led on */
+    r->err_status = 0;
+
+    switch (form) {
+
+    case NGX_HTTP_OLLAMA_FRAME_LINES:
+        ngx_str_set(&r->headers_out.content_type, "application/x-ndjson");
+        break;
+
+    case NGX_HTTP_OLLAMA_FRAME_SSE:
+        ngx_str_set(&r->headers_out.content_type, "text/event-stream");
+        break;
+
+    default: /* NGX_HTTP_OLLAMA_FRAME_WHOLE */
+        ngx_str_set(&r->headers_out.content_type,
+                    "application/json; charset=utf-8");
+        break;
+    }
+
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    if (ngx_http_ollama_tap_headers(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_send_header(r);
+}

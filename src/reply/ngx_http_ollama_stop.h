@@ -1,0 +1,22 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+#ifndef _NGX_HTTP_OLLAMA_STOP_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_STOP_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "core/ngx_http_ollama_ctx.h"
+
+
+void ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx);
+void ngx_http_ollama_stop_sent(ngx_http_ollama_ctx_t *ctx);
+
+
+#endif /* _NGX_HTTP_OLLAMA_STOP_H_INCLUDED_ */

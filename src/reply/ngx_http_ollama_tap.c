@@ -1,0 +1,684 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * Listens to a server's reply on its way to the client: first token, tokens,
+ * complete or not.  What the server sent passes unchanged and at once.  Only
+ * where a reply ends without being complete a last line is added that says
+ * so, and the connection is closed without the end of a reply: a stream that
+ * looks finished is finished.
+ *
+ * How nginx ends a reply is told by the wrapped u->finalize_request alone,
+ * which is called once and before anything that follows from it:
+ *
+ *   0          a well framed end; then comes last_buf, unless it was sent
+ *   502, 504   cut, or stalled; then comes an empty buffer with flush
+ *   NGX_ERROR  broken framing, or the client is gone; then comes nothing
+ *   499        the client is gone
+ *
+ * r->upstream and its connection tell nothing of it: with buffering on, data
+ * may still come through here long after the server has gone.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "reply/ngx_http_ollama_tap.h"
+#include "core/ngx_http_ollama_ctx.h"
+#include "reply/ngx_http_ollama_ending.h"
+#include "core/ngx_http_ollama_header.h"
+#include "request/ngx_http_ollama_body.h"
+#include "reply/ngx_http_ollama_stop.h"
+#include "task/ngx_http_ollama_task.h"
+
+
+static ngx_int_t ngx_http_ollama_tap_header_filter(ngx_http_request_t *r);
+static void ngx_http_ollama_tap_server(ngx_http_upstream_t *u,
+    ngx_str_t *name);
+static ngx_int_t ngx_http_ollama_tap_removed(ngx_http_request_t *r,
+    ngx_http_ollama_scan_t *scan);
+static ngx_int_t ngx_http_ollama_tap_init(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_tap_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+static ngx_int_t ngx_http_ollama_tap_buf(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b, ngx_str_t *reason);
+static void ngx_http_ollama_tap_cut(ngx_http_ollama_frame_t *frame,
+    ngx_buf_t *b);
+static ngx_msec_int_t ngx_http_ollama_tap_elapsed(ngx_http_request_t *r);
+static void ngx_http_ollama_tap_stop_server(ngx_http_request_t *r);
+static ngx_int_t ngx_http_ollama_tap_break(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_chain_t *in, ngx_chain_t *at,
+    ngx_str_t *reason);
+static void ngx_http_ollama_tap_swallow(ngx_chain_t *in);
+static void ngx_http_ollama_tap_finalize(ngx_http_request_t *r, ngx_int_t rc);
+static ngx_chain_t *ngx_http_ollama_tap_end(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
+
+
+static ngx_int_t
+ngx_http_ollama_tap_header_filter(ngx_http_request_t *r)
+{
+    ngx_http_upstream_t    *u;
+    ngx_http_ollama_ctx_t  *ctx;
+
+    ctx = ngx_http_ollama_get_ctx(r);
+    u = r->upstream;
+
+    if (ctx == NULL || ctx->route == NULL
+        || u == NULL || u->cleanup == NULL
+        || u->finalize_request == ngx_http_ollama_tap_finalize)
+    {
+        return ngx_http_next_header_filter(r);
+    }
+
+    if (r->http_version != ctx->http_version) {
+
+        /*
+         * the server sent no status line, and nginx has made HTTP/0.9 of the
+         * request to pass on whatever that is
+         */
+
+        r->http_version = ctx->http_version;
+        return NGX_HTTP_BAD_GATEWAY;
+    }
+
+    if (r->headers_out.status < NGX_HTTP_OK) {
+        /* nothing here is upgraded, and no such status ends a request */
+        return NGX_HTTP_BAD_GATEWAY;
+    }
+
+    ctx->finalize = u->finalize_request;
+    u->finalize_request = ngx_http_ollama_tap_finalize;
+
+    /* nothing is left of an earlier upstream, which error_page may follow */
+
+    ctx->frame = NULL;
+    ctx->finalized = 0;
+    ctx->ended = 0;
+    ctx->ttft = -1;
+
+    if (u->request_body_sent && !r->preserve_body && r == r->main) {
+        /* no other server will want it, and no mirror */
+        ngx_http_ollama_request_unmap(ctx);
+    }
+
+    if (ngx_http_ollama_tap_headers(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->route->kind == NGX_HTTP_OLLAMA_ROUTE_MODEL
+        && r->headers_out.status == NGX_HTTP_OK
+        && !r->header_only
+        && (r->headers_out.content_encoding == NULL
+            || r->headers_out.content_encoding->value.len == 0)
+        && ngx_http_ollama_tap_init(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+/* What a reply tells of its way: which server, which task. */
+
+ngx_int_t
+ngx_http_ollama_tap_headers(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    if (ctx->server_of != r->upstream) {
+        ngx_http_ollama_tap_server(r->upstream, &ctx->server);
+    }
+
+    if (ctx->server.len
+        && ngx_http_ollama_header_add(r, "X-Ollama-Server", &ctx->server)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->entered
+        && ngx_http_ollama_header_add(r, "X-Task-Id", &ctx->scan->task_id)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->scan && ctx->scan->removed) {
+        return ngx_http_ollama_tap_removed(r, ctx->scan);
+    }
+
+    return NGX_OK;
+}
+
+
+/* The server that answers, as its line in the upstream block names it. */
+
+static void
+ngx_http_ollama_tap_server(ngx_http_upstream_t *u, ngx_str_t *name)
+{
+    ngx_uint_t                      i, j;
+    ngx_http_upstream_server_t     *server;
+    ngx_http_upstream_srv_conf_t   *uscf;
+
+    if (u->peer.name == NULL) {
+        ngx_str_null(name);
+        return;
+    }
+
+    *name = *u->peer.name;
+
+    uscf = u->upstream;
+
+    if (uscf == NULL || uscf->servers == NULL) {
+        return;
+    }
+
+    server = uscf->servers->elts;
+
+    for (i = 0; i < uscf->servers->nelts; i++) {
+        for (j = 0; j < server[i].naddrs; j++) {
+
+            if (server[i].addrs[j].name.len == name->len
+                && ngx_memcmp(server[i].addrs[j].name.data, name->data,
+                              name->len) == 0
+                && server[i].name.len > 0
+                && server[i].name.data[server[i].name.len - 1] != ']'
+                && ngx_strlchr(server[i].name.data,
+                               server[i].name.data + server[i].name.len, ':'))
+            {
+                *name = server[i].name;
+                return;
+            }
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_ollama_tap_removed(ngx_http_request_t *r,
+    ngx_http_ollama_scan_t *scan)
+{
+    u_char      *p;
+    size_t       len;
+    ngx_str_t    value;
+    ngx_uint_t   i;
+
+    len = 0;
+
+    for (i = 0; i < scan->nforbid; i++) {
+        len += scan->forbid[i].name.len + sizeof(", ") - 1;
+    }
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.data = p;
+
+    for (i = 0; i < scan->nforbid; i++) {
+
+        if (!(scan->removed & (1u << i))) {
+            continue;
+        }
+
+        if (p != value.data) {
+            *p++ = ',';
+            *p++ = ' ';
+        }
+
+        p = ngx_cpymem(p, scan->forbid[i].name.data, scan->forbid[i].name.len);
+    }
+
+    value.len = p - value.data;
+
+    return ngx_http_ollama_header_add(r, "X-Ollama-Removed", &value);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_tap_init(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_str_t                     *type;
+    ngx_http_ollama_frame_end_e    last;
+    ngx_http_ollama_frame_form_e   form;
+
+    type = &r->headers_out.content_type;
+    last = ctx->route->last;
+
+    if (type->len >= 17
+        && ngx_strncasecmp(type->data, (u_char *) "text/event-stream", 17)
+           == 0)
+    {
+        form = NGX_HTTP_OLLAMA_FRAME_SSE;
+
+    } else if (last == NGX_HTTP_OLLAMA_END_DONE
+               && ctx->scan->stream != NGX_HTTP_OLLAMA_STREAM_OFF)
+    {
+        form = NGX_HTTP_OLLAMA_FRAME_LINES;
+
+    } else {
+        form = NGX_HTTP_OLLAMA_FRAME_WHOLE;
+        last = NGX_HTTP_OLLAMA_END_OBJECT;
+    }
+
+    ctx->frame = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_frame_t));
+    if (ctx->frame == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_ollama_frame_init(ctx->frame, r->pool, form, last)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /*
+     * a reply with a length that gets a line more, or loses some, would end
+     * as a good one does
+     */
+
+    ngx_http_clear_content_length(r);
+
+    /* with buffering on a part of the reply may come in a file */
+    r->filter_need_in_memory = 1;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_tap_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_int_t                rc;
+    ngx_str_t                reason;
+    ngx_chain_t             *cl;
+    ngx_http_ollama_ctx_t   *ctx;
+
+    ctx = ngx_http_ollama_get_ctx(r);
+
+    if (in == NULL || ctx == NULL || ctx->frame == NULL) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    if (ctx->ended || ctx->cancelled) {
+        ngx_http_ollama_tap_swallow(in);
+        return ngx_http_next_body_filter(r, NULL);
+    }
+
+    for (cl = in; cl; cl = cl->next) {
+
+        rc = ngx_http_ollama_tap_buf(r, ctx, cl->buf, &reason);
+
+        if (rc == NGX_DECLINED) {
+            return ngx_http_ollama_tap_break(r, ctx, in, cl, &reason);
+        }
+    }
+
+    return ngx_http_next_body_filter(r, in);
+}
+
+
+/*
+ * Looks at one buffer.  NGX_DECLINED: the reply breaks off here for "reason";
+ * what is left in the buffer may still be sent.
+ */
+
+static ngx_int_t
+ngx_http_ollama_tap_buf(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_buf_t *b, ngx_str_t *reason)
+{
+    size_t                    size, good;
+    ngx_http_ollama_frame_t  *frame;
+
+    frame = ctx->frame;
+
+    if (ctx->stopping) {
+        ngx_http_ollama_tap_cut(frame, b);
+    }
+
+    size = ngx_buf_in_memory(b) ? b->last - b->pos : 0;
+
+    if (size) {
+
+        if (ngx_http_ollama_frame_feed(frame, b->pos, size, &good) != NGX_OK) {
+            ngx_http_ollama_tap_stop_server(r);
+
+            b->last = b->pos + good;
+
+            if (frame->done) {
+                /* what comes after the end is not of the reply */
+                ngx_str_null(reason);
+
+            } else {
+                ngx_str_set(reason,
+                            "sent something that is no frame of a reply");
+            }
+
+            return NGX_DECLINED;
+        }
+
+        if (ctx->ttft == -1
+            && frame->frames
+            && frame->form != NGX_HTTP_OLLAMA_FRAME_WHOLE)
+        {
+            ctx->ttft = ngx_http_ollama_tap_elapsed(r);
+        }
+
+        if (frame->done) {
+            ngx_http_ollama_task_end(ctx, 0);
+
+        } else {
+            ngx_http_ollama_task_progress(ctx, frame->frames);
+
+            if (ctx->stopping && !frame->line && !frame->event) {
+                ctx->cancelled = 1;
+                ngx_http_ollama_task_end(ctx, 1);
+                ngx_http_ollama_stop_sent(ctx);
+
+                return NGX_DECLINED;
+            }
+        }
+    }
+
+    if (!ctx->finalized) {
+        return NGX_OK;
+    }
+
+    if (ctx->finalize_rc == NGX_OK) {
+
+        if (!b->last_buf && !(r != r->main && b->last_in_chain)) {
+            return NGX_OK;
+        }
+
+        if (ngx_http_ollama_frame_end(frame) == NGX_OK || frame->error) {
+            return NGX_OK;
+        }
+
+        ngx_str_set(reason, "ended its reply without finishing it");
+        return NGX_DECLINED;
+    }
+
+    if (size || !b->flush) {
+        return NGX_OK;
+    }
+
+    /* after a cut: nginx sends this buffer and closes the connection */
+
+    if (ngx_http_ollama_frame_end(frame) == NGX_OK) {
+        /* only the end of the framing is missing */
+        b->last_buf = (r == r->main);
+        b->last_in_chain = 1;
+        return NGX_OK;
+    }
+
+    if (frame->error) {
+        /* the server's own last words say it */
+        return NGX_OK;
+    }
+
+    ngx_http_ollama_ending_reason(ctx->finalize_rc, reason);
+
+    return NGX_DECLINED;
+}
+
+
+/* Of a stream that is to stop only the line or event that has begun goes on. */
+
+static void
+ngx_http_ollama_tap_cut(ngx_http_ollama_frame_t *frame, ngx_buf_t *b)
+{
+    u_char      *p;
+    ngx_uint_t   empty;
+
+    if (!ngx_buf_in_memory(b)) {
+        return;
+    }
+
+    empty = !frame->line;
+
+    for (p = b->pos; p < b->last; p++) {
+
+        if (*p == '\n') {
+            if (empty || frame->form != NGX_HTTP_OLLAMA_FRAME_SSE) {
+                b->last = p + 1;
+                return;
+            }
+
+            empty = 1;
+
+        } else if (*p != '\r') {
+            empty = 0;
+        }
+    }
+}
+
+
+static ngx_msec_int_t
+ngx_http_ollama_tap_elapsed(ngx_http_request_t *r)
+{
+    ngx_time_t      *tp;
+    ngx_msec_int_t   ms;
+
+    tp = ngx_timeofday();
+
+    ms = (ngx_msec_int_t) ((tp->sec - r->start_sec) * 1000
+                           + (tp->msec - r->start_msec));
+
+    return ngx_max(ms, 0);
+}
+
+
+/* Makes nginx end its connection to the server after this read. */
+
+static void
+ngx_http_ollama_tap_stop_server(ngx_http_request_t *r)
+{
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (u == NULL || u->cleanup == NULL) {
+        /* the end came in the same read */
+        return;
+    }
+
+    u->keepalive = 0;
+    u->error = 1;
+
+    if (u->buffering && u->pipe) {
+        u->pipe->upstream_error = 1;
+    }
+}
+
+
+/*
+ * Sends what is good of "in", up to the buffer of "at", and the last line; or,
+ * where there is no reason to complain, the end of the reply.
+ */
+
+static ngx_int_t
+ngx_http_ollama_tap_break(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_chain_t *in, ngx_chain_t *at, ngx_str_t *reason)
+{
+    ngx_chain_t  *cl, *out, **ll;
+
+    ll = &out;
+
+    for ( ;; ) {
+
+        if (ngx_buf_in_memory(in->buf) && in->buf->pos < in->buf->last) {
+
+            cl = ngx_alloc_chain_link(r->pool);
+            if (cl == NULL) {
+                return NGX_ERROR;
+            }
+
+            cl->buf = in->buf;
+            *ll = cl;
+            ll = &cl->next;
+        }
+
+        if (in == at) {
+            break;
+        }
+
+        in = in->next;
+    }
+
+    at->buf->last_buf = 0;
+    at->buf->last_in_chain = 0;
+
+    ngx_http_ollama_tap_swallow(at->next);
+
+    if (ctx->cancelled) {
+        cl = ngx_http_ollama_ending_stopped(r, ctx, ctx->frame->form);
+
+    } else {
+        cl = reason->len ? ngx_http_ollama_ending_error(r, ctx, reason)
+                         : ngx_http_ollama_tap_end(r, ctx);
+    }
+
+    if (cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    *ll = cl;
+
+    return ngx_http_next_body_filter(r, out);
+}
+
+
+/* The end of a complete reply, in place of what the server goes on with. */
+
+static ngx_chain_t *
+ngx_http_ollama_tap_end(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    cl = ngx_alloc_chain_link(r->pool);
+    if (cl == NULL) {
+        return NULL;
+    }
+
+    b->last_buf = (r == r->main);
+    b->sync = (r != r->main);
+    b->last_in_chain = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "ollama server \"%V\" sent more than its reply",
+                  &ctx->server);
+
+    ctx->ended = 1;
+
+    return cl;
+}
+
+
+/* Sends what is not the server's, past the tap's own ears. */
+
+ngx_int_t
+ngx_http_ollama_tap_send(ngx_http_request_t *r, ngx_chain_t *out)
+{
+    return ngx_http_next_body_filter(r, out);
+}
+
+
+/* Nothing of these buffers is sent: whoever made them has them back. */
+
+static void
+ngx_http_ollama_tap_swallow(ngx_chain_t *in)
+{
+    for ( /* void */ ; in; in = in->next) {
+        in->buf->pos = in->buf->last;
+        in->buf->file_pos = in->buf->file_last;
+    }
+}
+
+
+/* In place of the proxy's finalize_request: notes how the reply ended. */
+
+static void
+ngx_http_ollama_tap_finalize(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_str_t               reason;
+    ngx_chain_t            *out;
+    ngx_connection_t       *c;
+    ngx_http_ollama_ctx_t  *ctx;
+
+    ctx = ngx_http_ollama_get_ctx(r);
+    c = r->upstream->peer.connection;
+
+    ctx->finalized = 1;
+    ctx->finalize_rc = rc;
+
+    if (rc == NGX_HTTP_BAD_GATEWAY && c && c->read->timedout) {
+        /* with buffering on both are the same to nginx */
+        ctx->finalize_rc = NGX_HTTP_GATEWAY_TIME_OUT;
+    }
+
+    ctx->finalize(r, rc);
+
+    if (rc != NGX_ERROR
+        || ctx->frame == NULL || ctx->frame->done || ctx->frame->error
+        || ctx->ended || ctx->cancelled
+        || !r->header_sent
+        || r->connection->error || r->connection->timedout)
+    {
+        return;
+    }
+
+    /*
+     * nginx is about to drop the request: what the client's socket takes now
+     * is all that it will get, first of all what came with the broken part
+     */
+
+    if (!r->upstream->buffering && r->upstream->out_bufs) {
+        (void) ngx_http_ollama_tap_body_filter(r, r->upstream->out_bufs);
+    }
+
+    if (ctx->ended || ctx->frame->done) {
+        return;
+    }
+
+    ngx_http_ollama_ending_reason(rc, &reason);
+
+    out = ngx_http_ollama_ending_error(r, ctx, &reason);
+
+    if (out) {
+        (void) ngx_http_next_body_filter(r, out);
+    }
+}
+
+
+ngx_int_t
+ngx_http_ollama_tap_filter_init(ngx_conf_t *cf)
+{
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_ollama_tap_header_filter;
+
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_http_ollama_tap_body_filter;
+
+    return NGX_OK;
+}

@@ -1,0 +1,737 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * A request's body on its way to a server: it is read as a whole by nginx,
+ * scanned in slices, and goes on as it came, but for the members that are
+ * ours or forbidden.  The bytes that stay are never copied: the buffers of
+ * the new body point into the old one, or into the mapping of its file.
+ *
+ * While the body is read and scanned the request waits in the precontent
+ * phase; when all is known, the phase is run again and finds ctx->status.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "request/ngx_http_ollama_body.h"
+#include "core/ngx_http_ollama_conf.h"
+#include "core/ngx_http_ollama_ctx.h"
+#include "core/ngx_http_ollama_error.h"
+#include "core/ngx_http_ollama_header.h"
+#include "session/ngx_http_ollama_history.h"
+
+
+/*
+ * scanned at once: a millisecond at worst, for a body of nothing but tokens
+ * (26 ns a byte), and some microseconds for a picture
+ */
+
+#define NGX_HTTP_OLLAMA_REQUEST_SLICE  (32 * 1024)
+
+#define NGX_HTTP_OLLAMA_REQUEST_POOL   2048
+
+
+/* the scan goes on; nginx's debug log looks for a connection behind a timer */
+
+struct ngx_http_ollama_wait_s {
+    ngx_event_t       event;
+    ngx_connection_t  dummy;
+};
+
+
+static ngx_int_t ngx_http_ollama_request_read_talk(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_request_begin(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static void ngx_http_ollama_request_body_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_ollama_request_map(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static ngx_chain_t *ngx_http_ollama_request_buf(ngx_http_request_t *r,
+    u_char *start, u_char *end);
+static ngx_int_t ngx_http_ollama_request_scan(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_request_wait(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static void ngx_http_ollama_request_wait_next(ngx_event_t *ev);
+static void ngx_http_ollama_request_wait_handler(ngx_event_t *ev);
+static void ngx_http_ollama_request_wait_end(ngx_http_ollama_ctx_t *ctx);
+static void ngx_http_ollama_request_done(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
+static ngx_int_t ngx_http_ollama_request_refuse(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static void ngx_http_ollama_request_finish(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
+static ngx_int_t ngx_http_ollama_request_lines(ngx_http_request_t *r,
+    ngx_http_ollama_scan_t *scan);
+static ngx_int_t ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static ngx_chain_t **ngx_http_ollama_request_put(
+    ngx_http_ollama_insert_t *insert, ngx_chain_t **ll);
+static ngx_int_t ngx_http_ollama_request_replace(ngx_http_request_t *r,
+    ngx_chain_t *out, off_t size);
+
+
+/*
+ * In the precontent phase: begins to read and scan the body.  Returns what
+ * the phase is to return.
+ */
+
+ngx_int_t
+ngx_http_ollama_request_read(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_str_t                    encoding;
+    ngx_uint_t                   n, flags;
+    ngx_pool_cleanup_t          *cln;
+    ngx_http_ollama_loc_conf_t  *olcf;
+
+    n = ngx_http_ollama_header_find(r, "content-encoding", &encoding);
+
+    if (n > 1
+        || (n == 1
+            && !(encoding.len == 8
+                 && ngx_strncasecmp(encoding.data, (u_char *) "identity", 8)
+                    == 0)))
+    {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                             "a request body with Content-Encoding \"%V\" "
+                             "is not supported: send plain JSON", &encoding);
+    }
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
+
+    ctx->scan = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_scan_t));
+    if (ctx->scan == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, 0);
+    if (cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    cln->handler = ngx_http_ollama_request_cleanup;
+    cln->data = ctx;
+
+    /* a stream lives long, what it takes to scan its request need not */
+
+    ctx->pool = ngx_create_pool(NGX_HTTP_OLLAMA_REQUEST_POOL,
+                                r->connection->log);
+    if (ctx->pool == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->route->kind == NGX_HTTP_OLLAMA_ROUTE_TALK) {
+        return ngx_http_ollama_request_read_talk(r, ctx);
+    }
+
+    flags = ctx->route->scan;
+
+    if (ngx_http_ollama_header_find(r, "x-session-id", &encoding)) {
+        /* the session may have a model */
+        flags |= NGX_HTTP_OLLAMA_SCAN_SESSION;
+    }
+
+    if (ngx_http_ollama_scan_init(ctx->scan, r->pool, ctx->pool,
+                                  flags, olcf->forbid)
+        != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_ollama_request_begin(r, ctx);
+}
+
+
+/* The same of a conversation, whose body goes to no server. */
+
+static ngx_int_t
+ngx_http_ollama_request_read_talk(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    ctx->talk = ngx_pcalloc(r->pool,
+                            sizeof(ngx_http_ollama_conversation_body_t));
+    if (ctx->talk == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->reading = ngx_http_ollama_conversation_body_begin(ctx->talk, r->pool,
+                                                           ctx->pool);
+    if (ctx->reading == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_ollama_request_begin(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_request_begin(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    ctx->state = NGX_HTTP_OLLAMA_READING;
+
+    rc = ngx_http_read_client_request_body(r,
+                                        ngx_http_ollama_request_body_handler);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        ctx->state = NGX_HTTP_OLLAMA_ROUTED;
+        ctx->status = rc;
+        return rc;
+    }
+
+    ngx_http_finalize_request(r, NGX_DONE);
+
+    return NGX_DONE;
+}
+
+
+/* Frees what a request's pool doesn't; also when a client left midway. */
+
+void
+ngx_http_ollama_request_cleanup(void *data)
+{
+    ngx_http_ollama_ctx_t *ctx = data;
+
+    ngx_http_ollama_request_wait_end(ctx);
+
+    if (ctx->pool) {
+        ngx_destroy_pool(ctx->pool);
+        ctx->pool = NULL;
+    }
+
+    ngx_http_ollama_request_unmap(ctx);
+}
+
+
+static void
+ngx_http_ollama_request_wait_end(ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_event_t  *ev;
+
+    if (ctx->wait == NULL) {
+        return;
+    }
+
+    ev = &ctx->wait->event;
+
+    if (ev->timer_set) {
+        ngx_del_timer(ev);
+    }
+
+    if (ev->posted) {
+        ngx_delete_posted_event(ev);
+    }
+}
+
+
+/* Lets the mapping of a body go; none of its bytes may be needed any more. */
+
+void
+ngx_http_ollama_request_unmap(ngx_http_ollama_ctx_t *ctx)
+{
+    if (ctx->map) {
+        (void) munmap(ctx->map, ctx->map_size);
+        ctx->map = NULL;
+    }
+}
+
+
+static void
+ngx_http_ollama_request_body_handler(ngx_http_request_t *r)
+{
+    ngx_int_t               rc;
+    ngx_http_ollama_ctx_t  *ctx;
+
+    ctx = ngx_http_ollama_get_ctx(r);
+
+    rc = NGX_OK;
+
+    if (r->request_body == NULL) {
+        /* a subrequest whose parent has none */
+        ctx->body = NULL;
+
+    } else if (r->request_body->temp_file) {
+        rc = ngx_http_ollama_request_map(r, ctx);
+
+    } else {
+        ctx->body = r->request_body->bufs;
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_ollama_request_scan(r, ctx);
+    }
+
+    if (rc == NGX_AGAIN) {
+        rc = ngx_http_ollama_request_wait(r, ctx);
+
+        if (rc == NGX_AGAIN) {
+            return;
+        }
+    }
+
+    ngx_http_ollama_request_done(r, ctx, rc);
+}
+
+
+/*
+ * A body in a file lies there as a whole.  It is mapped, not read: buffers of
+ * a file's parts would be sent wrongly a second time, as nginx takes a body's
+ * file buffers for one range from offset 0 on when it tries another server.
+ */
+
+static ngx_int_t
+ngx_http_ollama_request_map(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    off_t         size;
+    u_char       *p;
+    ngx_chain_t  *cl;
+
+    size = 0;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        if (cl->buf->in_file && cl->buf->file_last > size) {
+            size = cl->buf->file_last;
+        }
+    }
+
+    if (size == 0) {
+        return NGX_OK;
+    }
+
+    p = mmap(NULL, size, PROT_READ, MAP_PRIVATE,
+             r->request_body->temp_file->file.fd, 0);
+
+    if (p == MAP_FAILED) {
+        ngx_log_error(NGX_LOG_CRIT, r->connection->log, ngx_errno,
+                      "mmap() of the request body \"%V\" failed",
+                      &r->request_body->temp_file->file.name);
+        return NGX_ERROR;
+    }
+
+    ctx->map = p;
+    ctx->map_size = size;
+
+    ctx->body = ngx_http_ollama_request_buf(r, p, p + size);
+
+    return ctx->body ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_chain_t *
+ngx_http_ollama_request_buf(ngx_http_request_t *r, u_char *start, u_char *end)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    cl = ngx_alloc_chain_link(r->pool);
+    if (cl == NULL) {
+        return NULL;
+    }
+
+    /* a further server gets a buffer from its start on */
+
+    b->start = start;
+    b->pos = start;
+    b->last = end;
+    b->end = end;
+    b->memory = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    return cl;
+}
+
+
+/*
+ * Scans one slice, from ctx->body on.  NGX_OK: the body is scanned and good;
+ * NGX_AGAIN: there is more; NGX_DECLINED: it is bad, scan->error says why.
+ */
+
+static ngx_int_t
+ngx_http_ollama_request_scan(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    size_t      n, left;
+    ngx_int_t   rc;
+    ngx_buf_t  *b;
+
+    left = NGX_HTTP_OLLAMA_REQUEST_SLICE;
+
+    while (ctx->body) {
+
+        b = ctx->body->buf;
+
+        /* where the scan stands in the body tells where it is in this one */
+        n = ngx_min((size_t) (b->last - b->pos) - ctx->body_pos, left);
+
+        if (n) {
+            rc = ctx->talk
+                 ? ngx_http_ollama_conversation_body_feed(ctx->reading,
+                                                  b->pos + ctx->body_pos, n)
+                 : ngx_http_ollama_scan_feed(ctx->scan,
+                                             b->pos + ctx->body_pos, n);
+            if (rc != NGX_OK) {
+                return rc;
+            }
+        }
+
+        left -= n;
+        ctx->body_pos += n;
+
+        if (b->pos + ctx->body_pos < b->last) {
+            return NGX_AGAIN;
+        }
+
+        ctx->body = ctx->body->next;
+        ctx->body_pos = 0;
+    }
+
+    return ctx->talk ? ngx_http_ollama_conversation_body_end(ctx->reading)
+                     : ngx_http_ollama_scan_end(ctx->scan);
+}
+
+
+/*
+ * Lets other requests run before the next slice.  A worker that is to quit
+ * does so when no timer is left, whatever is posted: hence the timer, which is
+ * not expected to fire, and does no harm if it does.
+ */
+
+static ngx_int_t
+ngx_http_ollama_request_wait(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_event_t  *ev;
+
+    ctx->wait = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_wait_t));
+    if (ctx->wait == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->wait->dummy.fd = (ngx_socket_t) -1;
+    ctx->wait->dummy.data = r;
+
+    ev = &ctx->wait->event;
+
+    ev->data = &ctx->wait->dummy;
+    ev->handler = ngx_http_ollama_request_wait_handler;
+    ev->log = r->connection->log;
+
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    ngx_http_ollama_request_wait_next(ev);
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_http_ollama_request_wait_next(ngx_event_t *ev)
+{
+    if (!ev->timer_set) {
+        ngx_add_timer(ev, 1000);
+    }
+
+    ngx_post_event(ev, &ngx_posted_next_events);
+}
+
+
+static void
+ngx_http_ollama_request_wait_handler(ngx_event_t *ev)
+{
+    ngx_int_t               rc;
+    ngx_connection_t       *c;
+    ngx_http_request_t     *r;
+    ngx_http_ollama_ctx_t  *ctx;
+
+    c = ev->data;
+    r = c->data;
+    c = r->connection;
+
+    ctx = ngx_http_ollama_get_ctx(r);
+
+    ngx_http_set_log_request(c->log, r);
+
+    rc = ngx_http_ollama_request_scan(r, ctx);
+
+    if (rc == NGX_AGAIN) {
+        ngx_http_ollama_request_wait_next(ev);
+        return;
+    }
+
+    ngx_http_ollama_request_done(r, ctx, rc);
+    ngx_http_run_posted_requests(c);
+}
+
+
+/* The scan is over.  A chat in a session waits for its history then. */
+
+static void
+ngx_http_ollama_request_done(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
+{
+    if (ctx->talk) {
+        ctx->scan->task_id = ctx->talk->task_id;
+        ctx->scan->session_id = ctx->talk->session_id;
+    }
+
+    ngx_http_ollama_request_wait_end(ctx);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_ollama_request_lines(r, ctx->scan);
+    }
+
+    if (rc == NGX_DECLINED) {
+        rc = ngx_http_ollama_request_refuse(r, ctx);
+
+    } else if (rc == NGX_OK && ngx_http_ollama_history_is_wanted(ctx)) {
+        rc = ngx_http_ollama_history_begin(r, ctx,
+                                           ngx_http_ollama_request_finish);
+
+        if (rc == NGX_AGAIN) {
+            return;
+        }
+
+    } else if (rc == NGX_OK && ctx->talk == NULL
+               && ctx->scan->model.len == 0)
+    {
+        rc = ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                               "invalid request body: \"model\" is required");
+    }
+
+    ngx_http_ollama_request_finish(r, ctx, rc);
+}
+
+
+/* Says what is wrong with the body, or with the header lines in its place. */
+
+static ngx_int_t
+ngx_http_ollama_request_refuse(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    if (ctx->talk && ctx->talk->error.len) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST, "%V",
+                                     &ctx->talk->error);
+    }
+
+    if (ctx->scan->error.len) {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                     "invalid request body at byte %O: %V",
+                                     ctx->scan->error_at, &ctx->scan->error);
+    }
+
+    return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                 "header X-Task-Id must be 1 to 64 characters "
+                                 "of A-Z a-z 0-9 _ -, not \"%V\"",
+                                 &ctx->scan->task_id);
+}
+
+
+/*
+ * Runs the phase again, which may end the request; "rc" is NGX_OK, NGX_ERROR
+ * or the status of a refusal.
+ */
+
+static void
+ngx_http_ollama_request_finish(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
+{
+    ctx->state = NGX_HTTP_OLLAMA_ROUTED;
+    ctx->status = (rc >= NGX_HTTP_SPECIAL_RESPONSE)
+                  ? rc : NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+    if (rc == NGX_OK && ngx_http_ollama_request_rewrite(r, ctx) == NGX_OK) {
+        ctx->status = NGX_DECLINED;
+    }
+
+    ngx_destroy_pool(ctx->pool);
+    ctx->pool = NULL;
+
+    if (r->request_body == NULL
+        || (ctx->scan->cuts.nelts == 0 && ctx->ninsert == 0))
+    {
+        /* the body goes on as it is */
+        ngx_http_ollama_request_unmap(ctx);
+    }
+
+    r->read_event_handler = ngx_http_block_reading;
+    r->write_event_handler = ngx_http_core_run_phases;
+
+    ngx_http_core_run_phases(r);
+}
+
+
+/*
+ * For clients that can't add fields the gateway's own may be header lines;
+ * those of the body win.  NGX_DECLINED: the task's name is malformed.
+ */
+
+static ngx_int_t
+ngx_http_ollama_request_lines(ngx_http_request_t *r,
+    ngx_http_ollama_scan_t *scan)
+{
+    if (scan->server_url.len == 0) {
+        (void) ngx_http_ollama_header_find(r, "x-server-url",
+                                           &scan->server_url);
+    }
+
+    if (scan->session_id.len == 0) {
+        (void) ngx_http_ollama_header_find(r, "x-session-id",
+                                           &scan->session_id);
+    }
+
+    if (scan->task_id.len == 0
+        && ngx_http_ollama_header_find(r, "x-task-id", &scan->task_id)
+        && !ngx_http_ollama_scan_valid_id(&scan->task_id))
+    {
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Makes the new body of what lies between the cuts of the old one, and of what
+ * is put in.
+ */
+
+static ngx_int_t
+ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    off_t                     at, end, n, size;
+    ngx_buf_t                *b;
+    ngx_chain_t              *in, *out, **ll;
+    ngx_http_ollama_cut_t    *cut, *last;
+    ngx_http_ollama_insert_t *insert, *inserted;
+
+    if (ctx->scan->cuts.nelts == 0 && ctx->ninsert == 0) {
+        return NGX_OK;
+    }
+
+    cut = ctx->scan->cuts.elts;
+    last = cut + ctx->scan->cuts.nelts;
+
+    insert = ctx->insert;
+    inserted = insert + ctx->ninsert;
+
+    in = r->request_body->bufs;
+
+    if (ctx->map) {
+        in = ngx_http_ollama_request_buf(r, ctx->map,
+                                         ctx->map + ctx->map_size);
+        if (in == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    at = 0;
+    size = 0;
+    ll = &out;
+
+    for ( /* void */ ; in; in = in->next) {
+
+        b = in->buf;
+        end = at + (b->last - b->pos);
+
+        while (at < end) {
+
+            if (insert < inserted && insert->at <= at) {
+                ll = ngx_http_ollama_request_put(insert, ll);
+                size += insert->size;
+                insert++;
+                continue;
+            }
+
+            if (cut < last && cut->end <= at) {
+                cut++;
+                continue;
+            }
+
+            if (cut < last && cut->start <= at) {
+                at = ngx_min(cut->end, end);
+                continue;
+            }
+
+            n = (cut < last && cut->start < end) ? cut->start : end;
+
+            if (insert < inserted && insert->at < n) {
+                n = insert->at;
+            }
+
+            n -= at;
+
+            *ll = ngx_http_ollama_request_buf(r, b->last - (end - at),
+                                              b->last - (end - at) + n);
+            if (*ll == NULL) {
+                return NGX_ERROR;
+            }
+
+            ll = &(*ll)->next;
+            size += n;
+            at += n;
+        }
+    }
+
+    *ll = NULL;
+
+    return ngx_http_ollama_request_replace(r, out, size);
+}
+
+
+/* Links what is put in to the end of a chain; returns the new end. */
+
+static ngx_chain_t **
+ngx_http_ollama_request_put(ngx_http_ollama_insert_t *insert,
+    ngx_chain_t **ll)
+{
+    *ll = insert->chain;
+
+    while (*ll) {
+        ll = &(*ll)->next;
+    }
+
+    return ll;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_request_replace(ngx_http_request_t *r, ngx_chain_t *out,
+    off_t size)
+{
+    ngx_http_request_body_t  *rb;
+
+    if (r != r->main) {
+        /* so far it is the main request's, too */
+
+        rb = ngx_palloc(r->pool, sizeof(ngx_http_request_body_t));
+        if (rb == NULL) {
+            return NGX_ERROR;
+        }
+
+        *rb = *r->request_body;
+        r->request_body = rb;
+    }
+
+    r->request_body->bufs = out;
+    r->headers_in.content_length_n = size;
+
+    return NGX_OK;
+}

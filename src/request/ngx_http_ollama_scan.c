@@ -1,0 +1,798 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * Reading a request's body: which model it names, what the gateway's own
+ * fields say, and which bytes must not go on to the server.  The body is only
+ * looked at, in pieces of any size; nothing of it is copied but the few
+ * values that are kept.
+ *
+ * Keys are taken as Go's encoding/json takes them, because the server does:
+ * letters match in either case, the last of equal keys wins, and a null
+ * leaves a plain field as it was.
+ *
+ * A scan needs no cleanup, its two pools are its caller's.  No "r" here, so
+ * that unit tests and fuzzers can run it; called by request only.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "request/ngx_http_ollama_scan.h"
+
+
+/* shows yajl enough of a string for a value of MAX_VALUE in \u escapes */
+#define NGX_HTTP_OLLAMA_SCAN_KEEP   (6 * NGX_HTTP_OLLAMA_SCAN_MAX_VALUE + 6)
+
+
+typedef enum {
+    ngx_http_ollama_null = 0,
+    ngx_http_ollama_boolean,
+    ngx_http_ollama_number,
+    ngx_http_ollama_text,
+    ngx_http_ollama_object,
+    ngx_http_ollama_list
+} ngx_http_ollama_type_e;
+
+
+struct ngx_http_ollama_field_s {
+    ngx_str_t                name;
+    ngx_http_ollama_type_e   type;
+    ngx_http_ollama_type_e   element;  /* of a list */
+    ngx_uint_t               flags;    /* in bodies with this; 0: in all */
+    size_t                   offset;   /* where the text is kept, or 0 */
+    ngx_uint_t               own;      /* ours, not the server's */
+};
+
+
+static int ngx_http_ollama_scan_null(void *data);
+static int ngx_http_ollama_scan_boolean(void *data, int value);
+static int ngx_http_ollama_scan_number(void *data, const char *p, size_t len);
+static int ngx_http_ollama_scan_string(void *data, const u_char *p,
+    size_t len);
+static int ngx_http_ollama_scan_start_map(void *data);
+static int ngx_http_ollama_scan_start_array(void *data);
+static int ngx_http_ollama_scan_key(void *data, const u_char *p, size_t len);
+static int ngx_http_ollama_scan_close(void *data);
+
+static int ngx_http_ollama_scan_open(ngx_http_ollama_scan_t *scan,
+    ngx_http_ollama_type_e type);
+static ngx_int_t ngx_http_ollama_scan_message(ngx_http_ollama_scan_t *scan,
+    off_t start);
+static int ngx_http_ollama_scan_scalar(ngx_http_ollama_scan_t *scan,
+    ngx_http_ollama_type_e type, off_t start);
+static ngx_int_t ngx_http_ollama_scan_type(ngx_http_ollama_scan_t *scan,
+    ngx_http_ollama_type_e type, off_t start);
+static ngx_int_t ngx_http_ollama_scan_value_end(ngx_http_ollama_scan_t *scan);
+static ngx_int_t ngx_http_ollama_scan_keep(ngx_http_ollama_scan_t *scan,
+    const u_char *p, size_t len);
+static ngx_uint_t ngx_http_ollama_scan_field(ngx_http_ollama_scan_t *scan,
+    const u_char *p, size_t len);
+static ngx_http_ollama_field_t *ngx_http_ollama_scan_find(
+    ngx_http_ollama_field_t *field, ngx_uint_t flags, const u_char *p,
+    size_t len);
+static ngx_uint_t ngx_http_ollama_scan_is_stream(
+    ngx_http_ollama_scan_t *scan);
+static ngx_int_t ngx_http_ollama_scan_mismatch(ngx_http_ollama_scan_t *scan,
+    off_t at, ngx_http_ollama_field_t *field, ngx_http_ollama_type_e must,
+    ngx_http_ollama_type_e type);
+static ngx_int_t ngx_http_ollama_scan_error(ngx_http_ollama_scan_t *scan,
+    off_t at, ngx_str_t *name, const char *text, const char *tail);
+static u_char *ngx_http_ollama_scan_copy(u_char *p, const char *text);
+
+
+static const yajl_callbacks  ngx_http_ollama_scan_callbacks = {
+    ngx_http_ollama_scan_null,
+    ngx_http_ollama_scan_boolean,
+    NULL,                                /* integer: number is set */
+    NULL,                                /* double */
+    ngx_http_ollama_scan_number,
+    ngx_http_ollama_scan_string,
+    ngx_http_ollama_scan_start_map,
+    ngx_http_ollama_scan_key,
+    ngx_http_ollama_scan_close,
+    ngx_http_ollama_scan_start_array,
+    ngx_http_ollama_scan_close
+};
+
+
+/* the fields of a body */
+
+static ngx_http_ollama_field_t  ngx_http_ollama_scan_fields[] = {
+
+    { ngx_string("model"), ngx_http_ollama_text, 0, 0,
+      offsetof(ngx_http_ollama_scan_t, model), 0 },
+
+    { ngx_string("name"), ngx_http_ollama_text, 0,
+      NGX_HTTP_OLLAMA_SCAN_NAME,
+      offsetof(ngx_http_ollama_scan_t, name), 0 },
+
+    { ngx_string("stream"), ngx_http_ollama_boolean, 0,
+      NGX_HTTP_OLLAMA_SCAN_STREAM, 0, 0 },
+
+    { ngx_string("options"), ngx_http_ollama_object, 0,
+      NGX_HTTP_OLLAMA_SCAN_OPTIONS, 0, 0 },
+
+    { ngx_string("messages"), ngx_http_ollama_list, ngx_http_ollama_object,
+      NGX_HTTP_OLLAMA_SCAN_MESSAGES, 0, 0 },
+
+    { ngx_string("server_url"), ngx_http_ollama_text, 0, 0,
+      offsetof(ngx_http_ollama_scan_t, server_url), 1 },
+
+    { ngx_string("session_id"), ngx_http_ollama_text, 0, 0,
+      offsetof(ngx_http_ollama_scan_t, session_id), 1 },
+
+    { ngx_string("task_id"), ngx_http_ollama_text, 0, 0,
+      offsetof(ngx_http_ollama_scan_t, task_id), 1 },
+
+    { ngx_null_string, 0, 0, 0, 0, 0 }
+};
+
+
+/* the fields of a message */
+
+static ngx_http_ollama_field_t  ngx_http_ollama_scan_message_fields[] = {
+
+    { ngx_string("role"), ngx_http_ollama_text, 0, 0, 0, 0 },
+
+    { ngx_string("content"), ngx_http_ollama_text, 0,
+      NGX_HTTP_OLLAMA_SCAN_TEXT, 0, 0 },
+
+    { ngx_string("images"), ngx_http_ollama_list, ngx_http_ollama_text,
+      NGX_HTTP_OLLAMA_SCAN_TEXT, 0, 0 },
+
+    { ngx_null_string, 0, 0, 0, 0, 0 }
+};
+
+
+static const char  *ngx_http_ollama_scan_types[] = {
+    "null", "a boolean", "a number", "a string", "an object", "an array"
+};
+
+
+/*
+ * Makes a zeroed scan ready.  What is found goes to "pool"; what the scan
+ * itself needs, and scan->cuts and messages, to "temp".  "flags" are
+ * NGX_HTTP_OLLAMA_SCAN_…, "forbid" is an array of ngx_http_ollama_forbid_t or
+ * NULL.
+ */
+
+ngx_int_t
+ngx_http_ollama_scan_init(ngx_http_ollama_scan_t *scan, ngx_pool_t *pool,
+    ngx_pool_t *temp, ngx_uint_t flags, ngx_array_t *forbid)
+{
+    scan->pool = pool;
+    scan->flags = flags;
+
+    if (forbid) {
+        scan->forbid = forbid->elts;
+        scan->nforbid = forbid->nelts;
+    }
+
+    /* one for each depth, from 0 on, and one for what is too deep */
+
+    scan->level = ngx_pcalloc(temp, (NGX_HTTP_OLLAMA_SCAN_DEPTH + 2)
+                                    * sizeof(ngx_http_ollama_scan_level_t));
+    if (scan->level == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* every path leads to the body */
+    scan->level[1].match = (uint32_t) -1;
+
+    if (ngx_array_init(&scan->cuts, temp, 4, sizeof(ngx_http_ollama_cut_t))
+        != NGX_OK
+        || ngx_array_init(&scan->messages, temp, 4,
+                          sizeof(ngx_http_ollama_cut_t))
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_ollama_json_init(&scan->json, temp,
+                                     &ngx_http_ollama_scan_callbacks, scan,
+                                     NGX_HTTP_OLLAMA_SCAN_KEEP, 0);
+}
+
+
+/*
+ * Takes the next piece of the body.  NGX_DECLINED: the body is wrong,
+ * scan->error says how and scan->error_at where.
+ */
+
+ngx_int_t
+ngx_http_ollama_scan_feed(ngx_http_ollama_scan_t *scan, u_char *p, size_t size)
+{
+    if (ngx_http_ollama_json_feed(&scan->json, p, size) == NGX_OK) {
+        return NGX_OK;
+    }
+
+    if (scan->json.error == NULL) {
+        /* from a callback: said already, or out of memory */
+        return scan->error.len ? NGX_DECLINED : NGX_ERROR;
+    }
+
+    return ngx_http_ollama_scan_error(scan, scan->json.error_at, NULL,
+                                      scan->json.error, "");
+}
+
+
+/* Says that the body is over.  Results as of ngx_http_ollama_scan_feed(). */
+
+ngx_int_t
+ngx_http_ollama_scan_end(ngx_http_ollama_scan_t *scan)
+{
+    ngx_str_t  name;
+
+    if (scan->json.pos == 0) {
+        return ngx_http_ollama_scan_error(scan, 0, NULL,
+                                          "the body is empty", "");
+    }
+
+    if (ngx_http_ollama_json_end(&scan->json) != NGX_OK) {
+
+        if (scan->json.error == NULL) {
+            /* as above: the text was one number */
+            return scan->error.len ? NGX_DECLINED : NGX_ERROR;
+        }
+
+        return ngx_http_ollama_scan_error(scan, scan->json.error_at, NULL,
+                                          scan->json.error, "");
+    }
+
+    ngx_http_ollama_json_free(&scan->json);
+
+    scan->close = scan->level[0].end - 1;
+
+    if (scan->model.len == 0) {
+        scan->model = scan->name;
+    }
+
+    if (scan->model.len == 0
+        && scan->session_id.len == 0
+        && !(scan->flags & NGX_HTTP_OLLAMA_SCAN_SESSION))
+    {
+        ngx_str_set(&name, "model");
+        return ngx_http_ollama_scan_error(scan, scan->level[0].end, &name,
+                                          "is required", "");
+    }
+
+    return NGX_OK;
+}
+
+
+/* A task's name: 1 to 64 of [A-Za-z0-9_-]. */
+
+ngx_uint_t
+ngx_http_ollama_scan_valid_id(ngx_str_t *id)
+{
+    size_t  i;
+    u_char  ch;
+
+    if (id->len == 0 || id->len > 64) {
+        return 0;
+    }
+
+    for (i = 0; i < id->len; i++) {
+        ch = id->data[i];
+
+        if (!(ch >= '0' && ch <= '9')
+            && !((ch | 0x20) >= 'a' && (ch | 0x20) <= 'z')
+            && ch != '_' && ch != '-')
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static int
+ngx_http_ollama_scan_null(void *data)
+{
+    ngx_http_ollama_scan_t *scan = data;
+
+    /*
+     * null leaves a Go value as it was, but makes a pointer nil, and
+     * "stream" of Ollama's own endpoints is one: it has its default again
+     */
+
+    if (ngx_http_ollama_scan_is_stream(scan)
+        && (scan->flags & NGX_HTTP_OLLAMA_SCAN_OPTIONS))
+    {
+        scan->stream = NGX_HTTP_OLLAMA_STREAM_UNSET;
+    }
+
+    if (scan->field && (scan->field->flags & NGX_HTTP_OLLAMA_SCAN_MESSAGES)) {
+
+        if (scan->depth == 1) {
+            /* so is a list one */
+            scan->messages.nelts = 0;
+            scan->messages_more = 0;
+            scan->messages_start = 0;
+
+        } else if (scan->depth == 2) {
+            scan->messages_null = ngx_http_ollama_json_offset(&scan->json) - 4;
+        }
+    }
+
+    return ngx_http_ollama_scan_scalar(scan, ngx_http_ollama_null,
+                          ngx_http_ollama_json_offset(&scan->json) - 4);
+}
+
+
+static int
+ngx_http_ollama_scan_boolean(void *data, int value)
+{
+    ngx_http_ollama_scan_t *scan = data;
+
+    if (ngx_http_ollama_scan_is_stream(scan)) {
+        scan->stream = value ? NGX_HTTP_OLLAMA_STREAM_ON
+                             : NGX_HTTP_OLLAMA_STREAM_OFF;
+    }
+
+    return ngx_http_ollama_scan_scalar(scan, ngx_http_ollama_boolean,
+                          ngx_http_ollama_json_offset(&scan->json)
+                          - (value ? 4 : 5));
+}
+
+
+static int
+ngx_http_ollama_scan_number(void *data, const char *p, size_t len)
+{
+    ngx_http_ollama_scan_t *scan = data;
+
+    return ngx_http_ollama_scan_scalar(scan, ngx_http_ollama_number,
+                          ngx_http_ollama_json_offset(&scan->json) - len);
+}
+
+
+static int
+ngx_http_ollama_scan_string(void *data, const u_char *p, size_t len)
+{
+    ngx_http_ollama_scan_t *scan = data;
+
+    if (scan->depth == 1 && scan->field && scan->field->offset
+        && ngx_http_ollama_scan_keep(scan, p, len) != NGX_OK)
+    {
+        return 0;
+    }
+
+    return ngx_http_ollama_scan_scalar(scan, ngx_http_ollama_text,
+                                       scan->json.string);
+}
+
+
+static int
+ngx_http_ollama_scan_start_map(void *data)
+{
+    return ngx_http_ollama_scan_open(data, ngx_http_ollama_object);
+}
+
+
+static int
+ngx_http_ollama_scan_start_array(void *data)
+{
+    return ngx_http_ollama_scan_open(data, ngx_http_ollama_list);
+}
+
+
+static int
+ngx_http_ollama_scan_key(void *data, const u_char *p, size_t len)
+{
+    ngx_http_ollama_scan_t *scan = data;
+
+    uint32_t                       whole;
+    ngx_http_ollama_cut_t         *cut;
+    ngx_http_ollama_scan_level_t  *level;
+
+    level = &scan->level[scan->depth];
+
+    /* where the member's value will be found, should it have members, too */
+    level[1].match = ngx_http_ollama_forbid_match(scan->forbid, scan->nforbid,
+                                                  level->match, scan->depth,
+                                                  p, len, &whole);
+
+    scan->removed |= whole;
+
+    level->cut = ngx_http_ollama_scan_field(scan, p, len) || whole;
+
+    if (level->cut) {
+        /* its members go with it, not one by one */
+        level[1].match = 0;
+        return 1;
+    }
+
+    if (level->lead) {
+        /* nothing stands before this member, so its comma goes, too */
+        cut = scan->cuts.elts;
+        cut[scan->cuts.nelts - 1].end = scan->json.string;
+        level->lead = 0;
+    }
+
+    level->kept = 1;
+
+    return 1;
+}
+
+
+static int
+ngx_http_ollama_scan_close(void *data)
+{
+    ngx_http_ollama_scan_t *scan = data;
+
+    ngx_http_ollama_cut_t  *message;
+
+    scan->depth--;
+
+    if (scan->depth == 2
+        && scan->messages.nelts
+        && !scan->messages_more
+        && scan->field
+        && (scan->field->flags & NGX_HTTP_OLLAMA_SCAN_MESSAGES))
+    {
+        message = scan->messages.elts;
+        message[scan->messages.nelts - 1].end =
+                                    ngx_http_ollama_json_offset(&scan->json);
+    }
+
+    return ngx_http_ollama_scan_value_end(scan) == NGX_OK;
+}
+
+
+/* An object or an array begins. */
+
+static int
+ngx_http_ollama_scan_open(ngx_http_ollama_scan_t *scan,
+    ngx_http_ollama_type_e type)
+{
+    off_t                          start;
+    ngx_http_ollama_scan_level_t  *level;
+
+    start = ngx_http_ollama_json_offset(&scan->json) - 1;
+
+    if (ngx_http_ollama_scan_type(scan, type, start) != NGX_OK) {
+        return 0;
+    }
+
+    if (scan->depth == NGX_HTTP_OLLAMA_SCAN_DEPTH) {
+        (void) ngx_http_ollama_scan_error(scan, start, NULL,
+                                          "nested deeper than 64 levels", "");
+        return 0;
+    }
+
+    level = &scan->level[++scan->depth];
+
+    if (scan->field && (scan->field->flags & NGX_HTTP_OLLAMA_SCAN_MESSAGES)
+        && ngx_http_ollama_scan_message(scan, start) != NGX_OK)
+    {
+        return 0;
+    }
+
+    level->end = start + 1;
+    level->kept = 0;
+    level->lead = 0;
+    level->cut = 0;
+
+    if (type == ngx_http_ollama_list) {
+        /* paths lead through objects only */
+        level[1].match = 0;
+    }
+
+    return 1;
+}
+
+
+/* Something of "messages" begins: the list, one of them, or what is in it. */
+
+static ngx_int_t
+ngx_http_ollama_scan_message(ngx_http_ollama_scan_t *scan, off_t start)
+{
+    ngx_http_ollama_cut_t  *message;
+
+    if (scan->depth == 2) {
+        /* the last one of the name counts */
+        scan->messages.nelts = 0;
+        scan->messages_more = 0;
+        scan->messages_start = start + 1;
+    }
+
+    if (scan->depth == 3) {
+
+        if (scan->messages.nelts == NGX_HTTP_OLLAMA_SCAN_LIST) {
+            scan->messages_more = 1;
+            return NGX_OK;
+        }
+
+        message = ngx_array_push(&scan->messages);
+        if (message == NULL) {
+            return NGX_ERROR;
+        }
+
+        message->start = start;
+        message->end = start;
+    }
+
+    return NGX_OK;
+}
+
+
+static int
+ngx_http_ollama_scan_scalar(ngx_http_ollama_scan_t *scan,
+    ngx_http_ollama_type_e type, off_t start)
+{
+    return ngx_http_ollama_scan_type(scan, type, start) == NGX_OK
+           && ngx_http_ollama_scan_value_end(scan) == NGX_OK;
+}
+
+
+/* A value begins: has it the type that its field must have? */
+
+static ngx_int_t
+ngx_http_ollama_scan_type(ngx_http_ollama_scan_t *scan,
+    ngx_http_ollama_type_e type, off_t start)
+{
+    ngx_http_ollama_type_e    must;
+    ngx_http_ollama_field_t  *field;
+
+    if (scan->depth == 0) {
+        if (type == ngx_http_ollama_object) {
+            return NGX_OK;
+        }
+
+        return ngx_http_ollama_scan_error(scan, start, NULL,
+                                          "the body must be an object, not ",
+                                          ngx_http_ollama_scan_types[type]);
+    }
+
+    /* depths 1 and 2: a field and its elements; 3 and 4: a message's */
+
+    field = (scan->depth <= 2) ? scan->field : scan->sub;
+
+    if (field == NULL || scan->depth > 4 || type == ngx_http_ollama_null) {
+        return NGX_OK;
+    }
+
+    must = field->type;
+
+    if (scan->depth % 2 == 0) {
+        if (must != ngx_http_ollama_list) {
+            return NGX_OK;
+        }
+
+        must = field->element;
+    }
+
+    if (type == must) {
+        return NGX_OK;
+    }
+
+    return ngx_http_ollama_scan_mismatch(scan, start, field, must, type);
+}
+
+
+/* The value of a member, or of an element, is over. */
+
+static ngx_int_t
+ngx_http_ollama_scan_value_end(ngx_http_ollama_scan_t *scan)
+{
+    ngx_http_ollama_cut_t         *cut;
+    ngx_http_ollama_scan_level_t  *level;
+
+    level = &scan->level[scan->depth];
+
+    if (level->cut) {
+        cut = scan->cuts.elts;
+
+        if (scan->cuts.nelts
+            && cut[scan->cuts.nelts - 1].end == level->end)
+        {
+            cut += scan->cuts.nelts - 1;
+
+        } else {
+            if (scan->cuts.nelts == NGX_HTTP_OLLAMA_SCAN_CUTS) {
+                return ngx_http_ollama_scan_error(scan, level->end, NULL,
+                                   "too many members that are not for "
+                                   "the server", "");
+            }
+
+            cut = ngx_array_push(&scan->cuts);
+            if (cut == NULL) {
+                return NGX_ERROR;
+            }
+
+            /* from the member before, so with the comma between */
+            cut->start = level->end;
+        }
+
+        cut->end = ngx_http_ollama_json_offset(&scan->json);
+
+        level->lead = !level->kept;
+        level->cut = 0;
+    }
+
+    level->end = ngx_http_ollama_json_offset(&scan->json);
+
+    return NGX_OK;
+}
+
+
+/* Keeps the decoded text of a field; the last of equal keys wins. */
+
+static ngx_int_t
+ngx_http_ollama_scan_keep(ngx_http_ollama_scan_t *scan, const u_char *p,
+    size_t len)
+{
+    size_t      size;
+    uint32_t    bit;
+    ngx_str_t  *value;
+
+    if (len > NGX_HTTP_OLLAMA_SCAN_MAX_VALUE) {
+        return ngx_http_ollama_scan_error(scan, scan->json.string,
+                                          &scan->field->name,
+                                          "is longer than 1024 bytes", "");
+    }
+
+    if (scan->json.halves) {
+        /* the server would see something else */
+        return ngx_http_ollama_scan_error(scan, scan->json.string,
+                                          &scan->field->name,
+                                          "has half of a surrogate pair", "");
+    }
+
+    value = (ngx_str_t *) ((u_char *) scan + scan->field->offset);
+
+    bit = 1u << (scan->field - ngx_http_ollama_scan_fields);
+
+    if (len > value->len && !(scan->roomy & bit)) {
+
+        size = len;
+
+        if (value->data) {
+            /* a body may be full of them */
+            size = NGX_HTTP_OLLAMA_SCAN_MAX_VALUE;
+            scan->roomy |= bit;
+        }
+
+        value->data = ngx_pnalloc(scan->pool, size);
+        if (value->data == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (len) {
+        ngx_memcpy(value->data, p, len);
+    }
+
+    value->len = len;
+
+    if (value == &scan->task_id && !ngx_http_ollama_scan_valid_id(value)) {
+        return ngx_http_ollama_scan_error(scan, scan->json.string,
+                           &scan->field->name,
+                           "must be 1 to 64 characters of A-Z a-z 0-9 _ -",
+                           "");
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Notes which field a key begins; whether it is one of the gateway's own.
+ */
+
+static ngx_uint_t
+ngx_http_ollama_scan_field(ngx_http_ollama_scan_t *scan, const u_char *p,
+    size_t len)
+{
+    ngx_http_ollama_field_t  *field;
+
+    if (scan->depth == 1) {
+        scan->field = ngx_http_ollama_scan_find(ngx_http_ollama_scan_fields,
+                                                scan->flags, p, len);
+        scan->sub = NULL;
+
+        return scan->field && scan->field->own;
+    }
+
+    if (scan->depth == 3) {
+        field = scan->field;
+
+        scan->sub = (field && field->element == ngx_http_ollama_object)
+                    ? ngx_http_ollama_scan_find(
+                                         ngx_http_ollama_scan_message_fields,
+                                         scan->flags, p, len)
+                    : NULL;
+    }
+
+    return 0;
+}
+
+
+static ngx_http_ollama_field_t *
+ngx_http_ollama_scan_find(ngx_http_ollama_field_t *field, ngx_uint_t flags,
+    const u_char *p, size_t len)
+{
+    for ( /* void */ ; field->name.len; field++) {
+
+        if (field->flags && !(field->flags & flags)) {
+            continue;
+        }
+
+        if (ngx_http_ollama_json_key_eq(p, len, &field->name)) {
+            return field;
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_scan_is_stream(ngx_http_ollama_scan_t *scan)
+{
+    return scan->depth == 1 && scan->field
+           && scan->field->flags == NGX_HTTP_OLLAMA_SCAN_STREAM;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_scan_mismatch(ngx_http_ollama_scan_t *scan, off_t at,
+    ngx_http_ollama_field_t *field, ngx_http_ollama_type_e must,
+    ngx_http_ollama_type_e type)
+{
+    u_char  *p, text[64];
+
+    p = ngx_cpymem(text, "must be ", 8);
+    p = ngx_http_ollama_scan_copy(p, ngx_http_ollama_scan_types[must]);
+    p = ngx_http_ollama_scan_copy(p, ", not ");
+    *p = '\0';
+
+    return ngx_http_ollama_scan_error(scan, at, &field->name, (char *) text,
+                                      ngx_http_ollama_scan_types[type]);
+}
+
+
+/* Notes what is wrong: "name" text tail.  Always NGX_DECLINED, or ERROR. */
+
+static ngx_int_t
+ngx_http_ollama_scan_error(ngx_http_ollama_scan_t *scan, off_t at,
+    ngx_str_t *name, const char *text, const char *tail)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(scan->pool, (name ? name->len + 3 : 0)
+                                + ngx_strlen(text) + ngx_strlen(tail));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    scan->error.data = p;
+    scan->error_at = at;
+
+    if (name) {
+        *p++ = '"';
+        p = ngx_cpymem(p, name->data, name->len);
+        *p++ = '"';
+        *p++ = ' ';
+    }
+
+    p = ngx_http_ollama_scan_copy(p, text);
+    p = ngx_http_ollama_scan_copy(p, tail);
+
+    scan->error.len = p - scan->error.data;
+
+    return NGX_DECLINED;
+}
+
+
+static u_char *
+ngx_http_ollama_scan_copy(u_char *p, const char *text)
+{
+    return ngx_cpymem(p, text, ngx_strlen(text));
+}

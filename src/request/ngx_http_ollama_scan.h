@@ -1,0 +1,118 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+#ifndef _NGX_HTTP_OLLAMA_SCAN_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_SCAN_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "request/ngx_http_ollama_forbid.h"
+#include "util/ngx_http_ollama_json.h"
+
+
+#define NGX_HTTP_OLLAMA_SCAN_DEPTH      64
+
+/* places in a body where something is taken out */
+#define NGX_HTTP_OLLAMA_SCAN_CUTS       1024
+
+/* messages whose places are told */
+#define NGX_HTTP_OLLAMA_SCAN_LIST       1024
+
+/* the longest model name or address that makes sense, decoded */
+#define NGX_HTTP_OLLAMA_SCAN_MAX_VALUE  1024
+
+
+/* which types the fields of a body have, besides those all have in common */
+
+#define NGX_HTTP_OLLAMA_SCAN_STREAM     0x01  /* "stream" is a boolean */
+#define NGX_HTTP_OLLAMA_SCAN_NAME       0x02  /* "name" is an old "model" */
+#define NGX_HTTP_OLLAMA_SCAN_OPTIONS    0x04  /* "options" is an object */
+#define NGX_HTTP_OLLAMA_SCAN_MESSAGES   0x08  /* "messages" has objects */
+#define NGX_HTTP_OLLAMA_SCAN_TEXT       0x10  /* a message is plain text */
+
+/* a session, named elsewhere, has a model */
+#define NGX_HTTP_OLLAMA_SCAN_SESSION    0x20
+
+
+typedef struct ngx_http_ollama_field_s  ngx_http_ollama_field_t;
+
+
+/* bytes [start, end) of the body that don't go to the server */
+
+typedef struct {
+    off_t                  start;
+    off_t                  end;
+} ngx_http_ollama_cut_t;
+
+
+typedef struct {
+    off_t                  end;       /* of the last member, or of the "{" */
+    uint32_t               match;     /* forbidden paths that lead here */
+    unsigned               kept:1;    /* a member so far stays */
+    unsigned               lead:1;    /* a cut waits for the next member */
+    unsigned               cut:1;     /* the current member is to go */
+} ngx_http_ollama_scan_level_t;
+
+
+typedef enum {
+    NGX_HTTP_OLLAMA_STREAM_UNSET = 0,
+    NGX_HTTP_OLLAMA_STREAM_ON,
+    NGX_HTTP_OLLAMA_STREAM_OFF
+} ngx_http_ollama_stream_e;
+
+
+typedef struct {
+    ngx_http_ollama_json_t         json;
+    ngx_pool_t                    *pool;
+    ngx_uint_t                     flags;
+    ngx_http_ollama_forbid_t      *forbid;
+    ngx_uint_t                     nforbid;
+
+    ngx_uint_t                     depth;
+    ngx_http_ollama_field_t       *field;     /* of the body, or NULL */
+    ngx_http_ollama_field_t       *sub;       /* of a message, or NULL */
+    ngx_http_ollama_scan_level_t  *level;
+
+    /* what was found; strings are decoded and in the pool */
+
+    ngx_str_t                      model;
+    ngx_str_t                      name;
+    ngx_str_t                      server_url;
+    ngx_str_t                      session_id;
+    ngx_str_t                      task_id;
+    ngx_http_ollama_stream_e       stream;
+    uint32_t                       roomy;    /* fields with room for any */
+
+    ngx_array_t                    messages; /* ngx_http_ollama_cut_t: where
+                                                they are in the body */
+    off_t                          messages_start; /* after "["; 0: none */
+    off_t                          messages_null; /* the last null of a list,
+                                                this one or one before it */
+    off_t                          close;    /* of the body's "}" */
+    ngx_array_t                    cuts;     /* ngx_http_ollama_cut_t */
+    unsigned                       messages_more:1; /* than are told */
+    uint32_t                       removed;  /* bits of forbid[] */
+
+    /* what was wrong, after NGX_DECLINED */
+
+    ngx_str_t                      error;
+    off_t                          error_at;
+} ngx_http_ollama_scan_t;
+
+
+ngx_int_t ngx_http_ollama_scan_init(ngx_http_ollama_scan_t *scan,
+    ngx_pool_t *pool, ngx_pool_t *temp, ngx_uint_t flags,
+    ngx_array_t *forbid);
+ngx_int_t ngx_http_ollama_scan_feed(ngx_http_ollama_scan_t *scan, u_char *p,
+    size_t size);
+ngx_int_t ngx_http_ollama_scan_end(ngx_http_ollama_scan_t *scan);
+
+ngx_uint_t ngx_http_ollama_scan_valid_id(ngx_str_t *id);
+
+
+#endif /* _NGX_HTTP_OLLAMA_SCAN_H_INCLUDED_ */

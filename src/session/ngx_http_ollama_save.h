@@ -1,0 +1,32 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+#ifndef _NGX_HTTP_OLLAMA_KEEP_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_KEEP_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "core/ngx_http_ollama_ctx.h"
+
+
+/*
+ * From now on the request has the lock of its session, and what is said in
+ * answer to it is to be stored as message n, for ttl ms.
+ */
+ngx_int_t ngx_http_ollama_keep_begin(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, int64_t ttl);
+void ngx_http_ollama_keep_as(ngx_http_ollama_ctx_t *ctx, int64_t n);
+
+/* The buffer has our own last frame of a reply that was stopped. */
+void ngx_http_ollama_keep_stopped(ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b);
+
+ngx_int_t ngx_http_ollama_keep_filter_init(ngx_conf_t *cf);
+
+
+#endif /* _NGX_HTTP_OLLAMA_KEEP_H_INCLUDED_ */

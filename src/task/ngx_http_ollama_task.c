@@ -1,0 +1,778 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * Running generations: a table in shared memory, so that any worker can have
+ * any generation stopped.  An entry lives from the moment its request is to go
+ * to a server until its reply is complete, was stopped, or the request is gone
+ * for another reason; the entries of a killed process are cleared by the next
+ * one that looks for theirs.
+ *
+ * A stop is a mark on the entry.  The worker that has the generation finds it
+ * by a look at its slot's mail every 10 ms, as long as it has any, stops what
+ * can still be stopped, and leaves the outcome in a ring, where the one who
+ * asked finds it: only the worker that has a stream knows whether the stop
+ * came before its end.  Other gateways know of the generation by way of remote.
+ *
+ * Who stops a request, and how, is the caller's to say.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "task/ngx_http_ollama_task.h"
+#include "core/ngx_http_ollama_ctx.h"
+#include "store/ngx_http_ollama_unlock.h"
+#include "core/ngx_http_ollama_owner.h"
+#include "task/ngx_http_ollama_remote.h"
+#include "util/ngx_http_ollama_procs.h"
+
+#include <sys/random.h>
+
+
+/* how often a worker with generations looks whether one is to stop, ms */
+#define NGX_HTTP_OLLAMA_TASK_TICK   10
+
+/* outcomes that are kept for those who asked */
+#define NGX_HTTP_OLLAMA_TASK_RING   1024
+
+
+struct ngx_http_ollama_task_s {
+    ngx_str_node_t                 by_id;       /* must be first */
+    ngx_str_node_t                 by_session;  /* str.len 0: not in there */
+    ngx_queue_t                    queue;       /* of its slot */
+    ngx_http_ollama_slot_t        *slot;
+    ngx_uint_t                     cancel;      /* its number; 0: none asked */
+    size_t                         session_len; /* 0: it has none */
+    time_t                         started;
+    ngx_uint_t                     frames;
+    ngx_http_ollama_task_state_e   state;
+    u_char                         id[NGX_HTTP_OLLAMA_TASK_ID];
+    u_char                         session[NGX_HTTP_OLLAMA_TASK_ID];
+    u_char                         owner[NGX_HTTP_OLLAMA_OWNER_SIZE];
+};
+
+
+typedef struct {
+    ngx_uint_t                     number;
+    ngx_http_ollama_cancel_e       outcome;
+} ngx_http_ollama_task_outcome_t;
+
+
+typedef struct {
+    ngx_rbtree_t                   ids;
+    ngx_rbtree_node_t              ids_sentinel;
+    ngx_rbtree_t                   sessions;
+    ngx_rbtree_node_t              sessions_sentinel;
+    ngx_http_ollama_slots_t        slots;       /* hold tasks */
+    ngx_uint_t                     cancels;
+    ngx_http_ollama_task_outcome_t ring[NGX_HTTP_OLLAMA_TASK_RING];
+    ngx_uint_t                     full;        /* it was logged */
+} ngx_http_ollama_task_sh_t;
+
+
+typedef struct {
+    ngx_http_ollama_task_sh_t     *sh;
+    ngx_slab_pool_t               *shpool;
+    ngx_http_ollama_slot_t        *slot;        /* of this process */
+} ngx_http_ollama_tasks_t;
+
+
+/* a task of this worker, in its request's pool */
+
+struct ngx_http_ollama_running_s {
+    ngx_queue_t                    queue;
+    ngx_http_request_t            *request;
+    ngx_http_ollama_ctx_t         *ctx;
+    ngx_http_ollama_task_t        *task;
+    ngx_http_ollama_task_stop_pt   stop;
+    ngx_http_ollama_remote_t       remote;
+    u_char                         owner[NGX_HTTP_OLLAMA_OWNER_SIZE];
+    unsigned                       stopping:1;
+};
+
+
+static ngx_int_t ngx_http_ollama_task_mint(ngx_http_request_t *r,
+    ngx_str_t *id);
+static ngx_int_t ngx_http_ollama_task_enter(ngx_http_ollama_running_t *run);
+static ngx_http_ollama_task_t *ngx_http_ollama_task_create_locked(
+    ngx_http_ollama_running_t *run, uint32_t hash);
+static void ngx_http_ollama_task_cleanup(void *data);
+static void ngx_http_ollama_task_settle_locked(ngx_http_ollama_task_t *task,
+    ngx_http_ollama_cancel_e outcome);
+static void ngx_http_ollama_task_free_locked(ngx_http_ollama_task_t *task);
+static void ngx_http_ollama_task_lost_locked(ngx_queue_t *q);
+static void ngx_http_ollama_task_mark_locked(ngx_http_ollama_task_t *task);
+static ngx_http_ollama_task_t *ngx_http_ollama_task_find_locked(
+    ngx_str_t *id, u_char *owner);
+static ngx_int_t ngx_http_ollama_task_stop_remote(
+    ngx_http_ollama_remote_t *remote);
+static void ngx_http_ollama_task_tick_handler(ngx_event_t *ev);
+static void ngx_http_ollama_task_deliver(void);
+
+
+static ngx_http_ollama_tasks_t  *ngx_http_ollama_tasks;
+
+/* this worker's generations, and when it looks for stops */
+
+static ngx_queue_t       ngx_http_ollama_task_running;
+static ngx_atomic_uint_t ngx_http_ollama_task_mail;
+static ngx_event_t       ngx_http_ollama_task_tick;
+static ngx_connection_t  ngx_http_ollama_task_dummy;
+
+
+/* What a process will know of the zone; the zone's data. */
+
+void *
+ngx_http_ollama_task_create(ngx_pool_t *pool)
+{
+    return ngx_pcalloc(pool, sizeof(ngx_http_ollama_tasks_t));
+}
+
+
+ngx_int_t
+ngx_http_ollama_task_init_zone(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_http_ollama_tasks_t    *tasks;
+    ngx_http_ollama_task_sh_t  *sh;
+
+    tasks = shm_zone->data;
+    tasks->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    if (data || shm_zone->shm.exists) {
+        tasks->sh = tasks->shpool->data;
+        return NGX_OK;
+    }
+
+    sh = ngx_slab_calloc(tasks->shpool, sizeof(ngx_http_ollama_task_sh_t));
+    if (sh == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_rbtree_init(&sh->ids, &sh->ids_sentinel,
+                    ngx_str_rbtree_insert_value);
+    ngx_rbtree_init(&sh->sessions, &sh->sessions_sentinel,
+                    ngx_str_rbtree_insert_value);
+    ngx_http_ollama_slots_init(&sh->slots);
+
+    tasks->sh = sh;
+    tasks->shpool->data = sh;
+
+    /* a full zone is said once, by who finds it so */
+    tasks->shpool->log_nomem = 0;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_ollama_task_init_worker(ngx_shm_zone_t *shm_zone)
+{
+    ngx_http_ollama_tasks_t  *tasks;
+
+    tasks = shm_zone->data;
+    ngx_http_ollama_tasks = tasks;
+
+    ngx_queue_init(&ngx_http_ollama_task_running);
+
+    ngx_http_ollama_task_dummy.fd = (ngx_socket_t) -1;
+
+    ngx_http_ollama_task_tick.handler = ngx_http_ollama_task_tick_handler;
+    ngx_http_ollama_task_tick.data = &ngx_http_ollama_task_dummy;
+    ngx_http_ollama_task_tick.log = ngx_cycle->log;
+    ngx_http_ollama_task_tick.cancelable = 1;
+
+    ngx_shmtx_lock(&tasks->shpool->mutex);
+
+    ngx_http_ollama_slots_reap_locked(&tasks->sh->slots,
+                                      ngx_http_ollama_task_lost_locked);
+    tasks->slot = ngx_http_ollama_slots_take_locked(&tasks->sh->slots,
+                                          ngx_http_ollama_task_lost_locked);
+
+    ngx_shmtx_unlock(&tasks->shpool->mutex);
+
+    if (ngx_http_ollama_remote_init_worker(ngx_http_ollama_task_stop_remote)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_ollama_lost_tell();
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_ollama_task_exit_worker(void)
+{
+    ngx_http_ollama_tasks_t  *tasks;
+
+    tasks = ngx_http_ollama_tasks;
+
+    if (tasks == NULL) {
+        return;
+    }
+
+    ngx_http_ollama_remote_exit_worker();
+
+    ngx_shmtx_lock(&tasks->shpool->mutex);
+    ngx_http_ollama_slots_leave_locked(tasks->slot,
+                                       ngx_http_ollama_task_lost_locked);
+    ngx_shmtx_unlock(&tasks->shpool->mutex);
+
+    ngx_http_ollama_tasks = NULL;
+}
+
+
+/*
+ * In the precontent phase: enters the request's generation, under the name
+ * that the client gave or one that is made here.  "stop" will be called if it
+ * is to stop.  NGX_DECLINED: the name is in use.
+ */
+
+ngx_int_t
+ngx_http_ollama_task_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_http_ollama_task_stop_pt stop)
+{
+    ngx_int_t                   rc;
+    ngx_pool_cleanup_t         *cln;
+    ngx_http_ollama_running_t  *run;
+
+    if (ctx->scan->task_id.len == 0
+        && ngx_http_ollama_task_mint(r, &ctx->scan->task_id) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_ollama_running_t));
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    run = cln->data;
+    ngx_memzero(run, sizeof(ngx_http_ollama_running_t));
+
+    run->request = r;
+    run->ctx = ctx;
+    run->stop = stop;
+
+    if (ngx_http_ollama_owner_digest(r, run->owner) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_ollama_task_enter(run);
+
+    if (rc != NGX_OK) {
+        /* without an entry it goes on, but can't be stopped by its name */
+        return (rc == NGX_DECLINED) ? NGX_DECLINED : NGX_OK;
+    }
+
+    cln->handler = ngx_http_ollama_task_cleanup;
+    ctx->running = run;
+    ctx->entered = 1;
+
+    ngx_queue_insert_tail(&ngx_http_ollama_task_running, &run->queue);
+
+    run->remote.id = ctx->scan->task_id;
+    run->remote.owner = run->owner;
+    run->remote.session.data = run->task->session;
+    run->remote.session.len = run->task->by_session.str.len;
+
+    ngx_http_ollama_remote_enter(&run->remote);
+
+    if (!ngx_http_ollama_task_tick.timer_set) {
+        ngx_add_timer(&ngx_http_ollama_task_tick, NGX_HTTP_OLLAMA_TASK_TICK);
+    }
+
+    return NGX_OK;
+}
+
+
+/* 128 random bits: who doesn't know it can't guess it. */
+
+static ngx_int_t
+ngx_http_ollama_task_mint(ngx_http_request_t *r, ngx_str_t *id)
+{
+    u_char  bits[16];
+
+    if (getrandom(bits, sizeof(bits), 0) != (ssize_t) sizeof(bits)) {
+        ngx_log_error(NGX_LOG_CRIT, r->connection->log, ngx_errno,
+                      "getrandom() failed");
+        return NGX_ERROR;
+    }
+
+    id->data = ngx_pnalloc(r->pool, 2 * sizeof(bits));
+    if (id->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    id->len = ngx_hex_dump(id->data, bits, sizeof(bits)) - id->data;
+
+    return NGX_OK;
+}
+
+
+/* NGX_DECLINED: there is one of that name; NGX_ERROR: there is no room. */
+
+static ngx_int_t
+ngx_http_ollama_task_enter(ngx_http_ollama_running_t *run)
+{
+    uint32_t                    hash;
+    ngx_int_t                   rc;
+    ngx_uint_t                  full;
+    ngx_http_ollama_scan_t     *scan;
+    ngx_http_ollama_task_sh_t  *sh;
+
+    scan = run->ctx->scan;
+    sh = ngx_http_ollama_tasks->sh;
+
+    rc = NGX_OK;
+    full = 0;
+    hash = ngx_crc32_short(scan->task_id.data, scan->task_id.len);
+
+    ngx_shmtx_lock(&ngx_http_ollama_tasks->shpool->mutex);
+
+    if (ngx_str_rbtree_lookup(&sh->ids, &scan->task_id, hash)) {
+        ngx_http_ollama_slots_reap_locked(&sh->slots,
+                                          ngx_http_ollama_task_lost_locked);
+    }
+
+    if (ngx_str_rbtree_lookup(&sh->ids, &scan->task_id, hash)) {
+        rc = NGX_DECLINED;
+
+    } else {
+        run->task = ngx_http_ollama_task_create_locked(run, hash);
+
+        if (run->task == NULL) {
+            full = !sh->full;
+            sh->full = 1;
+            rc = NGX_ERROR;
+        }
+    }
+
+    ngx_shmtx_unlock(&ngx_http_ollama_tasks->shpool->mutex);
+
+    ngx_http_ollama_lost_tell();
+
+    if (full) {
+        ngx_log_error(NGX_LOG_WARN, run->request->connection->log, 0,
+                      "ollama: no room for another running generation, it "
+                      "can't be stopped by its id: ollama_zone is too small");
+    }
+
+    return rc;
+}
+
+
+static ngx_http_ollama_task_t *
+ngx_http_ollama_task_create_locked(ngx_http_ollama_running_t *run,
+    uint32_t hash)
+{
+    ngx_http_ollama_scan_t     *scan;
+    ngx_http_ollama_task_t     *task;
+    ngx_http_ollama_task_sh_t  *sh;
+
+    scan = run->ctx->scan;
+    sh = ngx_http_ollama_tasks->sh;
+
+    if (scan->task_id.len > NGX_HTTP_OLLAMA_TASK_ID) {
+        return NULL;
+    }
+
+    task = ngx_slab_calloc_locked(ngx_http_ollama_tasks->shpool,
+                                  sizeof(ngx_http_ollama_task_t));
+    if (task == NULL) {
+        return NULL;
+    }
+
+    task->by_id.node.key = hash;
+    task->by_id.str.len = scan->task_id.len;
+    task->by_id.str.data = task->id;
+    ngx_memcpy(task->id, scan->task_id.data, scan->task_id.len);
+
+    ngx_rbtree_insert(&sh->ids, &task->by_id.node);
+
+    /* what is no session's id can't be asked for, nor be told safely */
+
+    if (ngx_http_ollama_scan_valid_id(&scan->session_id)) {
+        task->by_session.node.key = ngx_crc32_short(scan->session_id.data,
+                                                    scan->session_id.len);
+        task->by_session.str.len = scan->session_id.len;
+        task->by_session.str.data = task->session;
+        task->session_len = scan->session_id.len;
+        ngx_memcpy(task->session, scan->session_id.data,
+                   scan->session_id.len);
+
+        ngx_rbtree_insert(&sh->sessions, &task->by_session.node);
+    }
+
+    ngx_memcpy(task->owner, run->owner, sizeof(task->owner));
+
+    task->started = ngx_time();
+    task->slot = ngx_http_ollama_tasks->slot;
+
+    ngx_queue_insert_tail(&task->slot->held, &task->queue);
+
+    return task;
+}
+
+
+/* So many frames have come; only its own worker writes that, without lock. */
+
+void
+ngx_http_ollama_task_progress(ngx_http_ollama_ctx_t *ctx, ngx_uint_t frames)
+{
+    ngx_http_ollama_task_t  *task;
+
+    if (ctx->running == NULL) {
+        return;
+    }
+
+    task = ctx->running->task;
+
+    task->frames = frames;
+
+    if (frames) {
+        task->state = NGX_HTTP_OLLAMA_TASK_STREAMING;
+    }
+}
+
+
+/*
+ * The generation has come to its end, or was stopped: its name is free from
+ * now on, and a stop that was asked for has its outcome.
+ */
+
+void
+ngx_http_ollama_task_end(ngx_http_ollama_ctx_t *ctx, ngx_uint_t stopped)
+{
+    ngx_http_ollama_running_t  *run;
+
+    run = ctx->running;
+
+    if (run == NULL) {
+        return;
+    }
+
+    ctx->running = NULL;
+
+    ngx_queue_remove(&run->queue);
+
+    ngx_http_ollama_remote_leave(&run->remote, stopped);
+
+    ngx_shmtx_lock(&ngx_http_ollama_tasks->shpool->mutex);
+
+    ngx_http_ollama_task_settle_locked(run->task,
+                                       stopped ? NGX_HTTP_OLLAMA_CANCEL_DONE
+                                               : NGX_HTTP_OLLAMA_CANCEL_LATE);
+    ngx_http_ollama_task_free_locked(run->task);
+
+    ngx_shmtx_unlock(&ngx_http_ollama_tasks->shpool->mutex);
+}
+
+
+static void
+ngx_http_ollama_task_cleanup(void *data)
+{
+    ngx_http_ollama_running_t *run = data;
+
+    if (run->ctx->running == run) {
+        ngx_http_ollama_task_end(run->ctx, 0);
+    }
+}
+
+
+static void
+ngx_http_ollama_task_settle_locked(ngx_http_ollama_task_t *task,
+    ngx_http_ollama_cancel_e outcome)
+{
+    ngx_http_ollama_task_outcome_t  *o;
+
+    if (task->cancel) {
+        /* one that was asked for much later may have its place */
+        o = &ngx_http_ollama_tasks->sh->ring[task->cancel
+                                             % NGX_HTTP_OLLAMA_TASK_RING];
+
+        if (o->number < task->cancel) {
+            o->number = task->cancel;
+            o->outcome = outcome;
+        }
+    }
+}
+
+
+static void
+ngx_http_ollama_task_free_locked(ngx_http_ollama_task_t *task)
+{
+    ngx_http_ollama_task_sh_t  *sh;
+
+    sh = ngx_http_ollama_tasks->sh;
+
+    ngx_queue_remove(&task->queue);
+    ngx_rbtree_delete(&sh->ids, &task->by_id.node);
+
+    if (task->by_session.str.len) {
+        ngx_rbtree_delete(&sh->sessions, &task->by_session.node);
+    }
+
+    ngx_slab_free_locked(ngx_http_ollama_tasks->shpool, task);
+}
+
+
+/* A task whose process died: it has ended with it. */
+
+static void
+ngx_http_ollama_task_lost_locked(ngx_queue_t *q)
+{
+    ngx_str_t                id, session;
+    ngx_http_ollama_task_t  *task;
+
+    task = ngx_queue_data(q, ngx_http_ollama_task_t, queue);
+
+    if (task->session_len) {
+        id = task->by_id.str;
+
+        session.data = task->session;
+        session.len = task->session_len;
+
+        ngx_http_ollama_lost_note(&id, &session);
+    }
+
+    ngx_http_ollama_task_settle_locked(task, NGX_HTTP_OLLAMA_CANCEL_LATE);
+    ngx_http_ollama_task_free_locked(task);
+}
+
+
+/*
+ * Asks for the generation to stop that has this id, or the one that runs in
+ * the session of this id, if it is the owner's.  NGX_OK: the outcome will be
+ * known to ngx_http_ollama_task_cancelled(); NGX_DECLINED: there is none here;
+ * NGX_BUSY: it is being stopped already.  One of this worker is stopped before
+ * this returns.
+ */
+
+ngx_int_t
+ngx_http_ollama_task_cancel(ngx_str_t *id, u_char *owner, ngx_pool_t *pool,
+    ngx_http_ollama_cancel_t *cancel)
+{
+    u_char                     *p;
+    ngx_int_t                   rc;
+    ngx_uint_t                  own;
+    ngx_http_ollama_task_t     *task;
+    ngx_http_ollama_task_sh_t  *sh;
+
+    p = ngx_pnalloc(pool, 2 * NGX_HTTP_OLLAMA_TASK_ID);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = NGX_DECLINED;
+    own = 0;
+    sh = ngx_http_ollama_tasks->sh;
+
+    ngx_shmtx_lock(&ngx_http_ollama_tasks->shpool->mutex);
+
+    ngx_http_ollama_slots_reap_locked(&sh->slots,
+                                      ngx_http_ollama_task_lost_locked);
+
+    task = ngx_http_ollama_task_find_locked(id, owner);
+
+    if (task && task->cancel) {
+        rc = NGX_BUSY;
+
+    } else if (task) {
+        cancel->task_id.data = p;
+        cancel->task_id.len = task->by_id.str.len;
+        p = ngx_cpymem(p, task->id, task->by_id.str.len);
+
+        cancel->session_id.data = p;
+        cancel->session_id.len = task->by_session.str.len;
+        ngx_memcpy(p, task->session, task->by_session.str.len);
+
+        ngx_http_ollama_task_mark_locked(task);
+
+        cancel->number = task->cancel;
+        own = (task->slot == ngx_http_ollama_tasks->slot);
+        rc = NGX_OK;
+    }
+
+    ngx_shmtx_unlock(&ngx_http_ollama_tasks->shpool->mutex);
+
+    ngx_http_ollama_lost_tell();
+
+    if (own) {
+        ngx_http_ollama_task_deliver();
+    }
+
+    return rc;
+}
+
+
+/* From now on it is to stop, and its worker has mail. */
+
+static void
+ngx_http_ollama_task_mark_locked(ngx_http_ollama_task_t *task)
+{
+    ngx_http_ollama_task_sh_t  *sh;
+
+    sh = ngx_http_ollama_tasks->sh;
+
+    task->cancel = ++sh->cancels;
+
+    /* who reads the mail without the lock shall find the mark */
+    ngx_memory_barrier();
+    task->slot->mail++;
+
+    if (task->by_session.str.len) {
+        /* the next stop is for another one of the session, if there is */
+        ngx_rbtree_delete(&sh->sessions, &task->by_session.node);
+        task->by_session.str.len = 0;
+    }
+}
+
+
+/* A generation of this worker: see ngx_http_ollama_remote_stop_pt. */
+
+static ngx_int_t
+ngx_http_ollama_task_stop_remote(ngx_http_ollama_remote_t *remote)
+{
+    ngx_int_t                   rc;
+    ngx_http_ollama_running_t  *run;
+
+    run = (ngx_http_ollama_running_t *)
+              ((u_char *) remote - offsetof(ngx_http_ollama_running_t, remote));
+
+    rc = NGX_DECLINED;
+
+    ngx_shmtx_lock(&ngx_http_ollama_tasks->shpool->mutex);
+
+    if (run->task->cancel == 0) {
+        ngx_http_ollama_task_mark_locked(run->task);
+        rc = NGX_OK;
+    }
+
+    ngx_shmtx_unlock(&ngx_http_ollama_tasks->shpool->mutex);
+
+    if (rc == NGX_OK) {
+        ngx_http_ollama_task_deliver();
+    }
+
+    return rc;
+}
+
+
+static ngx_http_ollama_task_t *
+ngx_http_ollama_task_find_locked(ngx_str_t *id, u_char *owner)
+{
+    uint32_t                    hash;
+    ngx_str_node_t             *node;
+    ngx_http_ollama_task_t     *task;
+    ngx_http_ollama_task_sh_t  *sh;
+
+    sh = ngx_http_ollama_tasks->sh;
+    hash = ngx_crc32_short(id->data, id->len);
+
+    node = ngx_str_rbtree_lookup(&sh->ids, id, hash);
+
+    if (node) {
+        task = (ngx_http_ollama_task_t *) node;
+
+        if (ngx_memcmp(task->owner, owner, sizeof(task->owner)) == 0) {
+            return task;
+        }
+    }
+
+    node = ngx_str_rbtree_lookup(&sh->sessions, id, hash);
+
+    if (node) {
+        task = (ngx_http_ollama_task_t *)
+                   ((u_char *) node
+                    - offsetof(ngx_http_ollama_task_t, by_session));
+
+        if (ngx_memcmp(task->owner, owner, sizeof(task->owner)) == 0) {
+            return task;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* What became of a stop; one that is too old to be known was done. */
+
+ngx_http_ollama_cancel_e
+ngx_http_ollama_task_cancelled(ngx_http_ollama_cancel_t *cancel)
+{
+    ngx_http_ollama_cancel_e         outcome;
+    ngx_http_ollama_task_outcome_t  *o;
+
+    o = &ngx_http_ollama_tasks->sh->ring[cancel->number
+                                         % NGX_HTTP_OLLAMA_TASK_RING];
+
+    ngx_shmtx_lock(&ngx_http_ollama_tasks->shpool->mutex);
+
+    if (o->number == cancel->number) {
+        outcome = o->outcome;
+
+    } else if (o->number > cancel->number) {
+        outcome = NGX_HTTP_OLLAMA_CANCEL_DONE;
+
+    } else {
+        outcome = NGX_HTTP_OLLAMA_CANCEL_PENDING;
+    }
+
+    ngx_shmtx_unlock(&ngx_http_ollama_tasks->shpool->mutex);
+
+    return outcome;
+}
+
+
+static void
+ngx_http_ollama_task_tick_handler(ngx_event_t *ev)
+{
+    if (ngx_http_ollama_tasks->slot->mail != ngx_http_ollama_task_mail) {
+        ngx_http_ollama_task_deliver();
+    }
+
+    if (!ngx_queue_empty(&ngx_http_ollama_task_running)) {
+        ngx_add_timer(ev, NGX_HTTP_OLLAMA_TASK_TICK);
+    }
+}
+
+
+/*
+ * Stops what is to be stopped.  That may free its request and end others, so
+ * the queue is begun anew after each.  The mark is read without the lock: it
+ * is set once, and the mail that tells of it comes later.
+ */
+
+static void
+ngx_http_ollama_task_deliver(void)
+{
+    ngx_queue_t                *q;
+    ngx_http_ollama_running_t  *run;
+
+    ngx_http_ollama_task_mail = ngx_http_ollama_tasks->slot->mail;
+    ngx_memory_barrier();
+
+again:
+
+    for (q = ngx_queue_head(&ngx_http_ollama_task_running);
+         q != ngx_queue_sentinel(&ngx_http_ollama_task_running);
+         q = ngx_queue_next(q))
+    {
+        run = ngx_queue_data(q, ngx_http_ollama_running_t, queue);
+
+        if (run->task->cancel && !run->stopping) {
+            run->stopping = 1;
+            run->stop(run->request, run->ctx);
+            goto again;
+        }
+    }
+}

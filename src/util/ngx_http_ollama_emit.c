@@ -1,0 +1,199 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * Writing JSON.  A walk over what is to be said calls the functions here, one
+ * for each piece; done twice, it first measures the text and then writes it
+ * into memory of just that size.  Pure functions; this file calls nobody.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "util/ngx_http_ollama_emit.h"
+
+
+static void ngx_http_ollama_text_put(ngx_http_ollama_text_t *t, u_char *data,
+    size_t len);
+
+
+/* What the walk says, in the pool's memory. */
+
+ngx_int_t
+ngx_http_ollama_text_make(ngx_pool_t *pool, ngx_http_ollama_text_pt walk,
+    void *data, ngx_str_t *text)
+{
+    ngx_http_ollama_text_t  t;
+
+    t.pos = NULL;
+    t.len = 0;
+
+    walk(&t, data);
+
+    text->data = ngx_pnalloc(pool, t.len);
+    if (text->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    text->len = t.len;
+
+    t.pos = text->data;
+    t.len = 0;
+
+    walk(&t, data);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_ollama_text_put(ngx_http_ollama_text_t *t, u_char *data, size_t len)
+{
+    t->len += len;
+
+    if (t->pos && len) {
+        t->pos = ngx_cpymem(t->pos, data, len);
+    }
+}
+
+
+void
+ngx_http_ollama_text_add(ngx_http_ollama_text_t *t, const char *s)
+{
+    ngx_http_ollama_text_put(t, (u_char *) s, ngx_strlen(s));
+}
+
+
+/* JSON as it is. */
+
+void
+ngx_http_ollama_text_raw(ngx_http_ollama_text_t *t, ngx_str_t *s)
+{
+    ngx_http_ollama_text_put(t, s->data, s->len);
+}
+
+
+/* What goes between the quotes of a string. */
+
+void
+ngx_http_ollama_text_escape(ngx_http_ollama_text_t *t, ngx_str_t *s)
+{
+    u_char  *p;
+
+    if (t->pos == NULL) {
+        t->len += s->len + ngx_escape_json(NULL, s->data, s->len);
+        return;
+    }
+
+    p = (u_char *) ngx_escape_json(t->pos, s->data, s->len);
+
+    t->len += p - t->pos;
+    t->pos = p;
+}
+
+
+void
+ngx_http_ollama_text_string(ngx_http_ollama_text_t *t, ngx_str_t *s)
+{
+    ngx_http_ollama_text_add(t, "\"");
+    ngx_http_ollama_text_escape(t, s);
+    ngx_http_ollama_text_add(t, "\"");
+}
+
+
+void
+ngx_http_ollama_text_number(ngx_http_ollama_text_t *t, int64_t n)
+{
+    u_char  *p, buf[NGX_INT64_LEN];
+
+    p = ngx_sprintf(buf, "%L", n);
+
+    ngx_http_ollama_text_put(t, buf, p - buf);
+}
+
+
+/* Microseconds as milliseconds with one decimal; less than none: null. */
+
+void
+ngx_http_ollama_text_ms(ngx_http_ollama_text_t *t, int64_t us)
+{
+    u_char  *p, buf[NGX_INT64_LEN + 1];
+
+    if (us < 0) {
+        ngx_http_ollama_text_add(t, "null");
+        return;
+    }
+
+    us = us / 100 + (us % 100 >= 50);
+
+    p = ngx_sprintf(buf, "%L.%L", us / 10, us % 10);
+
+    ngx_http_ollama_text_put(t, buf, p - buf);
+}
+
+
+/* Milliseconds since 1970 as a string of RFC 3339, UTC; none: null. */
+
+void
+ngx_http_ollama_text_time(ngx_http_ollama_text_t *t, int64_t ms)
+{
+    u_char    *p, buf[sizeof("\"9999-12-31T23:59:59.999Z\"")];
+    ngx_tm_t   tm;
+
+    if (ms <= 0) {
+        ngx_http_ollama_text_add(t, "null");
+        return;
+    }
+
+    /* which ends with the year 9999 */
+    ngx_gmtime((time_t) (ms / 1000), &tm);
+
+    p = ngx_sprintf(buf, "\"%4d-%02d-%02dT%02d:%02d:%02d.%03LZ\"",
+                    tm.ngx_tm_year, tm.ngx_tm_mon, tm.ngx_tm_mday,
+                    tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec, ms % 1000);
+
+    ngx_http_ollama_text_put(t, buf, p - buf);
+}
+
+
+/*
+ * For ETags: the same in all processes of a machine.  Eight bytes at a time,
+ * as texts may be megabytes; not for tables that an enemy may fill.
+ */
+
+uint64_t
+ngx_http_ollama_text_hash(ngx_str_t *text)
+{
+    size_t     rest, n;
+    u_char    *p;
+    uint64_t   h, word;
+
+    p = text->data;
+    h = 0xcbf29ce484222325ULL ^ text->len;
+
+    for (rest = text->len; rest; rest -= n) {
+
+        n = ngx_min(rest, sizeof(uint64_t));
+        word = 0;
+
+        ngx_memcpy(&word, p, n);
+        p += n;
+
+        h = ngx_http_ollama_text_mix(h, word);
+    }
+
+    return h;
+}
+
+
+uint64_t
+ngx_http_ollama_text_mix(uint64_t hash, uint64_t more)
+{
+    hash = (hash ^ more) * 0x9e3779b97f4a7c15ULL;
+
+    return hash ^ (hash >> 32);
+}

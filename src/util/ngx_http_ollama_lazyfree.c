@@ -1,0 +1,176 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * Much memory, given back little by little: to free 50 MB at once takes several
+ * milliseconds, in which nothing else runs.  Each piece is a pool of its own.
+ * When the pool goes that they belong to, they go to a list of this worker's,
+ * and from there a few in each turn of the event loop.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include "util/ngx_http_ollama_lazyfree.h"
+
+
+/* freed in a turn, in bytes: some 0.1 ms */
+#define NGX_HTTP_OLLAMA_SHED_TURN  (1024 * 1024)
+
+/* of a piece, beside its memory */
+#define NGX_HTTP_OLLAMA_SHED_POOL  256
+
+
+/* lies in its own pool */
+
+typedef struct {
+    ngx_queue_t  queue;
+    ngx_pool_t  *pool;
+    size_t       size;
+} ngx_http_ollama_shed_piece_t;
+
+
+static ngx_int_t ngx_http_ollama_shed_begin(ngx_http_ollama_shed_t *shed,
+    ngx_pool_t *pool);
+static void ngx_http_ollama_shed_cleanup(void *data);
+static void ngx_http_ollama_shed_handler(ngx_event_t *ev);
+
+
+/* this worker's */
+
+static ngx_queue_t       ngx_http_ollama_shed_old = {
+    &ngx_http_ollama_shed_old, &ngx_http_ollama_shed_old
+};
+
+static ngx_event_t       ngx_http_ollama_shed_event;
+static ngx_connection_t  ngx_http_ollama_shed_dummy;
+
+
+u_char *
+ngx_http_ollama_shed_alloc(ngx_http_ollama_shed_t *shed, ngx_pool_t *pool,
+    size_t size)
+{
+    u_char                        *p;
+    ngx_pool_t                    *own;
+    ngx_http_ollama_shed_piece_t  *piece;
+
+    if (shed->pieces == NULL
+        && ngx_http_ollama_shed_begin(shed, pool) != NGX_OK)
+    {
+        return NULL;
+    }
+
+    own = ngx_create_pool(NGX_HTTP_OLLAMA_SHED_POOL, pool->log);
+    if (own == NULL) {
+        return NULL;
+    }
+
+    piece = ngx_palloc(own, sizeof(ngx_http_ollama_shed_piece_t));
+    p = ngx_pnalloc(own, size);
+
+    if (piece == NULL || p == NULL) {
+        ngx_destroy_pool(own);
+        return NULL;
+    }
+
+    piece->pool = own;
+    piece->size = size;
+
+    ngx_queue_insert_tail(shed->pieces, &piece->queue);
+
+    return p;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_shed_begin(ngx_http_ollama_shed_t *shed, ngx_pool_t *pool)
+{
+    ngx_queue_t         *pieces;
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ngx_pool_cleanup_add(pool, sizeof(ngx_queue_t));
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    pieces = cln->data;
+    ngx_queue_init(pieces);
+
+    cln->handler = ngx_http_ollama_shed_cleanup;
+    shed->pieces = pieces;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_ollama_shed_cleanup(void *data)
+{
+    ngx_queue_t *pieces = data;
+
+    ngx_event_t                   *ev;
+    ngx_queue_t                   *q;
+    ngx_http_ollama_shed_piece_t  *piece;
+
+    if (ngx_queue_empty(pieces)) {
+        return;
+    }
+
+    for (q = ngx_queue_head(pieces);
+         q != ngx_queue_sentinel(pieces);
+         q = ngx_queue_next(q))
+    {
+        piece = ngx_queue_data(q, ngx_http_ollama_shed_piece_t, queue);
+
+        /* the connection's log may be gone before it */
+        piece->pool->log = ngx_cycle->log;
+    }
+
+    ngx_queue_add(&ngx_http_ollama_shed_old, pieces);
+
+    ev = &ngx_http_ollama_shed_event;
+
+    if (ev->posted) {
+        return;
+    }
+
+    ngx_http_ollama_shed_dummy.fd = (ngx_socket_t) -1;
+
+    ev->handler = ngx_http_ollama_shed_handler;
+    ev->data = &ngx_http_ollama_shed_dummy;
+    ev->log = ngx_cycle->log;
+
+    ngx_post_event(ev, &ngx_posted_next_events);
+}
+
+
+static void
+ngx_http_ollama_shed_handler(ngx_event_t *ev)
+{
+    size_t                         freed;
+    ngx_queue_t                   *q;
+    ngx_http_ollama_shed_piece_t  *piece;
+
+    freed = 0;
+
+    while (!ngx_queue_empty(&ngx_http_ollama_shed_old)) {
+
+        if (freed >= NGX_HTTP_OLLAMA_SHED_TURN) {
+            ngx_post_event(ev, &ngx_posted_next_events);
+            return;
+        }
+
+        q = ngx_queue_head(&ngx_http_ollama_shed_old);
+        piece = ngx_queue_data(q, ngx_http_ollama_shed_piece_t, queue);
+
+        freed += piece->size;
+
+        ngx_queue_remove(q);
+        ngx_destroy_pool(piece->pool);
+    }
+}

@@ -1,0 +1,637 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * What each participant of a conversation sees: the bodies of turns, byte by
+ * byte in a table, and against a plain model of what is promised with random
+ * conversations.  And that memory grows with what is said, no faster.
+ */
+
+
+#include "conversation_stub.h"
+
+#include "conversation/ngx_http_ollama_conversation_prompt.h"
+
+#include <jansson.h>
+
+
+#define PEOPLE  NGX_HTTP_OLLAMA_CONVERSATION_MAX
+
+#define RANDOM_TALKS   3000
+#define RANDOM_MOST    24       /* utterances */
+#define RANDOM_TEXT    64       /* bytes of one */
+
+
+/*
+ * Utterances as "WHO:TEXT|WHO:TEXT": a participant's number, "u", the user, or
+ * "o", somebody else, with a name behind if there is one.
+ */
+
+typedef struct {
+    const char  *title;
+    const char  *models;
+    const char  *more;          /* members of the request's body */
+    const char  *said;
+    ngx_uint_t   self;
+    const char  *want;
+} view_case_t;
+
+
+typedef struct {
+    ngx_int_t    speaker;
+    char         name[8];
+    char         text[RANDOM_TEXT + 8];
+} view_said_t;
+
+
+static view_case_t  view_cases[] = {
+
+    { "two: the first turn", "\"a\",\"b\"", "", "u:hi", 0,
+      "{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],"
+      "\"stream\":true}" },
+
+    { "two: the second turn, of the other", "\"a\",\"b\"", "", "u:hi|0:one", 1,
+      "{\"model\":\"b\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},"
+      "{\"role\":\"user\",\"content\":\"one\"}],\"stream\":true}" },
+
+    { "two: the third turn", "\"a\",\"b\"", "", "u:hi|0:one|1:two", 0,
+      "{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},"
+      "{\"role\":\"assistant\",\"content\":\"one\"},"
+      "{\"role\":\"user\",\"content\":\"two\"}],\"stream\":true}" },
+
+    { "two: several lines, as they are", "\"a\",\"b\"", "",
+      "u:hi\nyou\n|0:one\n\ntwo", 1,
+      "{\"model\":\"b\",\"messages\":[{\"role\":\"user\",\"content\":"
+      "\"hi\\nyou\\n\"},{\"role\":\"user\",\"content\":\"one\\n\\ntwo\"}],"
+      "\"stream\":true}" },
+
+    { "two: of one model", "\"a\",\"a\"", "", "u:hi|0:one|1:two", 1,
+      "{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},"
+      "{\"role\":\"user\",\"content\":\"one\"},"
+      "{\"role\":\"assistant\",\"content\":\"two\"}],\"stream\":true}" },
+
+    { "two: a system prompt and options", "\"a\",\"b\"",
+      "\"system_prompts\":{\"b\":\"be \\\"b\\\"\\n\"},\"options\":{\"seed\" : "
+      "1}", "u:hi", 1,
+      "{\"model\":\"b\",\"messages\":[{\"role\":\"system\",\"content\":"
+      "\"be \\\"b\\\"\\n\"},{\"role\":\"user\",\"content\":\"hi\"}],"
+      "\"stream\":true,\"options\":{\"seed\" : 1}}" },
+
+    { "two: the system prompt is the other's", "\"a\",\"b\"",
+      "\"system_prompts\":{\"b\":\"be b\"}", "u:hi", 0,
+      "{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],"
+      "\"stream\":true}" },
+
+    { "two: what was said before", "\"a\",\"b\"", "",
+      "o:old|ox:older|u:hi", 0,
+      "{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":\"old\"},"
+      "{\"role\":\"user\",\"content\":\"older\"},"
+      "{\"role\":\"user\",\"content\":\"hi\"}],\"stream\":true}" },
+
+    { "two: nothing was said", "\"a\",\"b\"", "", "", 0,
+      "{\"model\":\"a\",\"messages\":[],\"stream\":true}" },
+
+    { "two: nothing but a system prompt", "\"a\",\"b\"",
+      "\"system_prompts\":{\"a\":\"s\"}", "", 0,
+      "{\"model\":\"a\",\"messages\":[{\"role\":\"system\",\"content\":\"s\"}],"
+      "\"stream\":true}" },
+
+    { "two: empty texts", "\"a\",\"b\"", "", "u:|0:|1:", 1,
+      "{\"model\":\"b\",\"messages\":[{\"role\":\"user\",\"content\":\"\"},"
+      "{\"role\":\"user\",\"content\":\"\"},"
+      "{\"role\":\"assistant\",\"content\":\"\"}],\"stream\":true}" },
+
+    { "a quote in the model's name", "\"a\\\"\",\"b\"", "", "u:hi", 0,
+      "{\"model\":\"a\\\"\",\"messages\":[{\"role\":\"user\",\"content\":"
+      "\"hi\"}],\"stream\":true}" },
+
+    { "three: the first turn", "\"a\",\"b\",\"c\"", "", "u:hi", 0,
+      "{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],"
+      "\"stream\":true}" },
+
+    { "three: the third turn, all joined", "\"a\",\"b\",\"c\"", "",
+      "u:hi|0:one|1:two", 2,
+      "{\"model\":\"c\",\"messages\":[{\"role\":\"user\",\"content\":"
+      "\"hi\\na: one\\nb: two\"}],\"stream\":true}" },
+
+    { "three: the fourth turn", "\"a\",\"b\",\"c\"", "",
+      "u:hi|0:one|1:two|2:three", 0,
+      "{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},"
+      "{\"role\":\"assistant\",\"content\":\"one\"},{\"role\":\"user\","
+      "\"content\":\"b: two\\nc: three\"}],\"stream\":true}" },
+
+    { "three: several lines, but not one's own", "\"a\",\"b\",\"c\"", "",
+      "u:hi\nyou|0:one\ntwo|1:three\n\nfour\n|2:five\n", 0,
+      "{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":"
+      "\"hi\\nyou\"},{\"role\":\"assistant\",\"content\":\"one\\ntwo\"},"
+      "{\"role\":\"user\",\"content\":"
+      "\"b: three\\nb: \\nb: four\\nc: five\"}],\"stream\":true}" },
+
+    { "three: backslashes that are no newlines", "\"a\",\"b\",\"c\"", "",
+      "u:hi|0:C:\\new\\\\now\n\\", 1,
+      "{\"model\":\"b\",\"messages\":[{\"role\":\"user\",\"content\":"
+      "\"hi\\na: C:\\\\new\\\\\\\\now\\na: \\\\\"}],\"stream\":true}" },
+
+    { "three: empty texts, and only newlines", "\"a\",\"b\",\"c\"", "",
+      "u:|0:|1:\n|2:\n\n", 1,
+      "{\"model\":\"b\",\"messages\":[{\"role\":\"user\",\"content\":"
+      "\"\\na: \"},{\"role\":\"assistant\",\"content\":\"\\n\"},"
+      "{\"role\":\"user\",\"content\":\"c: \\nc: \"}],\"stream\":true}" },
+
+    { "three: names, and a model twice",
+      "{\"model\":\"m\",\"name\":\"\\\"A\\\" \xc3\xa9\"},\"m\",\"m\"", "",
+      "u:hi|0:one|1:two|2:three", 1,
+      "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":"
+      "\"hi\\n\\\"A\\\" \xc3\xa9: one\"},{\"role\":\"assistant\",\"content\":"
+      "\"two\"},{\"role\":\"user\",\"content\":\"m#2: three\"}],"
+      "\"stream\":true}" },
+
+    { "three: a system prompt is alone", "\"a\",\"b\",\"c\"",
+      "\"system_prompts\":{\"b\":\"s\"}", "u:hi|0:one", 1,
+      "{\"model\":\"b\",\"messages\":[{\"role\":\"system\",\"content\":\"s\"},"
+      "{\"role\":\"user\",\"content\":\"hi\\na: one\"}],\"stream\":true}" },
+
+    { "three: what was said before", "\"a\",\"b\",\"c\"", "",
+      "o:old\nx|oZ:older\nx|0:mine|o:x|u:hi", 0,
+      "{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":"
+      "\"old\\nx\\nZ: older\\nZ: x\"},{\"role\":\"assistant\",\"content\":"
+      "\"mine\"},{\"role\":\"user\",\"content\":\"x\\nhi\"}],"
+      "\"stream\":true}" },
+
+    { "three: one's own twice stay apart", "\"a\",\"b\",\"c\"", "",
+      "0:one|0:two|u:hi", 0,
+      "{\"model\":\"a\",\"messages\":[{\"role\":\"assistant\",\"content\":"
+      "\"one\"},{\"role\":\"assistant\",\"content\":\"two\"},"
+      "{\"role\":\"user\",\"content\":\"hi\"}],\"stream\":true}" },
+
+    { "eight", "\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\"", "",
+      "u:hi|0:1|1:2|2:3|3:4|4:5|5:6|6:7|7:8|0:9|1:10", 2,
+      "{\"model\":\"c\",\"messages\":[{\"role\":\"user\",\"content\":"
+      "\"hi\\na: 1\\nb: 2\"},{\"role\":\"assistant\",\"content\":\"3\"},"
+      "{\"role\":\"user\",\"content\":"
+      "\"d: 4\\ne: 5\\nf: 6\\ng: 7\\nh: 8\\na: 9\\nb: 10\"}],"
+      "\"stream\":true}" },
+};
+
+
+static void
+view_begin(conversation_run_t *run, const char *models, const char *more)
+{
+    char    body[1024];
+    size_t  len;
+
+    len = snprintf(body, sizeof(body), START "\"models\":[%s]%s%s}", models,
+                   *more ? "," : "", more);
+
+    conversation_feed(run, (u_char *) body, len, len, len);
+    assert_int_equal(run->rc, NGX_OK);
+
+    assert_int_equal(ngx_http_ollama_conversation_view_init(run->pool,
+                                                            &run->talk),
+                     NGX_OK);
+}
+
+
+static void
+view_say(conversation_run_t *run, ngx_http_ollama_utterance_t *said,
+    ngx_int_t speaker, const char *name, const char *text, size_t len)
+{
+    ngx_str_t  n, t;
+
+    n.data = (u_char *) name;
+    n.len = strlen(name);
+
+    t.data = (u_char *) text;
+    t.len = len;
+
+    assert_int_equal(ngx_http_ollama_conversation_say(run->pool, &run->talk,
+                                                      said, speaker, &n, &t,
+                                                      0),
+                     NGX_OK);
+}
+
+
+/* The turn's body as one text; what holds for each buf of it. */
+
+static char *
+view_text(conversation_run_t *run, ngx_uint_t self,
+    ngx_http_ollama_utterance_t *said, ngx_uint_t n, size_t *taken)
+{
+    char         *text, *p;
+    off_t         size;
+    ngx_buf_t    *b;
+    ngx_pool_t   *pool;
+    ngx_chain_t  *chain, *cl;
+
+    pool = ngx_create_pool(4096, NULL);
+    assert_non_null(pool);
+
+    size = -1;
+
+    chain = ngx_http_ollama_conversation_view(pool, &run->talk, self, said, n,
+                                              &size);
+    assert_non_null(chain);
+
+    text = malloc(size + 1);
+    assert_non_null(text);
+
+    p = text;
+
+    for (cl = chain; cl; cl = cl->next) {
+        b = cl->buf;
+
+        assert_true(b->pos < b->last);
+        assert_ptr_equal(b->start, b->pos);
+        assert_ptr_equal(b->end, b->last);
+        assert_true(b->memory);
+        assert_false(b->temporary || b->in_file || b->last_buf || b->sync
+                     || b->flush || b->last_in_chain || b->recycled);
+        assert_true(b->last - b->pos <= size - (p - text));
+
+        p = (char *) ngx_cpymem(p, b->pos, b->last - b->pos);
+    }
+
+    assert_int_equal(p - text, size);
+    *p = '\0';
+
+    *taken = ngx_stub_pool_peak(pool);
+
+    ngx_destroy_pool(pool);
+
+    return text;
+}
+
+
+static void
+view_test(void **state)
+{
+    view_case_t *row = *state;
+
+    char                         *text, name[8];
+    size_t                        taken, len;
+    ngx_int_t                     speaker;
+    ngx_uint_t                    n, i;
+    const char                   *p;
+    conversation_run_t            run;
+    ngx_http_ollama_utterance_t   said[16];
+
+    view_begin(&run, row->models, row->more);
+
+    n = 0;
+
+    for (p = row->said; *p; n++) {
+
+        speaker = (*p == 'u') ? NGX_HTTP_OLLAMA_CONVERSATION_USER
+                  : (*p == 'o') ? NGX_HTTP_OLLAMA_CONVERSATION_OTHER
+                  : *p - '0';
+
+        for (i = 0, p++; *p != ':'; i++) {
+            name[i] = *p++;
+        }
+
+        name[i] = '\0';
+        p++;
+
+        len = strcspn(p, "|");
+
+        view_say(&run, &said[n], speaker, name, p, len);
+
+        p += len + (p[len] == '|');
+    }
+
+    text = view_text(&run, row->self, said, n, &taken);
+
+    assert_string_equal(text, row->want);
+
+    free(text);
+    ngx_destroy_pool(run.pool);
+}
+
+
+/* Text that others have escaped, in their own way. */
+
+static void
+view_json_test(void **state)
+{
+    char                         *text;
+    size_t                        taken;
+    ngx_str_t                     name, json;
+    conversation_run_t            run;
+    ngx_http_ollama_utterance_t   said;
+
+    static const char  want[] =
+        "{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":"
+        "\"x\\\": one\\nx\\\": \\u003ctwo\\nx\\\": \\\\u000a\\nx\\\": "
+        "\\u000b\\/\\u00\"}],\"stream\":true}";
+
+    view_begin(&run, "\"a\",\"b\",\"c\"", "");
+
+    ngx_str_set(&name, "x\"");
+    ngx_str_set(&json, "one\\u000a\\u003ctwo\\n\\\\u000a\\u000A\\u000b\\/"
+                       "\\u00");
+
+    assert_int_equal(ngx_http_ollama_conversation_say(run.pool, &run.talk,
+                                    &said, NGX_HTTP_OLLAMA_CONVERSATION_OTHER,
+                                    &name, &json, 1),
+                     NGX_OK);
+    assert_ptr_equal(said.text.data, json.data);
+
+    text = view_text(&run, 0, &said, 1, &taken);
+
+    assert_string_equal(text, want);
+
+    free(text);
+
+    /* nobody's name */
+
+    assert_int_equal(ngx_http_ollama_conversation_say(run.pool, &run.talk,
+                                    &said, NGX_HTTP_OLLAMA_CONVERSATION_OTHER,
+                                    NULL, &json, 1),
+                     NGX_OK);
+    assert_ptr_equal(said.headed.data, json.data);
+
+    ngx_destroy_pool(run.pool);
+}
+
+
+/* What is promised, put down once more: the content as plain text. */
+
+static char *
+model_add(char *p, const char *name, const char *text)
+{
+    size_t  len;
+
+    if (name == NULL) {
+        return p + sprintf(p, "%s", text);
+    }
+
+    for ( ;; ) {
+        len = strcspn(text, "\n");
+        p += sprintf(p, "%s: %.*s", name, (int) len, text);
+
+        if (text[len] == '\0' || text[len + 1] == '\0') {
+            return p;
+        }
+
+        p += sprintf(p, "\n");
+        text += len + 1;
+    }
+}
+
+
+static void
+model_check(json_t *messages, view_said_t *said, ngx_uint_t n,
+    ngx_uint_t people, ngx_int_t self)
+{
+    char         want[RANDOM_MOST * RANDOM_TEXT * 8], *p;
+    json_t      *message;
+    size_t       at;
+    ngx_uint_t   i;
+    const char  *role, *last;
+
+    last = "";
+
+    for (i = 0, at = 0; i < n; at++) {
+
+        p = want;
+
+        if (said[i].speaker == self) {
+            role = "assistant";
+            p += sprintf(p, "%s", said[i++].text);
+
+        } else if (people == 2) {
+            role = "user";
+            p += sprintf(p, "%s", said[i++].text);
+
+        } else {
+            role = "user";
+
+            for ( ;; ) {
+                p = model_add(p, said[i].name[0] ? said[i].name : NULL,
+                              said[i].text);
+
+                if (++i == n || said[i].speaker == self) {
+                    break;
+                }
+
+                p += sprintf(p, "\n");
+            }
+        }
+
+        message = json_array_get(messages, at);
+
+        assert_string_equal(json_string_value(json_object_get(message,
+                                                              "role")),
+                            role);
+        assert_string_equal(json_string_value(json_object_get(message,
+                                                              "content")),
+                            want);
+        assert_int_equal(json_object_size(message), 2);
+
+        if (people > 2 && strcmp(role, "user") == 0) {
+            assert_string_not_equal(last, "user");
+        }
+
+        last = role;
+    }
+
+    assert_int_equal(json_array_size(messages), at);
+}
+
+
+static void
+view_random_text(char *text)
+{
+    ngx_uint_t  n;
+
+    static const char  *parts[] = {
+        "\n", "\n", "a", "b c", "\\", "\\n", "\"", "\r\n", "\x1f", "/",
+        "\xc3\xa9", "\xf0\x9f\x98\x80", "a: ", "\\u000a"
+    };
+
+    *text = '\0';
+
+    for (n = unit_random(10); n; n--) {
+        strcat(text, parts[unit_random(unit_nelts(parts))]);
+    }
+}
+
+
+static void
+view_random_test(void **state)
+{
+    char                         *text;
+    json_t                       *json;
+    size_t                        taken;
+    view_said_t                   plain[RANDOM_MOST];
+    ngx_uint_t                    people, i, n, round;
+    conversation_run_t            run;
+    ngx_http_ollama_utterance_t   said[RANDOM_MOST];
+
+    static const char  *models[] = {
+        "\"a\",\"a\"", "\"a\",\"b\",\"a\"", "\"a\",\"b\",\"c\",\"d\"",
+        "\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\""
+    };
+
+    unit_seed(1);
+
+    for (round = 0; round < RANDOM_TALKS; round++) {
+
+        view_begin(&run, models[unit_random(unit_nelts(models))], "");
+
+        people = run.talk.n;
+        n = unit_random(RANDOM_MOST);
+
+        for (i = 0; i < n; i++) {
+            plain[i].speaker = unit_random(people + 2);
+            plain[i].speaker -= 2;
+            plain[i].name[0] = '\0';
+
+            if (plain[i].speaker == NGX_HTTP_OLLAMA_CONVERSATION_OTHER
+                && unit_random(2))
+            {
+                strcpy(plain[i].name, "o\\\"");
+
+            } else if (plain[i].speaker >= 0) {
+                memcpy(plain[i].name,
+                       run.talk.participant[plain[i].speaker].name.data,
+                       run.talk.participant[plain[i].speaker].name.len);
+                plain[i].name[
+                    run.talk.participant[plain[i].speaker].name.len] = '\0';
+            }
+
+            view_random_text(plain[i].text);
+
+            view_say(&run, &said[i], plain[i].speaker, plain[i].name,
+                     plain[i].text, strlen(plain[i].text));
+        }
+
+        for (i = 0; i < people; i++) {
+
+            text = view_text(&run, i, said, n, &taken);
+
+            json = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+            assert_non_null(json);
+
+            model_check(json_object_get(json, "messages"), plain, n, people,
+                        i);
+
+            json_decref(json);
+            free(text);
+        }
+
+        ngx_destroy_pool(run.pool);
+    }
+}
+
+
+/* A hundred turns of three: what is said is kept a few times, not squared. */
+
+static void
+view_memory_test(void **state)
+{
+    char                         *text;
+    size_t                        before, sum, taken, sent;
+    ngx_uint_t                    i;
+    conversation_run_t            run;
+    ngx_http_ollama_utterance_t   said[101];
+
+    static char  line[20000];
+
+    memset(line, 'x', sizeof(line));
+
+    for (i = 99; i < sizeof(line); i += 100) {
+        line[i] = '\n';
+    }
+
+    view_begin(&run, "\"a\",\"b\",\"c\"", "");
+
+    before = ngx_stub_pool_peak(run.pool);
+    sum = 0;
+    sent = 0;
+
+    view_say(&run, &said[0], NGX_HTTP_OLLAMA_CONVERSATION_USER, "", "hi", 2);
+
+    for (i = 0; i < 100; i++) {
+
+        text = view_text(&run, i % 3, said, i + 1, &taken);
+
+        assert_true(taken
+                    < (2 * i + 16) * (sizeof(ngx_buf_t)
+                                      + sizeof(ngx_chain_t)));
+        sent += strlen(text);
+        free(text);
+
+        view_say(&run, &said[i + 1], i % 3, "", line, sizeof(line));
+        sum += sizeof(line);
+    }
+
+    assert_true(sent > 40 * sum);
+    assert_true(ngx_stub_pool_peak(run.pool) - before < sum * 9 / 4);
+
+    ngx_destroy_pool(run.pool);
+}
+
+
+static void
+view_no_memory_test(void **state)
+{
+    off_t                         size;
+    ngx_str_t                     text;
+    conversation_run_t            run;
+    ngx_http_ollama_utterance_t   said;
+
+    view_begin(&run, "\"a\",\"b\",\"c\"", "");
+
+    ngx_str_set(&text, "a\nb");
+
+    ngx_stub_fail_size = 4;
+    assert_int_equal(ngx_http_ollama_conversation_say(run.pool, &run.talk,
+                                                      &said, 0, NULL, &text,
+                                                      0),
+                     NGX_ERROR);
+
+    ngx_stub_fail_size = sizeof("a: a\\na: b") - 1;
+    assert_int_equal(ngx_http_ollama_conversation_say(run.pool, &run.talk,
+                                                      &said, 0, NULL, &text,
+                                                      0),
+                     NGX_ERROR);
+
+    ngx_stub_fail_size = sizeof("{\"model\":\"a\",\"messages\":[") - 1;
+    assert_int_equal(ngx_http_ollama_conversation_view_init(run.pool,
+                                                            &run.talk),
+                     NGX_ERROR);
+
+    ngx_stub_fail_size = sizeof(ngx_buf_t);
+    assert_null(ngx_http_ollama_conversation_view(run.pool, &run.talk, 0,
+                                                  &said, 1, &size));
+
+    ngx_stub_fail_size = sizeof(ngx_chain_t);
+    assert_null(ngx_http_ollama_conversation_view(run.pool, &run.talk, 0,
+                                                  &said, 1, &size));
+
+    ngx_stub_fail_size = 0;
+    ngx_destroy_pool(run.pool);
+}
+
+
+int
+main(void)
+{
+    unit_suite_t  suite;
+
+    ngx_memzero(&suite, sizeof(unit_suite_t));
+
+    unit_add_rows(&suite, view_test, view_cases, sizeof(view_case_t),
+                  unit_nelts(view_cases));
+
+    unit_add(&suite, "text that is JSON already", view_json_test, NULL);
+    unit_add(&suite, "random conversations", view_random_test, NULL);
+    unit_add(&suite, "memory", view_memory_test, NULL);
+    unit_add(&suite, "no memory", view_no_memory_test, NULL);
+
+    return unit_run(&suite, "conversation_view");
+}
