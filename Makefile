@@ -185,11 +185,11 @@ $(out)/fake/%.o: t/fake/%.c $(out)/flags
 	    $$(pkg-config --cflags $(fake_libs)) $<
 
 
-# What gives requests of t/redis.t to the module's Redis, and those of t/store.t
-# to its store: modules of their own, made as nginx's makefile would
+# What gives requests of t/redis.t to the module's Redis, and those of
+# t/session_store.t to its store: modules of their own, made as nginx's makefile
+# would
 
-probe      := $(out)/redis/ngx_http_ollama_redis_probe_module.so \
-              $(out)/session/ngx_http_ollama_store_probe_module.so
+probe      := $(patsubst t/%.c,$(out)/%.so,$(wildcard t/probe/*.c))
 
 .PHONY: probe
 probe: $(probe)
@@ -248,8 +248,7 @@ $(out)/flags: FORCE
 	   $(CC) --version; } >$@.new; \
 	 cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
--include $(wildcard $(out)/fake/*.d $(out)/unit/*.d $(out)/redis/*.d \
-                     $(out)/session/*.d)
+-include $(wildcard $(out)/fake/*.d $(out)/unit/*.d $(out)/probe/*.d)
 
 
 # Benchmarks: a load of streams, lists and the choice of a server, sessions, and

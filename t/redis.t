@@ -3,7 +3,7 @@
 # by itself, is said once to be down or up, and is nobody's end: not of a
 # worker, by what a server sends, nor of one that quits.
 #
-# t/redis has a module that gives requests to it.
+# t/probe has a module that gives requests to it.
 
 use lib 't/lib';
 
@@ -14,7 +14,7 @@ our ($redis, $other);
 BEGIN {
     my $build = $ENV{BUILD} || 'release';
     my $probe = ($ENV{BUILD_DIR} || "$ENV{PWD}/build/$build")
-                . '/redis/ngx_http_ollama_redis_probe_module.so';
+                . '/probe/ngx_http_ollama_redis_probe_module.so';
 
     -f $probe or die "there is no $probe, \"make probe\" builds it\n";
 

@@ -195,8 +195,8 @@ sub start_fakes {
 
 
 # Free ports, in a row: of the server, of HTTP/2, of TLS, of nobody, and those
-# of Test::Nginx::Ollama::Plain.  No other test gets them while this one runs.
-# They are below those that connections go out from.
+# of Test::Nginx::Ollama::Unchanged.  No other test gets them while this one
+# runs.  They are below those that connections go out from.
 
 sub choose_ports {
     my ($port, $version);

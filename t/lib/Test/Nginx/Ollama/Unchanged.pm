@@ -1,4 +1,4 @@
-package Test::Nginx::Ollama::Plain;
+package Test::Nginx::Ollama::Unchanged;
 
 # The same configuration three times, side by side, for tests that compare
 # them; and the servers behind it, which the test itself plays.
@@ -550,7 +550,7 @@ sub h2_here {
 }
 
 sub streams {
-    return Test::Nginx::Ollama::Plain::Streams->new(
+    return Test::Nginx::Ollama::Unchanged::Streams->new(
         port => $port{"${variant}_h2"}, @_);
 }
 
@@ -608,7 +608,7 @@ Test::Nginx::Util::add_block_preprocessor(sub { prepare_block($_[0]) });
 
 # Several streams of one connection
 
-package Test::Nginx::Ollama::Plain::Streams;
+package Test::Nginx::Ollama::Unchanged::Streams;
 
 use parent -norequire, 'Test::Nginx::Ollama::HTTP2';
 

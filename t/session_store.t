@@ -2,7 +2,7 @@
 # stored is there once, whatever is tried again; and what comes too late changes
 # nothing of what others have stored since.
 #
-# t/session has a module that does these things to a session.
+# t/probe has a module that does these things to a session.
 
 use lib 't/lib';
 
@@ -13,7 +13,7 @@ our $redis;
 BEGIN {
     my $build = $ENV{BUILD} || 'release';
     my $probe = ($ENV{BUILD_DIR} || "$ENV{PWD}/build/$build")
-                . '/session/ngx_http_ollama_store_probe_module.so';
+                . '/probe/ngx_http_ollama_store_probe_module.so';
 
     -f $probe or die "there is no $probe, \"make probe\" builds it\n";
 

@@ -4,7 +4,7 @@
 use lib 't/lib';
 
 use Test::Nginx::Ollama;
-use Test::Nginx::Ollama::Plain;
+use Test::Nginx::Ollama::Unchanged;
 
 use Digest::SHA qw(sha256_hex);
 

@@ -5,7 +5,7 @@
 use lib 't/lib';
 
 use Test::Nginx::Ollama;
-use Test::Nginx::Ollama::Plain;
+use Test::Nginx::Ollama::Unchanged;
 
 our $chat = '{"model":"m1","messages":[{"role":"user","content":"hi"}]}';
 

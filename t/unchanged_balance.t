@@ -5,7 +5,7 @@
 use lib 't/lib';
 
 use Test::Nginx::Ollama;
-use Test::Nginx::Ollama::Plain;
+use Test::Nginx::Ollama::Unchanged;
 
 our $chat = '{"model":"m1","messages":[{"role":"user","content":"hi"}]}';
 our $done = '{"done":true}';
@@ -210,7 +210,7 @@ my %fault = (die => sub { \'close' }, reset => sub { \'reset' },
                  404, 429, 500, 502, 503, 403);
 
 for my $what (sort keys %fault) {
-    next if $what eq 'header';      # HTTP/0.9, see cut.t
+    next if $what eq 'header';      # HTTP/0.9, see truncated.t
 
     my $bad = -1;
 
