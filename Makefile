@@ -159,7 +159,7 @@ deps-fake:
 run: deps-run       ## a gateway in the foreground, Ctrl-C ends it
 	+@$(again) build nginx
 	+@NGX_BIN='$(nginx)' MODULE='$(CURDIR)/$(module)' \
-	  MAKE='$(MAKE)' FAKE='$(CURDIR)/$(fake)' exec conf/run
+	  MAKE='$(MAKE)' FAKE='$(CURDIR)/$(fake)' exec tools/run
 
 
 # The stand-in for Ollama servers
