@@ -220,7 +220,7 @@ ngx_http_ollama_postconfiguration(ngx_conf_t *cf)
     /* the last one is the first to see a reply */
 
     if (ngx_http_ollama_origin_init(cf) != NGX_OK
-        || ngx_http_ollama_keep_filter_init(cf) != NGX_OK
+        || ngx_http_ollama_save_filter_init(cf) != NGX_OK
         || ngx_http_ollama_turn_filter_init(cf) != NGX_OK
         || ngx_http_ollama_tap_filter_init(cf) != NGX_OK
         || ngx_http_ollama_origin_filter_init(cf) != NGX_OK
@@ -307,7 +307,7 @@ ngx_http_ollama_init_fleet(ngx_cycle_t *cycle,
 static void
 ngx_http_ollama_exit_process(ngx_cycle_t *cycle)
 {
-    ngx_http_ollama_late_exit_worker();
+    ngx_http_ollama_outbox_exit_worker();
     ngx_http_ollama_redis_exit_worker();
     ngx_http_ollama_poll_exit_worker(cycle);
     ngx_http_ollama_task_exit_worker();

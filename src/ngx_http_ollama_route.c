@@ -276,7 +276,7 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
 
     if (ctx->state == NGX_HTTP_OLLAMA_READING) {
         /* error_page led here when the body could not be read */
-        ngx_http_ollama_request_cleanup(ctx);
+        ngx_http_ollama_body_cleanup(ctx);
         return r->err_status ? (ngx_int_t) r->err_status
                              : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -318,7 +318,7 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
 
     case NGX_HTTP_OLLAMA_ROUTE_MODEL:
     case NGX_HTTP_OLLAMA_ROUTE_TALK:
-        return ngx_http_ollama_request_read(r, ctx);
+        return ngx_http_ollama_body_read(r, ctx);
 
     case NGX_HTTP_OLLAMA_ROUTE_LIST:
         if (!ngx_http_ollama_fleet_looked(olcf->up)) {
@@ -375,7 +375,7 @@ ngx_http_ollama_route_pass(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ctx->unserved = 0;
 
     if (olcf->fixed) {
-        rc = ngx_http_ollama_search_check(r, ctx, olcf->up);
+        rc = ngx_http_ollama_candidates_check(r, ctx, olcf->up);
 
         if (rc != NGX_DECLINED) {
             return rc;

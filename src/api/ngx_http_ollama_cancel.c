@@ -320,7 +320,7 @@ ngx_http_ollama_cancel_answer(ngx_http_request_t *r,
 
     text.len = p - text.data;
 
-    return ngx_http_ollama_answer_text(r, &text, 0);
+    return ngx_http_ollama_response_text(r, &text, 0);
 }
 
 

@@ -61,20 +61,20 @@ static ngx_int_t ngx_http_ollama_models_find(ngx_http_ollama_models_t *m,
 static ngx_uint_t ngx_http_ollama_models_is_named(
     ngx_http_ollama_view_t *view, ngx_str_t *name);
 
-static void ngx_http_ollama_models_walk_servers(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_models_walk_servers(ngx_http_ollama_emit_t *t,
     void *data);
-static void ngx_http_ollama_models_walk_server(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_models_walk_server(ngx_http_ollama_emit_t *t,
     void *data);
 static ngx_int_t ngx_http_ollama_models_answer(ngx_http_ollama_models_t *m,
-    ngx_http_ollama_text_pt walk);
+    ngx_http_ollama_emit_pt walk);
 static ngx_http_ollama_piece_t **ngx_http_ollama_models_pieces(
     ngx_http_ollama_models_t *m);
 static ngx_int_t ngx_http_ollama_models_weave(ngx_http_ollama_models_t *m,
     ngx_str_t *text, ngx_http_ollama_piece_t **pieces);
 
 static ngx_int_t ngx_http_ollama_models_list(ngx_http_request_t *r,
-    ngx_http_ollama_cache_list_e list);
-static void ngx_http_ollama_models_walk_version(ngx_http_ollama_text_t *t,
+    ngx_http_ollama_models_cache_list_e list);
+static void ngx_http_ollama_models_walk_version(ngx_http_ollama_emit_t *t,
     void *data);
 static ngx_int_t ngx_http_ollama_models_newest(ngx_http_ollama_models_t *m,
     ngx_http_ollama_openai_t *one);
@@ -301,29 +301,29 @@ ngx_http_ollama_models_servers(ngx_http_request_t *r)
 
 
 static void
-ngx_http_ollama_models_walk_servers(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_models_walk_servers(ngx_http_ollama_emit_t *t, void *data)
 {
     ngx_http_ollama_models_t *m = data;
 
     ngx_uint_t               i;
     ngx_http_ollama_view_t  *view;
 
-    ngx_http_ollama_text_add(t, "{\"servers\":[");
+    ngx_http_ollama_emit_add(t, "{\"servers\":[");
 
     view = m->views.elts;
 
     for (i = 0; i < m->n; i++) {
-        ngx_http_ollama_text_add(t, i ? ",{\"url\":" : "{\"url\":");
-        ngx_http_ollama_list_url(t, m->up, &view[i]);
-        ngx_http_ollama_list_view(t, &view[i]);
-        ngx_http_ollama_text_add(t, ",\"models\":");
+        ngx_http_ollama_emit_add(t, i ? ",{\"url\":" : "{\"url\":");
+        ngx_http_ollama_models_json_url(t, m->up, &view[i]);
+        ngx_http_ollama_models_json_view(t, &view[i]);
+        ngx_http_ollama_emit_add(t, ",\"models\":");
 
         m->holes[i] = t->len;
 
-        ngx_http_ollama_text_add(t, "}");
+        ngx_http_ollama_emit_add(t, "}");
     }
 
-    ngx_http_ollama_text_add(t, "],\"queued\":0}");
+    ngx_http_ollama_emit_add(t, "],\"queued\":0}");
 }
 
 
@@ -347,7 +347,7 @@ ngx_http_ollama_models_server(ngx_http_request_t *r)
 
 
 static void
-ngx_http_ollama_models_walk_server(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_models_walk_server(ngx_http_ollama_emit_t *t, void *data)
 {
     ngx_http_ollama_models_t *m = data;
 
@@ -356,14 +356,14 @@ ngx_http_ollama_models_walk_server(ngx_http_ollama_text_t *t, void *data)
     view = m->views.elts;
     view += m->first;
 
-    ngx_http_ollama_text_add(t, "{\"server_url\":");
-    ngx_http_ollama_list_url(t, m->up, view);
-    ngx_http_ollama_list_status(t, view);
-    ngx_http_ollama_text_add(t, ",\"models\":");
+    ngx_http_ollama_emit_add(t, "{\"server_url\":");
+    ngx_http_ollama_models_json_url(t, m->up, view);
+    ngx_http_ollama_models_json_status(t, view);
+    ngx_http_ollama_emit_add(t, ",\"models\":");
 
     m->holes[0] = t->len;
 
-    ngx_http_ollama_text_add(t, "}");
+    ngx_http_ollama_emit_add(t, "}");
 }
 
 
@@ -371,7 +371,7 @@ ngx_http_ollama_models_walk_server(ngx_http_ollama_text_t *t, void *data)
 
 static ngx_int_t
 ngx_http_ollama_models_answer(ngx_http_ollama_models_t *m,
-    ngx_http_ollama_text_pt walk)
+    ngx_http_ollama_emit_pt walk)
 {
     ngx_str_t                  text;
     ngx_http_request_t        *r;
@@ -384,7 +384,7 @@ ngx_http_ollama_models_answer(ngx_http_ollama_models_t *m,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ngx_http_ollama_text_make(r->pool, walk, m, &text) != NGX_OK) {
+    if (ngx_http_ollama_emit_make(r->pool, walk, m, &text) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -402,10 +402,10 @@ ngx_http_ollama_models_answer(ngx_http_ollama_models_t *m,
 static ngx_http_ollama_piece_t **
 ngx_http_ollama_models_pieces(ngx_http_ollama_models_t *m)
 {
-    ngx_uint_t                 i;
-    ngx_pool_t                *pool;
-    ngx_http_ollama_cache_t   *cache;
-    ngx_http_ollama_piece_t  **pieces;
+    ngx_uint_t                       i;
+    ngx_pool_t                      *pool;
+    ngx_http_ollama_models_cache_t  *cache;
+    ngx_http_ollama_piece_t        **pieces;
 
     pool = m->request->pool;
 
@@ -414,20 +414,20 @@ ngx_http_ollama_models_pieces(ngx_http_ollama_models_t *m)
         return NULL;
     }
 
-    cache = ngx_http_ollama_cache_get(m->up, &m->views);
+    cache = ngx_http_ollama_models_cache_get(m->up, &m->views);
     if (cache == NULL) {
         return NULL;
     }
 
     for (i = 0; i < m->n; i++) {
-        if (ngx_http_ollama_cache_models(cache, m->first + i, &pieces[i])
+        if (ngx_http_ollama_models_cache_models(cache, m->first + i, &pieces[i])
             != NGX_OK)
         {
             return NULL;
         }
     }
 
-    if (ngx_http_ollama_cache_hold(pool, pieces, m->n) != NGX_OK) {
+    if (ngx_http_ollama_models_cache_hold(pool, pieces, m->n) != NGX_OK) {
         return NULL;
     }
 
@@ -446,7 +446,7 @@ ngx_http_ollama_models_weave(ngx_http_ollama_models_t *m, ngx_str_t *text,
     ngx_chain_t  *out, **last;
 
     pool = m->request->pool;
-    hash = ngx_http_ollama_text_hash(text);
+    hash = ngx_http_ollama_emit_hash(text);
 
     out = NULL;
     last = &out;
@@ -459,17 +459,17 @@ ngx_http_ollama_models_weave(ngx_http_ollama_models_t *m, ngx_str_t *text,
 
         if (pieces[i]) {
             list = &pieces[i]->text;
-            hash = ngx_http_ollama_text_mix(hash, pieces[i]->hash);
+            hash = ngx_http_ollama_emit_mix(hash, pieces[i]->hash);
         }
 
         part.len = text->data + m->holes[i] - part.data;
 
-        last = ngx_http_ollama_answer_add(pool, last, &part);
+        last = ngx_http_ollama_response_add(pool, last, &part);
         if (last == NULL) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
-        last = ngx_http_ollama_answer_add(pool, last, list);
+        last = ngx_http_ollama_response_add(pool, last, list);
         if (last == NULL) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
@@ -479,11 +479,11 @@ ngx_http_ollama_models_weave(ngx_http_ollama_models_t *m, ngx_str_t *text,
 
     part.len = text->data + text->len - part.data;
 
-    if (ngx_http_ollama_answer_add(pool, last, &part) == NULL) {
+    if (ngx_http_ollama_response_add(pool, last, &part) == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_ollama_answer(m->request, out, hash);
+    return ngx_http_ollama_response(m->request, out, hash);
 }
 
 
@@ -504,21 +504,21 @@ ngx_http_ollama_models_check(ngx_http_request_t *r)
 
     view = m.views.elts;
 
-    return ngx_http_ollama_check(r, m.ctx, m.up, &view[m.first]);
+    return ngx_http_ollama_diagnose(r, m.ctx, m.up, &view[m.first]);
 }
 
 
 ngx_int_t
 ngx_http_ollama_models_tags(ngx_http_request_t *r)
 {
-    return ngx_http_ollama_models_list(r, NGX_HTTP_OLLAMA_CACHE_TAGS);
+    return ngx_http_ollama_models_list(r, NGX_HTTP_OLLAMA_MODELS_CACHE_TAGS);
 }
 
 
 ngx_int_t
 ngx_http_ollama_models_ps(ngx_http_request_t *r)
 {
-    return ngx_http_ollama_models_list(r, NGX_HTTP_OLLAMA_CACHE_PS);
+    return ngx_http_ollama_models_list(r, NGX_HTTP_OLLAMA_MODELS_CACHE_PS);
 }
 
 
@@ -527,18 +527,18 @@ ngx_http_ollama_models_ps(ngx_http_request_t *r)
 ngx_int_t
 ngx_http_ollama_models_openai(ngx_http_request_t *r)
 {
-    return ngx_http_ollama_models_list(r, NGX_HTTP_OLLAMA_CACHE_OPENAI);
+    return ngx_http_ollama_models_list(r, NGX_HTTP_OLLAMA_MODELS_CACHE_OPENAI);
 }
 
 
 static ngx_int_t
 ngx_http_ollama_models_list(ngx_http_request_t *r,
-    ngx_http_ollama_cache_list_e list)
+    ngx_http_ollama_models_cache_list_e list)
 {
-    ngx_int_t                 rc;
-    ngx_http_ollama_cache_t  *cache;
-    ngx_http_ollama_piece_t  *piece;
-    ngx_http_ollama_models_t  m;
+    ngx_int_t                        rc;
+    ngx_http_ollama_models_cache_t  *cache;
+    ngx_http_ollama_piece_t         *piece;
+    ngx_http_ollama_models_t         m;
 
     rc = ngx_http_ollama_models_init_up(&m, r);
 
@@ -546,21 +546,21 @@ ngx_http_ollama_models_list(ngx_http_request_t *r,
         return rc;
     }
 
-    cache = ngx_http_ollama_cache_get(m.up, &m.views);
+    cache = ngx_http_ollama_models_cache_get(m.up, &m.views);
     if (cache == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    piece = ngx_http_ollama_cache_list(cache, list);
+    piece = ngx_http_ollama_models_cache_list(cache, list);
     if (piece == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ngx_http_ollama_cache_hold(r->pool, &piece, 1) != NGX_OK) {
+    if (ngx_http_ollama_models_cache_hold(r->pool, &piece, 1) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_ollama_answer_text(r, &piece->text, piece->hash);
+    return ngx_http_ollama_response_text(r, &piece->text, piece->hash);
 }
 
 
@@ -576,27 +576,27 @@ ngx_http_ollama_models_version(ngx_http_request_t *r)
         return rc;
     }
 
-    return ngx_http_ollama_answer_walk(r, ngx_http_ollama_models_walk_version,
-                                       ngx_http_ollama_list_lowest(&m.views));
+    return ngx_http_ollama_response_walk(r, ngx_http_ollama_models_walk_version,
+                               ngx_http_ollama_models_json_lowest(&m.views));
 }
 
 
 static void
-ngx_http_ollama_models_walk_version(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_models_walk_version(ngx_http_ollama_emit_t *t, void *data)
 {
     ngx_str_t *version = data;
 
-    ngx_http_ollama_text_add(t, "{\"version\":");
+    ngx_http_ollama_emit_add(t, "{\"version\":");
 
     if (version) {
-        ngx_http_ollama_text_string(t, version);
+        ngx_http_ollama_emit_string(t, version);
 
     } else {
         /* an Ollama that doesn't know its own says so */
-        ngx_http_ollama_text_add(t, "\"0.0.0\"");
+        ngx_http_ollama_emit_add(t, "\"0.0.0\"");
     }
 
-    ngx_http_ollama_text_add(t, "}");
+    ngx_http_ollama_emit_add(t, "}");
 }
 
 
@@ -629,8 +629,8 @@ ngx_http_ollama_models_openai_one(ngx_http_request_t *r)
                                      "model '%V' not found", &one.id);
     }
 
-    return ngx_http_ollama_answer_walk(r, ngx_http_ollama_list_openai_one,
-                                       &one);
+    return ngx_http_ollama_response_walk(r,
+                               ngx_http_ollama_models_json_openai_one, &one);
 }
 
 
@@ -640,15 +640,15 @@ static ngx_int_t
 ngx_http_ollama_models_newest(ngx_http_ollama_models_t *m,
     ngx_http_ollama_openai_t *one)
 {
-    ngx_int_t                    rc;
-    ngx_str_t                    key;
-    ngx_uint_t                   i;
-    ngx_http_ollama_view_t      *view;
-    ngx_http_ollama_model_t     *model;
-    ngx_http_ollama_cache_t     *cache;
-    ngx_http_ollama_snapshot_t  *snapshot;
+    ngx_int_t                        rc;
+    ngx_str_t                        key;
+    ngx_uint_t                       i;
+    ngx_http_ollama_view_t          *view;
+    ngx_http_ollama_model_t         *model;
+    ngx_http_ollama_models_cache_t  *cache;
+    ngx_http_ollama_snapshot_t      *snapshot;
 
-    cache = ngx_http_ollama_cache_get(m->up, &m->views);
+    cache = ngx_http_ollama_models_cache_get(m->up, &m->views);
     if (cache == NULL) {
         return NGX_ERROR;
     }
@@ -670,7 +670,7 @@ ngx_http_ollama_models_newest(ngx_http_ollama_models_t *m,
             continue;
         }
 
-        snapshot = ngx_http_ollama_cache_snapshot(cache, i);
+        snapshot = ngx_http_ollama_models_cache_snapshot(cache, i);
         if (snapshot == NULL) {
             continue;
         }

@@ -11,8 +11,8 @@
  *
  * There is a cache for each upstream that was asked for, in the cycle's pool,
  * with an entry for each server.  A cache and what it gives are good until the
- * next ngx_http_ollama_cache_get(), which brings it to where the views are;
- * pieces that are held live on until the last holder's pool goes.  Nothing
+ * next ngx_http_ollama_models_cache_get(), which brings it to where the views
+ * are; pieces that are held live on until the last holder's pool goes.  Nothing
  * here is shared between processes.
  */
 
@@ -27,7 +27,7 @@
 
 
 /* of a piece's pool: its text is mostly too large for a block of it anyway */
-#define NGX_HTTP_OLLAMA_CACHE_POOL  256
+#define NGX_HTTP_OLLAMA_MODELS_CACHE_POOL  256
 
 
 typedef struct {
@@ -40,64 +40,67 @@ typedef struct {
     ngx_http_ollama_piece_t     *models;    /* of that snapshot, or NULL */
 
     /* hashes of what it has for each list, and of what that was made of */
-    uint64_t                     has[NGX_HTTP_OLLAMA_CACHE_LISTS];
-    uint64_t                     used[NGX_HTTP_OLLAMA_CACHE_LISTS];
-} ngx_http_ollama_cache_entry_t;
+    uint64_t                     has[NGX_HTTP_OLLAMA_MODELS_CACHE_LISTS];
+    uint64_t                     used[NGX_HTTP_OLLAMA_MODELS_CACHE_LISTS];
+} ngx_http_ollama_models_cache_entry_t;
 
 
-struct ngx_http_ollama_cache_s {
-    ngx_http_ollama_upstream_t     *up;
-    ngx_http_ollama_cache_t        *next;
+struct ngx_http_ollama_models_cache_s {
+    ngx_http_ollama_upstream_t      *up;
+    ngx_http_ollama_models_cache_t  *next;
 
-    ngx_pool_t                     *pool;   /* of the entries */
-    ngx_http_ollama_cache_entry_t  *entries;
-    ngx_uint_t                      n;      /* as many as servers */
+    ngx_pool_t                            *pool;   /* of the entries */
+    ngx_http_ollama_models_cache_entry_t  *entries;
+    ngx_uint_t                             n;      /* as many as servers */
 
-    ngx_http_ollama_piece_t        *lists[NGX_HTTP_OLLAMA_CACHE_LISTS];
+    ngx_http_ollama_piece_t        *lists[NGX_HTTP_OLLAMA_MODELS_CACHE_LISTS];
 };
 
 
 typedef struct {
     ngx_uint_t                      n;
     ngx_http_ollama_piece_t        *pieces[1];
-} ngx_http_ollama_cache_hold_t;
+} ngx_http_ollama_models_cache_hold_t;
 
 
-static ngx_http_ollama_cache_t *ngx_http_ollama_cache_create(
+static ngx_http_ollama_models_cache_t *ngx_http_ollama_models_cache_create(
     ngx_http_ollama_upstream_t *up);
-static ngx_uint_t ngx_http_ollama_cache_fits(ngx_http_ollama_cache_t *cache,
-    ngx_array_t *views);
-static ngx_int_t ngx_http_ollama_cache_fit(ngx_http_ollama_cache_t *cache,
-    ngx_array_t *views);
-static void ngx_http_ollama_cache_move(ngx_http_ollama_cache_t *cache,
-    ngx_http_ollama_cache_entry_t *entry);
-static void ngx_http_ollama_cache_empty(ngx_http_ollama_cache_t *cache);
-static void ngx_http_ollama_cache_empty_entry(
-    ngx_http_ollama_cache_entry_t *entry);
-static void ngx_http_ollama_cache_cleanup(void *data);
+static ngx_uint_t ngx_http_ollama_models_cache_fits(
+    ngx_http_ollama_models_cache_t *cache, ngx_array_t *views);
+static ngx_int_t ngx_http_ollama_models_cache_fit(
+    ngx_http_ollama_models_cache_t *cache, ngx_array_t *views);
+static void ngx_http_ollama_models_cache_move(
+    ngx_http_ollama_models_cache_t *cache,
+    ngx_http_ollama_models_cache_entry_t *entry);
+static void ngx_http_ollama_models_cache_empty(
+    ngx_http_ollama_models_cache_t *cache);
+static void ngx_http_ollama_models_cache_empty_entry(
+    ngx_http_ollama_models_cache_entry_t *entry);
+static void ngx_http_ollama_models_cache_cleanup(void *data);
 
-static ngx_uint_t ngx_http_ollama_cache_changed(
-    ngx_http_ollama_cache_t *cache, ngx_http_ollama_cache_list_e list,
+static ngx_uint_t ngx_http_ollama_models_cache_changed(
+    ngx_http_ollama_models_cache_t *cache,
+    ngx_http_ollama_models_cache_list_e list,
     ngx_http_ollama_snapshot_t **snapshots, ngx_uint_t *n);
-static ngx_http_ollama_piece_t *ngx_http_ollama_cache_merge(
-    ngx_http_ollama_cache_list_e list, ngx_http_ollama_snapshot_t **snapshots,
-    ngx_uint_t n, ngx_pool_t *pool);
+static ngx_http_ollama_piece_t *ngx_http_ollama_models_cache_merge(
+    ngx_http_ollama_models_cache_list_e list,
+    ngx_http_ollama_snapshot_t **snapshots, ngx_uint_t n, ngx_pool_t *pool);
 
-static ngx_http_ollama_piece_t *ngx_http_ollama_cache_piece(
-    ngx_http_ollama_text_pt walk, void *data);
-static void ngx_http_ollama_cache_drop(ngx_http_ollama_piece_t **piece);
-static void ngx_http_ollama_cache_hold_cleanup(void *data);
+static ngx_http_ollama_piece_t *ngx_http_ollama_models_cache_piece(
+    ngx_http_ollama_emit_pt walk, void *data);
+static void ngx_http_ollama_models_cache_drop(ngx_http_ollama_piece_t **piece);
+static void ngx_http_ollama_models_cache_hold_cleanup(void *data);
 
 
-static ngx_http_ollama_text_pt  ngx_http_ollama_cache_walks[] = {
-    ngx_http_ollama_list_tags,
-    ngx_http_ollama_list_ps,
-    ngx_http_ollama_list_openai
+static ngx_http_ollama_emit_pt  ngx_http_ollama_models_cache_walks[] = {
+    ngx_http_ollama_models_json_tags,
+    ngx_http_ollama_models_json_ps,
+    ngx_http_ollama_models_json_openai
 };
 
 
 /* this process's: one for each upstream that was asked for */
-static ngx_http_ollama_cache_t  *ngx_http_ollama_caches;
+static ngx_http_ollama_models_cache_t  *ngx_http_ollama_caches;
 
 
 /*
@@ -105,13 +108,14 @@ static ngx_http_ollama_cache_t  *ngx_http_ollama_caches;
  * NULL: no memory.
  */
 
-ngx_http_ollama_cache_t *
-ngx_http_ollama_cache_get(ngx_http_ollama_upstream_t *up, ngx_array_t *views)
+ngx_http_ollama_models_cache_t *
+ngx_http_ollama_models_cache_get(ngx_http_ollama_upstream_t *up,
+    ngx_array_t *views)
 {
-    ngx_uint_t                      i;
-    ngx_http_ollama_view_t         *view;
-    ngx_http_ollama_cache_t        *cache;
-    ngx_http_ollama_cache_entry_t  *entry;
+    ngx_uint_t                             i;
+    ngx_http_ollama_view_t                *view;
+    ngx_http_ollama_models_cache_t        *cache;
+    ngx_http_ollama_models_cache_entry_t  *entry;
 
     for (cache = ngx_http_ollama_caches; cache; cache = cache->next) {
         if (cache->up == up) {
@@ -120,14 +124,14 @@ ngx_http_ollama_cache_get(ngx_http_ollama_upstream_t *up, ngx_array_t *views)
     }
 
     if (cache == NULL) {
-        cache = ngx_http_ollama_cache_create(up);
+        cache = ngx_http_ollama_models_cache_create(up);
         if (cache == NULL) {
             return NULL;
         }
     }
 
-    if (!ngx_http_ollama_cache_fits(cache, views)
-        && ngx_http_ollama_cache_fit(cache, views) != NGX_OK)
+    if (!ngx_http_ollama_models_cache_fits(cache, views)
+        && ngx_http_ollama_models_cache_fit(cache, views) != NGX_OK)
     {
         return NULL;
     }
@@ -140,7 +144,7 @@ ngx_http_ollama_cache_get(ngx_http_ollama_upstream_t *up, ngx_array_t *views)
         entry->up = (view[i].status == NGX_HTTP_OLLAMA_UP);
 
         if (entry->version != view[i].models) {
-            ngx_http_ollama_cache_empty_entry(entry);
+            ngx_http_ollama_models_cache_empty_entry(entry);
             entry->version = view[i].models;
         }
     }
@@ -149,33 +153,34 @@ ngx_http_ollama_cache_get(ngx_http_ollama_upstream_t *up, ngx_array_t *views)
 }
 
 
-static ngx_http_ollama_cache_t *
-ngx_http_ollama_cache_create(ngx_http_ollama_upstream_t *up)
+static ngx_http_ollama_models_cache_t *
+ngx_http_ollama_models_cache_create(ngx_http_ollama_upstream_t *up)
 {
-    ngx_pool_cleanup_t       *cln;
-    ngx_http_ollama_cache_t  *cache;
+    ngx_pool_cleanup_t              *cln;
+    ngx_http_ollama_models_cache_t  *cache;
 
     cln = ngx_pool_cleanup_add(ngx_cycle->pool,
-                               sizeof(ngx_http_ollama_cache_t));
+                               sizeof(ngx_http_ollama_models_cache_t));
     if (cln == NULL) {
         return NULL;
     }
 
     cache = cln->data;
-    ngx_memzero(cache, sizeof(ngx_http_ollama_cache_t));
+    ngx_memzero(cache, sizeof(ngx_http_ollama_models_cache_t));
 
     cache->up = up;
     cache->next = ngx_http_ollama_caches;
     ngx_http_ollama_caches = cache;
 
-    cln->handler = ngx_http_ollama_cache_cleanup;
+    cln->handler = ngx_http_ollama_models_cache_cleanup;
 
     return cache;
 }
 
 
 static ngx_uint_t
-ngx_http_ollama_cache_fits(ngx_http_ollama_cache_t *cache, ngx_array_t *views)
+ngx_http_ollama_models_cache_fits(ngx_http_ollama_models_cache_t *cache,
+    ngx_array_t *views)
 {
     ngx_uint_t               i;
     ngx_http_ollama_view_t  *view;
@@ -199,12 +204,13 @@ ngx_http_ollama_cache_fits(ngx_http_ollama_cache_t *cache, ngx_array_t *views)
 /* Makes new entries, as servers came or went; what is known moves there. */
 
 static ngx_int_t
-ngx_http_ollama_cache_fit(ngx_http_ollama_cache_t *cache, ngx_array_t *views)
+ngx_http_ollama_models_cache_fit(ngx_http_ollama_models_cache_t *cache,
+    ngx_array_t *views)
 {
-    ngx_uint_t                      i;
-    ngx_pool_t                     *pool;
-    ngx_http_ollama_view_t         *view;
-    ngx_http_ollama_cache_entry_t  *entries;
+    ngx_uint_t                             i;
+    ngx_pool_t                            *pool;
+    ngx_http_ollama_view_t                *view;
+    ngx_http_ollama_models_cache_entry_t  *entries;
 
     pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, ngx_cycle->log);
     if (pool == NULL) {
@@ -212,7 +218,7 @@ ngx_http_ollama_cache_fit(ngx_http_ollama_cache_t *cache, ngx_array_t *views)
     }
 
     entries = ngx_pcalloc(pool, views->nelts
-                                * sizeof(ngx_http_ollama_cache_entry_t));
+                                * sizeof(ngx_http_ollama_models_cache_entry_t));
     if (entries == NULL) {
         ngx_destroy_pool(pool);
         return NGX_ERROR;
@@ -222,10 +228,10 @@ ngx_http_ollama_cache_fit(ngx_http_ollama_cache_t *cache, ngx_array_t *views)
 
     for (i = 0; i < views->nelts; i++) {
         entries[i].id = view[i].id;
-        ngx_http_ollama_cache_move(cache, &entries[i]);
+        ngx_http_ollama_models_cache_move(cache, &entries[i]);
     }
 
-    ngx_http_ollama_cache_empty(cache);
+    ngx_http_ollama_models_cache_empty(cache);
 
     cache->pool = pool;
     cache->entries = entries;
@@ -236,18 +242,18 @@ ngx_http_ollama_cache_fit(ngx_http_ollama_cache_t *cache, ngx_array_t *views)
 
 
 static void
-ngx_http_ollama_cache_move(ngx_http_ollama_cache_t *cache,
-    ngx_http_ollama_cache_entry_t *entry)
+ngx_http_ollama_models_cache_move(ngx_http_ollama_models_cache_t *cache,
+    ngx_http_ollama_models_cache_entry_t *entry)
 {
-    ngx_uint_t                      i;
-    ngx_http_ollama_cache_entry_t  *old;
+    ngx_uint_t                             i;
+    ngx_http_ollama_models_cache_entry_t  *old;
 
     for (i = 0; i < cache->n; i++) {
         old = &cache->entries[i];
 
         if (old->id == entry->id) {
             *entry = *old;
-            ngx_memzero(old, sizeof(ngx_http_ollama_cache_entry_t));
+            ngx_memzero(old, sizeof(ngx_http_ollama_models_cache_entry_t));
             return;
         }
     }
@@ -255,16 +261,16 @@ ngx_http_ollama_cache_move(ngx_http_ollama_cache_t *cache,
 
 
 static void
-ngx_http_ollama_cache_empty(ngx_http_ollama_cache_t *cache)
+ngx_http_ollama_models_cache_empty(ngx_http_ollama_models_cache_t *cache)
 {
     ngx_uint_t  i;
 
     for (i = 0; i < cache->n; i++) {
-        ngx_http_ollama_cache_empty_entry(&cache->entries[i]);
+        ngx_http_ollama_models_cache_empty_entry(&cache->entries[i]);
     }
 
-    for (i = 0; i < NGX_HTTP_OLLAMA_CACHE_LISTS; i++) {
-        ngx_http_ollama_cache_drop(&cache->lists[i]);
+    for (i = 0; i < NGX_HTTP_OLLAMA_MODELS_CACHE_LISTS; i++) {
+        ngx_http_ollama_models_cache_drop(&cache->lists[i]);
     }
 
     if (cache->pool) {
@@ -278,9 +284,10 @@ ngx_http_ollama_cache_empty(ngx_http_ollama_cache_t *cache)
 
 
 static void
-ngx_http_ollama_cache_empty_entry(ngx_http_ollama_cache_entry_t *entry)
+ngx_http_ollama_models_cache_empty_entry(
+    ngx_http_ollama_models_cache_entry_t *entry)
 {
-    ngx_http_ollama_cache_drop(&entry->models);
+    ngx_http_ollama_models_cache_drop(&entry->models);
 
     if (entry->pool) {
         ngx_destroy_pool(entry->pool);
@@ -295,11 +302,11 @@ ngx_http_ollama_cache_empty_entry(ngx_http_ollama_cache_entry_t *entry)
 /* The configuration that the cache belongs to goes. */
 
 static void
-ngx_http_ollama_cache_cleanup(void *data)
+ngx_http_ollama_models_cache_cleanup(void *data)
 {
-    ngx_http_ollama_cache_t *cache = data;
+    ngx_http_ollama_models_cache_t *cache = data;
 
-    ngx_http_ollama_cache_t  **p;
+    ngx_http_ollama_models_cache_t  **p;
 
     for (p = &ngx_http_ollama_caches; *p; p = &(*p)->next) {
         if (*p == cache) {
@@ -308,16 +315,17 @@ ngx_http_ollama_cache_cleanup(void *data)
         }
     }
 
-    ngx_http_ollama_cache_empty(cache);
+    ngx_http_ollama_models_cache_empty(cache);
 }
 
 
 /* What server i has.  NULL: nothing, or no memory. */
 
 ngx_http_ollama_snapshot_t *
-ngx_http_ollama_cache_snapshot(ngx_http_ollama_cache_t *cache, ngx_uint_t i)
+ngx_http_ollama_models_cache_snapshot(ngx_http_ollama_models_cache_t *cache,
+    ngx_uint_t i)
 {
-    ngx_http_ollama_cache_entry_t  *entry;
+    ngx_http_ollama_models_cache_entry_t  *entry;
 
     entry = &cache->entries[i];
 
@@ -333,7 +341,7 @@ ngx_http_ollama_cache_snapshot(ngx_http_ollama_cache_t *cache, ngx_uint_t i)
     entry->snapshot = ngx_http_ollama_fleet_snapshot(entry->id, entry->pool);
 
     if (entry->snapshot == NULL) {
-        ngx_http_ollama_cache_empty_entry(entry);
+        ngx_http_ollama_models_cache_empty_entry(entry);
         return NULL;
     }
 
@@ -341,12 +349,12 @@ ngx_http_ollama_cache_snapshot(ngx_http_ollama_cache_t *cache, ngx_uint_t i)
 
     entry->version = entry->snapshot->version;
 
-    entry->has[NGX_HTTP_OLLAMA_CACHE_TAGS] =
-                             ngx_http_ollama_list_hash(entry->snapshot, 0);
-    entry->has[NGX_HTTP_OLLAMA_CACHE_PS] =
-                             ngx_http_ollama_list_hash(entry->snapshot, 1);
-    entry->has[NGX_HTTP_OLLAMA_CACHE_OPENAI] =
-                             entry->has[NGX_HTTP_OLLAMA_CACHE_TAGS];
+    entry->has[NGX_HTTP_OLLAMA_MODELS_CACHE_TAGS] =
+                          ngx_http_ollama_models_json_hash(entry->snapshot, 0);
+    entry->has[NGX_HTTP_OLLAMA_MODELS_CACHE_PS] =
+                          ngx_http_ollama_models_json_hash(entry->snapshot, 1);
+    entry->has[NGX_HTTP_OLLAMA_MODELS_CACHE_OPENAI] =
+                          entry->has[NGX_HTTP_OLLAMA_MODELS_CACHE_TAGS];
 
     return entry->snapshot;
 }
@@ -355,24 +363,24 @@ ngx_http_ollama_cache_snapshot(ngx_http_ollama_cache_t *cache, ngx_uint_t i)
 /* The list of what server i has; *piece is NULL if that is nothing. */
 
 ngx_int_t
-ngx_http_ollama_cache_models(ngx_http_ollama_cache_t *cache, ngx_uint_t i,
-    ngx_http_ollama_piece_t **piece)
+ngx_http_ollama_models_cache_models(ngx_http_ollama_models_cache_t *cache,
+    ngx_uint_t i, ngx_http_ollama_piece_t **piece)
 {
-    ngx_http_ollama_snapshot_t     *snapshot;
-    ngx_http_ollama_cache_entry_t  *entry;
+    ngx_http_ollama_snapshot_t            *snapshot;
+    ngx_http_ollama_models_cache_entry_t  *entry;
 
     entry = &cache->entries[i];
 
     if (entry->models == NULL) {
 
-        snapshot = ngx_http_ollama_cache_snapshot(cache, i);
+        snapshot = ngx_http_ollama_models_cache_snapshot(cache, i);
         if (snapshot == NULL) {
             *piece = NULL;
             return NGX_OK;
         }
 
-        entry->models = ngx_http_ollama_cache_piece(
-                                       ngx_http_ollama_list_models, snapshot);
+        entry->models = ngx_http_ollama_models_cache_piece(
+                                 ngx_http_ollama_models_json_models, snapshot);
         if (entry->models == NULL) {
             return NGX_ERROR;
         }
@@ -387,8 +395,8 @@ ngx_http_ollama_cache_models(ngx_http_ollama_cache_t *cache, ngx_uint_t i,
 /* The list of what all servers that are up have.  NULL: no memory. */
 
 ngx_http_ollama_piece_t *
-ngx_http_ollama_cache_list(ngx_http_ollama_cache_t *cache,
-    ngx_http_ollama_cache_list_e list)
+ngx_http_ollama_models_cache_list(ngx_http_ollama_models_cache_t *cache,
+    ngx_http_ollama_models_cache_list_e list)
 {
     ngx_uint_t                    n;
     ngx_pool_t                   *pool;
@@ -408,13 +416,13 @@ ngx_http_ollama_cache_list(ngx_http_ollama_cache_t *cache,
         goto done;
     }
 
-    if (ngx_http_ollama_cache_changed(cache, list, snapshots, &n)) {
-        ngx_http_ollama_cache_drop(&cache->lists[list]);
+    if (ngx_http_ollama_models_cache_changed(cache, list, snapshots, &n)) {
+        ngx_http_ollama_models_cache_drop(&cache->lists[list]);
     }
 
     if (cache->lists[list] == NULL) {
-        cache->lists[list] = ngx_http_ollama_cache_merge(list, snapshots, n,
-                                                         pool);
+        cache->lists[list] = ngx_http_ollama_models_cache_merge(list, snapshots,
+                                                                n, pool);
     }
 
     piece = cache->lists[list];
@@ -434,14 +442,14 @@ done:
  */
 
 static ngx_uint_t
-ngx_http_ollama_cache_changed(ngx_http_ollama_cache_t *cache,
-    ngx_http_ollama_cache_list_e list, ngx_http_ollama_snapshot_t **snapshots,
-    ngx_uint_t *n)
+ngx_http_ollama_models_cache_changed(ngx_http_ollama_models_cache_t *cache,
+    ngx_http_ollama_models_cache_list_e list,
+    ngx_http_ollama_snapshot_t **snapshots, ngx_uint_t *n)
 {
-    uint64_t                        has;
-    ngx_uint_t                      i, changed;
-    ngx_http_ollama_snapshot_t     *snapshot;
-    ngx_http_ollama_cache_entry_t  *entry;
+    uint64_t                               has;
+    ngx_uint_t                             i, changed;
+    ngx_http_ollama_snapshot_t            *snapshot;
+    ngx_http_ollama_models_cache_entry_t  *entry;
 
     *n = 0;
     changed = 0;
@@ -451,7 +459,7 @@ ngx_http_ollama_cache_changed(ngx_http_ollama_cache_t *cache,
         has = 0;
 
         if (entry->up) {
-            snapshot = ngx_http_ollama_cache_snapshot(cache, i);
+            snapshot = ngx_http_ollama_models_cache_snapshot(cache, i);
 
             if (snapshot) {
                 snapshots[(*n)++] = snapshot;
@@ -470,32 +478,32 @@ ngx_http_ollama_cache_changed(ngx_http_ollama_cache_t *cache,
 
 
 static ngx_http_ollama_piece_t *
-ngx_http_ollama_cache_merge(ngx_http_ollama_cache_list_e list,
+ngx_http_ollama_models_cache_merge(ngx_http_ollama_models_cache_list_e list,
     ngx_http_ollama_snapshot_t **snapshots, ngx_uint_t n, ngx_pool_t *pool)
 {
     ngx_array_t  picks;
 
-    if (ngx_http_ollama_list_merge(pool, snapshots, n,
-                                   list == NGX_HTTP_OLLAMA_CACHE_PS, &picks)
+    if (ngx_http_ollama_models_json_merge(pool, snapshots, n,
+                              list == NGX_HTTP_OLLAMA_MODELS_CACHE_PS, &picks)
         != NGX_OK)
     {
         return NULL;
     }
 
-    return ngx_http_ollama_cache_piece(ngx_http_ollama_cache_walks[list],
-                                       &picks);
+    return ngx_http_ollama_models_cache_piece(
+                             ngx_http_ollama_models_cache_walks[list], &picks);
 }
 
 
 /* Has one reference, the caller's. */
 
 static ngx_http_ollama_piece_t *
-ngx_http_ollama_cache_piece(ngx_http_ollama_text_pt walk, void *data)
+ngx_http_ollama_models_cache_piece(ngx_http_ollama_emit_pt walk, void *data)
 {
     ngx_pool_t               *pool;
     ngx_http_ollama_piece_t  *piece;
 
-    pool = ngx_create_pool(NGX_HTTP_OLLAMA_CACHE_POOL, ngx_cycle->log);
+    pool = ngx_create_pool(NGX_HTTP_OLLAMA_MODELS_CACHE_POOL, ngx_cycle->log);
     if (pool == NULL) {
         return NULL;
     }
@@ -503,7 +511,7 @@ ngx_http_ollama_cache_piece(ngx_http_ollama_text_pt walk, void *data)
     piece = ngx_palloc(pool, sizeof(ngx_http_ollama_piece_t));
 
     if (piece == NULL
-        || ngx_http_ollama_text_make(pool, walk, data, &piece->text)
+        || ngx_http_ollama_emit_make(pool, walk, data, &piece->text)
            != NGX_OK)
     {
         ngx_destroy_pool(pool);
@@ -512,7 +520,7 @@ ngx_http_ollama_cache_piece(ngx_http_ollama_text_pt walk, void *data)
 
     piece->pool = pool;
     piece->refs = 1;
-    piece->hash = ngx_http_ollama_text_hash(&piece->text);
+    piece->hash = ngx_http_ollama_emit_hash(&piece->text);
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, ngx_cycle->log, 0,
                    "ollama cache: piece %p of %uz bytes",
@@ -523,7 +531,7 @@ ngx_http_ollama_cache_piece(ngx_http_ollama_text_pt walk, void *data)
 
 
 static void
-ngx_http_ollama_cache_drop(ngx_http_ollama_piece_t **piece)
+ngx_http_ollama_models_cache_drop(ngx_http_ollama_piece_t **piece)
 {
     if (*piece && --(*piece)->refs == 0) {
         ngx_destroy_pool((*piece)->pool);
@@ -536,15 +544,15 @@ ngx_http_ollama_cache_drop(ngx_http_ollama_piece_t **piece)
 /* Keeps the pieces, of which some may be NULL, as long as the pool is. */
 
 ngx_int_t
-ngx_http_ollama_cache_hold(ngx_pool_t *pool,
+ngx_http_ollama_models_cache_hold(ngx_pool_t *pool,
     ngx_http_ollama_piece_t **pieces, ngx_uint_t n)
 {
-    size_t                         size;
-    ngx_uint_t                     i;
-    ngx_pool_cleanup_t            *cln;
-    ngx_http_ollama_cache_hold_t  *hold;
+    size_t                                size;
+    ngx_uint_t                            i;
+    ngx_pool_cleanup_t                   *cln;
+    ngx_http_ollama_models_cache_hold_t  *hold;
 
-    size = offsetof(ngx_http_ollama_cache_hold_t, pieces)
+    size = offsetof(ngx_http_ollama_models_cache_hold_t, pieces)
            + n * sizeof(ngx_http_ollama_piece_t *);
 
     cln = ngx_pool_cleanup_add(pool, size);
@@ -563,20 +571,20 @@ ngx_http_ollama_cache_hold(ngx_pool_t *pool,
         }
     }
 
-    cln->handler = ngx_http_ollama_cache_hold_cleanup;
+    cln->handler = ngx_http_ollama_models_cache_hold_cleanup;
 
     return NGX_OK;
 }
 
 
 static void
-ngx_http_ollama_cache_hold_cleanup(void *data)
+ngx_http_ollama_models_cache_hold_cleanup(void *data)
 {
-    ngx_http_ollama_cache_hold_t *hold = data;
+    ngx_http_ollama_models_cache_hold_t *hold = data;
 
     ngx_uint_t  i;
 
     for (i = 0; i < hold->n; i++) {
-        ngx_http_ollama_cache_drop(&hold->pieces[i]);
+        ngx_http_ollama_models_cache_drop(&hold->pieces[i]);
     }
 }

@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_CACHE_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_CACHE_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_MODELS_CACHE_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_MODELS_CACHE_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -16,11 +16,11 @@
 
 
 typedef enum {
-    NGX_HTTP_OLLAMA_CACHE_TAGS = 0,
-    NGX_HTTP_OLLAMA_CACHE_PS,
-    NGX_HTTP_OLLAMA_CACHE_OPENAI,
-    NGX_HTTP_OLLAMA_CACHE_LISTS
-} ngx_http_ollama_cache_list_e;
+    NGX_HTTP_OLLAMA_MODELS_CACHE_TAGS = 0,
+    NGX_HTTP_OLLAMA_MODELS_CACHE_PS,
+    NGX_HTTP_OLLAMA_MODELS_CACHE_OPENAI,
+    NGX_HTTP_OLLAMA_MODELS_CACHE_LISTS
+} ngx_http_ollama_models_cache_list_e;
 
 
 /* A text that is shared by the replies it is part of. */
@@ -33,19 +33,21 @@ typedef struct {
 } ngx_http_ollama_piece_t;
 
 
-typedef struct ngx_http_ollama_cache_s  ngx_http_ollama_cache_t;
+typedef struct ngx_http_ollama_models_cache_s  ngx_http_ollama_models_cache_t;
 
 
-ngx_http_ollama_cache_t *ngx_http_ollama_cache_get(
+ngx_http_ollama_models_cache_t *ngx_http_ollama_models_cache_get(
     ngx_http_ollama_upstream_t *up, ngx_array_t *views);
-ngx_http_ollama_snapshot_t *ngx_http_ollama_cache_snapshot(
-    ngx_http_ollama_cache_t *cache, ngx_uint_t i);
-ngx_int_t ngx_http_ollama_cache_models(ngx_http_ollama_cache_t *cache,
-    ngx_uint_t i, ngx_http_ollama_piece_t **piece);
-ngx_http_ollama_piece_t *ngx_http_ollama_cache_list(
-    ngx_http_ollama_cache_t *cache, ngx_http_ollama_cache_list_e list);
-ngx_int_t ngx_http_ollama_cache_hold(ngx_pool_t *pool,
+ngx_http_ollama_snapshot_t *ngx_http_ollama_models_cache_snapshot(
+    ngx_http_ollama_models_cache_t *cache, ngx_uint_t i);
+ngx_int_t ngx_http_ollama_models_cache_models(
+    ngx_http_ollama_models_cache_t *cache, ngx_uint_t i,
+    ngx_http_ollama_piece_t **piece);
+ngx_http_ollama_piece_t *ngx_http_ollama_models_cache_list(
+    ngx_http_ollama_models_cache_t *cache,
+    ngx_http_ollama_models_cache_list_e list);
+ngx_int_t ngx_http_ollama_models_cache_hold(ngx_pool_t *pool,
     ngx_http_ollama_piece_t **pieces, ngx_uint_t n);
 
 
-#endif /* _NGX_HTTP_OLLAMA_CACHE_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_MODELS_CACHE_H_INCLUDED_ */

@@ -18,22 +18,23 @@
 #include "util/ngx_http_ollama_parse_time.h"
 
 
-static ngx_int_t ngx_http_ollama_list_cmp_versions(ngx_str_t *one,
+static ngx_int_t ngx_http_ollama_models_json_cmp_versions(ngx_str_t *one,
     ngx_str_t *two);
-static ngx_uint_t ngx_http_ollama_list_digits(u_char **p, u_char *last);
-static void ngx_http_ollama_list_or_null(ngx_http_ollama_text_t *t,
+static ngx_uint_t ngx_http_ollama_models_json_digits(u_char **p, u_char *last);
+static void ngx_http_ollama_models_json_or_null(ngx_http_ollama_emit_t *t,
     ngx_str_t *s);
-static void ngx_http_ollama_list_pick(ngx_array_t *picks, uint32_t *table,
-    ngx_uint_t mask, ngx_http_ollama_model_t *model, int64_t rank);
-static int ngx_libc_cdecl ngx_http_ollama_list_cmp(const void *one,
+static void ngx_http_ollama_models_json_pick(ngx_array_t *picks,
+    uint32_t *table, ngx_uint_t mask, ngx_http_ollama_model_t *model,
+    int64_t rank);
+static int ngx_libc_cdecl ngx_http_ollama_models_json_cmp(const void *one,
     const void *two);
-static void ngx_http_ollama_list_model(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_models_json_model(ngx_http_ollama_emit_t *t,
     ngx_http_ollama_model_t *model);
-static void ngx_http_ollama_list_raw(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_models_json_raw(ngx_http_ollama_emit_t *t,
     ngx_array_t *picks, size_t field);
 
 
-static const char  *ngx_http_ollama_list_statuses[] = {
+static const char  *ngx_http_ollama_models_json_statuses[] = {
     "checking",     /* NGX_HTTP_OLLAMA_CHECKING */
     "up",           /* NGX_HTTP_OLLAMA_UP */
     "down"          /* NGX_HTTP_OLLAMA_DOWN */
@@ -43,7 +44,7 @@ static const char  *ngx_http_ollama_list_statuses[] = {
 /* The lowest version of the servers that are up, or NULL. */
 
 ngx_str_t *
-ngx_http_ollama_list_lowest(ngx_array_t *views)
+ngx_http_ollama_models_json_lowest(ngx_array_t *views)
 {
     ngx_str_t               *lowest;
     ngx_uint_t               i;
@@ -61,7 +62,9 @@ ngx_http_ollama_list_lowest(ngx_array_t *views)
         }
 
         if (lowest == NULL
-            || ngx_http_ollama_list_cmp_versions(&view[i].version, lowest) < 0)
+            || ngx_http_ollama_models_json_cmp_versions(&view[i].version,
+                                                        lowest)
+               < 0)
         {
             lowest = &view[i].version;
         }
@@ -74,7 +77,7 @@ ngx_http_ollama_list_lowest(ngx_array_t *views)
 /* "0.9.10-rc1" is below "0.9.10", and that below "0.17". */
 
 static ngx_int_t
-ngx_http_ollama_list_cmp_versions(ngx_str_t *one, ngx_str_t *two)
+ngx_http_ollama_models_json_cmp_versions(ngx_str_t *one, ngx_str_t *two)
 {
     u_char      *p, *q, *plast, *qlast;
     ngx_uint_t   n, m, pre1, pre2;
@@ -87,8 +90,8 @@ ngx_http_ollama_list_cmp_versions(ngx_str_t *one, ngx_str_t *two)
 
     for ( ;; ) {
 
-        n = ngx_http_ollama_list_digits(&p, plast);
-        m = ngx_http_ollama_list_digits(&q, qlast);
+        n = ngx_http_ollama_models_json_digits(&p, plast);
+        m = ngx_http_ollama_models_json_digits(&q, qlast);
 
         if (n != m) {
             return n < m ? -1 : 1;
@@ -119,7 +122,7 @@ ngx_http_ollama_list_cmp_versions(ngx_str_t *one, ngx_str_t *two)
 /* No digits are 0; more than nine are as good as nine. */
 
 static ngx_uint_t
-ngx_http_ollama_list_digits(u_char **p, u_char *last)
+ngx_http_ollama_models_json_digits(u_char **p, u_char *last)
 {
     ngx_uint_t  n;
 
@@ -136,65 +139,66 @@ ngx_http_ollama_list_digits(u_char **p, u_char *last)
 /* The server's URL, as a string. */
 
 void
-ngx_http_ollama_list_url(ngx_http_ollama_text_t *t,
+ngx_http_ollama_models_json_url(ngx_http_ollama_emit_t *t,
     ngx_http_ollama_upstream_t *up, ngx_http_ollama_view_t *view)
 {
-    ngx_http_ollama_text_add(t, up->ssl ? "\"https://" : "\"http://");
-    ngx_http_ollama_text_escape(t, &view->name);
-    ngx_http_ollama_text_add(t, "\"");
+    ngx_http_ollama_emit_add(t, up->ssl ? "\"https://" : "\"http://");
+    ngx_http_ollama_emit_escape(t, &view->name);
+    ngx_http_ollama_emit_add(t, "\"");
 }
 
 
 /* The following say members of an object that has others before. */
 
 void
-ngx_http_ollama_list_status(ngx_http_ollama_text_t *t,
+ngx_http_ollama_models_json_status(ngx_http_ollama_emit_t *t,
     ngx_http_ollama_view_t *view)
 {
-    ngx_http_ollama_text_add(t, ",\"status\":\"");
-    ngx_http_ollama_text_add(t, ngx_http_ollama_list_statuses[view->status]);
+    ngx_http_ollama_emit_add(t, ",\"status\":\"");
+    ngx_http_ollama_emit_add(t,
+                            ngx_http_ollama_models_json_statuses[view->status]);
 
-    ngx_http_ollama_text_add(t, "\",\"checked_at\":");
-    ngx_http_ollama_text_time(t, view->checked);
+    ngx_http_ollama_emit_add(t, "\",\"checked_at\":");
+    ngx_http_ollama_emit_time(t, view->checked);
 }
 
 
 void
-ngx_http_ollama_list_view(ngx_http_ollama_text_t *t,
+ngx_http_ollama_models_json_view(ngx_http_ollama_emit_t *t,
     ngx_http_ollama_view_t *view)
 {
     if (view->several) {
-        ngx_http_ollama_text_add(t, ",\"address\":");
-        ngx_http_ollama_text_string(t, &view->address);
+        ngx_http_ollama_emit_add(t, ",\"address\":");
+        ngx_http_ollama_emit_string(t, &view->address);
     }
 
-    ngx_http_ollama_list_status(t, view);
+    ngx_http_ollama_models_json_status(t, view);
 
-    ngx_http_ollama_text_add(t, ",\"latency_ms\":");
-    ngx_http_ollama_text_ms(t, view->latency);
+    ngx_http_ollama_emit_add(t, ",\"latency_ms\":");
+    ngx_http_ollama_emit_ms(t, view->latency);
 
-    ngx_http_ollama_text_add(t, ",\"version\":");
-    ngx_http_ollama_list_or_null(t, &view->version);
+    ngx_http_ollama_emit_add(t, ",\"version\":");
+    ngx_http_ollama_models_json_or_null(t, &view->version);
 
-    ngx_http_ollama_text_add(t, ",\"error\":");
-    ngx_http_ollama_list_or_null(t, &view->error);
+    ngx_http_ollama_emit_add(t, ",\"error\":");
+    ngx_http_ollama_models_json_or_null(t, &view->error);
 
-    ngx_http_ollama_text_add(t, ",\"in_flight\":");
-    ngx_http_ollama_text_number(t, view->in_flight);
+    ngx_http_ollama_emit_add(t, ",\"in_flight\":");
+    ngx_http_ollama_emit_number(t, view->in_flight);
 
-    ngx_http_ollama_text_add(t, ",\"max_conns\":");
-    ngx_http_ollama_text_number(t, view->max_conns);
+    ngx_http_ollama_emit_add(t, ",\"max_conns\":");
+    ngx_http_ollama_emit_number(t, view->max_conns);
 }
 
 
 static void
-ngx_http_ollama_list_or_null(ngx_http_ollama_text_t *t, ngx_str_t *s)
+ngx_http_ollama_models_json_or_null(ngx_http_ollama_emit_t *t, ngx_str_t *s)
 {
     if (s->len) {
-        ngx_http_ollama_text_string(t, s);
+        ngx_http_ollama_emit_string(t, s);
 
     } else {
-        ngx_http_ollama_text_add(t, "null");
+        ngx_http_ollama_emit_add(t, "null");
     }
 }
 
@@ -202,7 +206,7 @@ ngx_http_ollama_list_or_null(ngx_http_ollama_text_t *t, ngx_str_t *s)
 /* Of what the snapshot adds to a merged list; never 0, be it nothing. */
 
 uint64_t
-ngx_http_ollama_list_hash(ngx_http_ollama_snapshot_t *snapshot,
+ngx_http_ollama_models_json_hash(ngx_http_ollama_snapshot_t *snapshot,
     ngx_uint_t loaded)
 {
     uint64_t                  hash;
@@ -218,8 +222,8 @@ ngx_http_ollama_list_hash(ngx_http_ollama_snapshot_t *snapshot,
         told = loaded ? &model->ps : &model->tag;
 
         if (told->len) {
-            hash = ngx_http_ollama_text_mix(hash,
-                                            ngx_http_ollama_text_hash(told));
+            hash = ngx_http_ollama_emit_mix(hash,
+                                            ngx_http_ollama_emit_hash(told));
         }
     }
 
@@ -234,7 +238,7 @@ ngx_http_ollama_list_hash(ngx_http_ollama_snapshot_t *snapshot,
  */
 
 ngx_int_t
-ngx_http_ollama_list_merge(ngx_pool_t *pool,
+ngx_http_ollama_models_json_merge(ngx_pool_t *pool,
     ngx_http_ollama_snapshot_t **snapshots, ngx_uint_t n, ngx_uint_t loaded,
     ngx_array_t *picks)
 {
@@ -275,15 +279,16 @@ ngx_http_ollama_list_merge(ngx_pool_t *pool,
                 continue;
             }
 
-            rank = loaded ? ngx_http_ollama_time(&model->expires_at)
+            rank = loaded ? ngx_http_ollama_parse_time(&model->expires_at)
                           : model->modified;
 
-            ngx_http_ollama_list_pick(picks, table, size - 1, model, rank);
+            ngx_http_ollama_models_json_pick(picks, table, size - 1, model,
+                                             rank);
         }
     }
 
     ngx_qsort(picks->elts, picks->nelts, sizeof(ngx_http_ollama_pick_t),
-              ngx_http_ollama_list_cmp);
+              ngx_http_ollama_models_json_cmp);
 
     return NGX_OK;
 }
@@ -295,7 +300,7 @@ ngx_http_ollama_list_merge(ngx_pool_t *pool,
  */
 
 static void
-ngx_http_ollama_list_pick(ngx_array_t *picks, uint32_t *table,
+ngx_http_ollama_models_json_pick(ngx_array_t *picks, uint32_t *table,
     ngx_uint_t mask, ngx_http_ollama_model_t *model, int64_t rank)
 {
     ngx_str_t               *key;
@@ -334,7 +339,7 @@ ngx_http_ollama_list_pick(ngx_array_t *picks, uint32_t *table,
 
 
 static int ngx_libc_cdecl
-ngx_http_ollama_list_cmp(const void *one, const void *two)
+ngx_http_ollama_models_json_cmp(const void *one, const void *two)
 {
     const ngx_http_ollama_pick_t  *first, *second;
 
@@ -351,14 +356,14 @@ ngx_http_ollama_list_cmp(const void *one, const void *two)
 
 
 void
-ngx_http_ollama_list_models(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_models_json_models(ngx_http_ollama_emit_t *t, void *data)
 {
     ngx_http_ollama_snapshot_t *snapshot = data;
 
     ngx_uint_t                i, n;
     ngx_http_ollama_model_t  *model;
 
-    ngx_http_ollama_text_add(t, "[");
+    ngx_http_ollama_emit_add(t, "[");
 
     n = 0;
     model = snapshot->models;
@@ -370,104 +375,106 @@ ngx_http_ollama_list_models(ngx_http_ollama_text_t *t, void *data)
         }
 
         if (n++) {
-            ngx_http_ollama_text_add(t, ",");
+            ngx_http_ollama_emit_add(t, ",");
         }
 
-        ngx_http_ollama_list_model(t, &model[i]);
+        ngx_http_ollama_models_json_model(t, &model[i]);
     }
 
-    ngx_http_ollama_text_add(t, "]");
+    ngx_http_ollama_emit_add(t, "]");
 }
 
 
 static void
-ngx_http_ollama_list_model(ngx_http_ollama_text_t *t,
+ngx_http_ollama_models_json_model(ngx_http_ollama_emit_t *t,
     ngx_http_ollama_model_t *model)
 {
-    ngx_http_ollama_text_add(t, "{\"name\":");
-    ngx_http_ollama_text_string(t, &model->name);
+    ngx_http_ollama_emit_add(t, "{\"name\":");
+    ngx_http_ollama_emit_string(t, &model->name);
 
-    ngx_http_ollama_text_add(t, ",\"size\":");
-    ngx_http_ollama_text_number(t, model->size);
+    ngx_http_ollama_emit_add(t, ",\"size\":");
+    ngx_http_ollama_emit_number(t, model->size);
 
     if (model->ps.len) {
-        ngx_http_ollama_text_add(t, ",\"loaded\":true,\"expires_at\":");
-        ngx_http_ollama_text_time(t, ngx_http_ollama_time(&model->expires_at)
-                                     / 1000);
+        ngx_http_ollama_emit_add(t, ",\"loaded\":true,\"expires_at\":");
+        ngx_http_ollama_emit_time(t,
+                        ngx_http_ollama_parse_time(&model->expires_at) / 1000);
 
-        ngx_http_ollama_text_add(t, ",\"size_vram\":");
-        ngx_http_ollama_text_number(t, model->size_vram);
+        ngx_http_ollama_emit_add(t, ",\"size_vram\":");
+        ngx_http_ollama_emit_number(t, model->size_vram);
 
     } else {
-        ngx_http_ollama_text_add(t, ",\"loaded\":false,\"expires_at\":null"
+        ngx_http_ollama_emit_add(t, ",\"loaded\":false,\"expires_at\":null"
                                     ",\"size_vram\":0");
     }
 
-    ngx_http_ollama_text_add(t, ",\"context_length\":");
+    ngx_http_ollama_emit_add(t, ",\"context_length\":");
 
     if (model->ps.len && model->context_length) {
-        ngx_http_ollama_text_number(t, model->context_length);
+        ngx_http_ollama_emit_number(t, model->context_length);
 
     } else {
-        ngx_http_ollama_text_add(t, "null");
+        ngx_http_ollama_emit_add(t, "null");
     }
 
-    ngx_http_ollama_text_add(t, ",\"details\":");
+    ngx_http_ollama_emit_add(t, ",\"details\":");
 
     if (model->details.len) {
-        ngx_http_ollama_text_raw(t, &model->details);
+        ngx_http_ollama_emit_raw(t, &model->details);
 
     } else {
-        ngx_http_ollama_text_add(t, "{}");
+        ngx_http_ollama_emit_add(t, "{}");
     }
 
-    ngx_http_ollama_text_add(t, "}");
+    ngx_http_ollama_emit_add(t, "}");
 }
 
 
 void
-ngx_http_ollama_list_tags(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_models_json_tags(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_list_raw(t, data, offsetof(ngx_http_ollama_model_t, tag));
+    ngx_http_ollama_models_json_raw(t, data,
+                                    offsetof(ngx_http_ollama_model_t, tag));
 }
 
 
 void
-ngx_http_ollama_list_ps(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_models_json_ps(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_list_raw(t, data, offsetof(ngx_http_ollama_model_t, ps));
+    ngx_http_ollama_models_json_raw(t, data,
+                                    offsetof(ngx_http_ollama_model_t, ps));
 }
 
 
 /* The objects as the servers sent them: a field of the models, by offset. */
 
 static void
-ngx_http_ollama_list_raw(ngx_http_ollama_text_t *t, ngx_array_t *picks,
+ngx_http_ollama_models_json_raw(ngx_http_ollama_emit_t *t, ngx_array_t *picks,
     size_t field)
 {
     ngx_uint_t               i;
     ngx_http_ollama_pick_t  *pick;
 
-    ngx_http_ollama_text_add(t, "{\"models\":[");
+    ngx_http_ollama_emit_add(t, "{\"models\":[");
 
     pick = picks->elts;
 
     for (i = 0; i < picks->nelts; i++) {
 
         if (i) {
-            ngx_http_ollama_text_add(t, ",");
+            ngx_http_ollama_emit_add(t, ",");
         }
 
-        ngx_http_ollama_text_raw(t,
+        ngx_http_ollama_emit_raw(t,
                         (ngx_str_t *) ((u_char *) pick[i].model + field));
     }
 
-    ngx_http_ollama_text_add(t, "]}");
+    ngx_http_ollama_emit_add(t, "]}");
 }
 
 
 void
-ngx_http_ollama_list_openai(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_models_json_openai(ngx_http_ollama_emit_t *t, void *data)
 {
     ngx_array_t *picks = data;
 
@@ -475,28 +482,28 @@ ngx_http_ollama_list_openai(ngx_http_ollama_text_t *t, void *data)
     ngx_http_ollama_pick_t    *pick;
     ngx_http_ollama_openai_t   one;
 
-    ngx_http_ollama_text_add(t, "{\"object\":\"list\",\"data\":[");
+    ngx_http_ollama_emit_add(t, "{\"object\":\"list\",\"data\":[");
 
     pick = picks->elts;
 
     for (i = 0; i < picks->nelts; i++) {
 
         if (i) {
-            ngx_http_ollama_text_add(t, ",");
+            ngx_http_ollama_emit_add(t, ",");
         }
 
         one.id = pick[i].model->name;
         one.modified = pick[i].model->modified;
 
-        ngx_http_ollama_list_openai_one(t, &one);
+        ngx_http_ollama_models_json_openai_one(t, &one);
     }
 
-    ngx_http_ollama_text_add(t, "]}");
+    ngx_http_ollama_emit_add(t, "]}");
 }
 
 
 void
-ngx_http_ollama_list_openai_one(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_models_json_openai_one(ngx_http_ollama_emit_t *t, void *data)
 {
     ngx_http_ollama_openai_t *one = data;
 
@@ -504,14 +511,14 @@ ngx_http_ollama_list_openai_one(ngx_http_ollama_text_t *t, void *data)
 
     (void) ngx_http_ollama_name_namespace(&one->id, &owner);
 
-    ngx_http_ollama_text_add(t, "{\"id\":");
-    ngx_http_ollama_text_string(t, &one->id);
+    ngx_http_ollama_emit_add(t, "{\"id\":");
+    ngx_http_ollama_emit_string(t, &one->id);
 
-    ngx_http_ollama_text_add(t, ",\"object\":\"model\",\"created\":");
-    ngx_http_ollama_text_number(t, one->modified / 1000000);
+    ngx_http_ollama_emit_add(t, ",\"object\":\"model\",\"created\":");
+    ngx_http_ollama_emit_number(t, one->modified / 1000000);
 
-    ngx_http_ollama_text_add(t, ",\"owned_by\":");
-    ngx_http_ollama_text_string(t, &owner);
+    ngx_http_ollama_emit_add(t, ",\"owned_by\":");
+    ngx_http_ollama_emit_string(t, &owner);
 
-    ngx_http_ollama_text_add(t, "}");
+    ngx_http_ollama_emit_add(t, "}");
 }

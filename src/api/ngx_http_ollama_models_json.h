@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_LIST_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_LIST_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_MODELS_JSON_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_MODELS_JSON_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -31,33 +31,34 @@ typedef struct {
 } ngx_http_ollama_openai_t;
 
 
-ngx_str_t *ngx_http_ollama_list_lowest(ngx_array_t *views);
-uint64_t ngx_http_ollama_list_hash(ngx_http_ollama_snapshot_t *snapshot,
+ngx_str_t *ngx_http_ollama_models_json_lowest(ngx_array_t *views);
+uint64_t ngx_http_ollama_models_json_hash(ngx_http_ollama_snapshot_t *snapshot,
     ngx_uint_t loaded);
-ngx_int_t ngx_http_ollama_list_merge(ngx_pool_t *pool,
+ngx_int_t ngx_http_ollama_models_json_merge(ngx_pool_t *pool,
     ngx_http_ollama_snapshot_t **snapshots, ngx_uint_t n, ngx_uint_t loaded,
     ngx_array_t *picks);
 
 /* to be called in walks */
-void ngx_http_ollama_list_url(ngx_http_ollama_text_t *t,
+void ngx_http_ollama_models_json_url(ngx_http_ollama_emit_t *t,
     ngx_http_ollama_upstream_t *up, ngx_http_ollama_view_t *view);
-void ngx_http_ollama_list_status(ngx_http_ollama_text_t *t,
+void ngx_http_ollama_models_json_status(ngx_http_ollama_emit_t *t,
     ngx_http_ollama_view_t *view);
-void ngx_http_ollama_list_view(ngx_http_ollama_text_t *t,
+void ngx_http_ollama_models_json_view(ngx_http_ollama_emit_t *t,
     ngx_http_ollama_view_t *view);
 
-/* walks of ngx_http_ollama_text_make(), with what their data is */
+/* walks of ngx_http_ollama_emit_make(), with what their data is */
 
 /* ngx_http_ollama_snapshot_t */
-void ngx_http_ollama_list_models(ngx_http_ollama_text_t *t, void *data);
+void ngx_http_ollama_models_json_models(ngx_http_ollama_emit_t *t, void *data);
 
 /* ngx_array_t of ngx_http_ollama_pick_t */
-void ngx_http_ollama_list_tags(ngx_http_ollama_text_t *t, void *data);
-void ngx_http_ollama_list_ps(ngx_http_ollama_text_t *t, void *data);
-void ngx_http_ollama_list_openai(ngx_http_ollama_text_t *t, void *data);
+void ngx_http_ollama_models_json_tags(ngx_http_ollama_emit_t *t, void *data);
+void ngx_http_ollama_models_json_ps(ngx_http_ollama_emit_t *t, void *data);
+void ngx_http_ollama_models_json_openai(ngx_http_ollama_emit_t *t, void *data);
 
 /* ngx_http_ollama_openai_t */
-void ngx_http_ollama_list_openai_one(ngx_http_ollama_text_t *t, void *data);
+void ngx_http_ollama_models_json_openai_one(ngx_http_ollama_emit_t *t,
+    void *data);
 
 
-#endif /* _NGX_HTTP_OLLAMA_LIST_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_MODELS_JSON_H_INCLUDED_ */

@@ -58,7 +58,7 @@ typedef ngx_int_t (*ngx_http_ollama_session_pt)(
 
 struct ngx_http_ollama_session_s {
     ngx_http_ollama_store_t         store;
-    ngx_http_ollama_session_text_t  text;
+    ngx_http_ollama_session_json_t  text;
     ngx_http_request_t             *request;
     ngx_http_ollama_ctx_t          *ctx;
     ngx_str_t                       owner;
@@ -101,7 +101,7 @@ static ngx_int_t ngx_http_ollama_session_run(ngx_http_request_t *r,
 static void ngx_http_ollama_session_cleanup(void *data);
 static void ngx_http_ollama_session_done(ngx_http_ollama_store_t *store);
 static ngx_int_t ngx_http_ollama_session_send(ngx_http_ollama_session_t *s,
-    ngx_http_ollama_text_pt walk);
+    ngx_http_ollama_emit_pt walk);
 
 static ngx_int_t ngx_http_ollama_session_id(ngx_http_ollama_session_t *s);
 static ngx_int_t ngx_http_ollama_session_fields(ngx_http_ollama_session_t *s,
@@ -419,20 +419,20 @@ static ngx_int_t
 ngx_http_ollama_session_answer_session(ngx_http_ollama_session_t *s)
 {
     return ngx_http_ollama_session_send(s,
-                                        ngx_http_ollama_session_text_session);
+                                        ngx_http_ollama_session_json_session);
 }
 
 
 static ngx_int_t
 ngx_http_ollama_session_answer_messages(ngx_http_ollama_session_t *s)
 {
-    if (ngx_http_ollama_session_text_init(&s->text, s->request->pool)
+    if (ngx_http_ollama_session_json_init(&s->text, s->request->pool)
         != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_ollama_session_send(s, ngx_http_ollama_session_text_whole);
+    return ngx_http_ollama_session_send(s, ngx_http_ollama_session_json_whole);
 }
 
 
@@ -450,14 +450,14 @@ static ngx_int_t
 ngx_http_ollama_session_answer_truncated(ngx_http_ollama_session_t *s)
 {
     return ngx_http_ollama_session_send(s,
-                                        ngx_http_ollama_session_text_deleted);
+                                        ngx_http_ollama_session_json_deleted);
 }
 
 
 static ngx_int_t
 ngx_http_ollama_session_answer_list(ngx_http_ollama_session_t *s)
 {
-    return ngx_http_ollama_session_send(s, ngx_http_ollama_session_text_list);
+    return ngx_http_ollama_session_send(s, ngx_http_ollama_session_json_list);
 }
 
 
@@ -614,17 +614,17 @@ ngx_http_ollama_session_done(ngx_http_ollama_store_t *store)
 
 static ngx_int_t
 ngx_http_ollama_session_send(ngx_http_ollama_session_t *s,
-    ngx_http_ollama_text_pt walk)
+    ngx_http_ollama_emit_pt walk)
 {
     ngx_str_t  text;
 
-    if (ngx_http_ollama_text_make(s->request->pool, walk, &s->text, &text)
+    if (ngx_http_ollama_emit_make(s->request->pool, walk, &s->text, &text)
         != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_ollama_answer_text(s->request, &text, 0);
+    return ngx_http_ollama_response_text(s->request, &text, 0);
 }
 
 
@@ -652,7 +652,7 @@ ngx_http_ollama_session_id(ngx_http_ollama_session_t *s)
                                      "session not found");
     }
 
-    ngx_http_ollama_late_settle(id);
+    ngx_http_ollama_outbox_settle(id);
 
     return NGX_OK;
 }

@@ -16,22 +16,22 @@
 #include "api/ngx_http_ollama_session_json.h"
 
 
-static void ngx_http_ollama_session_text_fields(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_session_json_fields(ngx_http_ollama_emit_t *t,
     ngx_str_t *id, ngx_http_ollama_store_session_t *session);
-static void ngx_http_ollama_session_text_message(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_session_json_message(ngx_http_ollama_emit_t *t,
     ngx_http_ollama_session_message_t *m);
-static void ngx_http_ollama_session_text_null(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_session_json_null(ngx_http_ollama_emit_t *t,
     const char *name, ngx_str_t *value);
-static void ngx_http_ollama_session_text_string(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_session_json_string(ngx_http_ollama_emit_t *t,
     const char *name, ngx_str_t *value);
-static void ngx_http_ollama_session_text_raw(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_session_json_raw(ngx_http_ollama_emit_t *t,
     const char *name, ngx_str_t *value);
 
 
 /* Looks into the messages once, as a walk is done twice. */
 
 ngx_int_t
-ngx_http_ollama_session_text_init(ngx_http_ollama_session_text_t *text,
+ngx_http_ollama_session_json_init(ngx_http_ollama_session_json_t *text,
     ngx_pool_t *pool)
 {
     ngx_uint_t                          i;
@@ -58,20 +58,20 @@ ngx_http_ollama_session_text_init(ngx_http_ollama_session_text_t *text,
 
 
 void
-ngx_http_ollama_session_text_session(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_session_json_session(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_session_text_t *text = data;
+    ngx_http_ollama_session_json_t *text = data;
 
-    ngx_http_ollama_text_add(t, "{");
-    ngx_http_ollama_session_text_fields(t, &text->id, &text->store->session);
-    ngx_http_ollama_text_add(t, "}");
+    ngx_http_ollama_emit_add(t, "{");
+    ngx_http_ollama_session_json_fields(t, &text->id, &text->store->session);
+    ngx_http_ollama_emit_add(t, "}");
 }
 
 
 void
-ngx_http_ollama_session_text_whole(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_session_json_whole(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_session_text_t *text = data;
+    ngx_http_ollama_session_json_t *text = data;
 
     ngx_str_t                 next;
     ngx_uint_t                i;
@@ -79,126 +79,126 @@ ngx_http_ollama_session_text_whole(ngx_http_ollama_text_t *t, void *data)
 
     store = text->store;
 
-    ngx_http_ollama_text_add(t, "{");
-    ngx_http_ollama_session_text_fields(t, &text->id, &store->session);
-    ngx_http_ollama_session_text_null(t, ",\"active_task\":", &store->task);
-    ngx_http_ollama_text_add(t, ",\"messages\":[");
+    ngx_http_ollama_emit_add(t, "{");
+    ngx_http_ollama_session_json_fields(t, &text->id, &store->session);
+    ngx_http_ollama_session_json_null(t, ",\"active_task\":", &store->task);
+    ngx_http_ollama_emit_add(t, ",\"messages\":[");
 
     ngx_str_null(&next);
 
     for (i = 0; i < store->n; i++) {
 
         if (i) {
-            ngx_http_ollama_text_add(t, ",");
+            ngx_http_ollama_emit_add(t, ",");
         }
 
-        ngx_http_ollama_session_text_message(t, &text->messages[i]);
+        ngx_http_ollama_session_json_message(t, &text->messages[i]);
 
         if (store->more) {
             next = text->messages[i].stored.id;
         }
     }
 
-    ngx_http_ollama_text_add(t, "]");
-    ngx_http_ollama_session_text_null(t, ",\"next\":", &next);
-    ngx_http_ollama_text_add(t, "}");
+    ngx_http_ollama_emit_add(t, "]");
+    ngx_http_ollama_session_json_null(t, ",\"next\":", &next);
+    ngx_http_ollama_emit_add(t, "}");
 }
 
 
 void
-ngx_http_ollama_session_text_deleted(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_session_json_deleted(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_session_text_t *text = data;
+    ngx_http_ollama_session_json_t *text = data;
 
-    ngx_http_ollama_text_add(t, "{\"deleted\":");
-    ngx_http_ollama_text_number(t, text->store->total);
-    ngx_http_ollama_text_add(t, "}");
+    ngx_http_ollama_emit_add(t, "{\"deleted\":");
+    ngx_http_ollama_emit_number(t, text->store->total);
+    ngx_http_ollama_emit_add(t, "}");
 }
 
 
 void
-ngx_http_ollama_session_text_list(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_session_json_list(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_session_text_t *text = data;
+    ngx_http_ollama_session_json_t *text = data;
 
     ngx_uint_t                        i;
     ngx_http_ollama_store_session_t   session;
 
-    ngx_http_ollama_text_add(t, "{\"sessions\":[");
+    ngx_http_ollama_emit_add(t, "{\"sessions\":[");
 
     for (i = 0; i < text->store->n; i++) {
         ngx_http_ollama_store_get_session(text->store, i, &session);
 
-        ngx_http_ollama_text_add(t, i ? ",{" : "{");
-        ngx_http_ollama_session_text_fields(t, &session.id, &session);
-        ngx_http_ollama_text_add(t, "}");
+        ngx_http_ollama_emit_add(t, i ? ",{" : "{");
+        ngx_http_ollama_session_json_fields(t, &session.id, &session);
+        ngx_http_ollama_emit_add(t, "}");
     }
 
-    ngx_http_ollama_text_add(t, "]");
-    ngx_http_ollama_session_text_null(t, ",\"next\":", &text->store->next);
-    ngx_http_ollama_text_add(t, "}");
+    ngx_http_ollama_emit_add(t, "]");
+    ngx_http_ollama_session_json_null(t, ",\"next\":", &text->store->next);
+    ngx_http_ollama_emit_add(t, "}");
 }
 
 
 static void
-ngx_http_ollama_session_text_fields(ngx_http_ollama_text_t *t, ngx_str_t *id,
+ngx_http_ollama_session_json_fields(ngx_http_ollama_emit_t *t, ngx_str_t *id,
     ngx_http_ollama_store_session_t *session)
 {
-    ngx_http_ollama_session_text_null(t, "\"session_id\":", id);
-    ngx_http_ollama_session_text_null(t, ",\"title\":", &session->title);
-    ngx_http_ollama_session_text_null(t, ",\"model\":", &session->model);
-    ngx_http_ollama_session_text_null(t, ",\"system\":", &session->system);
-    ngx_http_ollama_text_add(t, ",\"created_at\":");
-    ngx_http_ollama_text_time(t, session->created);
-    ngx_http_ollama_text_add(t, ",\"updated_at\":");
-    ngx_http_ollama_text_time(t, session->updated);
+    ngx_http_ollama_session_json_null(t, "\"session_id\":", id);
+    ngx_http_ollama_session_json_null(t, ",\"title\":", &session->title);
+    ngx_http_ollama_session_json_null(t, ",\"model\":", &session->model);
+    ngx_http_ollama_session_json_null(t, ",\"system\":", &session->system);
+    ngx_http_ollama_emit_add(t, ",\"created_at\":");
+    ngx_http_ollama_emit_time(t, session->created);
+    ngx_http_ollama_emit_add(t, ",\"updated_at\":");
+    ngx_http_ollama_emit_time(t, session->updated);
 }
 
 
 static void
-ngx_http_ollama_session_text_message(ngx_http_ollama_text_t *t,
+ngx_http_ollama_session_json_message(ngx_http_ollama_emit_t *t,
     ngx_http_ollama_session_message_t *m)
 {
     static ngx_str_t  null = ngx_string("null");
     static ngx_str_t  empty = ngx_string("\"\"");
 
-    ngx_http_ollama_session_text_null(t, "{\"id\":", &m->stored.id);
-    ngx_http_ollama_session_text_raw(t, ",\"role\":",
+    ngx_http_ollama_session_json_null(t, "{\"id\":", &m->stored.id);
+    ngx_http_ollama_session_json_raw(t, ",\"role\":",
                                m->message.role.len ? &m->message.role : &null);
-    ngx_http_ollama_session_text_raw(t, ",\"content\":",
+    ngx_http_ollama_session_json_raw(t, ",\"content\":",
                         m->message.content.len ? &m->message.content : &empty);
-    ngx_http_ollama_text_add(t, ",\"created_at\":");
-    ngx_http_ollama_text_time(t, m->stored.created);
-    ngx_http_ollama_session_text_string(t, ",\"model\":", &m->stored.model);
-    ngx_http_ollama_session_text_string(t, ",\"server\":", &m->stored.server);
-    ngx_http_ollama_session_text_null(t, ",\"status\":", &m->stored.status);
-    ngx_http_ollama_session_text_string(t, ",\"thinking\":",
+    ngx_http_ollama_emit_add(t, ",\"created_at\":");
+    ngx_http_ollama_emit_time(t, m->stored.created);
+    ngx_http_ollama_session_json_string(t, ",\"model\":", &m->stored.model);
+    ngx_http_ollama_session_json_string(t, ",\"server\":", &m->stored.server);
+    ngx_http_ollama_session_json_null(t, ",\"status\":", &m->stored.status);
+    ngx_http_ollama_session_json_string(t, ",\"thinking\":",
                                         &m->stored.thinking);
-    ngx_http_ollama_session_text_raw(t, ",\"images\":", &m->message.images);
-    ngx_http_ollama_session_text_raw(t, ",\"tool_calls\":",
+    ngx_http_ollama_session_json_raw(t, ",\"images\":", &m->message.images);
+    ngx_http_ollama_session_json_raw(t, ",\"tool_calls\":",
                                      &m->message.tool_calls);
-    ngx_http_ollama_session_text_raw(t, ",\"tool_name\":",
+    ngx_http_ollama_session_json_raw(t, ",\"tool_name\":",
                                      &m->message.tool_name);
-    ngx_http_ollama_session_text_string(t, ",\"participant\":",
+    ngx_http_ollama_session_json_string(t, ",\"participant\":",
                                         &m->stored.participant);
-    ngx_http_ollama_session_text_raw(t, ",\"stats\":", &m->stored.stats);
-    ngx_http_ollama_text_add(t, "}");
+    ngx_http_ollama_session_json_raw(t, ",\"stats\":", &m->stored.stats);
+    ngx_http_ollama_emit_add(t, "}");
 }
 
 
 /* A member that is always there. */
 
 static void
-ngx_http_ollama_session_text_null(ngx_http_ollama_text_t *t,
+ngx_http_ollama_session_json_null(ngx_http_ollama_emit_t *t,
     const char *name, ngx_str_t *value)
 {
-    ngx_http_ollama_text_add(t, name);
+    ngx_http_ollama_emit_add(t, name);
 
     if (value->data) {
-        ngx_http_ollama_text_string(t, value);
+        ngx_http_ollama_emit_string(t, value);
 
     } else {
-        ngx_http_ollama_text_add(t, "null");
+        ngx_http_ollama_emit_add(t, "null");
     }
 }
 
@@ -206,22 +206,22 @@ ngx_http_ollama_session_text_null(ngx_http_ollama_text_t *t,
 /* Members that are there if they have a value. */
 
 static void
-ngx_http_ollama_session_text_string(ngx_http_ollama_text_t *t,
+ngx_http_ollama_session_json_string(ngx_http_ollama_emit_t *t,
     const char *name, ngx_str_t *value)
 {
     if (value->len) {
-        ngx_http_ollama_text_add(t, name);
-        ngx_http_ollama_text_string(t, value);
+        ngx_http_ollama_emit_add(t, name);
+        ngx_http_ollama_emit_string(t, value);
     }
 }
 
 
 static void
-ngx_http_ollama_session_text_raw(ngx_http_ollama_text_t *t, const char *name,
+ngx_http_ollama_session_json_raw(ngx_http_ollama_emit_t *t, const char *name,
     ngx_str_t *value)
 {
     if (value->len) {
-        ngx_http_ollama_text_add(t, name);
-        ngx_http_ollama_text_raw(t, value);
+        ngx_http_ollama_emit_add(t, name);
+        ngx_http_ollama_emit_raw(t, value);
     }
 }

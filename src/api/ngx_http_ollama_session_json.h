@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_SESSION_TEXT_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_SESSION_TEXT_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_SESSION_JSON_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_SESSION_JSON_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -30,22 +30,22 @@ typedef struct {
     ngx_http_ollama_store_t            *store;
     ngx_str_t                           id;
     ngx_http_ollama_session_message_t  *messages;   /* store->n of them */
-} ngx_http_ollama_session_text_t;
+} ngx_http_ollama_session_json_t;
 
 
-ngx_int_t ngx_http_ollama_session_text_init(
-    ngx_http_ollama_session_text_t *text, ngx_pool_t *pool);
+ngx_int_t ngx_http_ollama_session_json_init(
+    ngx_http_ollama_session_json_t *text, ngx_pool_t *pool);
 
-/* of ngx_http_ollama_text_pt; data is a ngx_http_ollama_session_text_t */
+/* of ngx_http_ollama_emit_pt; data is a ngx_http_ollama_session_json_t */
 
-void ngx_http_ollama_session_text_session(ngx_http_ollama_text_t *t,
+void ngx_http_ollama_session_json_session(ngx_http_ollama_emit_t *t,
     void *data);
-void ngx_http_ollama_session_text_whole(ngx_http_ollama_text_t *t,
+void ngx_http_ollama_session_json_whole(ngx_http_ollama_emit_t *t,
     void *data);
-void ngx_http_ollama_session_text_deleted(ngx_http_ollama_text_t *t,
+void ngx_http_ollama_session_json_deleted(ngx_http_ollama_emit_t *t,
     void *data);
-void ngx_http_ollama_session_text_list(ngx_http_ollama_text_t *t,
+void ngx_http_ollama_session_json_list(ngx_http_ollama_emit_t *t,
     void *data);
 
 
-#endif /* _NGX_HTTP_OLLAMA_SESSION_TEXT_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_SESSION_JSON_H_INCLUDED_ */

@@ -8,7 +8,7 @@
  * ollama_balance: sends a request to a server that can serve it best.  nginx's
  * round robin keeps the list of peers, their tried bits and its own counts;
  * which peer is taken is decided here, of what the fleet knows and in the
- * steps of choose.c.
+ * steps of policy.c.
  *
  * The lock of the fleet is held from looking at the servers to taking a place
  * at one.
@@ -45,8 +45,8 @@
 typedef struct {
     ngx_http_upstream_rr_peer_data_t   rrp;      /* must be first */
     ngx_http_request_t                *request;
-    ngx_http_ollama_search_t           search;
-    ngx_http_ollama_place_t           *place;    /* NULL: has none */
+    ngx_http_ollama_candidates_t       search;
+    ngx_http_ollama_slot_t            *place;    /* NULL: has none */
     ngx_queue_t                        queue;    /* while it has one */
     unsigned                           moved:1;  /* from a frozen server */
 } ngx_http_ollama_balancer_t;
@@ -150,7 +150,8 @@ ngx_http_ollama_balancer_init_peer(ngx_http_request_t *r,
         /* where a variable led here it was not known before */
 
         if (!olcf->fixed
-            && ngx_http_ollama_search_check(r, ctx, oscf->up) != NGX_DECLINED)
+            && ngx_http_ollama_candidates_check(r, ctx, oscf->up)
+               != NGX_DECLINED)
         {
             ctx->unserved = 1;
             return NGX_ERROR;
@@ -164,7 +165,7 @@ ngx_http_ollama_balancer_init_peer(ngx_http_request_t *r,
 
     b->request = r;
 
-    if (ngx_http_ollama_search_init(r, ctx, oscf->up, &b->search)
+    if (ngx_http_ollama_candidates_init(r, ctx, oscf->up, &b->search)
         == NGX_ERROR)
     {
         return NGX_ERROR;
@@ -224,7 +225,7 @@ ngx_http_ollama_balancer_get_peer(ngx_peer_connection_t *pc, void *data)
     ctx = ngx_http_ollama_get_ctx(b->request);
 
     if (!tried && ctx) {
-        (void) ngx_http_ollama_search_refuse(b->request, ctx, &b->search);
+        (void) ngx_http_ollama_candidates_refuse(b->request, ctx, &b->search);
         ctx->unserved = 1;
     }
 
@@ -245,13 +246,13 @@ ngx_http_ollama_balancer_get_locked(ngx_http_ollama_balancer_t *b,
 
     for ( ;; ) {
 
-        n = ngx_http_ollama_search_find_locked(&b->search, b->rrp.peers,
+        n = ngx_http_ollama_candidates_find_locked(&b->search, b->rrp.peers,
                                                  b->rrp.tried, c);
         if (n) {
             ngx_http_ollama_balancer_tries_locked(b, pc, n);
 
             return ngx_http_ollama_balancer_take_locked(b, pc,
-                                             ngx_http_ollama_choose(c, n));
+                                             ngx_http_ollama_policy(c, n));
         }
 
         if (b->rrp.peers->next == NULL) {
@@ -297,7 +298,7 @@ ngx_http_ollama_balancer_tries_locked(ngx_http_ollama_balancer_t *b,
     backup = b->rrp.peers->next;
 
     if (backup) {
-        n += ngx_http_ollama_search_find_locked(&b->search, backup, NULL,
+        n += ngx_http_ollama_candidates_find_locked(&b->search, backup, NULL,
                                                   NULL);
     }
 
@@ -332,8 +333,8 @@ ngx_http_ollama_balancer_take_locked(ngx_http_ollama_balancer_t *b,
     server = ngx_http_ollama_fleet_find_locked(b->search.up, &peer->server,
                                                &peer->name);
     if (server) {
-        b->place = ngx_http_ollama_place_take_locked(server,
-                                                     &b->search.wanted);
+        b->place = ngx_http_ollama_slot_take_locked(server,
+                                                    &b->search.wanted);
         if (b->place == NULL && peer->max_conns) {
             /* it can't be counted: there is no memory */
             b->search.full = 1;
@@ -472,7 +473,7 @@ ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc, void *data,
         limits.fail_timeout = b->rrp.current->fail_timeout;
 
         ngx_queue_remove(&b->queue);
-        ngx_http_ollama_place_leave(b->place, outcome, &limits);
+        ngx_http_ollama_slot_leave(b->place, outcome, &limits);
         b->place = NULL;
     }
 
@@ -639,7 +640,7 @@ ngx_http_ollama_balancer_tick_handler(ngx_event_t *ev)
     ngx_http_upstream_t         *u;
     ngx_http_ollama_balancer_t  *b;
 
-    freezes = ngx_http_ollama_place_freezes();
+    freezes = ngx_http_ollama_slot_freezes();
 
     if (freezes != ngx_http_ollama_balancer_freezes
         || ngx_http_ollama_balancer_again)
@@ -713,7 +714,7 @@ ngx_http_ollama_balancer_is_movable(ngx_http_ollama_balancer_t *b)
         || u->header_sent
         || u->headers_in.status_n
         || r->request_body_no_buffering
-        || !ngx_http_ollama_place_is_frozen(b->place))
+        || !ngx_http_ollama_slot_is_frozen(b->place))
     {
         return 0;
     }
@@ -734,12 +735,12 @@ ngx_http_ollama_balancer_is_movable(ngx_http_ollama_balancer_t *b)
     ngx_http_ollama_fleet_lock_peers(peers);
 
     if (!ngx_http_ollama_balancer_is_changed(b)) {
-        n = ngx_http_ollama_search_find_locked(&b->search, b->rrp.peers,
-                                               b->rrp.tried, NULL);
+        n = ngx_http_ollama_candidates_find_locked(&b->search, b->rrp.peers,
+                                                   b->rrp.tried, NULL);
         if (n == 0 && b->rrp.peers->next) {
-            n = ngx_http_ollama_search_find_locked(&b->search,
-                                                   b->rrp.peers->next, NULL,
-                                                   NULL);
+            n = ngx_http_ollama_candidates_find_locked(&b->search,
+                                                       b->rrp.peers->next, NULL,
+                                                       NULL);
         }
     }
 

@@ -20,12 +20,12 @@
 #include "fleet/ngx_http_ollama_name.h"
 
 
-static ngx_int_t ngx_http_ollama_search_check_plain(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_search_t *search);
-static ngx_uint_t ngx_http_ollama_search_is_pinned_locked(
-    ngx_http_ollama_search_t *search, ngx_http_ollama_server_t *server);
-static ngx_uint_t ngx_http_ollama_search_consider_locked(
-    ngx_http_ollama_search_t *search, ngx_http_upstream_rr_peer_t *peer,
+static ngx_int_t ngx_http_ollama_candidates_check_plain(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_candidates_t *search);
+static ngx_uint_t ngx_http_ollama_candidates_is_pinned_locked(
+    ngx_http_ollama_candidates_t *search, ngx_http_ollama_server_t *server);
+static ngx_uint_t ngx_http_ollama_candidates_consider_locked(
+    ngx_http_ollama_candidates_t *search, ngx_http_upstream_rr_peer_t *peer,
     ngx_http_ollama_candidate_t *c);
 
 
@@ -35,20 +35,20 @@ static ngx_uint_t ngx_http_ollama_search_consider_locked(
  */
 
 ngx_int_t
-ngx_http_ollama_search_init(ngx_http_request_t *r,
+ngx_http_ollama_candidates_init(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up,
-    ngx_http_ollama_search_t *search)
+    ngx_http_ollama_candidates_t *search)
 {
     u_char                  *p;
     ngx_http_ollama_scan_t  *scan;
 
-    ngx_memzero(search, sizeof(ngx_http_ollama_search_t));
+    ngx_memzero(search, sizeof(ngx_http_ollama_candidates_t));
 
     search->up = up;
     scan = ctx ? ctx->scan : NULL;
 
-    if (ngx_http_ollama_place_want(r->pool, scan ? &scan->model : NULL,
-                                   &search->wanted)
+    if (ngx_http_ollama_slot_want(r->pool, scan ? &scan->model : NULL,
+                                  &search->wanted)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -88,38 +88,38 @@ ngx_http_ollama_search_init(ngx_http_request_t *r,
  */
 
 ngx_int_t
-ngx_http_ollama_search_check(ngx_http_request_t *r,
+ngx_http_ollama_candidates_check(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up)
 {
-    ngx_http_ollama_search_t  search;
+    ngx_http_ollama_candidates_t  search;
 
-    return ngx_http_ollama_search_look(r, ctx, up, &search);
+    return ngx_http_ollama_candidates_look(r, ctx, up, &search);
 }
 
 
 /* The same; "search" tells more. */
 
 ngx_int_t
-ngx_http_ollama_search_look(ngx_http_request_t *r,
+ngx_http_ollama_candidates_look(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up,
-    ngx_http_ollama_search_t *search)
+    ngx_http_ollama_candidates_t *search)
 {
     ngx_int_t                      rc;
     ngx_uint_t                     n;
     ngx_http_upstream_rr_peers_t  *peers, *p;
 
-    rc = ngx_http_ollama_search_init(r, ctx, up, search);
+    rc = ngx_http_ollama_candidates_init(r, ctx, up, search);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_ollama_search_refuse(r, ctx, search);
+        return ngx_http_ollama_candidates_refuse(r, ctx, search);
     }
 
     if (!up->balanced) {
-        return ngx_http_ollama_search_check_plain(r, ctx, search);
+        return ngx_http_ollama_candidates_check_plain(r, ctx, search);
     }
 
     n = 0;
@@ -128,21 +128,21 @@ ngx_http_ollama_search_look(ngx_http_request_t *r,
     ngx_http_ollama_fleet_lock_peers(peers);
 
     for (p = peers; p && n == 0; p = p->next) {
-        n = ngx_http_ollama_search_find_locked(search, p, NULL, NULL);
+        n = ngx_http_ollama_candidates_find_locked(search, p, NULL, NULL);
     }
 
     ngx_http_ollama_fleet_unlock_peers(peers);
 
     return n ? NGX_DECLINED
-             : ngx_http_ollama_search_refuse(r, ctx, search);
+             : ngx_http_ollama_candidates_refuse(r, ctx, search);
 }
 
 
 /* The same where another method balances, which knows nothing of server_url. */
 
 static ngx_int_t
-ngx_http_ollama_search_check_plain(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_search_t *search)
+ngx_http_ollama_candidates_check_plain(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_candidates_t *search)
 {
     ngx_uint_t                   i, j, n;
     ngx_http_ollama_server_t    *server;
@@ -165,7 +165,7 @@ ngx_http_ollama_search_check_plain(ngx_http_request_t *r,
                                                        &line[i].addrs[j].name);
 
             if (server
-                && ngx_http_ollama_search_is_pinned_locked(search, server))
+                && ngx_http_ollama_candidates_is_pinned_locked(search, server))
             {
                 search->named = 1;
             }
@@ -177,7 +177,7 @@ ngx_http_ollama_search_check_plain(ngx_http_request_t *r,
     ngx_http_ollama_fleet_unlock();
 
     if (!search->named) {
-        return ngx_http_ollama_search_refuse(r, ctx, search);
+        return ngx_http_ollama_candidates_refuse(r, ctx, search);
     }
 
     if (n > 1) {
@@ -192,8 +192,8 @@ ngx_http_ollama_search_check_plain(ngx_http_request_t *r,
 
 
 static ngx_uint_t
-ngx_http_ollama_search_is_pinned_locked(ngx_http_ollama_search_t *search,
-    ngx_http_ollama_server_t *server)
+ngx_http_ollama_candidates_is_pinned_locked(
+    ngx_http_ollama_candidates_t *search, ngx_http_ollama_server_t *server)
 {
     return ngx_http_ollama_fleet_is_named_locked(server, &search->pin)
            && (search->tls == NGX_HTTP_OLLAMA_NAME_EITHER
@@ -208,7 +208,7 @@ ngx_http_ollama_search_is_pinned_locked(ngx_http_ollama_search_t *search,
  */
 
 ngx_uint_t
-ngx_http_ollama_search_find_locked(ngx_http_ollama_search_t *search,
+ngx_http_ollama_candidates_find_locked(ngx_http_ollama_candidates_t *search,
     ngx_http_upstream_rr_peers_t *peers, uintptr_t *tried,
     ngx_http_ollama_candidate_t *c)
 {
@@ -234,7 +234,7 @@ ngx_http_ollama_search_find_locked(ngx_http_ollama_search_t *search,
             break;
         }
 
-        found += ngx_http_ollama_search_consider_locked(search, peer,
+        found += ngx_http_ollama_candidates_consider_locked(search, peer,
                                                     c ? &c[found] : &one);
     }
 
@@ -245,7 +245,7 @@ ngx_http_ollama_search_find_locked(ngx_http_ollama_search_t *search,
 /* Whether the peer can take a request; then it is a candidate. */
 
 static ngx_uint_t
-ngx_http_ollama_search_consider_locked(ngx_http_ollama_search_t *search,
+ngx_http_ollama_candidates_consider_locked(ngx_http_ollama_candidates_t *search,
     ngx_http_upstream_rr_peer_t *peer, ngx_http_ollama_candidate_t *c)
 {
     ngx_http_ollama_server_t  *server;
@@ -256,7 +256,7 @@ ngx_http_ollama_search_consider_locked(ngx_http_ollama_search_t *search,
     if (search->pin.len) {
 
         if (server == NULL
-            || !ngx_http_ollama_search_is_pinned_locked(search, server))
+            || !ngx_http_ollama_candidates_is_pinned_locked(search, server))
         {
             return 0;
         }
@@ -266,7 +266,7 @@ ngx_http_ollama_search_consider_locked(ngx_http_ollama_search_t *search,
 
     if (peer->down) {
         search->down |= server
-                        && ngx_http_ollama_place_may_have_locked(server,
+                        && ngx_http_ollama_slot_may_have_locked(server,
                                                            &search->wanted);
         return 0;
     }
@@ -291,10 +291,10 @@ ngx_http_ollama_search_consider_locked(ngx_http_ollama_search_t *search,
         return 1;
     }
 
-    switch (ngx_http_ollama_place_can_locked(server, &search->wanted)) {
+    switch (ngx_http_ollama_slot_can_locked(server, &search->wanted)) {
 
     case NGX_HTTP_OLLAMA_CAN_TAKE:
-        ngx_http_ollama_place_state_locked(server, &search->wanted, c);
+        ngx_http_ollama_slot_state_locked(server, &search->wanted, c);
         return 1;
 
     case NGX_HTTP_OLLAMA_IS_FULL:
@@ -314,8 +314,8 @@ ngx_http_ollama_search_consider_locked(ngx_http_ollama_search_t *search,
 /* Says why no server can take the request; returns the status. */
 
 ngx_int_t
-ngx_http_ollama_search_refuse(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_search_t *search)
+ngx_http_ollama_candidates_refuse(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_candidates_t *search)
 {
     ngx_str_t  *model;
 

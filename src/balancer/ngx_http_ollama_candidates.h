@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_SEARCH_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_SEARCH_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_CANDIDATES_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_CANDIDATES_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -30,22 +30,22 @@ typedef struct {
     unsigned                           enabled:1; /* one may be used at all */
     unsigned                           full:1;
     unsigned                           down:1;
-} ngx_http_ollama_search_t;
+} ngx_http_ollama_candidates_t;
 
 
-ngx_int_t ngx_http_ollama_search_init(ngx_http_request_t *r,
+ngx_int_t ngx_http_ollama_candidates_init(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up,
-    ngx_http_ollama_search_t *search);
-ngx_int_t ngx_http_ollama_search_check(ngx_http_request_t *r,
+    ngx_http_ollama_candidates_t *search);
+ngx_int_t ngx_http_ollama_candidates_check(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up);
-ngx_int_t ngx_http_ollama_search_look(ngx_http_request_t *r,
+ngx_int_t ngx_http_ollama_candidates_look(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up,
-    ngx_http_ollama_search_t *search);
-ngx_uint_t ngx_http_ollama_search_find_locked(
-    ngx_http_ollama_search_t *search, ngx_http_upstream_rr_peers_t *peers,
+    ngx_http_ollama_candidates_t *search);
+ngx_uint_t ngx_http_ollama_candidates_find_locked(
+    ngx_http_ollama_candidates_t *search, ngx_http_upstream_rr_peers_t *peers,
     uintptr_t *tried, ngx_http_ollama_candidate_t *c);
-ngx_int_t ngx_http_ollama_search_refuse(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_search_t *search);
+ngx_int_t ngx_http_ollama_candidates_refuse(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_candidates_t *search);
 
 
-#endif /* _NGX_HTTP_OLLAMA_SEARCH_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_CANDIDATES_H_INCLUDED_ */

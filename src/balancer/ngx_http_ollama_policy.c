@@ -20,41 +20,41 @@
 #include "balancer/ngx_http_ollama_policy.h"
 
 
-typedef ngx_uint_t (*ngx_http_ollama_choose_pt)(
+typedef ngx_uint_t (*ngx_http_ollama_policy_pt)(
     ngx_http_ollama_candidate_t *c);
 
 
-static ngx_uint_t ngx_http_ollama_choose_prefer(
+static ngx_uint_t ngx_http_ollama_policy_prefer(
     ngx_http_ollama_candidate_t *c, ngx_uint_t n,
-    ngx_http_ollama_choose_pt has);
-static ngx_uint_t ngx_http_ollama_choose_is_sound(
+    ngx_http_ollama_policy_pt has);
+static ngx_uint_t ngx_http_ollama_policy_is_sound(
     ngx_http_ollama_candidate_t *c);
-static ngx_uint_t ngx_http_ollama_choose_is_known(
+static ngx_uint_t ngx_http_ollama_policy_is_known(
     ngx_http_ollama_candidate_t *c);
-static ngx_uint_t ngx_http_ollama_choose_is_warm(
+static ngx_uint_t ngx_http_ollama_policy_is_warm(
     ngx_http_ollama_candidate_t *c);
-static void ngx_http_ollama_choose_front(ngx_http_ollama_candidate_t *c,
+static void ngx_http_ollama_policy_front(ngx_http_ollama_candidate_t *c,
     ngx_uint_t i, ngx_uint_t *front);
-static ngx_int_t ngx_http_ollama_choose_weight(ngx_http_ollama_candidate_t *c);
-static uint64_t ngx_http_ollama_choose_product(ngx_uint_t in_flight,
+static ngx_int_t ngx_http_ollama_policy_weight(ngx_http_ollama_candidate_t *c);
+static uint64_t ngx_http_ollama_policy_product(ngx_uint_t in_flight,
     ngx_int_t weight);
 
 
 /* Returns the peer of the one that is chosen; NULL: there are none. */
 
 void *
-ngx_http_ollama_choose(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
+ngx_http_ollama_policy(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
 {
     if (n == 0) {
         return NULL;
     }
 
-    n = ngx_http_ollama_choose_sound(c, n);
-    n = ngx_http_ollama_choose_known(c, n);
-    n = ngx_http_ollama_choose_warm(c, n);
-    n = ngx_http_ollama_choose_idle(c, n);
+    n = ngx_http_ollama_policy_sound(c, n);
+    n = ngx_http_ollama_policy_known(c, n);
+    n = ngx_http_ollama_policy_warm(c, n);
+    n = ngx_http_ollama_policy_idle(c, n);
 
-    (void) ngx_http_ollama_choose_next(c, n);
+    (void) ngx_http_ollama_policy_next(c, n);
 
     return c[0].peer;
 }
@@ -63,33 +63,33 @@ ngx_http_ollama_choose(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
 /* If all of them answer errors, they are equal in that. */
 
 ngx_uint_t
-ngx_http_ollama_choose_sound(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
+ngx_http_ollama_policy_sound(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
 {
-    return ngx_http_ollama_choose_prefer(c, n,
-                                         ngx_http_ollama_choose_is_sound);
+    return ngx_http_ollama_policy_prefer(c, n,
+                                         ngx_http_ollama_policy_is_sound);
 }
 
 
 ngx_uint_t
-ngx_http_ollama_choose_known(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
+ngx_http_ollama_policy_known(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
 {
-    return ngx_http_ollama_choose_prefer(c, n,
-                                         ngx_http_ollama_choose_is_known);
+    return ngx_http_ollama_policy_prefer(c, n,
+                                         ngx_http_ollama_policy_is_known);
 }
 
 
 ngx_uint_t
-ngx_http_ollama_choose_warm(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
+ngx_http_ollama_policy_warm(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
 {
-    return ngx_http_ollama_choose_prefer(c, n,
-                                         ngx_http_ollama_choose_is_warm);
+    return ngx_http_ollama_policy_prefer(c, n,
+                                         ngx_http_ollama_policy_is_warm);
 }
 
 
 /* The fractions in_flight / weight are compared by their cross products. */
 
 ngx_uint_t
-ngx_http_ollama_choose_idle(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
+ngx_http_ollama_policy_idle(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
 {
     uint64_t    one, least;
     ngx_uint_t  i, front;
@@ -99,10 +99,10 @@ ngx_http_ollama_choose_idle(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
     for (i = 0; i < n; i++) {
 
         if (front) {
-            one = ngx_http_ollama_choose_product(c[i].in_flight,
-                                       ngx_http_ollama_choose_weight(&c[0]));
-            least = ngx_http_ollama_choose_product(c[0].in_flight,
-                                       ngx_http_ollama_choose_weight(&c[i]));
+            one = ngx_http_ollama_policy_product(c[i].in_flight,
+                                       ngx_http_ollama_policy_weight(&c[0]));
+            least = ngx_http_ollama_policy_product(c[0].in_flight,
+                                       ngx_http_ollama_policy_weight(&c[i]));
 
             if (one > least) {
                 continue;
@@ -113,7 +113,7 @@ ngx_http_ollama_choose_idle(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
             }
         }
 
-        ngx_http_ollama_choose_front(c, i, &front);
+        ngx_http_ollama_policy_front(c, i, &front);
     }
 
     return front;
@@ -123,7 +123,7 @@ ngx_http_ollama_choose_idle(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
 /* The smooth weighted round robin of ngx_http_upstream_get_peer(). */
 
 ngx_uint_t
-ngx_http_ollama_choose_next(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
+ngx_http_ollama_policy_next(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
 {
     ngx_int_t   weight, total;
     ngx_uint_t  i, best, front;
@@ -137,7 +137,7 @@ ngx_http_ollama_choose_next(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
 
     for (i = 0; i < n; i++) {
 
-        weight = ngx_http_ollama_choose_weight(&c[i]);
+        weight = ngx_http_ollama_policy_weight(&c[i]);
 
         *c[i].current += weight;
         total += weight;
@@ -150,7 +150,7 @@ ngx_http_ollama_choose_next(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
     *c[best].current -= total;
 
     front = 0;
-    ngx_http_ollama_choose_front(c, best, &front);
+    ngx_http_ollama_policy_front(c, best, &front);
 
     return front;
 }
@@ -159,8 +159,8 @@ ngx_http_ollama_choose_next(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
 /* Those that have a property; all, if none has it. */
 
 static ngx_uint_t
-ngx_http_ollama_choose_prefer(ngx_http_ollama_candidate_t *c, ngx_uint_t n,
-    ngx_http_ollama_choose_pt has)
+ngx_http_ollama_policy_prefer(ngx_http_ollama_candidate_t *c, ngx_uint_t n,
+    ngx_http_ollama_policy_pt has)
 {
     ngx_uint_t  i, front;
 
@@ -168,7 +168,7 @@ ngx_http_ollama_choose_prefer(ngx_http_ollama_candidate_t *c, ngx_uint_t n,
 
     for (i = 0; i < n; i++) {
         if (has(&c[i])) {
-            ngx_http_ollama_choose_front(c, i, &front);
+            ngx_http_ollama_policy_front(c, i, &front);
         }
     }
 
@@ -177,21 +177,21 @@ ngx_http_ollama_choose_prefer(ngx_http_ollama_candidate_t *c, ngx_uint_t n,
 
 
 static ngx_uint_t
-ngx_http_ollama_choose_is_sound(ngx_http_ollama_candidate_t *c)
+ngx_http_ollama_policy_is_sound(ngx_http_ollama_candidate_t *c)
 {
     return !c->refusing;
 }
 
 
 static ngx_uint_t
-ngx_http_ollama_choose_is_known(ngx_http_ollama_candidate_t *c)
+ngx_http_ollama_policy_is_known(ngx_http_ollama_candidate_t *c)
 {
     return c->known;
 }
 
 
 static ngx_uint_t
-ngx_http_ollama_choose_is_warm(ngx_http_ollama_candidate_t *c)
+ngx_http_ollama_policy_is_warm(ngx_http_ollama_candidate_t *c)
 {
     return c->warm;
 }
@@ -203,7 +203,7 @@ ngx_http_ollama_choose_is_warm(ngx_http_ollama_candidate_t *c)
  */
 
 static void
-ngx_http_ollama_choose_front(ngx_http_ollama_candidate_t *c, ngx_uint_t i,
+ngx_http_ollama_policy_front(ngx_http_ollama_candidate_t *c, ngx_uint_t i,
     ngx_uint_t *front)
 {
     ngx_http_ollama_candidate_t  one;
@@ -221,14 +221,14 @@ ngx_http_ollama_choose_front(ngx_http_ollama_candidate_t *c, ngx_uint_t i,
 /* Bounded, so that neither a product nor a sum of them can overflow. */
 
 static ngx_int_t
-ngx_http_ollama_choose_weight(ngx_http_ollama_candidate_t *c)
+ngx_http_ollama_policy_weight(ngx_http_ollama_candidate_t *c)
 {
     return ngx_max(1, ngx_min(c->weight, NGX_MAX_INT32_VALUE));
 }
 
 
 static uint64_t
-ngx_http_ollama_choose_product(ngx_uint_t in_flight, ngx_int_t weight)
+ngx_http_ollama_policy_product(ngx_uint_t in_flight, ngx_int_t weight)
 {
     return (uint64_t) ngx_min(in_flight, NGX_MAX_UINT32_VALUE)
            * (uint64_t) weight;

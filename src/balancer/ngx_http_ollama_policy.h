@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_CHOOSE_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_CHOOSE_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_POLICY_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_POLICY_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -19,7 +19,7 @@ typedef struct {
     ngx_uint_t   in_flight;    /* requests that it is busy with */
     ngx_int_t    weight;       /* > 0 */
     ngx_int_t   *current;      /* state of the round robin, kept by the owner;
-                                  changed by ngx_http_ollama_choose() only */
+                                  changed by ngx_http_ollama_policy() only */
     unsigned     refusing:1;   /* answered with an error a short time ago */
     unsigned     known:1;      /* surely has the model; 0: may have it */
     unsigned     warm:1;       /* the model is loaded, or being loaded */
@@ -48,17 +48,17 @@ typedef struct {
  * what idle counts.
  */
 
-ngx_uint_t ngx_http_ollama_choose_sound(ngx_http_ollama_candidate_t *c,
+ngx_uint_t ngx_http_ollama_policy_sound(ngx_http_ollama_candidate_t *c,
     ngx_uint_t n);
-ngx_uint_t ngx_http_ollama_choose_known(ngx_http_ollama_candidate_t *c,
+ngx_uint_t ngx_http_ollama_policy_known(ngx_http_ollama_candidate_t *c,
     ngx_uint_t n);
-ngx_uint_t ngx_http_ollama_choose_warm(ngx_http_ollama_candidate_t *c,
+ngx_uint_t ngx_http_ollama_policy_warm(ngx_http_ollama_candidate_t *c,
     ngx_uint_t n);
-ngx_uint_t ngx_http_ollama_choose_idle(ngx_http_ollama_candidate_t *c,
+ngx_uint_t ngx_http_ollama_policy_idle(ngx_http_ollama_candidate_t *c,
     ngx_uint_t n);
-ngx_uint_t ngx_http_ollama_choose_next(ngx_http_ollama_candidate_t *c,
+ngx_uint_t ngx_http_ollama_policy_next(ngx_http_ollama_candidate_t *c,
     ngx_uint_t n);
-void *ngx_http_ollama_choose(ngx_http_ollama_candidate_t *c, ngx_uint_t n);
+void *ngx_http_ollama_policy(ngx_http_ollama_candidate_t *c, ngx_uint_t n);
 
 
-#endif /* _NGX_HTTP_OLLAMA_CHOOSE_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_POLICY_H_INCLUDED_ */

@@ -167,7 +167,7 @@ ngx_http_ollama_conversation_begin(ngx_http_ollama_conversation_t *conv)
             return rc;
         }
 
-    } else if (ngx_http_ollama_conversation_view_init(r->pool, conv->talk)
+    } else if (ngx_http_ollama_conversation_prompt_init(r->pool, conv->talk)
                != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -413,14 +413,14 @@ ngx_http_ollama_conversation_turn_over(ngx_http_ollama_conversation_t *conv)
 
     turn = conv->turn;
 
-    ngx_http_ollama_said_end(turn->said);
+    ngx_http_ollama_capture_end(turn->said);
 
     end = ngx_http_ollama_turn_end(turn);
 
     if (end == NGX_HTTP_OLLAMA_TURN_COMPLETE) {
         conv->turns++;
 
-        content = &turn->said->text[NGX_HTTP_OLLAMA_SAID_CONTENT].str;
+        content = &turn->said->text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str;
         conv->size += content->len;
 
         utterance = ngx_array_push(&conv->said);
@@ -469,7 +469,7 @@ ngx_http_ollama_conversation_newline(ngx_http_ollama_conversation_t *conv)
 
     static ngx_str_t  newline = ngx_string("\n");
 
-    if (ngx_http_ollama_answer_add(conv->request->pool, &out, &newline)
+    if (ngx_http_ollama_response_add(conv->request->pool, &out, &newline)
         == NULL)
     {
         return NGX_ERROR;
@@ -488,10 +488,10 @@ static ngx_int_t
 ngx_http_ollama_conversation_keep(ngx_http_ollama_conversation_t *conv,
     ngx_http_ollama_turn_end_e end)
 {
-    ngx_str_t                message, stats, *status;
-    ngx_pool_t              *pool;
-    ngx_http_ollama_said_t  *said;
-    ngx_http_ollama_turn_t  *turn;
+    ngx_str_t                   message, stats, *status;
+    ngx_pool_t                 *pool;
+    ngx_http_ollama_capture_t  *said;
+    ngx_http_ollama_turn_t     *turn;
 
     turn = conv->turn;
     conv->turn = NULL;
@@ -507,8 +507,8 @@ ngx_http_ollama_conversation_keep(ngx_http_ollama_conversation_t *conv,
 
     pool = conv->talk->stream ? turn->pool : conv->request->pool;
 
-    if (ngx_http_ollama_said_message(said, pool, &message) != NGX_OK
-        || ngx_http_ollama_said_stats(said, pool, &stats) != NGX_OK)
+    if (ngx_http_ollama_capture_message(said, pool, &message) != NGX_OK
+        || ngx_http_ollama_capture_stats(said, pool, &stats) != NGX_OK)
     {
         ngx_destroy_pool(turn->pool);
         return NGX_ERROR;
@@ -566,7 +566,7 @@ ngx_http_ollama_conversation_list(ngx_http_ollama_conversation_t *conv,
         reply->done_reason = ngx_http_ollama_conversation_status[end];
 
     } else if (end == NGX_HTTP_OLLAMA_TURN_COMPLETE) {
-        reason = &turn->said->text[NGX_HTTP_OLLAMA_SAID_REASON].str;
+        reason = &turn->said->text[NGX_HTTP_OLLAMA_CAPTURE_REASON].str;
 
         reply->done_reason.data = ngx_pstrdup(conv->request->pool, reason);
         if (reply->done_reason.data == NULL) {
@@ -635,14 +635,14 @@ ngx_http_ollama_conversation_send(ngx_http_ollama_conversation_t *conv,
         end->replies = conv->replies.elts;
         end->nreplies = conv->replies.nelts;
 
-        if (ngx_http_ollama_conversation_text_whole(r->pool, end, &text)
+        if (ngx_http_ollama_conversation_json_whole(r->pool, end, &text)
             != NGX_OK
             || ngx_http_ollama_conversation_lines(conv) != NGX_OK)
         {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
-        return ngx_http_ollama_answer_text(r, &text, 0);
+        return ngx_http_ollama_response_text(r, &text, 0);
     }
 
     if (!r->header_sent) {
@@ -653,8 +653,8 @@ ngx_http_ollama_conversation_send(ngx_http_ollama_conversation_t *conv,
         }
     }
 
-    if (ngx_http_ollama_conversation_text_line(r->pool, end, &text) != NGX_OK
-        || ngx_http_ollama_answer_add(r->pool, &out, &text) == NULL)
+    if (ngx_http_ollama_conversation_json_line(r->pool, end, &text) != NGX_OK
+        || ngx_http_ollama_response_add(r->pool, &out, &text) == NULL)
     {
         return NGX_ERROR;
     }
@@ -706,7 +706,7 @@ ngx_http_ollama_conversation_cleanup(void *data)
     }
 
     if (conv->turn) {
-        ngx_http_ollama_said_end(conv->turn->said);
+        ngx_http_ollama_capture_end(conv->turn->said);
         (void) ngx_http_ollama_conversation_keep(conv,
                                        ngx_http_ollama_turn_end(conv->turn));
     }

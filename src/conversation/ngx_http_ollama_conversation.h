@@ -22,7 +22,8 @@
 #define NGX_HTTP_OLLAMA_CONVERSATION_SIZE  (64 * 1024 * 1024)
 
 
-typedef struct ngx_http_ollama_saving_s  ngx_http_ollama_saving_t;
+typedef struct ngx_http_ollama_conversation_save_s
+    ngx_http_ollama_conversation_save_t;
 
 
 /*
@@ -51,7 +52,7 @@ struct ngx_http_ollama_conversation_s {
                                                         put between frames */
     ngx_chain_t                           *busy;
 
-    ngx_http_ollama_saving_t              *saving;   /* NULL: no session */
+    ngx_http_ollama_conversation_save_t   *saving;   /* NULL: no session */
 
     ngx_str_t                              error;    /* len 0: none */
     unsigned                               opened:1; /* the first turn began */

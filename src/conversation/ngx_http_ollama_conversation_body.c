@@ -48,21 +48,21 @@ static int ngx_http_ollama_conversation_body_key(void *data, const u_char *p,
 static int ngx_http_ollama_conversation_body_close(void *data);
 
 static int ngx_http_ollama_conversation_body_open(
-    ngx_http_ollama_conversation_read_t *read,
+    ngx_http_ollama_conversation_fields_t *read,
     ngx_http_ollama_conversation_type_e type);
 static ngx_http_ollama_conversation_field_t *
     ngx_http_ollama_conversation_body_at(
-    ngx_http_ollama_conversation_read_t *read);
+    ngx_http_ollama_conversation_fields_t *read);
 static ngx_int_t ngx_http_ollama_conversation_body_type(
-    ngx_http_ollama_conversation_read_t *read,
+    ngx_http_ollama_conversation_fields_t *read,
     ngx_http_ollama_conversation_type_e type, off_t at);
 static int ngx_http_ollama_conversation_body_value_end(
-    ngx_http_ollama_conversation_read_t *read);
+    ngx_http_ollama_conversation_fields_t *read);
 static ngx_http_ollama_conversation_field_t *
     ngx_http_ollama_conversation_body_find(
     ngx_http_ollama_conversation_field_t *field, const u_char *p, size_t len);
 static ngx_int_t ngx_http_ollama_conversation_body_result(
-    ngx_http_ollama_conversation_read_t *read);
+    ngx_http_ollama_conversation_fields_t *read);
 
 
 static const yajl_callbacks  ngx_http_ollama_conversation_callbacks = {
@@ -142,21 +142,21 @@ static const char  *ngx_http_ollama_conversation_types[] = {
 };
 
 
-ngx_http_ollama_conversation_read_t *
+ngx_http_ollama_conversation_fields_t *
 ngx_http_ollama_conversation_body_begin(
     ngx_http_ollama_conversation_body_t *talk, ngx_pool_t *pool,
     ngx_pool_t *temp)
 {
-    ngx_uint_t                            i;
-    ngx_http_ollama_conversation_cast_t  *cast;
-    ngx_http_ollama_conversation_read_t  *read;
+    ngx_uint_t                              i;
+    ngx_http_ollama_conversation_cast_t    *cast;
+    ngx_http_ollama_conversation_fields_t  *read;
 
     ngx_memzero(talk, sizeof(ngx_http_ollama_conversation_body_t));
 
     talk->max_turns = NGX_HTTP_OLLAMA_CONVERSATION_DEFAULT;
     talk->stream = 1;
 
-    read = ngx_pcalloc(temp, sizeof(ngx_http_ollama_conversation_read_t));
+    read = ngx_pcalloc(temp, sizeof(ngx_http_ollama_conversation_fields_t));
     if (read == NULL) {
         return NULL;
     }
@@ -188,7 +188,7 @@ ngx_http_ollama_conversation_body_begin(
         return NULL;
     }
 
-    ngx_http_ollama_gather_init(&read->gather, temp, NGX_MAX_SIZE_T_VALUE);
+    ngx_http_ollama_strbuf_init(&read->gather, temp, NGX_MAX_SIZE_T_VALUE);
 
     return read;
 }
@@ -196,9 +196,9 @@ ngx_http_ollama_conversation_body_begin(
 
 ngx_int_t
 ngx_http_ollama_conversation_body_feed(
-    ngx_http_ollama_conversation_read_t *read, u_char *p, size_t size)
+    ngx_http_ollama_conversation_fields_t *read, u_char *p, size_t size)
 {
-    ngx_http_ollama_gather_add(&read->gather, &read->held, p, size);
+    ngx_http_ollama_strbuf_add(&read->gather, &read->held, p, size);
 
     if (read->gather.failed) {
         return NGX_ERROR;
@@ -209,7 +209,7 @@ ngx_http_ollama_conversation_body_feed(
     }
 
     if (read->field == NULL) {
-        ngx_http_ollama_gather_cut(&read->gather, &read->held, 0);
+        ngx_http_ollama_strbuf_cut(&read->gather, &read->held, 0);
         read->base = read->json.pos;
     }
 
@@ -219,7 +219,7 @@ ngx_http_ollama_conversation_body_feed(
 
 ngx_int_t
 ngx_http_ollama_conversation_body_end(
-    ngx_http_ollama_conversation_read_t *read)
+    ngx_http_ollama_conversation_fields_t *read)
 {
     if (read->json.pos == 0) {
         return ngx_http_ollama_conversation_refuse(&read->cast,
@@ -241,7 +241,7 @@ ngx_http_ollama_conversation_body_end(
 
 static ngx_int_t
 ngx_http_ollama_conversation_body_result(
-    ngx_http_ollama_conversation_read_t *read)
+    ngx_http_ollama_conversation_fields_t *read)
 {
     if (read->json.error) {
         return ngx_http_ollama_conversation_refuse(&read->cast,
@@ -257,7 +257,7 @@ ngx_http_ollama_conversation_body_result(
 static int
 ngx_http_ollama_conversation_body_null(void *data)
 {
-    ngx_http_ollama_conversation_read_t *read = data;
+    ngx_http_ollama_conversation_fields_t *read = data;
 
     ngx_array_t                            *options;
     ngx_http_ollama_conversation_field_t   *field;
@@ -287,7 +287,7 @@ ngx_http_ollama_conversation_body_null(void *data)
         read->cast.nprompts = 0;
 
     } else if (field && field->is == is_options) {
-        options = ngx_http_ollama_conversation_read_options(read);
+        options = ngx_http_ollama_conversation_fields_options(read);
         options->nelts = 0;
 
     } else if (field && field->type == type_boolean) {
@@ -301,7 +301,7 @@ ngx_http_ollama_conversation_body_null(void *data)
 static int
 ngx_http_ollama_conversation_body_boolean(void *data, int value)
 {
-    ngx_http_ollama_conversation_read_t *read = data;
+    ngx_http_ollama_conversation_fields_t *read = data;
 
     if (ngx_http_ollama_conversation_body_type(read, type_boolean,
                                ngx_http_ollama_json_offset(&read->json)
@@ -322,7 +322,7 @@ ngx_http_ollama_conversation_body_boolean(void *data, int value)
 static int
 ngx_http_ollama_conversation_body_number(void *data, const char *p, size_t len)
 {
-    ngx_http_ollama_conversation_read_t *read = data;
+    ngx_http_ollama_conversation_fields_t *read = data;
 
     off_t      at;
     ngx_int_t  n;
@@ -363,7 +363,7 @@ static int
 ngx_http_ollama_conversation_body_string(void *data, const u_char *p,
     size_t len)
 {
-    ngx_http_ollama_conversation_read_t *read = data;
+    ngx_http_ollama_conversation_fields_t *read = data;
 
     ngx_http_ollama_conversation_field_t  *field;
 
@@ -377,12 +377,12 @@ ngx_http_ollama_conversation_body_string(void *data, const u_char *p,
     field = ngx_http_ollama_conversation_body_at(read);
 
     if (field) {
-        if (ngx_http_ollama_conversation_read_text(read, field) != NGX_OK) {
+        if (ngx_http_ollama_conversation_fields_text(read, field) != NGX_OK) {
             return 0;
         }
 
     } else if (read->prompt
-               && ngx_http_ollama_conversation_read_prompt(read) != NGX_OK)
+               && ngx_http_ollama_conversation_fields_prompt(read) != NGX_OK)
     {
         return 0;
     }
@@ -408,7 +408,7 @@ ngx_http_ollama_conversation_body_start_array(void *data)
 static int
 ngx_http_ollama_conversation_body_key(void *data, const u_char *p, size_t len)
 {
-    ngx_http_ollama_conversation_read_t *read = data;
+    ngx_http_ollama_conversation_fields_t *read = data;
 
     if (read->depth == 1) {
         read->field = ngx_http_ollama_conversation_body_find(
@@ -421,7 +421,7 @@ ngx_http_ollama_conversation_body_key(void *data, const u_char *p, size_t len)
     }
 
     if (read->depth == 2 && read->field->is == is_prompts) {
-        return ngx_http_ollama_conversation_read_key(read) == NGX_OK;
+        return ngx_http_ollama_conversation_fields_key(read) == NGX_OK;
     }
 
     if (read->depth == 3 && read->field->is == is_models) {
@@ -431,7 +431,7 @@ ngx_http_ollama_conversation_body_key(void *data, const u_char *p, size_t len)
     }
 
     if (read->options && read->depth == read->members) {
-        return ngx_http_ollama_conversation_read_option(read) == NGX_OK;
+        return ngx_http_ollama_conversation_fields_option(read) == NGX_OK;
     }
 
     return 1;
@@ -441,7 +441,7 @@ ngx_http_ollama_conversation_body_key(void *data, const u_char *p, size_t len)
 static int
 ngx_http_ollama_conversation_body_close(void *data)
 {
-    ngx_http_ollama_conversation_read_t *read = data;
+    ngx_http_ollama_conversation_fields_t *read = data;
 
     if (read->options && read->depth == read->members) {
         read->options = NULL;
@@ -457,7 +457,7 @@ ngx_http_ollama_conversation_body_close(void *data)
 
 static int
 ngx_http_ollama_conversation_body_open(
-    ngx_http_ollama_conversation_read_t *read,
+    ngx_http_ollama_conversation_fields_t *read,
     ngx_http_ollama_conversation_type_e type)
 {
     off_t                                  at;
@@ -497,7 +497,7 @@ ngx_http_ollama_conversation_body_open(
         break;
 
     case is_options:
-        read->options = ngx_http_ollama_conversation_read_options(read);
+        read->options = ngx_http_ollama_conversation_fields_options(read);
         read->options->nelts = 0;
         read->members = read->depth + 1;
         break;
@@ -512,7 +512,8 @@ ngx_http_ollama_conversation_body_open(
 /* The field whose value is here; an entry that is a string is its model. */
 
 static ngx_http_ollama_conversation_field_t *
-ngx_http_ollama_conversation_body_at(ngx_http_ollama_conversation_read_t *read)
+ngx_http_ollama_conversation_body_at(
+    ngx_http_ollama_conversation_fields_t *read)
 {
     if (read->depth == 1) {
         return read->field;
@@ -537,7 +538,7 @@ ngx_http_ollama_conversation_body_at(ngx_http_ollama_conversation_read_t *read)
 
 static ngx_int_t
 ngx_http_ollama_conversation_body_type(
-    ngx_http_ollama_conversation_read_t *read,
+    ngx_http_ollama_conversation_fields_t *read,
     ngx_http_ollama_conversation_type_e type, off_t at)
 {
     const char                            *name;
@@ -562,7 +563,7 @@ ngx_http_ollama_conversation_body_type(
             return NGX_OK;
         }
 
-        return ngx_http_ollama_conversation_read_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_wrong(read, at,
                                      "must have strings, not ", name);
     }
 
@@ -573,13 +574,13 @@ ngx_http_ollama_conversation_body_type(
     }
 
     if (read->depth == 2) {
-        ngx_http_ollama_conversation_read_entry(read, at);
+        ngx_http_ollama_conversation_fields_entry(read, at);
 
         if (type == type_string || type == type_object) {
             return NGX_OK;
         }
 
-        return ngx_http_ollama_conversation_read_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_wrong(read, at,
                                      "must be a string or an object, not ",
                                      name);
     }
@@ -591,23 +592,23 @@ ngx_http_ollama_conversation_body_type(
     switch (field->type) {
 
     case type_boolean:
-        return ngx_http_ollama_conversation_read_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_wrong(read, at,
                                      "must be a boolean, not ", name);
 
     case type_number:
-        return ngx_http_ollama_conversation_read_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_wrong(read, at,
                                      "must be a number, not ", name);
 
     case type_string:
-        return ngx_http_ollama_conversation_read_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_wrong(read, at,
                                      "must be a string, not ", name);
 
     case type_object:
-        return ngx_http_ollama_conversation_read_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_wrong(read, at,
                                      "must be an object, not ", name);
 
     default: /* type_array */
-        return ngx_http_ollama_conversation_read_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_wrong(read, at,
                                      "must be an array, not ", name);
     }
 }
@@ -617,10 +618,10 @@ ngx_http_ollama_conversation_body_type(
 
 static int
 ngx_http_ollama_conversation_body_value_end(
-    ngx_http_ollama_conversation_read_t *read)
+    ngx_http_ollama_conversation_fields_t *read)
 {
     if (read->options && read->depth == read->members) {
-        return ngx_http_ollama_conversation_read_member(read) == NGX_OK;
+        return ngx_http_ollama_conversation_fields_member(read) == NGX_OK;
     }
 
     read->prompt = NULL;

@@ -54,8 +54,8 @@ typedef struct {
 } ngx_http_ollama_conversation_body_t;
 
 
-typedef struct ngx_http_ollama_conversation_read_s
-    ngx_http_ollama_conversation_read_t;
+typedef struct ngx_http_ollama_conversation_fields_s
+    ngx_http_ollama_conversation_fields_t;
 
 
 /*
@@ -63,7 +63,7 @@ typedef struct ngx_http_ollama_conversation_read_s
  * is found goes to "pool", what reading takes to "temp", which must last until
  * the end; "talk" need not be zeroed.  NULL: no memory.
  */
-ngx_http_ollama_conversation_read_t *ngx_http_ollama_conversation_body_begin(
+ngx_http_ollama_conversation_fields_t *ngx_http_ollama_conversation_body_begin(
     ngx_http_ollama_conversation_body_t *talk, ngx_pool_t *pool,
     ngx_pool_t *temp);
 
@@ -72,9 +72,9 @@ ngx_http_ollama_conversation_read_t *ngx_http_ollama_conversation_body_begin(
  * is over then.  NGX_ERROR: no memory.
  */
 ngx_int_t ngx_http_ollama_conversation_body_feed(
-    ngx_http_ollama_conversation_read_t *read, u_char *p, size_t size);
+    ngx_http_ollama_conversation_fields_t *read, u_char *p, size_t size);
 ngx_int_t ngx_http_ollama_conversation_body_end(
-    ngx_http_ollama_conversation_read_t *read);
+    ngx_http_ollama_conversation_fields_t *read);
 
 
 #endif /* _NGX_HTTP_OLLAMA_CONVERSATION_BODY_H_INCLUDED_ */

@@ -42,7 +42,7 @@ static ngx_int_t ngx_http_ollama_conversation_cast_systems(
     ngx_http_ollama_conversation_cast_t *cast);
 static ngx_int_t ngx_http_ollama_conversation_cast_options(
     ngx_http_ollama_conversation_cast_t *cast);
-static void ngx_http_ollama_conversation_cast_walk(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_conversation_cast_walk(ngx_http_ollama_emit_t *t,
     void *data);
 static ngx_uint_t ngx_http_ollama_conversation_cast_same(ngx_str_t *a,
     ngx_str_t *b);
@@ -318,7 +318,7 @@ ngx_http_ollama_conversation_cast_options(
     if (cast->options.nelts) {
         options.own = &none;
 
-        if (ngx_http_ollama_text_make(cast->pool,
+        if (ngx_http_ollama_emit_make(cast->pool,
                                       ngx_http_ollama_conversation_cast_walk,
                                       &options, &common)
             != NGX_OK)
@@ -336,7 +336,7 @@ ngx_http_ollama_conversation_cast_options(
 
         options.own = &cast->entry[i].options;
 
-        if (ngx_http_ollama_text_make(cast->pool,
+        if (ngx_http_ollama_emit_make(cast->pool,
                                       ngx_http_ollama_conversation_cast_walk,
                                       &options, &participant[i].options)
             != NGX_OK)
@@ -350,7 +350,7 @@ ngx_http_ollama_conversation_cast_options(
 
 
 static void
-ngx_http_ollama_conversation_cast_walk(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_conversation_cast_walk(ngx_http_ollama_emit_t *t, void *data)
 {
     ngx_http_ollama_conversation_options_t *options = data;
 
@@ -369,18 +369,18 @@ ngx_http_ollama_conversation_cast_walk(ngx_http_ollama_text_t *t, void *data)
             continue;
         }
 
-        ngx_http_ollama_text_add(t, n++ ? "," : "{");
-        ngx_http_ollama_text_raw(t, &member[i].text);
+        ngx_http_ollama_emit_add(t, n++ ? "," : "{");
+        ngx_http_ollama_emit_raw(t, &member[i].text);
     }
 
     member = options->own->elts;
 
     for (i = 0; i < options->own->nelts; i++) {
-        ngx_http_ollama_text_add(t, n++ ? "," : "{");
-        ngx_http_ollama_text_raw(t, &member[i].text);
+        ngx_http_ollama_emit_add(t, n++ ? "," : "{");
+        ngx_http_ollama_emit_raw(t, &member[i].text);
     }
 
-    ngx_http_ollama_text_add(t, "}");
+    ngx_http_ollama_emit_add(t, "}");
 }
 
 

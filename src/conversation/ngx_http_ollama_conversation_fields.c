@@ -18,22 +18,22 @@
 #include "request/ngx_http_ollama_scan.h"
 
 
-static ngx_uint_t ngx_http_ollama_conversation_read_is_line(ngx_str_t *text);
-static ngx_int_t ngx_http_ollama_conversation_read_decode(
-    ngx_http_ollama_conversation_read_t *read, ngx_pool_t *pool,
+static ngx_uint_t ngx_http_ollama_conversation_fields_is_line(ngx_str_t *text);
+static ngx_int_t ngx_http_ollama_conversation_fields_decode(
+    ngx_http_ollama_conversation_fields_t *read, ngx_pool_t *pool,
     ngx_str_t *value);
 
 
 void
-ngx_http_ollama_conversation_read_entry(
-    ngx_http_ollama_conversation_read_t *read, off_t at)
+ngx_http_ollama_conversation_fields_entry(
+    ngx_http_ollama_conversation_fields_t *read, off_t at)
 {
     ngx_http_ollama_conversation_entry_t  *entry;
 
     read->cast.n++;
     read->sub = NULL;
 
-    entry = ngx_http_ollama_conversation_read_last(read);
+    entry = ngx_http_ollama_conversation_fields_last(read);
 
     ngx_memzero(&entry->given, sizeof(ngx_http_ollama_participant_t));
 
@@ -43,8 +43,8 @@ ngx_http_ollama_conversation_read_entry(
 
 
 ngx_http_ollama_conversation_entry_t *
-ngx_http_ollama_conversation_read_last(
-    ngx_http_ollama_conversation_read_t *read)
+ngx_http_ollama_conversation_fields_last(
+    ngx_http_ollama_conversation_fields_t *read)
 {
     return &read->cast.entry[ngx_min(read->cast.n - 1,
                                      NGX_HTTP_OLLAMA_CONVERSATION_MAX)];
@@ -52,18 +52,18 @@ ngx_http_ollama_conversation_read_last(
 
 
 ngx_array_t *
-ngx_http_ollama_conversation_read_options(
-    ngx_http_ollama_conversation_read_t *read)
+ngx_http_ollama_conversation_fields_options(
+    ngx_http_ollama_conversation_fields_t *read)
 {
     return (read->depth == 1)
            ? &read->cast.options
-           : &ngx_http_ollama_conversation_read_last(read)->options;
+           : &ngx_http_ollama_conversation_fields_last(read)->options;
 }
 
 
 ngx_int_t
-ngx_http_ollama_conversation_read_text(
-    ngx_http_ollama_conversation_read_t *read,
+ngx_http_ollama_conversation_fields_text(
+    ngx_http_ollama_conversation_fields_t *read,
     ngx_http_ollama_conversation_field_t *field)
 {
     void       *to;
@@ -74,17 +74,17 @@ ngx_http_ollama_conversation_read_text(
 
     if (read->json.halves) {
         /* others would see something else */
-        return ngx_http_ollama_conversation_read_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_wrong(read, at,
                                      "has half of a surrogate pair", "");
     }
 
     to = (read->depth == 1)
          ? (void *) read->cast.talk
-         : (void *) &ngx_http_ollama_conversation_read_last(read)->given;
+         : (void *) &ngx_http_ollama_conversation_fields_last(read)->given;
 
     value = (ngx_str_t *) ((u_char *) to + field->offset);
 
-    if (ngx_http_ollama_conversation_read_decode(read, read->cast.pool, value)
+    if (ngx_http_ollama_conversation_fields_decode(read, read->cast.pool, value)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -92,21 +92,21 @@ ngx_http_ollama_conversation_read_text(
 
     if (field->must
         && (value->len == 0 || value->len > field->max
-            || !ngx_http_ollama_conversation_read_is_line(value)))
+            || !ngx_http_ollama_conversation_fields_is_line(value)))
     {
-        return ngx_http_ollama_conversation_read_wrong(read, at, field->must,
-                                                       "");
+        return ngx_http_ollama_conversation_fields_wrong(read, at, field->must,
+                                                         "");
     }
 
     if (field->max && value->len > field->max) {
-        return ngx_http_ollama_conversation_read_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_wrong(read, at,
                          "is longer than "
                          ngx_value(NGX_HTTP_OLLAMA_CONVERSATION_VALUE)
                          " bytes", "");
     }
 
     if (field->is == is_task && !ngx_http_ollama_scan_valid_id(value)) {
-        return ngx_http_ollama_conversation_read_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_wrong(read, at,
                          "must be 1 to 64 characters of A-Z a-z 0-9 _ -", "");
     }
 
@@ -115,7 +115,7 @@ ngx_http_ollama_conversation_read_text(
 
 
 static ngx_uint_t
-ngx_http_ollama_conversation_read_is_line(ngx_str_t *text)
+ngx_http_ollama_conversation_fields_is_line(ngx_str_t *text)
 {
     size_t   i;
     u_char  *p;
@@ -142,15 +142,15 @@ ngx_http_ollama_conversation_read_is_line(ngx_str_t *text)
 /* The key of a system prompt: where is it to go? */
 
 ngx_int_t
-ngx_http_ollama_conversation_read_key(
-    ngx_http_ollama_conversation_read_t *read)
+ngx_http_ollama_conversation_fields_key(
+    ngx_http_ollama_conversation_fields_t *read)
 {
     ngx_str_t                             key;
     ngx_http_ollama_conversation_cast_t  *cast;
 
     cast = &read->cast;
 
-    if (ngx_http_ollama_conversation_read_decode(read, cast->temp, &key)
+    if (ngx_http_ollama_conversation_fields_decode(read, cast->temp, &key)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -178,35 +178,36 @@ ngx_http_ollama_conversation_read_key(
 
 
 ngx_int_t
-ngx_http_ollama_conversation_read_prompt(
-    ngx_http_ollama_conversation_read_t *read)
+ngx_http_ollama_conversation_fields_prompt(
+    ngx_http_ollama_conversation_fields_t *read)
 {
     if (read->json.halves) {
-        return ngx_http_ollama_conversation_read_wrong(read, read->json.string,
+        return ngx_http_ollama_conversation_fields_wrong(read,
+                                     read->json.string,
                                      "has half of a surrogate pair", "");
     }
 
-    return ngx_http_ollama_conversation_read_decode(read, read->cast.pool,
-                                                    &read->prompt->value);
+    return ngx_http_ollama_conversation_fields_decode(read, read->cast.pool,
+                                                      &read->prompt->value);
 }
 
 
 ngx_int_t
-ngx_http_ollama_conversation_read_option(
-    ngx_http_ollama_conversation_read_t *read)
+ngx_http_ollama_conversation_fields_option(
+    ngx_http_ollama_conversation_fields_t *read)
 {
     read->start = read->json.string;
 
-    return ngx_http_ollama_conversation_read_decode(read, read->cast.temp,
-                                                    &read->key);
+    return ngx_http_ollama_conversation_fields_decode(read, read->cast.temp,
+                                                      &read->key);
 }
 
 
 /* Keeps a member of options as it was written. */
 
 ngx_int_t
-ngx_http_ollama_conversation_read_member(
-    ngx_http_ollama_conversation_read_t *read)
+ngx_http_ollama_conversation_fields_member(
+    ngx_http_ollama_conversation_fields_t *read)
 {
     size_t                                  len;
     u_char                                 *p;
@@ -217,7 +218,7 @@ ngx_http_ollama_conversation_read_member(
     if (member == NULL) {
 
         if (read->options->nelts == NGX_HTTP_OLLAMA_CONVERSATION_OPTIONS) {
-            return ngx_http_ollama_conversation_read_wrong(read, read->start,
+            return ngx_http_ollama_conversation_fields_wrong(read, read->start,
                          "has more than "
                          ngx_value(NGX_HTTP_OLLAMA_CONVERSATION_OPTIONS)
                          " members", "");
@@ -250,13 +251,13 @@ ngx_http_ollama_conversation_read_member(
 /* The string that the parser has just read; decoding never makes it longer. */
 
 static ngx_int_t
-ngx_http_ollama_conversation_read_decode(
-    ngx_http_ollama_conversation_read_t *read, ngx_pool_t *pool,
+ngx_http_ollama_conversation_fields_decode(
+    ngx_http_ollama_conversation_fields_t *read, ngx_pool_t *pool,
     ngx_str_t *value)
 {
     u_char                         *p;
-    ngx_http_ollama_gather_t        gather;
-    ngx_http_ollama_gather_text_t   text;
+    ngx_http_ollama_strbuf_t        gather;
+    ngx_http_ollama_strbuf_text_t   text;
 
     /* between its quotes */
 
@@ -271,10 +272,10 @@ ngx_http_ollama_conversation_read_decode(
         return NGX_ERROR;
     }
 
-    ngx_http_ollama_gather_init(&gather, pool, text.size);
-    ngx_http_ollama_gather_begin(&gather);
-    ngx_http_ollama_gather_decode(&gather, &text, p, p + text.size);
-    ngx_http_ollama_gather_end(&gather, &text);
+    ngx_http_ollama_strbuf_init(&gather, pool, text.size);
+    ngx_http_ollama_strbuf_begin(&gather);
+    ngx_http_ollama_strbuf_decode(&gather, &text, p, p + text.size);
+    ngx_http_ollama_strbuf_end(&gather, &text);
 
     *value = text.str;
 
@@ -283,8 +284,8 @@ ngx_http_ollama_conversation_read_decode(
 
 
 ngx_int_t
-ngx_http_ollama_conversation_read_wrong(
-    ngx_http_ollama_conversation_read_t *read, off_t at, const char *text,
+ngx_http_ollama_conversation_fields_wrong(
+    ngx_http_ollama_conversation_fields_t *read, off_t at, const char *text,
     const char *tail)
 {
     ngx_uint_t   n;

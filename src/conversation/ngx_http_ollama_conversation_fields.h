@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_CONVERSATION_READ_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_CONVERSATION_READ_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_CONVERSATION_FIELDS_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_CONVERSATION_FIELDS_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -20,10 +20,10 @@
  * What the files that read a conversation's body have in common: nobody else
  * includes it.
  *
- * ngx_http_ollama_conversation_body.c  the parser's callbacks: which value it
- *                                      is, and whether it may be there
- * ngx_http_ollama_conversation_read.c  what is kept of a value
- * ngx_http_ollama_conversation_cast.c  what all of them mean, at the end
+ * ngx_http_ollama_conversation_body.c    the parser's callbacks: which value
+ *                                        it is, and whether it may be there
+ * ngx_http_ollama_conversation_fields.c  what is kept of a value
+ * ngx_http_ollama_conversation_cast.c    what all of them mean, at the end
  */
 
 
@@ -114,7 +114,7 @@ typedef struct {
 } ngx_http_ollama_conversation_cast_t;
 
 
-struct ngx_http_ollama_conversation_read_s {
+struct ngx_http_ollama_conversation_fields_s {
     ngx_http_ollama_json_t                  json;
     ngx_http_ollama_conversation_cast_t     cast;
     ngx_uint_t                              depth;
@@ -134,8 +134,8 @@ struct ngx_http_ollama_conversation_read_s {
     off_t                                   start;
 
     /* the body's bytes from "base" on, while they are of a field */
-    ngx_http_ollama_gather_t                gather;
-    ngx_http_ollama_gather_text_t           held;
+    ngx_http_ollama_strbuf_t                gather;
+    ngx_http_ollama_strbuf_text_t           held;
     off_t                                   base;
 };
 
@@ -144,12 +144,12 @@ struct ngx_http_ollama_conversation_read_s {
  * An entry of "models" begins; those that are too many are counted only.  The
  * one that is being read, and the options that belong to it or are for all.
  */
-void ngx_http_ollama_conversation_read_entry(
-    ngx_http_ollama_conversation_read_t *read, off_t at);
-ngx_http_ollama_conversation_entry_t *ngx_http_ollama_conversation_read_last(
-    ngx_http_ollama_conversation_read_t *read);
-ngx_array_t *ngx_http_ollama_conversation_read_options(
-    ngx_http_ollama_conversation_read_t *read);
+void ngx_http_ollama_conversation_fields_entry(
+    ngx_http_ollama_conversation_fields_t *read, off_t at);
+ngx_http_ollama_conversation_entry_t *ngx_http_ollama_conversation_fields_last(
+    ngx_http_ollama_conversation_fields_t *read);
+ngx_array_t *ngx_http_ollama_conversation_fields_options(
+    ngx_http_ollama_conversation_fields_t *read);
 
 /*
  * NGX_DECLINED here and below: refused, as talk->error says; NGX_ERROR: no
@@ -158,25 +158,25 @@ ngx_array_t *ngx_http_ollama_conversation_read_options(
 
 /* the string of a field, the key and the string of a system prompt */
 
-ngx_int_t ngx_http_ollama_conversation_read_text(
-    ngx_http_ollama_conversation_read_t *read,
+ngx_int_t ngx_http_ollama_conversation_fields_text(
+    ngx_http_ollama_conversation_fields_t *read,
     ngx_http_ollama_conversation_field_t *field);
-ngx_int_t ngx_http_ollama_conversation_read_key(
-    ngx_http_ollama_conversation_read_t *read);
-ngx_int_t ngx_http_ollama_conversation_read_prompt(
-    ngx_http_ollama_conversation_read_t *read);
+ngx_int_t ngx_http_ollama_conversation_fields_key(
+    ngx_http_ollama_conversation_fields_t *read);
+ngx_int_t ngx_http_ollama_conversation_fields_prompt(
+    ngx_http_ollama_conversation_fields_t *read);
 
 /* a member of options: its key, and the member when it is over */
 
-ngx_int_t ngx_http_ollama_conversation_read_option(
-    ngx_http_ollama_conversation_read_t *read);
-ngx_int_t ngx_http_ollama_conversation_read_member(
-    ngx_http_ollama_conversation_read_t *read);
+ngx_int_t ngx_http_ollama_conversation_fields_option(
+    ngx_http_ollama_conversation_fields_t *read);
+ngx_int_t ngx_http_ollama_conversation_fields_member(
+    ngx_http_ollama_conversation_fields_t *read);
 
 /* Refuses what is in a field, which "text" and "tail" are said of. */
 
-ngx_int_t ngx_http_ollama_conversation_read_wrong(
-    ngx_http_ollama_conversation_read_t *read, off_t at, const char *text,
+ngx_int_t ngx_http_ollama_conversation_fields_wrong(
+    ngx_http_ollama_conversation_fields_t *read, off_t at, const char *text,
     const char *tail);
 
 ngx_int_t ngx_http_ollama_conversation_cast(
@@ -195,4 +195,4 @@ ngx_http_ollama_conversation_prompt_t *ngx_http_ollama_conversation_prompt(
     ngx_http_ollama_conversation_cast_t *cast, ngx_str_t *key);
 
 
-#endif /* _NGX_HTTP_OLLAMA_CONVERSATION_READ_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_CONVERSATION_FIELDS_H_INCLUDED_ */

@@ -23,21 +23,21 @@ typedef struct {
 } ngx_http_ollama_conversation_front_t;
 
 
-static void ngx_http_ollama_conversation_text_members(
-    ngx_http_ollama_text_t *t, void *data);
-static void ngx_http_ollama_conversation_text_line_walk(
-    ngx_http_ollama_text_t *t, void *data);
-static void ngx_http_ollama_conversation_text_whole_walk(
-    ngx_http_ollama_text_t *t, void *data);
-static void ngx_http_ollama_conversation_text_end(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_conversation_json_members(
+    ngx_http_ollama_emit_t *t, void *data);
+static void ngx_http_ollama_conversation_json_line_walk(
+    ngx_http_ollama_emit_t *t, void *data);
+static void ngx_http_ollama_conversation_json_whole_walk(
+    ngx_http_ollama_emit_t *t, void *data);
+static void ngx_http_ollama_conversation_json_end(ngx_http_ollama_emit_t *t,
     ngx_http_ollama_conversation_end_t *end);
-static void ngx_http_ollama_conversation_text_reply(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_conversation_json_reply(ngx_http_ollama_emit_t *t,
     ngx_http_ollama_conversation_reply_t *reply);
-static void ngx_http_ollama_conversation_text_null(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_conversation_json_null(ngx_http_ollama_emit_t *t,
     const char *name, ngx_str_t *value);
 
 
-static const char  *ngx_http_ollama_conversation_text_reasons[] = {
+static const char  *ngx_http_ollama_conversation_json_reasons[] = {
     "\"max_turns\"",
     "\"cancelled\"",
     "\"error\""
@@ -45,7 +45,7 @@ static const char  *ngx_http_ollama_conversation_text_reasons[] = {
 
 
 ngx_int_t
-ngx_http_ollama_conversation_text_front(ngx_pool_t *pool, ngx_uint_t turn,
+ngx_http_ollama_conversation_json_front(ngx_pool_t *pool, ngx_uint_t turn,
     ngx_str_t *participant, ngx_str_t *front)
 {
     ngx_http_ollama_conversation_front_t  members;
@@ -53,104 +53,104 @@ ngx_http_ollama_conversation_text_front(ngx_pool_t *pool, ngx_uint_t turn,
     members.turn = turn;
     members.participant = participant;
 
-    return ngx_http_ollama_text_make(pool,
-                                     ngx_http_ollama_conversation_text_members,
+    return ngx_http_ollama_emit_make(pool,
+                                     ngx_http_ollama_conversation_json_members,
                                      &members, front);
 }
 
 
 static void
-ngx_http_ollama_conversation_text_members(ngx_http_ollama_text_t *t,
+ngx_http_ollama_conversation_json_members(ngx_http_ollama_emit_t *t,
     void *data)
 {
     ngx_http_ollama_conversation_front_t *members = data;
 
-    ngx_http_ollama_text_add(t, "\"turn\":");
-    ngx_http_ollama_text_number(t, members->turn);
-    ngx_http_ollama_text_add(t, ",\"participant\":");
-    ngx_http_ollama_text_string(t, members->participant);
-    ngx_http_ollama_text_add(t, ",");
+    ngx_http_ollama_emit_add(t, "\"turn\":");
+    ngx_http_ollama_emit_number(t, members->turn);
+    ngx_http_ollama_emit_add(t, ",\"participant\":");
+    ngx_http_ollama_emit_string(t, members->participant);
+    ngx_http_ollama_emit_add(t, ",");
 }
 
 
 ngx_int_t
-ngx_http_ollama_conversation_text_line(ngx_pool_t *pool,
+ngx_http_ollama_conversation_json_line(ngx_pool_t *pool,
     ngx_http_ollama_conversation_end_t *end, ngx_str_t *text)
 {
-    return ngx_http_ollama_text_make(pool,
-                                   ngx_http_ollama_conversation_text_line_walk,
+    return ngx_http_ollama_emit_make(pool,
+                                   ngx_http_ollama_conversation_json_line_walk,
                                    end, text);
 }
 
 
 ngx_int_t
-ngx_http_ollama_conversation_text_whole(ngx_pool_t *pool,
+ngx_http_ollama_conversation_json_whole(ngx_pool_t *pool,
     ngx_http_ollama_conversation_end_t *end, ngx_str_t *text)
 {
-    return ngx_http_ollama_text_make(pool,
-                                  ngx_http_ollama_conversation_text_whole_walk,
+    return ngx_http_ollama_emit_make(pool,
+                                  ngx_http_ollama_conversation_json_whole_walk,
                                   end, text);
 }
 
 
 static void
-ngx_http_ollama_conversation_text_line_walk(ngx_http_ollama_text_t *t,
+ngx_http_ollama_conversation_json_line_walk(ngx_http_ollama_emit_t *t,
     void *data)
 {
-    ngx_http_ollama_conversation_text_end(t, data);
-    ngx_http_ollama_text_add(t, "}\n");
+    ngx_http_ollama_conversation_json_end(t, data);
+    ngx_http_ollama_emit_add(t, "}\n");
 }
 
 
 static void
-ngx_http_ollama_conversation_text_whole_walk(ngx_http_ollama_text_t *t,
+ngx_http_ollama_conversation_json_whole_walk(ngx_http_ollama_emit_t *t,
     void *data)
 {
     ngx_http_ollama_conversation_end_t *end = data;
 
     ngx_uint_t  i;
 
-    ngx_http_ollama_conversation_text_end(t, end);
-    ngx_http_ollama_text_add(t, ",\"replies\":[");
+    ngx_http_ollama_conversation_json_end(t, end);
+    ngx_http_ollama_emit_add(t, ",\"replies\":[");
 
     for (i = 0; i < end->nreplies; i++) {
 
         if (i) {
-            ngx_http_ollama_text_add(t, ",");
+            ngx_http_ollama_emit_add(t, ",");
         }
 
-        ngx_http_ollama_conversation_text_reply(t, &end->replies[i]);
+        ngx_http_ollama_conversation_json_reply(t, &end->replies[i]);
     }
 
-    ngx_http_ollama_text_add(t, "]}");
+    ngx_http_ollama_emit_add(t, "]}");
 }
 
 
 /* The closing object, but for its end. */
 
 static void
-ngx_http_ollama_conversation_text_end(ngx_http_ollama_text_t *t,
+ngx_http_ollama_conversation_json_end(ngx_http_ollama_emit_t *t,
     ngx_http_ollama_conversation_end_t *end)
 {
-    ngx_http_ollama_text_add(t, "{\"type\":\"conversation\",\"done\":true,"
+    ngx_http_ollama_emit_add(t, "{\"type\":\"conversation\",\"done\":true,"
                                 "\"done_reason\":");
-    ngx_http_ollama_text_add(t,
-                       ngx_http_ollama_conversation_text_reasons[end->reason]);
-    ngx_http_ollama_text_add(t, ",\"turns\":");
-    ngx_http_ollama_text_number(t, end->turns);
-    ngx_http_ollama_text_add(t, ",\"task_id\":");
-    ngx_http_ollama_text_string(t, &end->task_id);
-    ngx_http_ollama_conversation_text_null(t, ",\"session_id\":",
+    ngx_http_ollama_emit_add(t,
+                       ngx_http_ollama_conversation_json_reasons[end->reason]);
+    ngx_http_ollama_emit_add(t, ",\"turns\":");
+    ngx_http_ollama_emit_number(t, end->turns);
+    ngx_http_ollama_emit_add(t, ",\"task_id\":");
+    ngx_http_ollama_emit_string(t, &end->task_id);
+    ngx_http_ollama_conversation_json_null(t, ",\"session_id\":",
                                            &end->session_id);
 
     switch (end->saved) {
 
     case NGX_HTTP_OLLAMA_CONVERSATION_SAVED:
-        ngx_http_ollama_text_add(t, ",\"saved\":true");
+        ngx_http_ollama_emit_add(t, ",\"saved\":true");
         break;
 
     case NGX_HTTP_OLLAMA_CONVERSATION_UNSAVED:
-        ngx_http_ollama_text_add(t, ",\"saved\":false");
+        ngx_http_ollama_emit_add(t, ",\"saved\":false");
         break;
 
     default: /* NGX_HTTP_OLLAMA_CONVERSATION_UNKNOWN */
@@ -158,28 +158,28 @@ ngx_http_ollama_conversation_text_end(ngx_http_ollama_text_t *t,
     }
 
     if (end->error.len) {
-        ngx_http_ollama_text_add(t, ",\"error\":");
-        ngx_http_ollama_text_string(t, &end->error);
+        ngx_http_ollama_emit_add(t, ",\"error\":");
+        ngx_http_ollama_emit_string(t, &end->error);
     }
 }
 
 
 static void
-ngx_http_ollama_conversation_text_reply(ngx_http_ollama_text_t *t,
+ngx_http_ollama_conversation_json_reply(ngx_http_ollama_emit_t *t,
     ngx_http_ollama_conversation_reply_t *reply)
 {
     ngx_str_t  stats;
 
-    ngx_http_ollama_text_add(t, "{\"turn\":");
-    ngx_http_ollama_text_number(t, reply->turn);
-    ngx_http_ollama_text_add(t, ",\"participant\":");
-    ngx_http_ollama_text_string(t, &reply->participant);
-    ngx_http_ollama_text_add(t, ",\"model\":");
-    ngx_http_ollama_text_string(t, &reply->model);
-    ngx_http_ollama_conversation_text_null(t, ",\"server\":", &reply->server);
-    ngx_http_ollama_text_add(t, ",\"message\":");
-    ngx_http_ollama_text_raw(t, &reply->message);
-    ngx_http_ollama_conversation_text_null(t, ",\"done_reason\":",
+    ngx_http_ollama_emit_add(t, "{\"turn\":");
+    ngx_http_ollama_emit_number(t, reply->turn);
+    ngx_http_ollama_emit_add(t, ",\"participant\":");
+    ngx_http_ollama_emit_string(t, &reply->participant);
+    ngx_http_ollama_emit_add(t, ",\"model\":");
+    ngx_http_ollama_emit_string(t, &reply->model);
+    ngx_http_ollama_conversation_json_null(t, ",\"server\":", &reply->server);
+    ngx_http_ollama_emit_add(t, ",\"message\":");
+    ngx_http_ollama_emit_raw(t, &reply->message);
+    ngx_http_ollama_conversation_json_null(t, ",\"done_reason\":",
                                            &reply->done_reason);
 
     /* the members of the object, if there are any */
@@ -188,24 +188,24 @@ ngx_http_ollama_conversation_text_reply(ngx_http_ollama_text_t *t,
         stats.data = reply->stats.data + 1;
         stats.len = reply->stats.len - 2;
 
-        ngx_http_ollama_text_add(t, ",");
-        ngx_http_ollama_text_raw(t, &stats);
+        ngx_http_ollama_emit_add(t, ",");
+        ngx_http_ollama_emit_raw(t, &stats);
     }
 
-    ngx_http_ollama_text_add(t, "}");
+    ngx_http_ollama_emit_add(t, "}");
 }
 
 
 static void
-ngx_http_ollama_conversation_text_null(ngx_http_ollama_text_t *t,
+ngx_http_ollama_conversation_json_null(ngx_http_ollama_emit_t *t,
     const char *name, ngx_str_t *value)
 {
-    ngx_http_ollama_text_add(t, name);
+    ngx_http_ollama_emit_add(t, name);
 
     if (value->len) {
-        ngx_http_ollama_text_string(t, value);
+        ngx_http_ollama_emit_string(t, value);
 
     } else {
-        ngx_http_ollama_text_add(t, "null");
+        ngx_http_ollama_emit_add(t, "null");
     }
 }

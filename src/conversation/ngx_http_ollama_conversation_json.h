@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_CONVERSATION_TEXT_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_CONVERSATION_TEXT_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_CONVERSATION_JSON_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_CONVERSATION_JSON_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -34,10 +34,10 @@ typedef struct {
     ngx_str_t                               model;
     ngx_str_t                               server;       /* len 0: null */
     ngx_str_t                               message;      /* JSON, as of
-                                               ngx_http_ollama_said_message() */
+                                            ngx_http_ollama_capture_message() */
     ngx_str_t                               done_reason;  /* len 0: null */
     ngx_str_t                               stats;        /* JSON, as of
-                                               ngx_http_ollama_said_stats();
+                                               ngx_http_ollama_capture_stats();
                                                len 0: none */
 } ngx_http_ollama_conversation_reply_t;
 
@@ -60,15 +60,15 @@ typedef struct {
  * The members that are put in front of those of each frame of a turn, with a
  * comma behind; once a turn.
  */
-ngx_int_t ngx_http_ollama_conversation_text_front(ngx_pool_t *pool,
+ngx_int_t ngx_http_ollama_conversation_json_front(ngx_pool_t *pool,
     ngx_uint_t turn, ngx_str_t *participant, ngx_str_t *front);
 
 /* The closing line of a stream; the closing object with all the replies. */
 
-ngx_int_t ngx_http_ollama_conversation_text_line(ngx_pool_t *pool,
+ngx_int_t ngx_http_ollama_conversation_json_line(ngx_pool_t *pool,
     ngx_http_ollama_conversation_end_t *end, ngx_str_t *text);
-ngx_int_t ngx_http_ollama_conversation_text_whole(ngx_pool_t *pool,
+ngx_int_t ngx_http_ollama_conversation_json_whole(ngx_pool_t *pool,
     ngx_http_ollama_conversation_end_t *end, ngx_str_t *text);
 
 
-#endif /* _NGX_HTTP_OLLAMA_CONVERSATION_TEXT_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_CONVERSATION_JSON_H_INCLUDED_ */

@@ -45,59 +45,59 @@ typedef struct {
 } ngx_http_ollama_conversation_chain_t;
 
 
-static void ngx_http_ollama_conversation_view_head(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_conversation_prompt_head(ngx_http_ollama_emit_t *t,
     void *data);
-static void ngx_http_ollama_conversation_view_escape(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_conversation_prompt_escape(
+    ngx_http_ollama_emit_t *t, void *data);
+static void ngx_http_ollama_conversation_prompt_lines(ngx_http_ollama_emit_t *t,
     void *data);
-static void ngx_http_ollama_conversation_view_lines(ngx_http_ollama_text_t *t,
-    void *data);
-static u_char *ngx_http_ollama_conversation_view_nl(u_char *p, u_char *last,
+static u_char *ngx_http_ollama_conversation_prompt_nl(u_char *p, u_char *last,
     size_t *len);
-static void ngx_http_ollama_conversation_view_put(
+static void ngx_http_ollama_conversation_prompt_put(
     ngx_http_ollama_conversation_chain_t *chain, ngx_str_t *text);
 
 
 /* what is between two texts: the messages of others, and one's own */
 
-static ngx_str_t  ngx_http_ollama_conversation_view_first[] = {
+static ngx_str_t  ngx_http_ollama_conversation_prompt_first[] = {
     ngx_string("{\"role\":\"user\",\"content\":\""),
     ngx_string("{\"role\":\"assistant\",\"content\":\"")
 };
 
-static ngx_str_t  ngx_http_ollama_conversation_view_system[] = {
+static ngx_str_t  ngx_http_ollama_conversation_prompt_system[] = {
     ngx_string(",{\"role\":\"user\",\"content\":\""),
     ngx_string(",{\"role\":\"assistant\",\"content\":\"")
 };
 
-static ngx_str_t  ngx_http_ollama_conversation_view_next[] = {
+static ngx_str_t  ngx_http_ollama_conversation_prompt_next[] = {
     ngx_string("\"},{\"role\":\"user\",\"content\":\""),
     ngx_string("\"},{\"role\":\"assistant\",\"content\":\"")
 };
 
-static ngx_str_t  ngx_http_ollama_conversation_view_join = ngx_string("\\n");
+static ngx_str_t  ngx_http_ollama_conversation_prompt_join = ngx_string("\\n");
 
 
 /* what is behind the last one */
 
-static ngx_str_t  ngx_http_ollama_conversation_view_close =
+static ngx_str_t  ngx_http_ollama_conversation_prompt_close =
     ngx_string("\"}");
-static ngx_str_t  ngx_http_ollama_conversation_view_stream =
+static ngx_str_t  ngx_http_ollama_conversation_prompt_stream =
     ngx_string("],\"stream\":true");
-static ngx_str_t  ngx_http_ollama_conversation_view_options =
+static ngx_str_t  ngx_http_ollama_conversation_prompt_options =
     ngx_string(",\"options\":");
-static ngx_str_t  ngx_http_ollama_conversation_view_end =
+static ngx_str_t  ngx_http_ollama_conversation_prompt_end =
     ngx_string("}");
 
 
 ngx_int_t
-ngx_http_ollama_conversation_view_init(ngx_pool_t *pool,
+ngx_http_ollama_conversation_prompt_init(ngx_pool_t *pool,
     ngx_http_ollama_conversation_body_t *talk)
 {
     ngx_uint_t  i;
 
     for (i = 0; i < talk->n; i++) {
-        if (ngx_http_ollama_text_make(pool,
-                                      ngx_http_ollama_conversation_view_head,
+        if (ngx_http_ollama_emit_make(pool,
+                                      ngx_http_ollama_conversation_prompt_head,
                                       &talk->participant[i],
                                       &talk->participant[i].head)
             != NGX_OK)
@@ -111,18 +111,18 @@ ngx_http_ollama_conversation_view_init(ngx_pool_t *pool,
 
 
 static void
-ngx_http_ollama_conversation_view_head(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_conversation_prompt_head(ngx_http_ollama_emit_t *t, void *data)
 {
     ngx_http_ollama_participant_t *participant = data;
 
-    ngx_http_ollama_text_add(t, "{\"model\":");
-    ngx_http_ollama_text_string(t, &participant->model);
-    ngx_http_ollama_text_add(t, ",\"messages\":[");
+    ngx_http_ollama_emit_add(t, "{\"model\":");
+    ngx_http_ollama_emit_string(t, &participant->model);
+    ngx_http_ollama_emit_add(t, ",\"messages\":[");
 
     if (participant->system.len) {
-        ngx_http_ollama_text_add(t, "{\"role\":\"system\",\"content\":");
-        ngx_http_ollama_text_string(t, &participant->system);
-        ngx_http_ollama_text_add(t, "}");
+        ngx_http_ollama_emit_add(t, "{\"role\":\"system\",\"content\":");
+        ngx_http_ollama_emit_string(t, &participant->system);
+        ngx_http_ollama_emit_add(t, "}");
     }
 }
 
@@ -139,8 +139,8 @@ ngx_http_ollama_conversation_say(ngx_pool_t *pool,
     said->text = *text;
 
     if (!json
-        && ngx_http_ollama_text_make(pool,
-                                     ngx_http_ollama_conversation_view_escape,
+        && ngx_http_ollama_emit_make(pool,
+                                     ngx_http_ollama_conversation_prompt_escape,
                                      text, &said->text)
            != NGX_OK)
     {
@@ -162,23 +162,24 @@ ngx_http_ollama_conversation_say(ngx_pool_t *pool,
     lines.name = name;
     lines.text = said->text;
 
-    return ngx_http_ollama_text_make(pool,
-                                     ngx_http_ollama_conversation_view_lines,
+    return ngx_http_ollama_emit_make(pool,
+                                     ngx_http_ollama_conversation_prompt_lines,
                                      &lines, &said->headed);
 }
 
 
 static void
-ngx_http_ollama_conversation_view_escape(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_conversation_prompt_escape(ngx_http_ollama_emit_t *t,
+    void *data)
 {
-    ngx_http_ollama_text_escape(t, data);
+    ngx_http_ollama_emit_escape(t, data);
 }
 
 
 /* A newline at the end ends the last line, it begins no other. */
 
 static void
-ngx_http_ollama_conversation_view_lines(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_conversation_prompt_lines(ngx_http_ollama_emit_t *t, void *data)
 {
     ngx_http_ollama_conversation_lines_t *lines = data;
 
@@ -191,14 +192,14 @@ ngx_http_ollama_conversation_view_lines(ngx_http_ollama_text_t *t, void *data)
 
     for ( ;; ) {
 
-        nl = ngx_http_ollama_conversation_view_nl(p, last, &len);
+        nl = ngx_http_ollama_conversation_prompt_nl(p, last, &len);
 
         line.data = p;
         line.len = nl - p;
 
-        ngx_http_ollama_text_escape(t, lines->name);
-        ngx_http_ollama_text_add(t, ": ");
-        ngx_http_ollama_text_raw(t, &line);
+        ngx_http_ollama_emit_escape(t, lines->name);
+        ngx_http_ollama_emit_add(t, ": ");
+        ngx_http_ollama_emit_raw(t, &line);
 
         p = nl + len;
 
@@ -206,7 +207,7 @@ ngx_http_ollama_conversation_view_lines(ngx_http_ollama_text_t *t, void *data)
             return;
         }
 
-        ngx_http_ollama_text_raw(t, &ngx_http_ollama_conversation_view_join);
+        ngx_http_ollama_emit_raw(t, &ngx_http_ollama_conversation_prompt_join);
     }
 }
 
@@ -214,7 +215,7 @@ ngx_http_ollama_conversation_view_lines(ngx_http_ollama_text_t *t, void *data)
 /* The next newline in an escaped text, and its length; else the end. */
 
 static u_char *
-ngx_http_ollama_conversation_view_nl(u_char *p, u_char *last, size_t *len)
+ngx_http_ollama_conversation_prompt_nl(u_char *p, u_char *last, size_t *len)
 {
     while (p < last) {
 
@@ -263,11 +264,11 @@ ngx_http_ollama_conversation_view(ngx_pool_t *pool,
     chain.pool = pool;
     chain.end = &chain.chain;
 
-    ngx_http_ollama_conversation_view_put(&chain, &participant->head);
+    ngx_http_ollama_conversation_prompt_put(&chain, &participant->head);
 
     between = participant->system.len
-              ? ngx_http_ollama_conversation_view_system
-              : ngx_http_ollama_conversation_view_first;
+              ? ngx_http_ollama_conversation_prompt_system
+              : ngx_http_ollama_conversation_prompt_first;
 
     joined = (talk->n > 2);
     last = 1;
@@ -277,36 +278,36 @@ ngx_http_ollama_conversation_view(ngx_pool_t *pool,
         own = (said[i].speaker == (ngx_int_t) self);
 
         if (joined && !own && !last) {
-            ngx_http_ollama_conversation_view_put(&chain,
-                                      &ngx_http_ollama_conversation_view_join);
+            ngx_http_ollama_conversation_prompt_put(&chain,
+                                    &ngx_http_ollama_conversation_prompt_join);
         } else {
-            ngx_http_ollama_conversation_view_put(&chain, &between[own]);
+            ngx_http_ollama_conversation_prompt_put(&chain, &between[own]);
         }
 
-        ngx_http_ollama_conversation_view_put(&chain,
-                                              own ? &said[i].text
+        ngx_http_ollama_conversation_prompt_put(&chain,
+                                                own ? &said[i].text
                                                   : &said[i].headed);
 
-        between = ngx_http_ollama_conversation_view_next;
+        between = ngx_http_ollama_conversation_prompt_next;
         last = own;
     }
 
     if (n) {
-        ngx_http_ollama_conversation_view_put(&chain,
-                                     &ngx_http_ollama_conversation_view_close);
+        ngx_http_ollama_conversation_prompt_put(&chain,
+                                   &ngx_http_ollama_conversation_prompt_close);
     }
 
-    ngx_http_ollama_conversation_view_put(&chain,
-                                    &ngx_http_ollama_conversation_view_stream);
+    ngx_http_ollama_conversation_prompt_put(&chain,
+                                  &ngx_http_ollama_conversation_prompt_stream);
 
     if (participant->options.len) {
-        ngx_http_ollama_conversation_view_put(&chain,
-                                   &ngx_http_ollama_conversation_view_options);
-        ngx_http_ollama_conversation_view_put(&chain, &participant->options);
+        ngx_http_ollama_conversation_prompt_put(&chain,
+                                 &ngx_http_ollama_conversation_prompt_options);
+        ngx_http_ollama_conversation_prompt_put(&chain, &participant->options);
     }
 
-    ngx_http_ollama_conversation_view_put(&chain,
-                                       &ngx_http_ollama_conversation_view_end);
+    ngx_http_ollama_conversation_prompt_put(&chain,
+                                     &ngx_http_ollama_conversation_prompt_end);
 
     *size = chain.size;
 
@@ -315,7 +316,7 @@ ngx_http_ollama_conversation_view(ngx_pool_t *pool,
 
 
 static void
-ngx_http_ollama_conversation_view_put(
+ngx_http_ollama_conversation_prompt_put(
     ngx_http_ollama_conversation_chain_t *chain, ngx_str_t *text)
 {
     ngx_buf_t    *b;

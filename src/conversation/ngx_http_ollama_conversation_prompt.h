@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_CONVERSATION_VIEW_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_CONVERSATION_VIEW_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_CONVERSATION_PROMPT_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_CONVERSATION_PROMPT_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -33,7 +33,7 @@ typedef struct {
  * What stays the same in all turns; once, before anything is said.  NGX_ERROR:
  * no memory.
  */
-ngx_int_t ngx_http_ollama_conversation_view_init(ngx_pool_t *pool,
+ngx_int_t ngx_http_ollama_conversation_prompt_init(ngx_pool_t *pool,
     ngx_http_ollama_conversation_body_t *talk);
 
 /*
@@ -61,4 +61,4 @@ ngx_chain_t *ngx_http_ollama_conversation_view(ngx_pool_t *pool,
     ngx_http_ollama_utterance_t *said, ngx_uint_t n, off_t *size);
 
 
-#endif /* _NGX_HTTP_OLLAMA_CONVERSATION_VIEW_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_CONVERSATION_PROMPT_H_INCLUDED_ */

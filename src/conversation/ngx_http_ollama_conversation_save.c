@@ -8,7 +8,7 @@
  * The replies of a conversation in a session, stored when their turns are over.
  *
  * A save that fails is tried again after the next turn, in front of that one's,
- * and in the end by late.c: messages are stored in order, or not at all.  A
+ * and in the end by outbox.c: messages are stored in order, or not at all.  A
  * conversation doesn't end because Redis is away; the closing line says whether
  * all was saved.
  */
@@ -35,11 +35,11 @@ typedef struct {
 
 
 static ngx_int_t ngx_http_ollama_conversation_save(
-    ngx_http_ollama_saving_t *saving);
+    ngx_http_ollama_conversation_save_t *saving);
 static void ngx_http_ollama_conversation_saved(
     ngx_http_ollama_store_t *store);
 static void ngx_http_ollama_conversation_forget(
-    ngx_http_ollama_saving_t *saving);
+    ngx_http_ollama_conversation_save_t *saving);
 
 
 ngx_int_t
@@ -47,8 +47,8 @@ ngx_http_ollama_conversation_session_save(
     ngx_http_ollama_conversation_t *conv, ngx_http_ollama_turn_t *turn,
     ngx_str_t *status, ngx_str_t *message, ngx_str_t *stats, ngx_uint_t last)
 {
-    ngx_http_ollama_saving_t   *saving;
-    ngx_http_ollama_unsaved_t  *unsaved;
+    ngx_http_ollama_conversation_save_t  *saving;
+    ngx_http_ollama_unsaved_t            *unsaved;
 
     saving = conv->saving;
 
@@ -71,7 +71,7 @@ ngx_http_ollama_conversation_session_save(
     unsaved->message.participant = turn->participant->name;
     unsaved->message.server = turn->ctx->server;
     unsaved->message.thinking =
-                         turn->said->text[NGX_HTTP_OLLAMA_SAID_THINKING].str;
+                         turn->said->text[NGX_HTTP_OLLAMA_CAPTURE_THINKING].str;
 
     ngx_queue_insert_tail(&saving->unsaved, &unsaved->queue);
 
@@ -82,7 +82,7 @@ ngx_http_ollama_conversation_session_save(
 /* NGX_AGAIN: the oldest message that isn't stored is on its way to Redis. */
 
 static ngx_int_t
-ngx_http_ollama_conversation_save(ngx_http_ollama_saving_t *saving)
+ngx_http_ollama_conversation_save(ngx_http_ollama_conversation_save_t *saving)
 {
     ngx_http_ollama_ctx_t      *ctx;
     ngx_http_ollama_unsaved_t  *unsaved;
@@ -117,11 +117,11 @@ ngx_http_ollama_conversation_save(ngx_http_ollama_saving_t *saving)
 static void
 ngx_http_ollama_conversation_saved(ngx_http_ollama_store_t *store)
 {
-    ngx_queue_t                     *q;
-    ngx_connection_t                *c;
-    ngx_http_ollama_saving_t        *saving;
-    ngx_http_ollama_unsaved_t       *unsaved;
-    ngx_http_ollama_conversation_t  *conv;
+    ngx_queue_t                          *q;
+    ngx_connection_t                     *c;
+    ngx_http_ollama_conversation_save_t  *saving;
+    ngx_http_ollama_unsaved_t            *unsaved;
+    ngx_http_ollama_conversation_t       *conv;
 
     saving = store->data;
     conv = saving->conversation;
@@ -171,7 +171,7 @@ ngx_http_ollama_conversation_saved_e
 ngx_http_ollama_conversation_session_saved(
     ngx_http_ollama_conversation_t *conv)
 {
-    ngx_http_ollama_saving_t  *saving;
+    ngx_http_ollama_conversation_save_t  *saving;
 
     saving = conv->saving;
 
@@ -189,10 +189,10 @@ void
 ngx_http_ollama_conversation_session_leave(
     ngx_http_ollama_conversation_t *conv)
 {
-    ngx_queue_t                *q;
-    ngx_http_ollama_ctx_t      *ctx;
-    ngx_http_ollama_saving_t   *saving;
-    ngx_http_ollama_unsaved_t  *unsaved;
+    ngx_queue_t                          *q;
+    ngx_http_ollama_ctx_t                *ctx;
+    ngx_http_ollama_conversation_save_t  *saving;
+    ngx_http_ollama_unsaved_t            *unsaved;
 
     ctx = conv->ctx;
     saving = conv->saving;
@@ -206,9 +206,9 @@ ngx_http_ollama_conversation_session_leave(
     {
         unsaved = ngx_queue_data(q, ngx_http_ollama_unsaved_t, queue);
 
-        ngx_http_ollama_late_end(&ctx->scan->session_id, &ctx->holder,
-                                 saving->store.ttl, unsaved->n,
-                                 &unsaved->message);
+        ngx_http_ollama_outbox_end(&ctx->scan->session_id, &ctx->holder,
+                                   saving->store.ttl, unsaved->n,
+                                   &unsaved->message);
 
         /* the last one gives the lock back, too */
         saving->given = 1;
@@ -219,16 +219,16 @@ ngx_http_ollama_conversation_session_leave(
     if (saving->asked && !saving->given) {
         saving->given = 1;
 
-        ngx_http_ollama_late_end(&ctx->scan->session_id,
-                                 ctx->holder.len ? &ctx->holder
+        ngx_http_ollama_outbox_end(&ctx->scan->session_id,
+                                   ctx->holder.len ? &ctx->holder
                                                  : &ctx->scan->task_id,
-                                 0, 0, NULL);
+                                   0, 0, NULL);
     }
 }
 
 
 static void
-ngx_http_ollama_conversation_forget(ngx_http_ollama_saving_t *saving)
+ngx_http_ollama_conversation_forget(ngx_http_ollama_conversation_save_t *saving)
 {
     ngx_queue_t                *q;
     ngx_http_ollama_unsaved_t  *unsaved;

@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_CONVERSATION_SAVING_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_CONVERSATION_SAVING_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_CONVERSATION_SAVE_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_CONVERSATION_SAVE_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -22,7 +22,7 @@
  * and conversation_save have in common; nobody else includes it.
  */
 
-struct ngx_http_ollama_saving_s {
+struct ngx_http_ollama_conversation_save_s {
     ngx_http_ollama_conversation_t    *conversation;
     ngx_http_ollama_store_t            store;
     ngx_http_ollama_lock_t             lock;
@@ -43,4 +43,4 @@ struct ngx_http_ollama_saving_s {
 };
 
 
-#endif /* _NGX_HTTP_OLLAMA_CONVERSATION_SAVING_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_CONVERSATION_SAVE_H_INCLUDED_ */

@@ -36,21 +36,21 @@
 static void ngx_http_ollama_conversation_begun(
     ngx_http_ollama_store_t *store);
 static void ngx_http_ollama_conversation_open(
-    ngx_http_ollama_saving_t *saving);
+    ngx_http_ollama_conversation_save_t *saving);
 static ngx_int_t ngx_http_ollama_conversation_holder(
-    ngx_http_ollama_saving_t *saving);
+    ngx_http_ollama_conversation_save_t *saving);
 static void ngx_http_ollama_conversation_system(
     ngx_http_ollama_conversation_t *conv, ngx_str_t *system);
 static void ngx_http_ollama_conversation_read(
-    ngx_http_ollama_saving_t *saving);
+    ngx_http_ollama_conversation_save_t *saving);
 static void ngx_http_ollama_conversation_page(ngx_http_ollama_store_t *store);
 static int64_t ngx_http_ollama_conversation_number(ngx_str_t *id);
 static ngx_int_t ngx_http_ollama_conversation_hear(
     ngx_http_ollama_conversation_t *conv,
     ngx_http_ollama_store_message_t *message);
 static void ngx_http_ollama_conversation_add(
-    ngx_http_ollama_saving_t *saving);
-static void ngx_http_ollama_conversation_initial(ngx_http_ollama_text_t *t,
+    ngx_http_ollama_conversation_save_t *saving);
+static void ngx_http_ollama_conversation_initial(ngx_http_ollama_emit_t *t,
     void *data);
 static void ngx_http_ollama_conversation_added(
     ngx_http_ollama_store_t *store);
@@ -66,11 +66,11 @@ ngx_int_t
 ngx_http_ollama_conversation_session_check(
     ngx_http_ollama_conversation_t *conv)
 {
-    ngx_int_t                    rc;
-    ngx_http_request_t          *r;
-    ngx_http_ollama_ctx_t       *ctx;
-    ngx_http_ollama_saving_t    *saving;
-    ngx_http_ollama_loc_conf_t  *olcf;
+    ngx_int_t                             rc;
+    ngx_http_request_t                   *r;
+    ngx_http_ollama_ctx_t                *ctx;
+    ngx_http_ollama_conversation_save_t  *saving;
+    ngx_http_ollama_loc_conf_t           *olcf;
 
     r = conv->request;
     ctx = conv->ctx;
@@ -81,7 +81,7 @@ ngx_http_ollama_conversation_session_check(
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
 
-    saving = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_saving_t));
+    saving = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_conversation_save_t));
     if (saving == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -118,13 +118,13 @@ ngx_int_t
 ngx_http_ollama_conversation_session_begin(
     ngx_http_ollama_conversation_t *conv)
 {
-    ngx_http_ollama_scan_t    *scan;
-    ngx_http_ollama_saving_t  *saving;
+    ngx_http_ollama_scan_t               *scan;
+    ngx_http_ollama_conversation_save_t  *saving;
 
     saving = conv->saving;
     scan = conv->ctx->scan;
 
-    ngx_http_ollama_late_settle(&scan->session_id);
+    ngx_http_ollama_outbox_settle(&scan->session_id);
 
     saving->store.handler = ngx_http_ollama_conversation_begun;
 
@@ -145,9 +145,9 @@ ngx_http_ollama_conversation_session_begin(
 static void
 ngx_http_ollama_conversation_begun(ngx_http_ollama_store_t *store)
 {
-    ngx_http_ollama_ctx_t           *ctx;
-    ngx_http_ollama_saving_t        *saving;
-    ngx_http_ollama_conversation_t  *conv;
+    ngx_http_ollama_ctx_t                *ctx;
+    ngx_http_ollama_conversation_save_t  *saving;
+    ngx_http_ollama_conversation_t       *conv;
 
     saving = store->data;
     conv = saving->conversation;
@@ -190,7 +190,7 @@ ngx_http_ollama_conversation_begun(ngx_http_ollama_store_t *store)
 /* The session is there, and locked. */
 
 static void
-ngx_http_ollama_conversation_open(ngx_http_ollama_saving_t *saving)
+ngx_http_ollama_conversation_open(ngx_http_ollama_conversation_save_t *saving)
 {
     ngx_http_ollama_ctx_t           *ctx;
     ngx_http_ollama_store_t         *store;
@@ -229,9 +229,10 @@ ngx_http_ollama_conversation_open(ngx_http_ollama_saving_t *saving)
 
     ngx_http_ollama_conversation_system(conv, &store->session.system);
 
-    if (ngx_http_ollama_conversation_view_init(conv->request->pool, conv->talk)
+    if (ngx_http_ollama_conversation_prompt_init(conv->request->pool,
+                                                 conv->talk)
         != NGX_OK
-        || ngx_http_ollama_text_make(conv->request->pool,
+        || ngx_http_ollama_emit_make(conv->request->pool,
                                      ngx_http_ollama_conversation_initial,
                                      &conv->talk->initial, &saving->initial)
            != NGX_OK)
@@ -248,7 +249,7 @@ ngx_http_ollama_conversation_open(ngx_http_ollama_saving_t *saving)
 /* As with a chat: a name may be that of another one, later. */
 
 static ngx_int_t
-ngx_http_ollama_conversation_holder(ngx_http_ollama_saving_t *saving)
+ngx_http_ollama_conversation_holder(ngx_http_ollama_conversation_save_t *saving)
 {
     ngx_str_t              *holder;
     ngx_http_ollama_ctx_t  *ctx;
@@ -295,7 +296,7 @@ ngx_http_ollama_conversation_system(ngx_http_ollama_conversation_t *conv,
 
 
 static void
-ngx_http_ollama_conversation_read(ngx_http_ollama_saving_t *saving)
+ngx_http_ollama_conversation_read(ngx_http_ollama_conversation_save_t *saving)
 {
     ngx_http_ollama_conversation_t  *conv;
 
@@ -319,11 +320,11 @@ ngx_http_ollama_conversation_read(ngx_http_ollama_saving_t *saving)
 static void
 ngx_http_ollama_conversation_page(ngx_http_ollama_store_t *store)
 {
-    ngx_int_t                         rc;
-    ngx_uint_t                        i;
-    ngx_http_ollama_saving_t         *saving;
-    ngx_http_ollama_conversation_t   *conv;
-    ngx_http_ollama_store_message_t   message;
+    ngx_int_t                             rc;
+    ngx_uint_t                            i;
+    ngx_http_ollama_conversation_save_t  *saving;
+    ngx_http_ollama_conversation_t       *conv;
+    ngx_http_ollama_store_message_t       message;
 
     saving = store->data;
     conv = saving->conversation;
@@ -459,7 +460,7 @@ ngx_http_ollama_conversation_hear(ngx_http_ollama_conversation_t *conv,
  */
 
 static void
-ngx_http_ollama_conversation_add(ngx_http_ollama_saving_t *saving)
+ngx_http_ollama_conversation_add(ngx_http_ollama_conversation_save_t *saving)
 {
     ngx_connection_t                *c;
     ngx_http_ollama_conversation_t  *conv;
@@ -491,20 +492,20 @@ ngx_http_ollama_conversation_add(ngx_http_ollama_saving_t *saving)
 
 
 static void
-ngx_http_ollama_conversation_initial(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_conversation_initial(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_text_add(t, "{\"role\":\"user\",\"content\":");
-    ngx_http_ollama_text_string(t, data);
-    ngx_http_ollama_text_add(t, "}");
+    ngx_http_ollama_emit_add(t, "{\"role\":\"user\",\"content\":");
+    ngx_http_ollama_emit_string(t, data);
+    ngx_http_ollama_emit_add(t, "}");
 }
 
 
 static void
 ngx_http_ollama_conversation_added(ngx_http_ollama_store_t *store)
 {
-    ngx_connection_t                *c;
-    ngx_http_ollama_saving_t        *saving;
-    ngx_http_ollama_conversation_t  *conv;
+    ngx_connection_t                     *c;
+    ngx_http_ollama_conversation_save_t  *saving;
+    ngx_http_ollama_conversation_t       *conv;
 
     saving = store->data;
     conv = saving->conversation;

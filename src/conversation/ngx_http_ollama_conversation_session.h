@@ -43,7 +43,7 @@ ngx_http_ollama_conversation_saved_e
     ngx_http_ollama_conversation_session_saved(
     ngx_http_ollama_conversation_t *conv);
 
-/* Nothing is waited for any more: late.c has what isn't stored yet. */
+/* Nothing is waited for any more: outbox.c has what isn't stored yet. */
 void ngx_http_ollama_conversation_session_leave(
     ngx_http_ollama_conversation_t *conv);
 

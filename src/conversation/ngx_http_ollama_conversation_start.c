@@ -234,10 +234,10 @@ static ngx_int_t
 ngx_http_ollama_conversation_check_model(ngx_http_ollama_conversation_t *conv,
     ngx_uint_t i)
 {
-    ngx_int_t                    rc;
-    ngx_http_ollama_ctx_t       *ctx;
-    ngx_http_ollama_search_t     search;
-    ngx_http_ollama_loc_conf_t  *olcf;
+    ngx_int_t                     rc;
+    ngx_http_ollama_ctx_t        *ctx;
+    ngx_http_ollama_candidates_t  search;
+    ngx_http_ollama_loc_conf_t   *olcf;
 
     ctx = conv->ctx;
 
@@ -251,7 +251,7 @@ ngx_http_ollama_conversation_check_model(ngx_http_ollama_conversation_t *conv,
     ctx->scan->model = conv->talk->participant[i].model;
     ctx->scan->server_url = conv->talk->participant[i].server_url;
 
-    rc = ngx_http_ollama_search_look(conv->request, ctx, olcf->up, &search);
+    rc = ngx_http_ollama_candidates_look(conv->request, ctx, olcf->up, &search);
 
     if (rc == NGX_DECLINED || (rc == NGX_HTTP_SERVICE_UNAVAILABLE
                                && search.full && i > 0))

@@ -98,14 +98,15 @@ ngx_http_ollama_turn_begin(ngx_http_ollama_conversation_t *conv)
                    "ollama turn %ui: \"%V\"", turn->number,
                    &turn->participant->name);
 
-    turn->said = ngx_pcalloc(pool, sizeof(ngx_http_ollama_said_t));
+    turn->said = ngx_pcalloc(pool, sizeof(ngx_http_ollama_capture_t));
     if (turn->said == NULL) {
         return NGX_ERROR;
     }
 
-    if (ngx_http_ollama_said_init(turn->said, pool, NGX_HTTP_OLLAMA_SAID_LINES,
-                                  NGX_HTTP_OLLAMA_CONVERSATION_SIZE
-                                  - conv->size)
+    if (ngx_http_ollama_capture_init(turn->said, pool,
+                                     NGX_HTTP_OLLAMA_CAPTURE_LINES,
+                                     NGX_HTTP_OLLAMA_CONVERSATION_SIZE
+                                     - conv->size)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -113,7 +114,7 @@ ngx_http_ollama_turn_begin(ngx_http_ollama_conversation_t *conv)
 
     /* the client may not have taken all of it when the turn has ended */
 
-    if (ngx_http_ollama_conversation_text_front(r->pool, turn->number,
+    if (ngx_http_ollama_conversation_json_front(r->pool, turn->number,
                                                 &turn->participant->name,
                                                 &turn->front)
         != NGX_OK)
@@ -322,8 +323,8 @@ ngx_http_ollama_turn_stop(ngx_http_ollama_turn_t *turn)
 ngx_http_ollama_turn_end_e
 ngx_http_ollama_turn_end(ngx_http_ollama_turn_t *turn)
 {
-    ngx_http_ollama_ctx_t   *ctx;
-    ngx_http_ollama_said_t  *said;
+    ngx_http_ollama_ctx_t      *ctx;
+    ngx_http_ollama_capture_t  *said;
 
     ctx = turn->ctx;
     said = turn->said;
@@ -395,8 +396,8 @@ ngx_http_ollama_turn_read_error(ngx_http_ollama_turn_t *turn,
 {
     u_char                         *p, *last, *start;
     ngx_uint_t                      i;
-    ngx_http_ollama_gather_t        gather;
-    ngx_http_ollama_gather_text_t   text;
+    ngx_http_ollama_strbuf_t        gather;
+    ngx_http_ollama_strbuf_text_t   text;
 
     static ngx_str_t  words[] = {
         ngx_string("{"), ngx_string("\"error\""), ngx_string(":"),
@@ -429,13 +430,13 @@ ngx_http_ollama_turn_read_error(ngx_http_ollama_turn_t *turn,
         }
     }
 
-    ngx_memzero(&text, sizeof(ngx_http_ollama_gather_text_t));
+    ngx_memzero(&text, sizeof(ngx_http_ollama_strbuf_text_t));
 
-    ngx_http_ollama_gather_init(&gather, turn->request->pool,
+    ngx_http_ollama_strbuf_init(&gather, turn->request->pool,
                                 NGX_HTTP_OLLAMA_TURN_HEAD);
-    ngx_http_ollama_gather_begin(&gather);
-    ngx_http_ollama_gather_decode(&gather, &text, start, ngx_min(p, last));
-    ngx_http_ollama_gather_end(&gather, &text);
+    ngx_http_ollama_strbuf_begin(&gather);
+    ngx_http_ollama_strbuf_decode(&gather, &text, start, ngx_min(p, last));
+    ngx_http_ollama_strbuf_end(&gather, &text);
 
     *error = text.str;
 
@@ -488,7 +489,7 @@ ngx_http_ollama_turn_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         b = cl->buf;
 
         if (turn->heard && ngx_buf_in_memory(b) && b->pos < b->last) {
-            ngx_http_ollama_said_feed(turn->said, b->pos, b->last - b->pos);
+            ngx_http_ollama_capture_feed(turn->said, b->pos, b->last - b->pos);
         }
 
         if (turn->heard && conv->talk->stream) {

@@ -47,7 +47,7 @@ struct ngx_http_ollama_turn_s {
     ngx_http_ollama_ctx_t           *ctx;       /* and its own */
     ngx_int_t                        rc;        /* how it ended */
 
-    ngx_http_ollama_said_t          *said;
+    ngx_http_ollama_capture_t       *said;
     ngx_str_t                        front;     /* goes into each frame */
     ngx_http_ollama_turn_place_e     place;
     u_char                           head[NGX_HTTP_OLLAMA_TURN_HEAD];

@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_MODULE_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_MODULE_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_CONF_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_CONF_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -60,4 +60,4 @@ typedef struct {
 extern ngx_module_t  ngx_http_ollama_module;
 
 
-#endif /* _NGX_HTTP_OLLAMA_MODULE_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_CONF_H_INCLUDED_ */

@@ -20,7 +20,7 @@
 
 typedef struct ngx_http_ollama_conversation_s  ngx_http_ollama_conversation_t;
 typedef struct ngx_http_ollama_turn_s     ngx_http_ollama_turn_t;
-typedef struct ngx_http_ollama_keep_s     ngx_http_ollama_keep_t;
+typedef struct ngx_http_ollama_save_s     ngx_http_ollama_save_t;
 typedef struct ngx_http_ollama_wait_s     ngx_http_ollama_wait_t;
 typedef struct ngx_http_ollama_running_s  ngx_http_ollama_running_t;
 
@@ -31,7 +31,7 @@ typedef struct {
     off_t                     at;          /* place in the body as it came */
     ngx_chain_t              *chain;
     off_t                     size;
-} ngx_http_ollama_insert_t;
+} ngx_http_ollama_body_insert_t;
 
 
 /* where a request stands on its way in */
@@ -64,24 +64,24 @@ struct ngx_http_ollama_ctx_s {
 
     /* request */
 
-    ngx_http_ollama_scan_t   *scan;        /* NULL: no body looked at */
-    ngx_chain_t              *body;        /* what is left to be scanned */
-    size_t                    body_pos;    /* and from where in its first */
-    u_char                   *map;         /* of a body in a file */
-    size_t                    map_size;
-    ngx_pool_t               *pool;        /* of the scan, while it lasts */
-    ngx_http_ollama_insert_t  insert[2];   /* into the body, by place */
-    ngx_uint_t                ninsert;
-    ngx_http_ollama_wait_t   *wait;        /* between its slices */
+    ngx_http_ollama_scan_t        *scan;       /* NULL: no body looked at */
+    ngx_chain_t                   *body;       /* what is left to be scanned */
+    size_t                         body_pos;   /* and from where in its first */
+    u_char                        *map;        /* of a body in a file */
+    size_t                         map_size;
+    ngx_pool_t                    *pool;       /* of the scan, while it lasts */
+    ngx_http_ollama_body_insert_t  insert[2];  /* into the body, by place */
+    ngx_uint_t                     ninsert;
+    ngx_http_ollama_wait_t        *wait;       /* between its slices */
 
-    ngx_http_ollama_keep_t   *keep;        /* NULL: no session */
+    ngx_http_ollama_save_t   *keep;        /* NULL: no session */
     ngx_str_t                 holder;      /* who has its lock, for the store */
 
     /* conversation */
 
     ngx_http_ollama_conversation_body_t  *talk;    /* NULL: it is none */
     ngx_http_ollama_route_t  *turns;       /* what its turns are */
-    ngx_http_ollama_conversation_read_t  *reading; /* of its body */
+    ngx_http_ollama_conversation_fields_t  *reading; /* of its body */
     ngx_http_ollama_conversation_t  *conversation; /* NULL: not begun yet */
     ngx_int_t                 phase;       /* where its turns begin */
     ngx_http_handler_pt       pass;        /* and what hands them on */

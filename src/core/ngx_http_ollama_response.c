@@ -21,7 +21,7 @@
 
 
 
-static ngx_int_t ngx_http_ollama_answer_etag(ngx_http_request_t *r,
+static ngx_int_t ngx_http_ollama_response_etag(ngx_http_request_t *r,
     uint64_t hash);
 
 
@@ -31,7 +31,7 @@ static ngx_int_t ngx_http_ollama_answer_etag(ngx_http_request_t *r,
  */
 
 ngx_int_t
-ngx_http_ollama_answer(ngx_http_request_t *r, ngx_chain_t *out,
+ngx_http_ollama_response(ngx_http_request_t *r, ngx_chain_t *out,
     uint64_t hash)
 {
     off_t         size;
@@ -70,7 +70,7 @@ ngx_http_ollama_answer(ngx_http_request_t *r, ngx_chain_t *out,
     }
 
     if (ngx_http_ollama_header_add(r, "Cache-Control", &value) != NGX_OK
-        || ngx_http_ollama_answer_etag(r, hash) != NGX_OK)
+        || ngx_http_ollama_response_etag(r, hash) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -86,7 +86,7 @@ ngx_http_ollama_answer(ngx_http_request_t *r, ngx_chain_t *out,
 
 
 static ngx_int_t
-ngx_http_ollama_answer_etag(ngx_http_request_t *r, uint64_t hash)
+ngx_http_ollama_response_etag(ngx_http_request_t *r, uint64_t hash)
 {
     u_char                    *p;
     ngx_str_t                  value;
@@ -127,35 +127,35 @@ ngx_http_ollama_answer_etag(ngx_http_request_t *r, uint64_t hash)
 /* The same with one text. */
 
 ngx_int_t
-ngx_http_ollama_answer_text(ngx_http_request_t *r, ngx_str_t *text,
+ngx_http_ollama_response_text(ngx_http_request_t *r, ngx_str_t *text,
     uint64_t hash)
 {
     ngx_chain_t  *out;
 
     out = NULL;
 
-    if (ngx_http_ollama_answer_add(r->pool, &out, text) == NULL) {
+    if (ngx_http_ollama_response_add(r->pool, &out, text) == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_ollama_answer(r, out, hash);
+    return ngx_http_ollama_response(r, out, hash);
 }
 
 
 /* The same with what a walk says, in the request's memory. */
 
 ngx_int_t
-ngx_http_ollama_answer_walk(ngx_http_request_t *r,
-    ngx_http_ollama_text_pt walk, void *data)
+ngx_http_ollama_response_walk(ngx_http_request_t *r,
+    ngx_http_ollama_emit_pt walk, void *data)
 {
     ngx_str_t  text;
 
-    if (ngx_http_ollama_text_make(r->pool, walk, data, &text) != NGX_OK) {
+    if (ngx_http_ollama_emit_make(r->pool, walk, data, &text) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_ollama_answer_text(r, &text,
-                                       ngx_http_ollama_text_hash(&text));
+    return ngx_http_ollama_response_text(r, &text,
+                                         ngx_http_ollama_emit_hash(&text));
 }
 
 
@@ -165,7 +165,7 @@ ngx_http_ollama_answer_walk(ngx_http_request_t *r,
  */
 
 ngx_chain_t **
-ngx_http_ollama_answer_add(ngx_pool_t *pool, ngx_chain_t **last,
+ngx_http_ollama_response_add(ngx_pool_t *pool, ngx_chain_t **last,
     ngx_str_t *text)
 {
     ngx_buf_t    *b;

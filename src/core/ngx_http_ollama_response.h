@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_ANSWER_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_ANSWER_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_RESPONSE_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_RESPONSE_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -15,14 +15,14 @@
 #include "util/ngx_http_ollama_emit.h"
 
 
-ngx_int_t ngx_http_ollama_answer(ngx_http_request_t *r, ngx_chain_t *out,
+ngx_int_t ngx_http_ollama_response(ngx_http_request_t *r, ngx_chain_t *out,
     uint64_t hash);
-ngx_int_t ngx_http_ollama_answer_text(ngx_http_request_t *r, ngx_str_t *text,
+ngx_int_t ngx_http_ollama_response_text(ngx_http_request_t *r, ngx_str_t *text,
     uint64_t hash);
-ngx_int_t ngx_http_ollama_answer_walk(ngx_http_request_t *r,
-    ngx_http_ollama_text_pt walk, void *data);
-ngx_chain_t **ngx_http_ollama_answer_add(ngx_pool_t *pool,
+ngx_int_t ngx_http_ollama_response_walk(ngx_http_request_t *r,
+    ngx_http_ollama_emit_pt walk, void *data);
+ngx_chain_t **ngx_http_ollama_response_add(ngx_pool_t *pool,
     ngx_chain_t **last, ngx_str_t *text);
 
 
-#endif /* _NGX_HTTP_OLLAMA_ANSWER_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_RESPONSE_H_INCLUDED_ */

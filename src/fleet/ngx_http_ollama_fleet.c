@@ -16,7 +16,7 @@
  * whole.
  *
  * Its readers are in fleet_view.c, the poller's part is in fleet_poll.c, what
- * requests do with a server in place.c.
+ * requests do with a server in slot.c.
  */
 
 
@@ -109,7 +109,7 @@ ngx_http_ollama_fleet_init_zone(ngx_shm_zone_t *shm_zone, void *data)
                     ngx_http_ollama_fleet_insert_value);
     ngx_queue_init(&sh->servers);
 
-    ngx_http_ollama_slots_init(&sh->slots);
+    ngx_http_ollama_procs_init(&sh->slots);
 
     sh->generation = 1;
 
@@ -141,8 +141,8 @@ ngx_http_ollama_fleet_init_worker(ngx_shm_zone_t *shm_zone)
 
     ngx_http_ollama_fleet_lock();
 
-    ngx_http_ollama_place_reap_locked();
-    ngx_http_ollama_place_init_worker();
+    ngx_http_ollama_slot_reap_locked();
+    ngx_http_ollama_slot_init_worker();
 
     ngx_http_ollama_fleet_unlock();
 
@@ -160,7 +160,7 @@ ngx_http_ollama_fleet_exit_worker(void)
     ngx_http_ollama_fleet_resign();
 
     ngx_http_ollama_fleet_lock();
-    ngx_http_ollama_place_exit_worker();
+    ngx_http_ollama_slot_exit_worker();
     ngx_http_ollama_fleet_unlock();
 
     ngx_http_ollama_fleet = NULL;

@@ -74,7 +74,7 @@ ngx_http_ollama_fleet_lead(void)
         sh->leader_generation = fleet->generation;
         sh->lease = ngx_current_msec + NGX_HTTP_OLLAMA_FLEET_LEASE;
 
-        ngx_http_ollama_place_reap_locked();
+        ngx_http_ollama_slot_reap_locked();
         ngx_http_ollama_fleet_expire_locked();
 
         rc = NGX_OK;
@@ -248,7 +248,7 @@ ngx_http_ollama_fleet_good(ngx_uint_t id, ngx_http_ollama_report_t *report,
 
         ngx_http_ollama_fleet_ended_locked(server, NGX_HTTP_OLLAMA_UP, error,
                                            next);
-        ngx_http_ollama_place_looked_locked(server, began);
+        ngx_http_ollama_slot_looked_locked(server, began);
 
         rc = ngx_http_ollama_fleet_replace_locked(server, built, content);
 

@@ -5,7 +5,7 @@
 
 
 /*
- * The fleet in shared memory, for fleet*.c and place.c alone.  All of it is
+ * The fleet in shared memory, for fleet*.c and slot.c alone.  All of it is
  * guarded by the mutex of the zone's slab pool, which the master frees when a
  * worker dies with it; "freezes" is read without.
  */
@@ -83,7 +83,7 @@ struct ngx_http_ollama_server_s {
     ngx_http_ollama_snapshot_t  *snapshot;  /* NULL: never looked at well */
     uint64_t                     content;   /* hash of it */
 
-    /* place.c's */
+    /* slot.c's */
 
     ngx_uint_t                   in_flight;
     ngx_http_ollama_hot_t        hot[NGX_HTTP_OLLAMA_FLEET_HOT];
@@ -112,7 +112,7 @@ typedef struct {
     ngx_atomic_t                 freezes;   /* times a server went silent */
     ngx_uint_t                   full;      /* it was logged that the table
                                                is full */
-    ngx_http_ollama_slots_t      slots;     /* hold places */
+    ngx_http_ollama_procs_t      slots;     /* hold places */
 } ngx_http_ollama_fleet_sh_t;
 
 
@@ -122,7 +122,7 @@ typedef struct {
     ngx_http_ollama_fleet_sh_t  *sh;
     ngx_slab_pool_t             *shpool;
     ngx_uint_t                   generation;
-    ngx_http_ollama_slot_t      *slot;      /* of this process */
+    ngx_http_ollama_proc_t      *slot;      /* of this process */
 } ngx_http_ollama_fleet_t;
 
 
@@ -140,10 +140,10 @@ u_char *ngx_http_ollama_fleet_view_locked(ngx_http_ollama_server_t *server,
 u_char *ngx_http_ollama_fleet_copy(ngx_str_t *dst, u_char *p, u_char *src,
     size_t len);
 
-void ngx_http_ollama_place_init_worker(void);
-void ngx_http_ollama_place_exit_worker(void);
-void ngx_http_ollama_place_reap_locked(void);
-void ngx_http_ollama_place_looked_locked(ngx_http_ollama_server_t *server,
+void ngx_http_ollama_slot_init_worker(void);
+void ngx_http_ollama_slot_exit_worker(void);
+void ngx_http_ollama_slot_reap_locked(void);
+void ngx_http_ollama_slot_looked_locked(ngx_http_ollama_server_t *server,
     ngx_msec_t began);
 
 

@@ -46,7 +46,7 @@
 typedef struct {
     ngx_queue_t               queue;
     ngx_msec_t                began;
-    ngx_http_ollama_look_t    look;
+    ngx_http_ollama_probe_t   look;
 } ngx_http_ollama_poll_look_t;
 
 
@@ -65,7 +65,7 @@ static void ngx_http_ollama_poll_upstream(ngx_http_ollama_upstream_t *up,
     ngx_uint_t *n);
 static void ngx_http_ollama_poll_look(ngx_http_ollama_upstream_t *up,
     ngx_http_ollama_view_t *view, ngx_pool_t *pool);
-static void ngx_http_ollama_poll_look_done(ngx_http_ollama_look_t *look);
+static void ngx_http_ollama_poll_look_done(ngx_http_ollama_probe_t *look);
 static void ngx_http_ollama_poll_cancel(void);
 
 
@@ -225,7 +225,7 @@ static void
 ngx_http_ollama_poll_look(ngx_http_ollama_upstream_t *up,
     ngx_http_ollama_view_t *view, ngx_pool_t *pool)
 {
-    ngx_http_ollama_look_t       *look;
+    ngx_http_ollama_probe_t      *look;
     ngx_http_ollama_poll_look_t  *pl;
 
     pl = ngx_pcalloc(pool, sizeof(ngx_http_ollama_poll_look_t));
@@ -244,7 +244,7 @@ ngx_http_ollama_poll_look(ngx_http_ollama_upstream_t *up,
     look->handler = ngx_http_ollama_poll_look_done;
     look->data = pl;
 
-    if (ngx_http_ollama_look(look) != NGX_OK) {
+    if (ngx_http_ollama_probe(look) != NGX_OK) {
         goto failed;
     }
 
@@ -262,7 +262,7 @@ failed:
 
 
 static void
-ngx_http_ollama_poll_look_done(ngx_http_ollama_look_t *look)
+ngx_http_ollama_poll_look_done(ngx_http_ollama_probe_t *look)
 {
     ngx_uint_t                    failures;
     ngx_msec_t                    next;
@@ -289,7 +289,7 @@ ngx_http_ollama_poll_look_done(ngx_http_ollama_look_t *look)
 
     case NGX_HTTP_OLLAMA_FETCH_OK:
         ngx_http_ollama_fleet_good(look->view.id, &look->report,
-                               look->elapsed[NGX_HTTP_OLLAMA_LOOK_VERSION],
+                               look->elapsed[NGX_HTTP_OLLAMA_PROBE_VERSION],
                                &look->note, pl->began, next);
         break;
 
@@ -317,7 +317,7 @@ static void
 ngx_http_ollama_poll_cancel(void)
 {
     ngx_queue_t                  *q;
-    ngx_http_ollama_look_t       *look;
+    ngx_http_ollama_probe_t      *look;
     ngx_http_ollama_poll_look_t  *pl;
 
     while (!ngx_queue_empty(&ngx_http_ollama_poll.looks)) {
@@ -328,7 +328,7 @@ ngx_http_ollama_poll_cancel(void)
         pl = ngx_queue_data(q, ngx_http_ollama_poll_look_t, queue);
         look = &pl->look;
 
-        ngx_http_ollama_look_cancel(look);
+        ngx_http_ollama_probe_cancel(look);
         ngx_http_ollama_fleet_postpone(look->view.id, ngx_current_msec);
 
         ngx_destroy_pool(look->pool);

@@ -27,59 +27,59 @@
 
 
 /* of a reply read at once: 0.2 ms */
-#define NGX_HTTP_OLLAMA_LOOK_SLICE  (64 * 1024)
+#define NGX_HTTP_OLLAMA_PROBE_SLICE  (64 * 1024)
 
 
 typedef struct {
-    ngx_str_t                     uri;
-    ngx_http_ollama_reply_kind_e  kind;
-} ngx_http_ollama_look_ask_t;
+    ngx_str_t                            uri;
+    ngx_http_ollama_report_parse_kind_e  kind;
+} ngx_http_ollama_probe_ask_t;
 
 
-static void ngx_http_ollama_look_next(ngx_http_ollama_look_t *look);
-static void ngx_http_ollama_look_tls_name(ngx_http_ollama_look_t *look,
+static void ngx_http_ollama_probe_next(ngx_http_ollama_probe_t *look);
+static void ngx_http_ollama_probe_tls_name(ngx_http_ollama_probe_t *look,
     ngx_str_t *name);
-static void ngx_http_ollama_look_handler(ngx_http_ollama_fetch_t *f);
-static ngx_int_t ngx_http_ollama_look_take(ngx_http_ollama_look_t *look);
-static ngx_int_t ngx_http_ollama_look_read(ngx_http_ollama_look_t *look);
-static void ngx_http_ollama_look_read_handler(ngx_event_t *ev);
-static void ngx_http_ollama_look_taken(ngx_http_ollama_look_t *look,
+static void ngx_http_ollama_probe_handler(ngx_http_ollama_fetch_t *f);
+static ngx_int_t ngx_http_ollama_probe_take(ngx_http_ollama_probe_t *look);
+static ngx_int_t ngx_http_ollama_probe_read(ngx_http_ollama_probe_t *look);
+static void ngx_http_ollama_probe_read_handler(ngx_event_t *ev);
+static void ngx_http_ollama_probe_taken(ngx_http_ollama_probe_t *look,
     ngx_int_t rc);
-static ngx_int_t ngx_http_ollama_look_wrong(ngx_http_ollama_look_t *look,
+static ngx_int_t ngx_http_ollama_probe_wrong(ngx_http_ollama_probe_t *look,
     const char *fmt, ...);
 
 
-static ngx_http_ollama_look_ask_t
-    ngx_http_ollama_look_asks[NGX_HTTP_OLLAMA_LOOK_STEPS] =
+static ngx_http_ollama_probe_ask_t
+    ngx_http_ollama_probe_asks[NGX_HTTP_OLLAMA_PROBE_STEPS] =
 {
-    { ngx_string("/api/version"), NGX_HTTP_OLLAMA_REPLY_VERSION },
-    { ngx_string("/api/tags"), NGX_HTTP_OLLAMA_REPLY_TAGS },
-    { ngx_string("/api/ps"), NGX_HTTP_OLLAMA_REPLY_PS }
+    { ngx_string("/api/version"), NGX_HTTP_OLLAMA_REPORT_PARSE_VERSION },
+    { ngx_string("/api/tags"), NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS },
+    { ngx_string("/api/ps"), NGX_HTTP_OLLAMA_REPORT_PARSE_PS }
 };
 
 
 /*
  * Begins a look.  After NGX_OK its handler is called later, unless
- * ngx_http_ollama_look_cancel() comes first; after NGX_ERROR it never is.
+ * ngx_http_ollama_probe_cancel() comes first; after NGX_ERROR it never is.
  */
 
 ngx_int_t
-ngx_http_ollama_look(ngx_http_ollama_look_t *look)
+ngx_http_ollama_probe(ngx_http_ollama_probe_t *look)
 {
     look->connected = -1;
-    look->step = NGX_HTTP_OLLAMA_LOOK_VERSION;
+    look->step = NGX_HTTP_OLLAMA_PROBE_VERSION;
     ngx_str_set(&look->error, "");
     ngx_str_set(&look->note, "");
 
     look->event.data = look;
-    look->event.handler = ngx_http_ollama_look_read_handler;
+    look->event.handler = ngx_http_ollama_probe_read_handler;
     look->event.log = look->log;
 
     if (ngx_http_ollama_report_init(&look->report, look->pool) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    ngx_http_ollama_look_next(look);
+    ngx_http_ollama_probe_next(look);
 
     return NGX_OK;
 }
@@ -88,7 +88,7 @@ ngx_http_ollama_look(ngx_http_ollama_look_t *look)
 /* Ends a look without calling its handler; harmless where none has begun. */
 
 void
-ngx_http_ollama_look_cancel(ngx_http_ollama_look_t *look)
+ngx_http_ollama_probe_cancel(ngx_http_ollama_probe_t *look)
 {
     ngx_http_ollama_fetch_cancel(&look->fetch);
 
@@ -99,7 +99,7 @@ ngx_http_ollama_look_cancel(ngx_http_ollama_look_t *look)
 
 
 static void
-ngx_http_ollama_look_next(ngx_http_ollama_look_t *look)
+ngx_http_ollama_probe_next(ngx_http_ollama_probe_t *look)
 {
     ngx_http_ollama_fetch_t  *f;
 
@@ -112,16 +112,16 @@ ngx_http_ollama_look_next(ngx_http_ollama_look_t *look)
     f->sockaddr = look->view.sockaddr;
     f->socklen = look->view.socklen;
     f->name = look->view.address;
-    f->uri = ngx_http_ollama_look_asks[look->step].uri;
+    f->uri = ngx_http_ollama_probe_asks[look->step].uri;
     f->timeout = look->up->timeout;
     f->max_size = NGX_HTTP_OLLAMA_REPORT_SIZE;
     f->ssl = look->up->ssl;
     f->ssl_verify = look->up->ssl_verify;
-    f->handler = ngx_http_ollama_look_handler;
+    f->handler = ngx_http_ollama_probe_handler;
     f->data = look;
 
     if (f->ssl) {
-        ngx_http_ollama_look_tls_name(look, &f->ssl_name);
+        ngx_http_ollama_probe_tls_name(look, &f->ssl_name);
     }
 
     ngx_http_ollama_fetch(f);
@@ -131,7 +131,7 @@ ngx_http_ollama_look_next(ngx_http_ollama_look_t *look)
 /* As with nginx's proxy: the host of the server line, if no other is set. */
 
 static void
-ngx_http_ollama_look_tls_name(ngx_http_ollama_look_t *look, ngx_str_t *name)
+ngx_http_ollama_probe_tls_name(ngx_http_ollama_probe_t *look, ngx_str_t *name)
 {
     u_char  *p, *last;
 
@@ -173,19 +173,19 @@ ngx_http_ollama_look_tls_name(ngx_http_ollama_look_t *look, ngx_str_t *name)
 
 
 static void
-ngx_http_ollama_look_handler(ngx_http_ollama_fetch_t *f)
+ngx_http_ollama_probe_handler(ngx_http_ollama_fetch_t *f)
 {
-    ngx_http_ollama_look_t  *look;
+    ngx_http_ollama_probe_t  *look;
 
     look = f->data;
 
     look->elapsed[look->step] = f->elapsed;
 
-    if (look->step == NGX_HTTP_OLLAMA_LOOK_VERSION) {
+    if (look->step == NGX_HTTP_OLLAMA_PROBE_VERSION) {
         look->connected = f->connected;
     }
 
-    ngx_http_ollama_look_taken(look, ngx_http_ollama_look_take(look));
+    ngx_http_ollama_probe_taken(look, ngx_http_ollama_probe_take(look));
 }
 
 
@@ -195,10 +195,10 @@ ngx_http_ollama_look_handler(ngx_http_ollama_fetch_t *f)
  */
 
 static ngx_int_t
-ngx_http_ollama_look_take(ngx_http_ollama_look_t *look)
+ngx_http_ollama_probe_take(ngx_http_ollama_probe_t *look)
 {
-    ngx_http_ollama_fetch_t     *f;
-    ngx_http_ollama_look_ask_t  *ask;
+    ngx_http_ollama_fetch_t      *f;
+    ngx_http_ollama_probe_ask_t  *ask;
 
     f = &look->fetch;
 
@@ -209,40 +209,40 @@ ngx_http_ollama_look_take(ngx_http_ollama_look_t *look)
     }
 
     if (f->status == NGX_HTTP_NOT_FOUND
-        && look->step != NGX_HTTP_OLLAMA_LOOK_TAGS)
+        && look->step != NGX_HTTP_OLLAMA_PROBE_TAGS)
     {
         return NGX_OK;
     }
 
     if (f->status != NGX_HTTP_OK) {
-        return ngx_http_ollama_look_wrong(look, "status %ui", f->status);
+        return ngx_http_ollama_probe_wrong(look, "status %ui", f->status);
     }
 
-    ask = &ngx_http_ollama_look_asks[look->step];
+    ask = &ngx_http_ollama_probe_asks[look->step];
 
     if (ngx_http_ollama_report_begin(&look->report, ask->kind, &f->body)
         != NGX_OK)
     {
-        return ngx_http_ollama_look_wrong(look, "%V", &look->report.error);
+        return ngx_http_ollama_probe_wrong(look, "%V", &look->report.error);
     }
 
-    return ngx_http_ollama_look_read(look);
+    return ngx_http_ollama_probe_read(look);
 }
 
 
 static ngx_int_t
-ngx_http_ollama_look_read(ngx_http_ollama_look_t *look)
+ngx_http_ollama_probe_read(ngx_http_ollama_probe_t *look)
 {
     ngx_int_t  rc;
 
     rc = ngx_http_ollama_report_read(&look->report,
-                                     NGX_HTTP_OLLAMA_LOOK_SLICE);
+                                     NGX_HTTP_OLLAMA_PROBE_SLICE);
 
     if (rc == NGX_ERROR) {
-        return ngx_http_ollama_look_wrong(look, "%V", &look->report.error);
+        return ngx_http_ollama_probe_wrong(look, "%V", &look->report.error);
     }
 
-    if (rc == NGX_OK && look->step == NGX_HTTP_OLLAMA_LOOK_TAGS) {
+    if (rc == NGX_OK && look->step == NGX_HTTP_OLLAMA_PROBE_TAGS) {
         look->ntags = look->report.models.nelts;
     }
 
@@ -251,27 +251,27 @@ ngx_http_ollama_look_read(ngx_http_ollama_look_t *look)
 
 
 static void
-ngx_http_ollama_look_read_handler(ngx_event_t *ev)
+ngx_http_ollama_probe_read_handler(ngx_event_t *ev)
 {
-    ngx_http_ollama_look_t  *look;
+    ngx_http_ollama_probe_t  *look;
 
     look = ev->data;
 
-    ngx_http_ollama_look_taken(look, ngx_http_ollama_look_read(look));
+    ngx_http_ollama_probe_taken(look, ngx_http_ollama_probe_read(look));
 }
 
 
 static void
-ngx_http_ollama_look_taken(ngx_http_ollama_look_t *look, ngx_int_t rc)
+ngx_http_ollama_probe_taken(ngx_http_ollama_probe_t *look, ngx_int_t rc)
 {
     if (rc == NGX_AGAIN) {
         ngx_post_event(&look->event, &ngx_posted_next_events);
         return;
     }
 
-    if (rc == NGX_OK && look->step + 1 < NGX_HTTP_OLLAMA_LOOK_STEPS) {
+    if (rc == NGX_OK && look->step + 1 < NGX_HTTP_OLLAMA_PROBE_STEPS) {
         look->step++;
-        ngx_http_ollama_look_next(look);
+        ngx_http_ollama_probe_next(look);
         return;
     }
 
@@ -285,14 +285,14 @@ ngx_http_ollama_look_taken(ngx_http_ollama_look_t *look, ngx_int_t rc)
  */
 
 static ngx_int_t
-ngx_http_ollama_look_wrong(ngx_http_ollama_look_t *look, const char *fmt, ...)
+ngx_http_ollama_probe_wrong(ngx_http_ollama_probe_t *look, const char *fmt, ...)
 {
     u_char     *p, *last, *end;
     va_list     args;
     ngx_int_t   rc;
     ngx_str_t  *text;
 
-    if (look->step == NGX_HTTP_OLLAMA_LOOK_TAGS) {
+    if (look->step == NGX_HTTP_OLLAMA_PROBE_TAGS) {
         look->result = NGX_HTTP_OLLAMA_FETCH_INVALID;
         text = &look->error;
         rc = NGX_ERROR;
@@ -317,7 +317,7 @@ ngx_http_ollama_look_wrong(ngx_http_ollama_look_t *look, const char *fmt, ...)
     end = p + NGX_HTTP_OLLAMA_FETCH_ERROR;
 
     last = ngx_slprintf(p, end, "GET %V: ",
-                        &ngx_http_ollama_look_asks[look->step].uri);
+                        &ngx_http_ollama_probe_asks[look->step].uri);
 
     va_start(args, fmt);
     last = ngx_vslprintf(last, end, fmt, args);

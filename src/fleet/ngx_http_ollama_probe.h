@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_LOOK_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_LOOK_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_PROBE_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_PROBE_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -16,17 +16,17 @@
 #include "fleet/ngx_http_ollama_report.h"
 
 
-typedef struct ngx_http_ollama_look_s  ngx_http_ollama_look_t;
+typedef struct ngx_http_ollama_probe_s  ngx_http_ollama_probe_t;
 
-typedef void (*ngx_http_ollama_look_handler_pt)(ngx_http_ollama_look_t *look);
+typedef void (*ngx_http_ollama_probe_handler_pt)(ngx_http_ollama_probe_t *look);
 
 
 typedef enum {
-    NGX_HTTP_OLLAMA_LOOK_VERSION = 0,
-    NGX_HTTP_OLLAMA_LOOK_TAGS,
-    NGX_HTTP_OLLAMA_LOOK_PS,
-    NGX_HTTP_OLLAMA_LOOK_STEPS
-} ngx_http_ollama_look_step_e;
+    NGX_HTTP_OLLAMA_PROBE_VERSION = 0,
+    NGX_HTTP_OLLAMA_PROBE_TAGS,
+    NGX_HTTP_OLLAMA_PROBE_PS,
+    NGX_HTTP_OLLAMA_PROBE_STEPS
+} ngx_http_ollama_probe_step_e;
 
 
 /*
@@ -34,7 +34,7 @@ typedef enum {
  * other, until one fails.
  */
 
-struct ngx_http_ollama_look_s {
+struct ngx_http_ollama_probe_s {
 
     /* set by the caller, the rest zeroed */
 
@@ -42,20 +42,20 @@ struct ngx_http_ollama_look_s {
     ngx_log_t                        *log;
     ngx_http_ollama_upstream_t       *up;
     ngx_http_ollama_view_t            view;      /* of the server */
-    ngx_http_ollama_look_handler_pt   handler;   /* may destroy the pool */
+    ngx_http_ollama_probe_handler_pt  handler;   /* may destroy the pool */
     void                             *data;
 
     /* for the handler */
 
     ngx_http_ollama_fetch_result_e    result;    /* OK: the server is up */
-    ngx_http_ollama_look_step_e       step;      /* the last one; unless the
+    ngx_http_ollama_probe_step_e      step;      /* the last one; unless the
                                                     result is OK it failed */
     ngx_str_t                         error;     /* and why */
     ngx_str_t                         note;      /* what else is wrong, or
                                                     len 0 */
-    ngx_http_ollama_look_step_e       noted;     /* the step that is then */
+    ngx_http_ollama_probe_step_e      noted;     /* the step that is then */
     int64_t                           connected; /* us; -1: never did */
-    int64_t                           elapsed[NGX_HTTP_OLLAMA_LOOK_STEPS];
+    int64_t                           elapsed[NGX_HTTP_OLLAMA_PROBE_STEPS];
     ngx_http_ollama_report_t          report;
     ngx_uint_t                        ntags;     /* models in /api/tags */
 
@@ -66,8 +66,8 @@ struct ngx_http_ollama_look_s {
 };
 
 
-ngx_int_t ngx_http_ollama_look(ngx_http_ollama_look_t *look);
-void ngx_http_ollama_look_cancel(ngx_http_ollama_look_t *look);
+ngx_int_t ngx_http_ollama_probe(ngx_http_ollama_probe_t *look);
+void ngx_http_ollama_probe_cancel(ngx_http_ollama_probe_t *look);
 
 
-#endif /* _NGX_HTTP_OLLAMA_LOOK_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_PROBE_H_INCLUDED_ */

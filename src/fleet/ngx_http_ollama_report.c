@@ -24,10 +24,10 @@
 
 
 static ngx_int_t ngx_http_ollama_report_whole(
-    ngx_http_ollama_report_t *report, ngx_http_ollama_reply_kind_e kind,
+    ngx_http_ollama_report_t *report, ngx_http_ollama_report_parse_kind_e kind,
     ngx_str_t *body);
 static void ngx_http_ollama_report_merge(ngx_http_ollama_report_t *report,
-    ngx_http_ollama_reply_t *reply);
+    ngx_http_ollama_report_parse_t *reply);
 static void ngx_http_ollama_report_sort(ngx_array_t *models);
 static int ngx_libc_cdecl ngx_http_ollama_report_compare(const void *one,
     const void *two);
@@ -54,7 +54,8 @@ ngx_http_ollama_report_init(ngx_http_ollama_report_t *report, ngx_pool_t *pool)
 ngx_int_t
 ngx_http_ollama_report_tags(ngx_http_ollama_report_t *report, ngx_str_t *body)
 {
-    return ngx_http_ollama_report_whole(report, NGX_HTTP_OLLAMA_REPLY_TAGS,
+    return ngx_http_ollama_report_whole(report,
+                                        NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS,
                                         body);
 }
 
@@ -68,7 +69,7 @@ ngx_http_ollama_report_tags(ngx_http_ollama_report_t *report, ngx_str_t *body)
 ngx_int_t
 ngx_http_ollama_report_ps(ngx_http_ollama_report_t *report, ngx_str_t *body)
 {
-    return ngx_http_ollama_report_whole(report, NGX_HTTP_OLLAMA_REPLY_PS,
+    return ngx_http_ollama_report_whole(report, NGX_HTTP_OLLAMA_REPORT_PARSE_PS,
                                         body);
 }
 
@@ -79,14 +80,15 @@ ngx_int_t
 ngx_http_ollama_report_version(ngx_http_ollama_report_t *report,
     ngx_str_t *body)
 {
-    return ngx_http_ollama_report_whole(report, NGX_HTTP_OLLAMA_REPLY_VERSION,
+    return ngx_http_ollama_report_whole(report,
+                                        NGX_HTTP_OLLAMA_REPORT_PARSE_VERSION,
                                         body);
 }
 
 
 static ngx_int_t
 ngx_http_ollama_report_whole(ngx_http_ollama_report_t *report,
-    ngx_http_ollama_reply_kind_e kind, ngx_str_t *body)
+    ngx_http_ollama_report_parse_kind_e kind, ngx_str_t *body)
 {
     if (ngx_http_ollama_report_begin(report, kind, body) != NGX_OK) {
         return NGX_ERROR;
@@ -103,17 +105,17 @@ ngx_http_ollama_report_whole(ngx_http_ollama_report_t *report,
 
 ngx_int_t
 ngx_http_ollama_report_begin(ngx_http_ollama_report_t *report,
-    ngx_http_ollama_reply_kind_e kind, ngx_str_t *body)
+    ngx_http_ollama_report_parse_kind_e kind, ngx_str_t *body)
 {
-    ngx_http_ollama_reply_t  *reply;
+    ngx_http_ollama_report_parse_t  *reply;
 
-    reply = ngx_pcalloc(report->pool, sizeof(ngx_http_ollama_reply_t));
+    reply = ngx_pcalloc(report->pool, sizeof(ngx_http_ollama_report_parse_t));
     if (reply == NULL) {
         ngx_str_set(&report->error, "no memory");
         return NGX_ERROR;
     }
 
-    if (ngx_http_ollama_reply_init(reply, report->pool, kind, body)
+    if (ngx_http_ollama_report_parse_init(reply, report->pool, kind, body)
         != NGX_OK)
     {
         report->error = reply->error;
@@ -134,12 +136,12 @@ ngx_http_ollama_report_begin(ngx_http_ollama_report_t *report,
 ngx_int_t
 ngx_http_ollama_report_read(ngx_http_ollama_report_t *report, size_t size)
 {
-    ngx_int_t                 rc;
-    ngx_http_ollama_reply_t  *reply;
+    ngx_int_t                        rc;
+    ngx_http_ollama_report_parse_t  *reply;
 
     reply = report->reply;
 
-    rc = ngx_http_ollama_reply_read(reply, size);
+    rc = ngx_http_ollama_report_parse_read(reply, size);
 
     if (rc == NGX_AGAIN) {
         return NGX_AGAIN;
@@ -156,16 +158,16 @@ ngx_http_ollama_report_read(ngx_http_ollama_report_t *report, size_t size)
 
     switch (reply->kind) {
 
-    case NGX_HTTP_OLLAMA_REPLY_TAGS:
+    case NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS:
         report->models = reply->models;
         report->dropped += reply->dropped;
         break;
 
-    case NGX_HTTP_OLLAMA_REPLY_PS:
+    case NGX_HTTP_OLLAMA_REPORT_PARSE_PS:
         ngx_http_ollama_report_merge(report, reply);
         break;
 
-    default: /* NGX_HTTP_OLLAMA_REPLY_VERSION */
+    default: /* NGX_HTTP_OLLAMA_REPORT_PARSE_VERSION */
         report->version = reply->version;
         break;
     }
@@ -212,7 +214,7 @@ ngx_http_ollama_report_find(ngx_http_ollama_model_t *models, ngx_uint_t n,
 
 static void
 ngx_http_ollama_report_merge(ngx_http_ollama_report_t *report,
-    ngx_http_ollama_reply_t *reply)
+    ngx_http_ollama_report_parse_t *reply)
 {
     ngx_uint_t                i, n;
     ngx_http_ollama_model_t  *loaded, *model;

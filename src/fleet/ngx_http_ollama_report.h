@@ -59,10 +59,10 @@ typedef struct {
 
 
 typedef enum {
-    NGX_HTTP_OLLAMA_REPLY_TAGS = 0,
-    NGX_HTTP_OLLAMA_REPLY_PS,
-    NGX_HTTP_OLLAMA_REPLY_VERSION
-} ngx_http_ollama_reply_kind_e;
+    NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS = 0,
+    NGX_HTTP_OLLAMA_REPORT_PARSE_PS,
+    NGX_HTTP_OLLAMA_REPORT_PARSE_VERSION
+} ngx_http_ollama_report_parse_kind_e;
 
 
 ngx_int_t ngx_http_ollama_report_init(ngx_http_ollama_report_t *report,
@@ -80,7 +80,7 @@ ngx_int_t ngx_http_ollama_report_version(ngx_http_ollama_report_t *report,
 /* a reply slice by slice: 64K take about 0.2 ms, 1,000 models about 2 ms */
 
 ngx_int_t ngx_http_ollama_report_begin(ngx_http_ollama_report_t *report,
-    ngx_http_ollama_reply_kind_e kind, ngx_str_t *body);
+    ngx_http_ollama_report_parse_kind_e kind, ngx_str_t *body);
 ngx_int_t ngx_http_ollama_report_read(ngx_http_ollama_report_t *report,
     size_t size);
 

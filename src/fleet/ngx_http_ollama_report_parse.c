@@ -25,13 +25,14 @@
 #include "util/ngx_http_ollama_parse_time.h"
 
 
-#define NGX_HTTP_OLLAMA_REPLY_DEPTH   64
+#define NGX_HTTP_OLLAMA_REPORT_PARSE_DEPTH   64
 
 /* a string is shown so far that one too long is seen, all in \u escapes */
-#define NGX_HTTP_OLLAMA_REPLY_KEEP    (6 * (NGX_HTTP_OLLAMA_REPORT_NAME + 1))
+#define NGX_HTTP_OLLAMA_REPORT_PARSE_KEEP                                      \
+    (6 * (NGX_HTTP_OLLAMA_REPORT_NAME + 1))
 
 /* sizes beyond what a double holds exactly are none */
-#define NGX_HTTP_OLLAMA_REPLY_NUMBER  INT64_C(0x1fffffffffffff)
+#define NGX_HTTP_OLLAMA_REPORT_PARSE_NUMBER  INT64_C(0x1fffffffffffff)
 
 
 typedef enum {
@@ -48,60 +49,69 @@ typedef enum {
     key_size_vram,
     key_context_length,
     key_details
-} ngx_http_ollama_reply_key_e;
+} ngx_http_ollama_report_parse_key_e;
 
 
 typedef struct {
-    ngx_str_t                     name;
-    ngx_http_ollama_reply_key_e   key;
-} ngx_http_ollama_reply_name_t;
+    ngx_str_t                           name;
+    ngx_http_ollama_report_parse_key_e  key;
+} ngx_http_ollama_report_parse_name_t;
 
 
-static int ngx_http_ollama_reply_null(void *data);
-static int ngx_http_ollama_reply_boolean(void *data, int value);
-static int ngx_http_ollama_reply_number(void *data, const char *p,
+static int ngx_http_ollama_report_parse_null(void *data);
+static int ngx_http_ollama_report_parse_boolean(void *data, int value);
+static int ngx_http_ollama_report_parse_number(void *data, const char *p,
     size_t len);
-static int ngx_http_ollama_reply_string(void *data, const u_char *p,
+static int ngx_http_ollama_report_parse_string(void *data, const u_char *p,
     size_t len);
-static int ngx_http_ollama_reply_start_map(void *data);
-static int ngx_http_ollama_reply_key(void *data, const u_char *p, size_t len);
-static int ngx_http_ollama_reply_end_map(void *data);
-static int ngx_http_ollama_reply_start_array(void *data);
-static int ngx_http_ollama_reply_end_array(void *data);
+static int ngx_http_ollama_report_parse_start_map(void *data);
+static int ngx_http_ollama_report_parse_key(void *data, const u_char *p,
+    size_t len);
+static int ngx_http_ollama_report_parse_end_map(void *data);
+static int ngx_http_ollama_report_parse_start_array(void *data);
+static int ngx_http_ollama_report_parse_end_array(void *data);
 
-static int ngx_http_ollama_reply_open(ngx_http_ollama_reply_t *reply);
-static ngx_uint_t ngx_http_ollama_reply_is_wanted(
-    ngx_http_ollama_reply_t *reply, ngx_uint_t key);
-static void ngx_http_ollama_reply_restart(ngx_http_ollama_reply_t *reply);
-static int ngx_http_ollama_reply_other(ngx_http_ollama_reply_t *reply);
-static int ngx_http_ollama_reply_refuse(ngx_http_ollama_reply_t *reply,
-    const char *error);
-static int ngx_http_ollama_reply_is_version(ngx_http_ollama_reply_t *reply,
-    const u_char *p, size_t len);
-static void ngx_http_ollama_reply_text(ngx_http_ollama_reply_t *reply,
-    ngx_http_ollama_reply_text_t *text, const u_char *p, size_t len);
-static void ngx_http_ollama_reply_begin(ngx_http_ollama_reply_t *reply);
-static int ngx_http_ollama_reply_model(ngx_http_ollama_reply_t *reply);
-static ngx_int_t ngx_http_ollama_reply_copy(ngx_pool_t *pool, ngx_str_t *dst,
-    ngx_http_ollama_reply_text_t *text);
+static int ngx_http_ollama_report_parse_open(
+    ngx_http_ollama_report_parse_t *reply);
+static ngx_uint_t ngx_http_ollama_report_parse_is_wanted(
+    ngx_http_ollama_report_parse_t *reply, ngx_uint_t key);
+static void ngx_http_ollama_report_parse_restart(
+    ngx_http_ollama_report_parse_t *reply);
+static int ngx_http_ollama_report_parse_other(
+    ngx_http_ollama_report_parse_t *reply);
+static int ngx_http_ollama_report_parse_refuse(
+    ngx_http_ollama_report_parse_t *reply, const char *error);
+static int ngx_http_ollama_report_parse_is_version(
+    ngx_http_ollama_report_parse_t *reply, const u_char *p, size_t len);
+static void ngx_http_ollama_report_parse_text(
+    ngx_http_ollama_report_parse_t *reply,
+    ngx_http_ollama_report_parse_text_t *text, const u_char *p, size_t len);
+static void ngx_http_ollama_report_parse_begin(
+    ngx_http_ollama_report_parse_t *reply);
+static int ngx_http_ollama_report_parse_model(
+    ngx_http_ollama_report_parse_t *reply);
+static ngx_int_t ngx_http_ollama_report_parse_copy(ngx_pool_t *pool,
+    ngx_str_t *dst, ngx_http_ollama_report_parse_text_t *text);
 
 
-static const yajl_callbacks  ngx_http_ollama_reply_callbacks = {
-    ngx_http_ollama_reply_null,
-    ngx_http_ollama_reply_boolean,
+static const yajl_callbacks  ngx_http_ollama_report_parse_callbacks = {
+    ngx_http_ollama_report_parse_null,
+    ngx_http_ollama_report_parse_boolean,
     NULL,                                /* integer: number is set */
     NULL,                                /* double */
-    ngx_http_ollama_reply_number,
-    ngx_http_ollama_reply_string,
-    ngx_http_ollama_reply_start_map,
-    ngx_http_ollama_reply_key,
-    ngx_http_ollama_reply_end_map,
-    ngx_http_ollama_reply_start_array,
-    ngx_http_ollama_reply_end_array
+    ngx_http_ollama_report_parse_number,
+    ngx_http_ollama_report_parse_string,
+    ngx_http_ollama_report_parse_start_map,
+    ngx_http_ollama_report_parse_key,
+    ngx_http_ollama_report_parse_end_map,
+    ngx_http_ollama_report_parse_start_array,
+    ngx_http_ollama_report_parse_end_array
 };
 
 
-static ngx_http_ollama_reply_name_t  ngx_http_ollama_reply_top_names[] = {
+static ngx_http_ollama_report_parse_name_t
+    ngx_http_ollama_report_parse_top_names[] =
+{
     { ngx_string("models"), key_models },
     { ngx_string("version"), key_version },
     { ngx_null_string, key_other }
@@ -110,7 +120,9 @@ static ngx_http_ollama_reply_name_t  ngx_http_ollama_reply_top_names[] = {
 
 /* ListModelResponse and ProcessModelResponse in api/types.go */
 
-static ngx_http_ollama_reply_name_t  ngx_http_ollama_reply_names[] = {
+static ngx_http_ollama_report_parse_name_t
+    ngx_http_ollama_report_parse_names[] =
+{
     { ngx_string("name"), key_name },
     { ngx_string("model"), key_model },
     { ngx_string("modified_at"), key_modified_at },
@@ -129,14 +141,14 @@ static ngx_http_ollama_reply_name_t  ngx_http_ollama_reply_names[] = {
  */
 
 ngx_int_t
-ngx_http_ollama_reply_init(ngx_http_ollama_reply_t *reply, ngx_pool_t *pool,
-    ngx_http_ollama_reply_kind_e kind, ngx_str_t *body)
+ngx_http_ollama_report_parse_init(ngx_http_ollama_report_parse_t *reply,
+    ngx_pool_t *pool, ngx_http_ollama_report_parse_kind_e kind, ngx_str_t *body)
 {
     reply->pool = pool;
     reply->kind = kind;
     reply->body = *body;
 
-    reply->wanted = (kind == NGX_HTTP_OLLAMA_REPLY_VERSION) ? key_version
+    reply->wanted = (kind == NGX_HTTP_OLLAMA_REPORT_PARSE_VERSION) ? key_version
                                                             : key_models;
 
     if (body->len > NGX_HTTP_OLLAMA_REPORT_SIZE) {
@@ -148,8 +160,9 @@ ngx_http_ollama_reply_init(ngx_http_ollama_reply_t *reply, ngx_pool_t *pool,
                        sizeof(ngx_http_ollama_model_t))
         != NGX_OK
         || ngx_http_ollama_json_init(&reply->json, pool,
-                                     &ngx_http_ollama_reply_callbacks, reply,
-                                     NGX_HTTP_OLLAMA_REPLY_KEEP, 0)
+                                     &ngx_http_ollama_report_parse_callbacks,
+                                     reply, NGX_HTTP_OLLAMA_REPORT_PARSE_KEEP,
+                                     0)
            != NGX_OK)
     {
         ngx_str_set(&reply->error, "no memory");
@@ -166,7 +179,8 @@ ngx_http_ollama_reply_init(ngx_http_ollama_reply_t *reply, ngx_pool_t *pool,
  */
 
 ngx_int_t
-ngx_http_ollama_reply_read(ngx_http_ollama_reply_t *reply, size_t size)
+ngx_http_ollama_report_parse_read(ngx_http_ollama_report_parse_t *reply,
+    size_t size)
 {
     size_t       rest;
     const char  *error;
@@ -196,9 +210,9 @@ ngx_http_ollama_reply_read(ngx_http_ollama_reply_t *reply, size_t size)
         goto failed;
     }
 
-    if (reply->kind == NGX_HTTP_OLLAMA_REPLY_VERSION
-        && ngx_http_ollama_reply_copy(reply->pool, &reply->version,
-                                      &reply->name)
+    if (reply->kind == NGX_HTTP_OLLAMA_REPORT_PARSE_VERSION
+        && ngx_http_ollama_report_parse_copy(reply->pool, &reply->version,
+                                             &reply->name)
            != NGX_OK)
     {
         goto failed;
@@ -223,37 +237,37 @@ failed:
 
 
 static int
-ngx_http_ollama_reply_null(void *data)
+ngx_http_ollama_report_parse_null(void *data)
 {
-    ngx_http_ollama_reply_t *reply = data;
+    ngx_http_ollama_report_parse_t *reply = data;
 
-    if (ngx_http_ollama_reply_is_wanted(reply, key_models)) {
+    if (ngx_http_ollama_report_parse_is_wanted(reply, key_models)) {
         /* as some versions say that there are none */
-        ngx_http_ollama_reply_restart(reply);
+        ngx_http_ollama_report_parse_restart(reply);
         return 1;
     }
 
-    return ngx_http_ollama_reply_other(reply);
+    return ngx_http_ollama_report_parse_other(reply);
 }
 
 
 static int
-ngx_http_ollama_reply_boolean(void *data, int value)
+ngx_http_ollama_report_parse_boolean(void *data, int value)
 {
-    return ngx_http_ollama_reply_other(data);
+    return ngx_http_ollama_report_parse_other(data);
 }
 
 
 static int
-ngx_http_ollama_reply_number(void *data, const char *p, size_t len)
+ngx_http_ollama_report_parse_number(void *data, const char *p, size_t len)
 {
-    ngx_http_ollama_reply_t *reply = data;
+    ngx_http_ollama_report_parse_t *reply = data;
 
     size_t   i;
     int64_t  n;
 
     if (!reply->object || reply->depth != 3) {
-        return ngx_http_ollama_reply_other(reply);
+        return ngx_http_ollama_report_parse_other(reply);
     }
 
     n = 0;
@@ -268,7 +282,7 @@ ngx_http_ollama_reply_number(void *data, const char *p, size_t len)
 
         n = n * 10 + (p[i] - '0');
 
-        if (n > NGX_HTTP_OLLAMA_REPLY_NUMBER) {
+        if (n > NGX_HTTP_OLLAMA_REPORT_PARSE_NUMBER) {
             n = 0;
             break;
         }
@@ -294,29 +308,29 @@ ngx_http_ollama_reply_number(void *data, const char *p, size_t len)
 
 
 static int
-ngx_http_ollama_reply_string(void *data, const u_char *p, size_t len)
+ngx_http_ollama_report_parse_string(void *data, const u_char *p, size_t len)
 {
-    ngx_http_ollama_reply_t *reply = data;
+    ngx_http_ollama_report_parse_t *reply = data;
 
     int64_t    usec;
     ngx_str_t  time;
 
-    if (ngx_http_ollama_reply_is_wanted(reply, key_version)) {
-        return ngx_http_ollama_reply_is_version(reply, p, len);
+    if (ngx_http_ollama_report_parse_is_wanted(reply, key_version)) {
+        return ngx_http_ollama_report_parse_is_version(reply, p, len);
     }
 
     if (!reply->object || reply->depth != 3) {
-        return ngx_http_ollama_reply_other(reply);
+        return ngx_http_ollama_report_parse_other(reply);
     }
 
     switch (reply->member) {
 
     case key_name:
-        ngx_http_ollama_reply_text(reply, &reply->name, p, len);
+        ngx_http_ollama_report_parse_text(reply, &reply->name, p, len);
         break;
 
     case key_model:
-        ngx_http_ollama_reply_text(reply, &reply->alias, p, len);
+        ngx_http_ollama_report_parse_text(reply, &reply->alias, p, len);
         break;
 
     case key_modified_at:
@@ -325,7 +339,7 @@ ngx_http_ollama_reply_string(void *data, const u_char *p, size_t len)
         time.data = (u_char *) p;
         time.len = len;
 
-        usec = ngx_http_ollama_time(&time);
+        usec = ngx_http_ollama_parse_time(&time);
 
         if (reply->member == key_modified_at) {
             reply->model.modified = ngx_max(usec, 0);
@@ -334,8 +348,8 @@ ngx_http_ollama_reply_string(void *data, const u_char *p, size_t len)
 
         /* what is a time holds nothing that would have to be escaped */
 
-        ngx_http_ollama_reply_text(reply, &reply->expires, p,
-                                   usec == NGX_ERROR ? 0 : len);
+        ngx_http_ollama_report_parse_text(reply, &reply->expires, p,
+                                          usec == NGX_ERROR ? 0 : len);
         break;
     }
 
@@ -344,20 +358,20 @@ ngx_http_ollama_reply_string(void *data, const u_char *p, size_t len)
 
 
 static int
-ngx_http_ollama_reply_start_map(void *data)
+ngx_http_ollama_report_parse_start_map(void *data)
 {
-    ngx_http_ollama_reply_t *reply = data;
+    ngx_http_ollama_report_parse_t *reply = data;
 
     off_t  start;
 
     start = ngx_http_ollama_json_offset(&reply->json) - 1;
 
-    if (ngx_http_ollama_reply_is_wanted(reply, reply->wanted)) {
-        return ngx_http_ollama_reply_other(reply);
+    if (ngx_http_ollama_report_parse_is_wanted(reply, reply->wanted)) {
+        return ngx_http_ollama_report_parse_other(reply);
     }
 
     if (reply->depth == 2 && reply->list) {
-        ngx_http_ollama_reply_begin(reply);
+        ngx_http_ollama_report_parse_begin(reply);
         reply->start = start;
 
     } else if (reply->object
@@ -367,22 +381,22 @@ ngx_http_ollama_reply_start_map(void *data)
         reply->details = start;
     }
 
-    return ngx_http_ollama_reply_open(reply);
+    return ngx_http_ollama_report_parse_open(reply);
 }
 
 
 static int
-ngx_http_ollama_reply_key(void *data, const u_char *p, size_t len)
+ngx_http_ollama_report_parse_key(void *data, const u_char *p, size_t len)
 {
-    ngx_http_ollama_reply_t *reply = data;
+    ngx_http_ollama_report_parse_t *reply = data;
 
-    ngx_http_ollama_reply_name_t  *name;
+    ngx_http_ollama_report_parse_name_t  *name;
 
     if (reply->depth == 1) {
-        name = ngx_http_ollama_reply_top_names;
+        name = ngx_http_ollama_report_parse_top_names;
 
     } else if (reply->depth == 3 && reply->object) {
-        name = ngx_http_ollama_reply_names;
+        name = ngx_http_ollama_report_parse_names;
 
     } else {
         return 1;
@@ -406,9 +420,9 @@ ngx_http_ollama_reply_key(void *data, const u_char *p, size_t len)
 
 
 static int
-ngx_http_ollama_reply_end_map(void *data)
+ngx_http_ollama_report_parse_end_map(void *data)
 {
-    ngx_http_ollama_reply_t *reply = data;
+    ngx_http_ollama_report_parse_t *reply = data;
 
     off_t  end;
 
@@ -428,7 +442,7 @@ ngx_http_ollama_reply_end_map(void *data)
 
     if (reply->depth == 2) {
         reply->object = 0;
-        return ngx_http_ollama_reply_model(reply);
+        return ngx_http_ollama_report_parse_model(reply);
     }
 
     return 1;
@@ -436,26 +450,26 @@ ngx_http_ollama_reply_end_map(void *data)
 
 
 static int
-ngx_http_ollama_reply_start_array(void *data)
+ngx_http_ollama_report_parse_start_array(void *data)
 {
-    ngx_http_ollama_reply_t *reply = data;
+    ngx_http_ollama_report_parse_t *reply = data;
 
-    if (ngx_http_ollama_reply_is_wanted(reply, key_models)) {
-        ngx_http_ollama_reply_restart(reply);
+    if (ngx_http_ollama_report_parse_is_wanted(reply, key_models)) {
+        ngx_http_ollama_report_parse_restart(reply);
         reply->list = 1;
 
-    } else if (!ngx_http_ollama_reply_other(reply)) {
+    } else if (!ngx_http_ollama_report_parse_other(reply)) {
         return 0;
     }
 
-    return ngx_http_ollama_reply_open(reply);
+    return ngx_http_ollama_report_parse_open(reply);
 }
 
 
 static int
-ngx_http_ollama_reply_end_array(void *data)
+ngx_http_ollama_report_parse_end_array(void *data)
 {
-    ngx_http_ollama_reply_t *reply = data;
+    ngx_http_ollama_report_parse_t *reply = data;
 
     if (--reply->depth == 1) {
         reply->list = 0;
@@ -466,10 +480,10 @@ ngx_http_ollama_reply_end_array(void *data)
 
 
 static int
-ngx_http_ollama_reply_open(ngx_http_ollama_reply_t *reply)
+ngx_http_ollama_report_parse_open(ngx_http_ollama_report_parse_t *reply)
 {
-    if (reply->depth == NGX_HTTP_OLLAMA_REPLY_DEPTH) {
-        return ngx_http_ollama_reply_refuse(reply, "nested too deeply");
+    if (reply->depth == NGX_HTTP_OLLAMA_REPORT_PARSE_DEPTH) {
+        return ngx_http_ollama_report_parse_refuse(reply, "nested too deeply");
     }
 
     reply->depth++;
@@ -481,7 +495,7 @@ ngx_http_ollama_reply_open(ngx_http_ollama_reply_t *reply)
 /* Whether a value is what the reply is about, and the reply is of that key. */
 
 static ngx_uint_t
-ngx_http_ollama_reply_is_wanted(ngx_http_ollama_reply_t *reply,
+ngx_http_ollama_report_parse_is_wanted(ngx_http_ollama_report_parse_t *reply,
     ngx_uint_t key)
 {
     return reply->depth == 1 && reply->top == key && reply->wanted == key;
@@ -491,7 +505,7 @@ ngx_http_ollama_reply_is_wanted(ngx_http_ollama_reply_t *reply,
 /* Of two lists of models the last one counts, as for Go. */
 
 static void
-ngx_http_ollama_reply_restart(ngx_http_ollama_reply_t *reply)
+ngx_http_ollama_report_parse_restart(ngx_http_ollama_report_parse_t *reply)
 {
     reply->found = 1;
     reply->models.nelts = 0;
@@ -502,14 +516,14 @@ ngx_http_ollama_reply_restart(ngx_http_ollama_reply_t *reply)
 /* A value of a type that nothing here has; it matters in three places. */
 
 static int
-ngx_http_ollama_reply_other(ngx_http_ollama_reply_t *reply)
+ngx_http_ollama_report_parse_other(ngx_http_ollama_report_parse_t *reply)
 {
     if (reply->depth == 0) {
-        return ngx_http_ollama_reply_refuse(reply, "not an object");
+        return ngx_http_ollama_report_parse_refuse(reply, "not an object");
     }
 
-    if (ngx_http_ollama_reply_is_wanted(reply, reply->wanted)) {
-        return ngx_http_ollama_reply_refuse(reply,
+    if (ngx_http_ollama_report_parse_is_wanted(reply, reply->wanted)) {
+        return ngx_http_ollama_report_parse_refuse(reply,
                              (reply->top == key_models)
                              ? "\"models\" is not an array"
                              : "\"version\" is not a version");
@@ -524,7 +538,7 @@ ngx_http_ollama_reply_other(ngx_http_ollama_reply_t *reply)
 
 
 static int
-ngx_http_ollama_reply_refuse(ngx_http_ollama_reply_t *reply,
+ngx_http_ollama_report_parse_refuse(ngx_http_ollama_report_parse_t *reply,
     const char *error)
 {
     reply->refused = error;
@@ -536,7 +550,7 @@ ngx_http_ollama_reply_refuse(ngx_http_ollama_reply_t *reply,
 /* It is shown in pages and told to other clients: nothing to be escaped. */
 
 static int
-ngx_http_ollama_reply_is_version(ngx_http_ollama_reply_t *reply,
+ngx_http_ollama_report_parse_is_version(ngx_http_ollama_report_parse_t *reply,
     const u_char *p, size_t len)
 {
     size_t  i;
@@ -545,17 +559,17 @@ ngx_http_ollama_reply_is_version(ngx_http_ollama_reply_t *reply,
         || len > NGX_HTTP_OLLAMA_REPORT_VERSION
         || reply->json.halves)
     {
-        return ngx_http_ollama_reply_other(reply);
+        return ngx_http_ollama_report_parse_other(reply);
     }
 
     for (i = 0; i < len; i++) {
         if (p[i] < 0x20 || p[i] >= 0x7f || p[i] == '"' || p[i] == '\\') {
-            return ngx_http_ollama_reply_other(reply);
+            return ngx_http_ollama_report_parse_other(reply);
         }
     }
 
     reply->found = 1;
-    ngx_http_ollama_reply_text(reply, &reply->name, p, len);
+    ngx_http_ollama_report_parse_text(reply, &reply->name, p, len);
 
     return 1;
 }
@@ -567,8 +581,8 @@ ngx_http_ollama_reply_is_version(ngx_http_ollama_reply_t *reply,
  */
 
 static void
-ngx_http_ollama_reply_text(ngx_http_ollama_reply_t *reply,
-    ngx_http_ollama_reply_text_t *text, const u_char *p, size_t len)
+ngx_http_ollama_report_parse_text(ngx_http_ollama_report_parse_t *reply,
+    ngx_http_ollama_report_parse_text_t *text, const u_char *p, size_t len)
 {
     size_t  i;
 
@@ -596,7 +610,7 @@ ngx_http_ollama_reply_text(ngx_http_ollama_reply_t *reply,
 
 
 static void
-ngx_http_ollama_reply_begin(ngx_http_ollama_reply_t *reply)
+ngx_http_ollama_report_parse_begin(ngx_http_ollama_report_parse_t *reply)
 {
     ngx_memzero(&reply->model, sizeof(ngx_http_ollama_model_t));
 
@@ -611,12 +625,12 @@ ngx_http_ollama_reply_begin(ngx_http_ollama_reply_t *reply)
 /* A model is read: it is added to the others, or left out. */
 
 static int
-ngx_http_ollama_reply_model(ngx_http_ollama_reply_t *reply)
+ngx_http_ollama_report_parse_model(ngx_http_ollama_report_parse_t *reply)
 {
-    size_t                         len;
-    ngx_pool_t                    *pool;
-    ngx_http_ollama_model_t       *model;
-    ngx_http_ollama_reply_text_t  *name;
+    size_t                                len;
+    ngx_pool_t                           *pool;
+    ngx_http_ollama_model_t              *model;
+    ngx_http_ollama_report_parse_text_t  *name;
 
     len = ngx_http_ollama_json_offset(&reply->json) - reply->start;
     name = reply->name.told ? &reply->name : &reply->alias;
@@ -632,7 +646,7 @@ ngx_http_ollama_reply_model(ngx_http_ollama_reply_t *reply)
     pool = reply->pool;
     model = &reply->model;
 
-    if (ngx_http_ollama_reply_copy(pool, &model->name, name) != NGX_OK) {
+    if (ngx_http_ollama_report_parse_copy(pool, &model->name, name) != NGX_OK) {
         return 0;
     }
 
@@ -643,7 +657,7 @@ ngx_http_ollama_reply_model(ngx_http_ollama_reply_t *reply)
 
     model->key.len = ngx_http_ollama_name_model(model->key.data, &model->name);
 
-    if (reply->kind == NGX_HTTP_OLLAMA_REPLY_TAGS) {
+    if (reply->kind == NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS) {
         model->tag.data = reply->body.data + reply->start;
         model->tag.len = len;
         model->size_vram = 0;
@@ -651,8 +665,8 @@ ngx_http_ollama_reply_model(ngx_http_ollama_reply_t *reply)
 
     } else {
 
-        if (ngx_http_ollama_reply_copy(pool, &model->expires_at,
-                                       &reply->expires)
+        if (ngx_http_ollama_report_parse_copy(pool, &model->expires_at,
+                                              &reply->expires)
             != NGX_OK)
         {
             return 0;
@@ -678,8 +692,8 @@ ngx_http_ollama_reply_model(ngx_http_ollama_reply_t *reply)
 
 
 static ngx_int_t
-ngx_http_ollama_reply_copy(ngx_pool_t *pool, ngx_str_t *dst,
-    ngx_http_ollama_reply_text_t *text)
+ngx_http_ollama_report_parse_copy(ngx_pool_t *pool, ngx_str_t *dst,
+    ngx_http_ollama_report_parse_text_t *text)
 {
     ngx_str_null(dst);
 

@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_REPLY_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_REPLY_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_REPORT_PARSE_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_REPORT_PARSE_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -21,10 +21,10 @@ typedef struct {
     ngx_uint_t                     told;
     size_t                         len;
     u_char                         data[NGX_HTTP_OLLAMA_REPORT_NAME];
-} ngx_http_ollama_reply_text_t;
+} ngx_http_ollama_report_parse_text_t;
 
 
-/* Zero it before ngx_http_ollama_reply_init(). */
+/* Zero it before ngx_http_ollama_report_parse_init(). */
 
 typedef struct {
 
@@ -38,11 +38,11 @@ typedef struct {
 
     /* of the reply as a whole */
 
-    ngx_pool_t                    *pool;
-    ngx_str_t                      body;
-    ngx_http_ollama_reply_kind_e   kind;
-    ngx_http_ollama_json_t         json;
-    const char                    *refused;   /* why a callback did */
+    ngx_pool_t                          *pool;
+    ngx_str_t                            body;
+    ngx_http_ollama_report_parse_kind_e  kind;
+    ngx_http_ollama_json_t               json;
+    const char                          *refused;   /* why a callback did */
 
     ngx_uint_t                     depth;
     ngx_uint_t                     wanted;    /* key of what it is about */
@@ -51,23 +51,24 @@ typedef struct {
 
     /* of the model being read */
 
-    off_t                          start;
-    off_t                          details;
-    ngx_http_ollama_model_t        model;
-    ngx_http_ollama_reply_text_t   name;
-    ngx_http_ollama_reply_text_t   alias;     /* "model" */
-    ngx_http_ollama_reply_text_t   expires;
+    off_t                                start;
+    off_t                                details;
+    ngx_http_ollama_model_t              model;
+    ngx_http_ollama_report_parse_text_t  name;
+    ngx_http_ollama_report_parse_text_t  alias;     /* "model" */
+    ngx_http_ollama_report_parse_text_t  expires;
 
     unsigned                       found:1;   /* the value wanted */
     unsigned                       list:1;    /* in the array of models */
     unsigned                       object:1;  /* in one of them */
-} ngx_http_ollama_reply_t;
+} ngx_http_ollama_report_parse_t;
 
 
-ngx_int_t ngx_http_ollama_reply_init(ngx_http_ollama_reply_t *reply,
-    ngx_pool_t *pool, ngx_http_ollama_reply_kind_e kind, ngx_str_t *body);
-ngx_int_t ngx_http_ollama_reply_read(ngx_http_ollama_reply_t *reply,
-    size_t size);
+ngx_int_t ngx_http_ollama_report_parse_init(
+    ngx_http_ollama_report_parse_t *reply, ngx_pool_t *pool,
+    ngx_http_ollama_report_parse_kind_e kind, ngx_str_t *body);
+ngx_int_t ngx_http_ollama_report_parse_read(
+    ngx_http_ollama_report_parse_t *reply, size_t size);
 
 
-#endif /* _NGX_HTTP_OLLAMA_REPLY_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_REPORT_PARSE_H_INCLUDED_ */

@@ -25,77 +25,77 @@
 
 
 /* a server that refuses is spared for so long, doubled each time, ms */
-#define NGX_HTTP_OLLAMA_PLACE_SPARE      1000
-#define NGX_HTTP_OLLAMA_PLACE_SPARE_MAX  10000
+#define NGX_HTTP_OLLAMA_SLOT_SPARE      1000
+#define NGX_HTTP_OLLAMA_SLOT_SPARE_MAX  10000
 
 
-struct ngx_http_ollama_place_s {
+struct ngx_http_ollama_slot_s {
     ngx_queue_t                queue;     /* of its slot */
     ngx_http_ollama_server_t  *server;
     ngx_http_ollama_hot_t     *hot;       /* NULL: no model, or no room */
 };
 
 
-static void ngx_http_ollama_place_lost_locked(ngx_queue_t *q);
-static ngx_http_ollama_hot_t *ngx_http_ollama_place_hot_locked(
+static void ngx_http_ollama_slot_lost_locked(ngx_queue_t *q);
+static ngx_http_ollama_hot_t *ngx_http_ollama_slot_hot_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
-static ngx_http_ollama_hot_t *ngx_http_ollama_place_heat_locked(
+static ngx_http_ollama_hot_t *ngx_http_ollama_slot_heat_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
-static void ngx_http_ollama_place_free_locked(ngx_http_ollama_place_t *place);
-static void ngx_http_ollama_place_answered_locked(
+static void ngx_http_ollama_slot_free_locked(ngx_http_ollama_slot_t *place);
+static void ngx_http_ollama_slot_answered_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_hot_t *hot);
-static void ngx_http_ollama_place_refused_locked(
+static void ngx_http_ollama_slot_refused_locked(
     ngx_http_ollama_server_t *server);
-static ngx_uint_t ngx_http_ollama_place_is_refusing_locked(
+static ngx_uint_t ngx_http_ollama_slot_is_refusing_locked(
     ngx_http_ollama_server_t *server);
-static ngx_msec_t ngx_http_ollama_place_spare(ngx_uint_t refusals);
-static ngx_uint_t ngx_http_ollama_place_failed_locked(
+static ngx_msec_t ngx_http_ollama_slot_spare(ngx_uint_t refusals);
+static ngx_uint_t ngx_http_ollama_slot_failed_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_limits_t *limits);
 
 
 /* With the lock held: takes a slot for this process. */
 
 void
-ngx_http_ollama_place_init_worker(void)
+ngx_http_ollama_slot_init_worker(void)
 {
     ngx_http_ollama_fleet->slot =
-        ngx_http_ollama_slots_take_locked(&ngx_http_ollama_fleet->sh->slots,
-                                          ngx_http_ollama_place_lost_locked);
+        ngx_http_ollama_procs_take_locked(&ngx_http_ollama_fleet->sh->slots,
+                                          ngx_http_ollama_slot_lost_locked);
 }
 
 
 /* With the lock held. */
 
 void
-ngx_http_ollama_place_exit_worker(void)
+ngx_http_ollama_slot_exit_worker(void)
 {
-    ngx_http_ollama_slots_leave_locked(ngx_http_ollama_fleet->slot,
-                                       ngx_http_ollama_place_lost_locked);
+    ngx_http_ollama_procs_leave_locked(ngx_http_ollama_fleet->slot,
+                                       ngx_http_ollama_slot_lost_locked);
 }
 
 
 /* Gives back the places of processes that have died. */
 
 void
-ngx_http_ollama_place_reap_locked(void)
+ngx_http_ollama_slot_reap_locked(void)
 {
-    ngx_http_ollama_slots_reap_locked(&ngx_http_ollama_fleet->sh->slots,
-                                      ngx_http_ollama_place_lost_locked);
+    ngx_http_ollama_procs_reap_locked(&ngx_http_ollama_fleet->sh->slots,
+                                      ngx_http_ollama_slot_lost_locked);
 }
 
 
 static void
-ngx_http_ollama_place_lost_locked(ngx_queue_t *q)
+ngx_http_ollama_slot_lost_locked(ngx_queue_t *q)
 {
-    ngx_http_ollama_place_free_locked(
-                          ngx_queue_data(q, ngx_http_ollama_place_t, queue));
+    ngx_http_ollama_slot_free_locked(
+                          ngx_queue_data(q, ngx_http_ollama_slot_t, queue));
 }
 
 
 /* What a request for the model looks for.  The pool has it. */
 
 ngx_int_t
-ngx_http_ollama_place_want(ngx_pool_t *pool, ngx_str_t *model,
+ngx_http_ollama_slot_want(ngx_pool_t *pool, ngx_str_t *model,
     ngx_http_ollama_wanted_t *wanted)
 {
     ngx_str_null(&wanted->key);
@@ -124,10 +124,10 @@ ngx_http_ollama_place_want(ngx_pool_t *pool, ngx_str_t *model,
 /* Whether the server can take a request for what is wanted, now. */
 
 ngx_http_ollama_can_e
-ngx_http_ollama_place_can_locked(ngx_http_ollama_server_t *server,
+ngx_http_ollama_slot_can_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted)
 {
-    if (!ngx_http_ollama_place_may_have_locked(server, wanted)) {
+    if (!ngx_http_ollama_slot_may_have_locked(server, wanted)) {
         return NGX_HTTP_OLLAMA_LACKS_MODEL;
     }
 
@@ -146,7 +146,7 @@ ngx_http_ollama_place_can_locked(ngx_http_ollama_server_t *server,
 /* Whether the server has the model, or may have it, for all that is known. */
 
 ngx_uint_t
-ngx_http_ollama_place_may_have_locked(ngx_http_ollama_server_t *server,
+ngx_http_ollama_slot_may_have_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted)
 {
     ngx_http_ollama_hot_t       *hot;
@@ -169,7 +169,7 @@ ngx_http_ollama_place_may_have_locked(ngx_http_ollama_server_t *server,
             return 0;
         }
 
-        hot = ngx_http_ollama_place_hot_locked(server, wanted);
+        hot = ngx_http_ollama_slot_hot_locked(server, wanted);
 
         if (hot && hot->absent) {
             return 0;
@@ -183,7 +183,7 @@ ngx_http_ollama_place_may_have_locked(ngx_http_ollama_server_t *server,
 /* What the choice among servers needs to know of one that can. */
 
 void
-ngx_http_ollama_place_state_locked(ngx_http_ollama_server_t *server,
+ngx_http_ollama_slot_state_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted, ngx_http_ollama_candidate_t *c)
 {
     ngx_http_ollama_hot_t    *hot;
@@ -191,7 +191,7 @@ ngx_http_ollama_place_state_locked(ngx_http_ollama_server_t *server,
 
     c->in_flight = server->in_flight;
 
-    c->refusing = ngx_http_ollama_place_is_refusing_locked(server);
+    c->refusing = ngx_http_ollama_slot_is_refusing_locked(server);
 
     if (wanted->key.len == 0) {
         c->known = 1;
@@ -205,7 +205,7 @@ ngx_http_ollama_place_state_locked(ngx_http_ollama_server_t *server,
                                           &wanted->key)
             : NULL;
 
-    hot = ngx_http_ollama_place_hot_locked(server, wanted);
+    hot = ngx_http_ollama_slot_hot_locked(server, wanted);
 
     c->known = (model != NULL);
     c->warm = (model && model->ps.len) || (hot && !hot->absent);
@@ -215,7 +215,7 @@ ngx_http_ollama_place_state_locked(ngx_http_ollama_server_t *server,
 /* What requests told of the model there, or NULL. */
 
 static ngx_http_ollama_hot_t *
-ngx_http_ollama_place_hot_locked(ngx_http_ollama_server_t *server,
+ngx_http_ollama_slot_hot_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted)
 {
     ngx_uint_t              i;
@@ -234,7 +234,7 @@ ngx_http_ollama_place_hot_locked(ngx_http_ollama_server_t *server,
 
 
 static ngx_http_ollama_hot_t *
-ngx_http_ollama_place_heat_locked(ngx_http_ollama_server_t *server,
+ngx_http_ollama_slot_heat_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted)
 {
     ngx_uint_t              i;
@@ -244,7 +244,7 @@ ngx_http_ollama_place_heat_locked(ngx_http_ollama_server_t *server,
         return NULL;
     }
 
-    hot = ngx_http_ollama_place_hot_locked(server, wanted);
+    hot = ngx_http_ollama_slot_hot_locked(server, wanted);
     if (hot) {
         return hot;
     }
@@ -271,7 +271,7 @@ ngx_http_ollama_place_heat_locked(ngx_http_ollama_server_t *server,
  */
 
 void
-ngx_http_ollama_place_looked_locked(ngx_http_ollama_server_t *server,
+ngx_http_ollama_slot_looked_locked(ngx_http_ollama_server_t *server,
     ngx_msec_t began)
 {
     ngx_uint_t              i;
@@ -292,20 +292,20 @@ ngx_http_ollama_place_looked_locked(ngx_http_ollama_server_t *server,
 
 /* A place at the server for this process, or NULL: no memory is left. */
 
-ngx_http_ollama_place_t *
-ngx_http_ollama_place_take_locked(ngx_http_ollama_server_t *server,
+ngx_http_ollama_slot_t *
+ngx_http_ollama_slot_take_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted)
 {
-    ngx_http_ollama_place_t  *place;
+    ngx_http_ollama_slot_t  *place;
 
     place = ngx_slab_alloc_locked(ngx_http_ollama_fleet->shpool,
-                                  sizeof(ngx_http_ollama_place_t));
+                                  sizeof(ngx_http_ollama_slot_t));
     if (place == NULL) {
         return NULL;
     }
 
     place->server = server;
-    place->hot = ngx_http_ollama_place_heat_locked(server, wanted);
+    place->hot = ngx_http_ollama_slot_heat_locked(server, wanted);
 
     server->in_flight++;
 
@@ -321,7 +321,7 @@ ngx_http_ollama_place_take_locked(ngx_http_ollama_server_t *server,
 
 
 static void
-ngx_http_ollama_place_free_locked(ngx_http_ollama_place_t *place)
+ngx_http_ollama_slot_free_locked(ngx_http_ollama_slot_t *place)
 {
     ngx_http_ollama_hot_t  *hot;
 
@@ -347,7 +347,7 @@ ngx_http_ollama_place_free_locked(ngx_http_ollama_place_t *place)
 /* Gives the place back, and notes how the try ended. */
 
 void
-ngx_http_ollama_place_leave(ngx_http_ollama_place_t *place,
+ngx_http_ollama_slot_leave(ngx_http_ollama_slot_t *place,
     ngx_http_ollama_try_e outcome, ngx_http_ollama_limits_t *limits)
 {
     size_t                     len;
@@ -367,11 +367,11 @@ ngx_http_ollama_place_leave(ngx_http_ollama_place_t *place,
     switch (outcome) {
 
     case NGX_HTTP_OLLAMA_TRY_OK:
-        ngx_http_ollama_place_answered_locked(server, hot);
+        ngx_http_ollama_slot_answered_locked(server, hot);
         break;
 
     case NGX_HTTP_OLLAMA_TRY_REFUSED:
-        ngx_http_ollama_place_refused_locked(server);
+        ngx_http_ollama_slot_refused_locked(server);
         break;
 
     case NGX_HTTP_OLLAMA_TRY_NO_MODEL:
@@ -389,17 +389,17 @@ ngx_http_ollama_place_leave(ngx_http_ollama_place_t *place,
         break;
 
     case NGX_HTTP_OLLAMA_TRY_CUT:
-        ngx_http_ollama_place_refused_locked(server);
+        ngx_http_ollama_slot_refused_locked(server);
         server->next = ngx_current_msec;
         break;
 
     case NGX_HTTP_OLLAMA_TRY_UNREACHABLE:
         if (limits->max_fails) {
-            ngx_http_ollama_place_refused_locked(server);
+            ngx_http_ollama_slot_refused_locked(server);
         }
 
         server->next = ngx_current_msec;
-        down = ngx_http_ollama_place_failed_locked(server, limits);
+        down = ngx_http_ollama_slot_failed_locked(server, limits);
         len = ngx_http_ollama_fleet_name_locked(server, name);
         break;
 
@@ -407,7 +407,7 @@ ngx_http_ollama_place_leave(ngx_http_ollama_place_t *place,
         break;
     }
 
-    ngx_http_ollama_place_free_locked(place);
+    ngx_http_ollama_slot_free_locked(place);
 
     ngx_http_ollama_fleet_unlock();
 
@@ -420,7 +420,7 @@ ngx_http_ollama_place_leave(ngx_http_ollama_place_t *place,
 
 
 static void
-ngx_http_ollama_place_answered_locked(ngx_http_ollama_server_t *server,
+ngx_http_ollama_slot_answered_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_hot_t *hot)
 {
     server->refusals = 0;
@@ -440,9 +440,9 @@ ngx_http_ollama_place_answered_locked(ngx_http_ollama_server_t *server,
  */
 
 static void
-ngx_http_ollama_place_refused_locked(ngx_http_ollama_server_t *server)
+ngx_http_ollama_slot_refused_locked(ngx_http_ollama_server_t *server)
 {
-    if (ngx_http_ollama_place_is_refusing_locked(server)) {
+    if (ngx_http_ollama_slot_is_refusing_locked(server)) {
         return;
     }
 
@@ -454,7 +454,7 @@ ngx_http_ollama_place_refused_locked(ngx_http_ollama_server_t *server)
 /* Another worker's clock may be ahead: the difference has a sign. */
 
 static ngx_uint_t
-ngx_http_ollama_place_is_refusing_locked(ngx_http_ollama_server_t *server)
+ngx_http_ollama_slot_is_refusing_locked(ngx_http_ollama_server_t *server)
 {
     ngx_msec_int_t  ago;
 
@@ -465,19 +465,19 @@ ngx_http_ollama_place_is_refusing_locked(ngx_http_ollama_server_t *server)
     ago = (ngx_msec_int_t) (ngx_current_msec - server->refused);
 
     return ago < (ngx_msec_int_t)
-                     ngx_http_ollama_place_spare(server->refusals);
+                     ngx_http_ollama_slot_spare(server->refusals);
 }
 
 
 static ngx_msec_t
-ngx_http_ollama_place_spare(ngx_uint_t refusals)
+ngx_http_ollama_slot_spare(ngx_uint_t refusals)
 {
     ngx_uint_t  doubled;
 
     doubled = ngx_min(refusals - 1, 4);
 
-    return ngx_min((ngx_msec_t) NGX_HTTP_OLLAMA_PLACE_SPARE << doubled,
-                   (ngx_msec_t) NGX_HTTP_OLLAMA_PLACE_SPARE_MAX);
+    return ngx_min((ngx_msec_t) NGX_HTTP_OLLAMA_SLOT_SPARE << doubled,
+                   (ngx_msec_t) NGX_HTTP_OLLAMA_SLOT_SPARE_MAX);
 }
 
 
@@ -487,7 +487,7 @@ ngx_http_ollama_place_spare(ngx_uint_t refusals)
  */
 
 static ngx_uint_t
-ngx_http_ollama_place_failed_locked(ngx_http_ollama_server_t *server,
+ngx_http_ollama_slot_failed_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_limits_t *limits)
 {
     time_t  now;
@@ -520,7 +520,7 @@ ngx_http_ollama_place_failed_locked(ngx_http_ollama_server_t *server,
 /* Whether the place's server has stopped answering looks. */
 
 ngx_uint_t
-ngx_http_ollama_place_is_frozen(ngx_http_ollama_place_t *place)
+ngx_http_ollama_slot_is_frozen(ngx_http_ollama_slot_t *place)
 {
     ngx_uint_t  frozen;
 
@@ -535,7 +535,7 @@ ngx_http_ollama_place_is_frozen(ngx_http_ollama_place_t *place)
 /* Changes whenever a server becomes frozen; read without the lock. */
 
 ngx_uint_t
-ngx_http_ollama_place_freezes(void)
+ngx_http_ollama_slot_freezes(void)
 {
     return ngx_http_ollama_fleet->sh->freezes;
 }

@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_PLACE_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_PLACE_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_SLOT_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_SLOT_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -55,23 +55,23 @@ typedef struct {
 } ngx_http_ollama_limits_t;
 
 
-typedef struct ngx_http_ollama_place_s  ngx_http_ollama_place_t;
+typedef struct ngx_http_ollama_slot_s  ngx_http_ollama_slot_t;
 
 
-ngx_int_t ngx_http_ollama_place_want(ngx_pool_t *pool, ngx_str_t *model,
+ngx_int_t ngx_http_ollama_slot_want(ngx_pool_t *pool, ngx_str_t *model,
     ngx_http_ollama_wanted_t *wanted);
-ngx_http_ollama_can_e ngx_http_ollama_place_can_locked(
+ngx_http_ollama_can_e ngx_http_ollama_slot_can_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
-ngx_uint_t ngx_http_ollama_place_may_have_locked(
+ngx_uint_t ngx_http_ollama_slot_may_have_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
-void ngx_http_ollama_place_state_locked(ngx_http_ollama_server_t *server,
+void ngx_http_ollama_slot_state_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted, ngx_http_ollama_candidate_t *c);
-ngx_http_ollama_place_t *ngx_http_ollama_place_take_locked(
+ngx_http_ollama_slot_t *ngx_http_ollama_slot_take_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
-void ngx_http_ollama_place_leave(ngx_http_ollama_place_t *place,
+void ngx_http_ollama_slot_leave(ngx_http_ollama_slot_t *place,
     ngx_http_ollama_try_e outcome, ngx_http_ollama_limits_t *limits);
-ngx_uint_t ngx_http_ollama_place_is_frozen(ngx_http_ollama_place_t *place);
-ngx_uint_t ngx_http_ollama_place_freezes(void);
+ngx_uint_t ngx_http_ollama_slot_is_frozen(ngx_http_ollama_slot_t *place);
+ngx_uint_t ngx_http_ollama_slot_freezes(void);
 
 
-#endif /* _NGX_HTTP_OLLAMA_PLACE_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_SLOT_H_INCLUDED_ */

@@ -21,7 +21,7 @@
  *
  * Everything lives in the pool given and goes with it.  No "r" here, so that
  * unit tests and fuzzers can run it.  The room calls json, gather and text
- * only; what else is in it: ngx_http_ollama_said_value.h.
+ * only; what else is in it: ngx_http_ollama_capture_parse.h.
  */
 
 
@@ -32,10 +32,10 @@
 
 
 /* yajl needs no more of a string than the longest key, all in \u escapes */
-#define NGX_HTTP_OLLAMA_SAID_KEEP    160
+#define NGX_HTTP_OLLAMA_CAPTURE_KEEP    160
 
 /* bytes that a reason and a model's name together may have */
-#define NGX_HTTP_OLLAMA_SAID_LABEL   1024
+#define NGX_HTTP_OLLAMA_CAPTURE_LABEL   1024
 
 
 /* in a line of SSE; other forms have sse_json only */
@@ -46,19 +46,20 @@ typedef enum {
     sse_value,
     sse_json,
     sse_skip
-} ngx_http_ollama_said_state_e;
+} ngx_http_ollama_capture_state_e;
 
 
-static ngx_int_t ngx_http_ollama_said_parser(ngx_http_ollama_said_t *said);
-static ngx_int_t ngx_http_ollama_said_line(ngx_http_ollama_said_t *said,
+static ngx_int_t ngx_http_ollama_capture_parser(
+    ngx_http_ollama_capture_t *said);
+static ngx_int_t ngx_http_ollama_capture_line(ngx_http_ollama_capture_t *said,
     u_char **p, u_char *last);
-static ngx_int_t ngx_http_ollama_said_event(ngx_http_ollama_said_t *said,
+static ngx_int_t ngx_http_ollama_capture_event(ngx_http_ollama_capture_t *said,
     u_char ch);
-static ngx_int_t ngx_http_ollama_said_object(ngx_http_ollama_said_t *said,
+static ngx_int_t ngx_http_ollama_capture_object(ngx_http_ollama_capture_t *said,
     u_char *p, u_char *last);
-static ngx_int_t ngx_http_ollama_said_parse(ngx_http_ollama_said_t *said,
+static ngx_int_t ngx_http_ollama_capture_parse(ngx_http_ollama_capture_t *said,
     u_char *p, u_char *last);
-static u_char *ngx_http_ollama_said_string(ngx_http_ollama_said_t *said,
+static u_char *ngx_http_ollama_capture_string(ngx_http_ollama_capture_t *said,
     u_char *p, u_char *last);
 
 
@@ -68,55 +69,57 @@ static u_char *ngx_http_ollama_said_string(ngx_http_ollama_said_t *said,
  */
 
 ngx_int_t
-ngx_http_ollama_said_init(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
-    ngx_http_ollama_said_form_e form, size_t max)
+ngx_http_ollama_capture_init(ngx_http_ollama_capture_t *said, ngx_pool_t *pool,
+    ngx_http_ollama_capture_form_e form, size_t max)
 {
     ngx_uint_t  i;
 
     said->form = form;
     said->key = key_other;
-    said->state = (form == NGX_HTTP_OLLAMA_SAID_EVENTS) ? sse_start : sse_json;
+    said->state = (form == NGX_HTTP_OLLAMA_CAPTURE_EVENTS) ? sse_start
+                                                           : sse_json;
 
-    for (i = 0; i < NGX_HTTP_OLLAMA_SAID_STATS; i++) {
+    for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_STATS; i++) {
         said->stat[i] = -1;
         said->told[i] = -1;
     }
 
-    ngx_http_ollama_gather_init(&said->gather, pool, max);
-    ngx_http_ollama_gather_init(&said->label, pool,
-                                NGX_HTTP_OLLAMA_SAID_LABEL);
+    ngx_http_ollama_strbuf_init(&said->gather, pool, max);
+    ngx_http_ollama_strbuf_init(&said->label, pool,
+                                NGX_HTTP_OLLAMA_CAPTURE_LABEL);
 
     if (ngx_array_init(&said->calls, pool, 1,
-                       sizeof(ngx_http_ollama_said_call_t))
+                       sizeof(ngx_http_ollama_capture_call_t))
         != NGX_OK
         || ngx_array_init(&said->deltas, pool, 1,
-                          sizeof(ngx_http_ollama_said_delta_t))
+                          sizeof(ngx_http_ollama_capture_delta_t))
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_ollama_said_parser(said);
+    return ngx_http_ollama_capture_parser(said);
 }
 
 
 static ngx_int_t
-ngx_http_ollama_said_parser(ngx_http_ollama_said_t *said)
+ngx_http_ollama_capture_parser(ngx_http_ollama_capture_t *said)
 {
     ngx_memzero(&said->json, sizeof(ngx_http_ollama_json_t));
 
     return ngx_http_ollama_json_init(&said->json, said->gather.pool,
-                              &ngx_http_ollama_said_callbacks, said,
-                              NGX_HTTP_OLLAMA_SAID_KEEP,
-                              said->form == NGX_HTTP_OLLAMA_SAID_LINES
-                              || said->form == NGX_HTTP_OLLAMA_SAID_EVENTS);
+                              &ngx_http_ollama_capture_callbacks, said,
+                              NGX_HTTP_OLLAMA_CAPTURE_KEEP,
+                              said->form == NGX_HTTP_OLLAMA_CAPTURE_LINES
+                              || said->form == NGX_HTTP_OLLAMA_CAPTURE_EVENTS);
 }
 
 
 /* Takes the next piece of the reply. */
 
 void
-ngx_http_ollama_said_feed(ngx_http_ollama_said_t *said, u_char *p, size_t size)
+ngx_http_ollama_capture_feed(ngx_http_ollama_capture_t *said, u_char *p,
+    size_t size)
 {
     u_char  *last;
 
@@ -127,18 +130,18 @@ ngx_http_ollama_said_feed(ngx_http_ollama_said_t *said, u_char *p, size_t size)
 
         if (said->state != sse_json) {
 
-            if (ngx_http_ollama_said_event(said, *p) == NGX_OK) {
+            if (ngx_http_ollama_capture_event(said, *p) == NGX_OK) {
                 p++;
             }
 
             continue;
         }
 
-        if (ngx_http_ollama_said_line(said, &p, last) != NGX_OK
+        if (ngx_http_ollama_capture_line(said, &p, last) != NGX_OK
             || said->gather.failed
             || said->label.failed)
         {
-            ngx_http_ollama_said_back(said);
+            ngx_http_ollama_capture_back(said);
             said->failed = 1;
         }
     }
@@ -153,13 +156,13 @@ ngx_http_ollama_said_feed(ngx_http_ollama_said_t *said, u_char *p, size_t size)
  */
 
 void
-ngx_http_ollama_said_cut(ngx_http_ollama_said_t *said)
+ngx_http_ollama_capture_cut(ngx_http_ollama_capture_t *said)
 {
     if (said->over || said->failed) {
         return;
     }
 
-    ngx_http_ollama_said_back(said);
+    ngx_http_ollama_capture_back(said);
 
     said->depth = 0;
     said->key = key_other;
@@ -168,11 +171,11 @@ ngx_http_ollama_said_cut(ngx_http_ollama_said_t *said)
     said->escaped = 0;
     said->matched = 0;
 
-    if (said->form == NGX_HTTP_OLLAMA_SAID_EVENTS) {
+    if (said->form == NGX_HTTP_OLLAMA_CAPTURE_EVENTS) {
         said->state = sse_skip;
     }
 
-    if (ngx_http_ollama_said_parser(said) != NGX_OK) {
+    if (ngx_http_ollama_capture_parser(said) != NGX_OK) {
         said->failed = 1;
     }
 }
@@ -184,10 +187,10 @@ ngx_http_ollama_said_cut(ngx_http_ollama_said_t *said)
  */
 
 void
-ngx_http_ollama_said_end(ngx_http_ollama_said_t *said)
+ngx_http_ollama_capture_end(ngx_http_ollama_capture_t *said)
 {
     if (said->depth && !said->failed) {
-        ngx_http_ollama_said_back(said);
+        ngx_http_ollama_capture_back(said);
     }
 
     said->over = 1;
@@ -197,11 +200,11 @@ ngx_http_ollama_said_end(ngx_http_ollama_said_t *said)
 /* Whether the reply has said nothing, in words or thoughts or calls. */
 
 ngx_uint_t
-ngx_http_ollama_said_is_empty(ngx_http_ollama_said_t *said)
+ngx_http_ollama_capture_is_empty(ngx_http_ollama_capture_t *said)
 {
-    return said->text[NGX_HTTP_OLLAMA_SAID_CONTENT].str.len == 0
-           && said->text[NGX_HTTP_OLLAMA_SAID_THINKING].str.len == 0
-           && said->text[NGX_HTTP_OLLAMA_SAID_TOOLS].str.len == 0
+    return said->text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str.len == 0
+           && said->text[NGX_HTTP_OLLAMA_CAPTURE_THINKING].str.len == 0
+           && said->text[NGX_HTTP_OLLAMA_CAPTURE_TOOLS].str.len == 0
            && said->calls.nelts == 0;
 }
 
@@ -209,7 +212,7 @@ ngx_http_ollama_said_is_empty(ngx_http_ollama_said_t *said)
 /* The line from *p on, or of SSE its value, up to its end or the piece's. */
 
 static ngx_int_t
-ngx_http_ollama_said_line(ngx_http_ollama_said_t *said, u_char **p,
+ngx_http_ollama_capture_line(ngx_http_ollama_capture_t *said, u_char **p,
     u_char *last)
 {
     u_char  *nl, *start;
@@ -217,15 +220,15 @@ ngx_http_ollama_said_line(ngx_http_ollama_said_t *said, u_char **p,
     start = *p;
     nl = NULL;
 
-    if (said->form == NGX_HTTP_OLLAMA_SAID_LINES
-        || said->form == NGX_HTTP_OLLAMA_SAID_EVENTS)
+    if (said->form == NGX_HTTP_OLLAMA_CAPTURE_LINES
+        || said->form == NGX_HTTP_OLLAMA_CAPTURE_EVENTS)
     {
         nl = memchr(start, '\n', last - start);
     }
 
     *p = nl ? nl + 1 : last;
 
-    if (ngx_http_ollama_said_object(said, start, *p) != NGX_OK) {
+    if (ngx_http_ollama_capture_object(said, start, *p) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -239,7 +242,7 @@ ngx_http_ollama_said_line(ngx_http_ollama_said_t *said, u_char **p,
 
     said->object = 0;
 
-    if (said->form == NGX_HTTP_OLLAMA_SAID_EVENTS) {
+    if (said->form == NGX_HTTP_OLLAMA_CAPTURE_EVENTS) {
         said->state = sse_start;
     }
 
@@ -253,7 +256,7 @@ ngx_http_ollama_said_line(ngx_http_ollama_said_t *said, u_char **p,
  */
 
 static ngx_int_t
-ngx_http_ollama_said_event(ngx_http_ollama_said_t *said, u_char ch)
+ngx_http_ollama_capture_event(ngx_http_ollama_capture_t *said, u_char ch)
 {
     static const char  field[] = "data:";
 
@@ -307,7 +310,7 @@ ngx_http_ollama_said_event(ngx_http_ollama_said_t *said, u_char ch)
 /* A piece of a line's object, to the parser string by string. */
 
 static ngx_int_t
-ngx_http_ollama_said_object(ngx_http_ollama_said_t *said, u_char *p,
+ngx_http_ollama_capture_object(ngx_http_ollama_capture_t *said, u_char *p,
     u_char *last)
 {
     u_char  *start;
@@ -321,14 +324,14 @@ ngx_http_ollama_said_object(ngx_http_ollama_said_t *said, u_char *p,
             p = memchr(p, '"', last - p);
 
             if (p == NULL) {
-                return ngx_http_ollama_said_parse(said, start, last);
+                return ngx_http_ollama_capture_parse(said, start, last);
             }
 
             if (said->key < key_index && start < p) {
 
                 /* is it the value, or in an array, or is there another? */
 
-                if (ngx_http_ollama_said_parse(said, start, p) != NGX_OK) {
+                if (ngx_http_ollama_capture_parse(said, start, p) != NGX_OK) {
                     return NGX_ERROR;
                 }
 
@@ -340,12 +343,12 @@ ngx_http_ollama_said_object(ngx_http_ollama_said_t *said, u_char *p,
             }
 
             p++;
-            ngx_http_ollama_said_string_start(said);
+            ngx_http_ollama_capture_string_start(said);
         }
 
-        p = ngx_http_ollama_said_string(said, p, last);
+        p = ngx_http_ollama_capture_string(said, p, last);
 
-        if (ngx_http_ollama_said_parse(said, start, p) != NGX_OK) {
+        if (ngx_http_ollama_capture_parse(said, start, p) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -355,7 +358,7 @@ ngx_http_ollama_said_object(ngx_http_ollama_said_t *said, u_char *p,
 
 
 static ngx_int_t
-ngx_http_ollama_said_parse(ngx_http_ollama_said_t *said, u_char *p,
+ngx_http_ollama_capture_parse(ngx_http_ollama_capture_t *said, u_char *p,
     u_char *last)
 {
     said->piece = p;
@@ -371,8 +374,8 @@ ngx_http_ollama_said_parse(ngx_http_ollama_said_t *said, u_char *p,
     }
 
     if (said->raw) {
-        ngx_http_ollama_gather_add(&said->gather,
-                                   &said->text[NGX_HTTP_OLLAMA_SAID_TOOLS],
+        ngx_http_ollama_strbuf_add(&said->gather,
+                                   &said->text[NGX_HTTP_OLLAMA_CAPTURE_TOOLS],
                                    said->raw, last - said->raw);
     }
 
@@ -383,7 +386,7 @@ ngx_http_ollama_said_parse(ngx_http_ollama_said_t *said, u_char *p,
 /* The bytes of a string up to its end, which is gone past, or the piece's. */
 
 static u_char *
-ngx_http_ollama_said_string(ngx_http_ollama_said_t *said, u_char *p,
+ngx_http_ollama_capture_string(ngx_http_ollama_capture_t *said, u_char *p,
     u_char *last)
 {
     u_char  ch, *start;
@@ -407,12 +410,12 @@ ngx_http_ollama_said_string(ngx_http_ollama_said_t *said, u_char *p,
     }
 
     if (said->into) {
-        ngx_http_ollama_gather_decode(said->by, said->into, start,
+        ngx_http_ollama_strbuf_decode(said->by, said->into, start,
                                       said->quoted ? p : p - 1);
     }
 
     if (!said->quoted) {
-        ngx_http_ollama_said_string_end(said);
+        ngx_http_ollama_capture_string_end(said);
     }
 
     return p;

@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_SAID_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_SAID_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_CAPTURE_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_CAPTURE_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -16,63 +16,63 @@
 
 
 /* levels of a reply in which something is looked for */
-#define NGX_HTTP_OLLAMA_SAID_LEVELS  8
+#define NGX_HTTP_OLLAMA_CAPTURE_LEVELS  8
 
 
 typedef enum {
-    NGX_HTTP_OLLAMA_SAID_LINES = 0,   /* /api/chat: NDJSON */
-    NGX_HTTP_OLLAMA_SAID_OBJECT,      /* the same with "stream":false */
-    NGX_HTTP_OLLAMA_SAID_EVENTS,      /* /v1/chat/completions: SSE */
-    NGX_HTTP_OLLAMA_SAID_COMPLETION   /* the same without "stream" */
-} ngx_http_ollama_said_form_e;
+    NGX_HTTP_OLLAMA_CAPTURE_LINES = 0,   /* /api/chat: NDJSON */
+    NGX_HTTP_OLLAMA_CAPTURE_OBJECT,      /* the same with "stream":false */
+    NGX_HTTP_OLLAMA_CAPTURE_EVENTS,      /* /v1/chat/completions: SSE */
+    NGX_HTTP_OLLAMA_CAPTURE_COMPLETION   /* the same without "stream" */
+} ngx_http_ollama_capture_form_e;
 
 
 /* the texts, UTF-8 but for TOOLS, and what else they are for OpenAI */
 
 typedef enum {
-    NGX_HTTP_OLLAMA_SAID_CONTENT = 0,
-    NGX_HTTP_OLLAMA_SAID_THINKING,    /* reasoning, reasoning_content */
-    NGX_HTTP_OLLAMA_SAID_TOOLS,       /* raw objects between commas; use
-                                         ngx_http_ollama_said_tools() */
-    NGX_HTTP_OLLAMA_SAID_REASON,      /* done_reason; finish_reason */
-    NGX_HTTP_OLLAMA_SAID_MODEL,
-    NGX_HTTP_OLLAMA_SAID_TEXTS
-} ngx_http_ollama_said_text_e;
+    NGX_HTTP_OLLAMA_CAPTURE_CONTENT = 0,
+    NGX_HTTP_OLLAMA_CAPTURE_THINKING,    /* reasoning, reasoning_content */
+    NGX_HTTP_OLLAMA_CAPTURE_TOOLS,       /* raw objects between commas; use
+                                         ngx_http_ollama_capture_tools() */
+    NGX_HTTP_OLLAMA_CAPTURE_REASON,      /* done_reason; finish_reason */
+    NGX_HTTP_OLLAMA_CAPTURE_MODEL,
+    NGX_HTTP_OLLAMA_CAPTURE_TEXTS
+} ngx_http_ollama_capture_text_e;
 
 
 /* the statistics, in Ollama's order */
 
 typedef enum {
-    NGX_HTTP_OLLAMA_SAID_TOTAL_DURATION = 0,
-    NGX_HTTP_OLLAMA_SAID_LOAD_DURATION,
-    NGX_HTTP_OLLAMA_SAID_PROMPT_EVAL_COUNT,
-    NGX_HTTP_OLLAMA_SAID_PROMPT_EVAL_CACHED_COUNT,
-    NGX_HTTP_OLLAMA_SAID_PROMPT_EVAL_DURATION,
-    NGX_HTTP_OLLAMA_SAID_EVAL_COUNT,
-    NGX_HTTP_OLLAMA_SAID_EVAL_DURATION,
-    NGX_HTTP_OLLAMA_SAID_STATS
-} ngx_http_ollama_said_stat_e;
+    NGX_HTTP_OLLAMA_CAPTURE_TOTAL_DURATION = 0,
+    NGX_HTTP_OLLAMA_CAPTURE_LOAD_DURATION,
+    NGX_HTTP_OLLAMA_CAPTURE_PROMPT_EVAL_COUNT,
+    NGX_HTTP_OLLAMA_CAPTURE_PROMPT_EVAL_CACHED_COUNT,
+    NGX_HTTP_OLLAMA_CAPTURE_PROMPT_EVAL_DURATION,
+    NGX_HTTP_OLLAMA_CAPTURE_EVAL_COUNT,
+    NGX_HTTP_OLLAMA_CAPTURE_EVAL_DURATION,
+    NGX_HTTP_OLLAMA_CAPTURE_STATS
+} ngx_http_ollama_capture_stat_e;
 
 
 /* a tool call that came in parts: SSE only */
 
 typedef struct {
     int64_t                         index;
-    ngx_http_ollama_gather_text_t   id;
-    ngx_http_ollama_gather_text_t   name;
-    ngx_http_ollama_gather_text_t   arguments;
+    ngx_http_ollama_strbuf_text_t   id;
+    ngx_http_ollama_strbuf_text_t   name;
+    ngx_http_ollama_strbuf_text_t   arguments;
     unsigned                        whole:1;  /* may be sent back */
-} ngx_http_ollama_said_call_t;
+} ngx_http_ollama_capture_call_t;
 
 
-/* Zero it before ngx_http_ollama_said_init(). */
+/* Zero it before ngx_http_ollama_capture_init(). */
 
 typedef struct {
 
-    /* what was found, to be read after ngx_http_ollama_said_end() */
+    /* what was found, to be read after ngx_http_ollama_capture_end() */
 
-    ngx_http_ollama_gather_text_t   text[NGX_HTTP_OLLAMA_SAID_TEXTS];
-    int64_t                         stat[NGX_HTTP_OLLAMA_SAID_STATS];
+    ngx_http_ollama_strbuf_text_t   text[NGX_HTTP_OLLAMA_CAPTURE_TEXTS];
+    int64_t                         stat[NGX_HTTP_OLLAMA_CAPTURE_STATS];
                                                     /* -1: not told */
     ngx_array_t                     calls;    /* ..._said_call_t */
 
@@ -92,10 +92,10 @@ typedef struct {
     /* of the reply as a whole */
 
     unsigned                        over:1;   /* nothing more can come */
-    ngx_http_ollama_said_form_e     form;
+    ngx_http_ollama_capture_form_e  form;
     ngx_http_ollama_json_t          json;
-    ngx_http_ollama_gather_t        gather;   /* all but the next's texts */
-    ngx_http_ollama_gather_t        label;    /* of reason and model */
+    ngx_http_ollama_strbuf_t        gather;   /* all but the next's texts */
+    ngx_http_ollama_strbuf_t        label;    /* of reason and model */
     off_t                           pos;      /* of the piece "feed" */
     u_char                         *feed;
     u_char                         *piece;    /* of it, being parsed */
@@ -116,40 +116,40 @@ typedef struct {
     ngx_uint_t                      key;      /* of the value expected */
     ngx_uint_t                      choice;   /* its index */
     off_t                           begin;
-    u_char                          node[NGX_HTTP_OLLAMA_SAID_LEVELS];
-    ngx_http_ollama_gather_text_t  *into;     /* where the string goes, */
-    ngx_http_ollama_gather_t       *by;       /* and by which limit */
+    u_char                          node[NGX_HTTP_OLLAMA_CAPTURE_LEVELS];
+    ngx_http_ollama_strbuf_text_t  *into;     /* where the string goes, */
+    ngx_http_ollama_strbuf_t       *by;       /* and by which limit */
     u_char                         *raw;      /* not NULL: in a raw object */
     size_t                          raw_len;  /* of TOOLS in front of it */
     ngx_uint_t                      raw_depth;
-    size_t                          mark[NGX_HTTP_OLLAMA_SAID_TEXTS];
-    int64_t                         told[NGX_HTTP_OLLAMA_SAID_STATS];
-    ngx_http_ollama_gather_text_t   parts;    /* strings of the deltas */
+    size_t                          mark[NGX_HTTP_OLLAMA_CAPTURE_TEXTS];
+    int64_t                         told[NGX_HTTP_OLLAMA_CAPTURE_STATS];
+    ngx_http_ollama_strbuf_text_t   parts;    /* strings of the deltas */
     ngx_array_t                     deltas;
     unsigned                        counted:1; /* one of "told" is */
-} ngx_http_ollama_said_t;
+} ngx_http_ollama_capture_t;
 
 
-ngx_int_t ngx_http_ollama_said_init(ngx_http_ollama_said_t *said,
-    ngx_pool_t *pool, ngx_http_ollama_said_form_e form, size_t max);
-void ngx_http_ollama_said_feed(ngx_http_ollama_said_t *said, u_char *p,
+ngx_int_t ngx_http_ollama_capture_init(ngx_http_ollama_capture_t *said,
+    ngx_pool_t *pool, ngx_http_ollama_capture_form_e form, size_t max);
+void ngx_http_ollama_capture_feed(ngx_http_ollama_capture_t *said, u_char *p,
     size_t size);
-void ngx_http_ollama_said_cut(ngx_http_ollama_said_t *said);
-void ngx_http_ollama_said_end(ngx_http_ollama_said_t *said);
+void ngx_http_ollama_capture_cut(ngx_http_ollama_capture_t *said);
+void ngx_http_ollama_capture_end(ngx_http_ollama_capture_t *said);
 
-ngx_uint_t ngx_http_ollama_said_is_empty(ngx_http_ollama_said_t *said);
+ngx_uint_t ngx_http_ollama_capture_is_empty(ngx_http_ollama_capture_t *said);
 
 /* what was found as JSON, in the memory of the pool given */
 
-ngx_int_t ngx_http_ollama_said_message(ngx_http_ollama_said_t *said,
+ngx_int_t ngx_http_ollama_capture_message(ngx_http_ollama_capture_t *said,
     ngx_pool_t *pool, ngx_str_t *text);
-ngx_int_t ngx_http_ollama_said_tools(ngx_http_ollama_said_t *said,
+ngx_int_t ngx_http_ollama_capture_tools(ngx_http_ollama_capture_t *said,
     ngx_pool_t *pool, ngx_str_t *text);
-ngx_int_t ngx_http_ollama_said_stats(ngx_http_ollama_said_t *said,
+ngx_int_t ngx_http_ollama_capture_stats(ngx_http_ollama_capture_t *said,
     ngx_pool_t *pool, ngx_str_t *text);
 
-size_t ngx_http_ollama_said_mark(u_char *dst, ngx_str_t *frame,
+size_t ngx_http_ollama_capture_mark(u_char *dst, ngx_str_t *frame,
     ngx_str_t *session_id, ngx_uint_t saved);
 
 
-#endif /* _NGX_HTTP_OLLAMA_SAID_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_CAPTURE_H_INCLUDED_ */

@@ -17,19 +17,19 @@
 #include "reply/ngx_http_ollama_capture_parse.h"
 
 
-static u_char *ngx_http_ollama_said_at(ngx_http_ollama_said_t *said);
-static void ngx_http_ollama_said_merge(ngx_http_ollama_said_t *said,
-    ngx_http_ollama_said_delta_t *delta);
-static ngx_http_ollama_said_call_t *ngx_http_ollama_said_find(
-    ngx_http_ollama_said_t *said, ngx_http_ollama_said_delta_t *delta);
+static u_char *ngx_http_ollama_capture_at(ngx_http_ollama_capture_t *said);
+static void ngx_http_ollama_capture_merge(ngx_http_ollama_capture_t *said,
+    ngx_http_ollama_capture_delta_t *delta);
+static ngx_http_ollama_capture_call_t *ngx_http_ollama_capture_find(
+    ngx_http_ollama_capture_t *said, ngx_http_ollama_capture_delta_t *delta);
 
 
 /* What the innermost object or array is. */
 
 ngx_uint_t
-ngx_http_ollama_said_node(ngx_http_ollama_said_t *said)
+ngx_http_ollama_capture_node(ngx_http_ollama_capture_t *said)
 {
-    if (said->depth == 0 || said->depth > NGX_HTTP_OLLAMA_SAID_LEVELS) {
+    if (said->depth == 0 || said->depth > NGX_HTTP_OLLAMA_CAPTURE_LEVELS) {
         return node_other;
     }
 
@@ -40,7 +40,7 @@ ngx_http_ollama_said_node(ngx_http_ollama_said_t *said)
 /* In a callback: the last byte of the token, a brace, in the piece. */
 
 static u_char *
-ngx_http_ollama_said_at(ngx_http_ollama_said_t *said)
+ngx_http_ollama_capture_at(ngx_http_ollama_capture_t *said)
 {
     return said->piece
            + (ngx_http_ollama_json_offset(&said->json) - said->parsed) - 1;
@@ -50,9 +50,9 @@ ngx_http_ollama_said_at(ngx_http_ollama_said_t *said)
 /* The same, in the reply. */
 
 off_t
-ngx_http_ollama_said_offset(ngx_http_ollama_said_t *said)
+ngx_http_ollama_capture_offset(ngx_http_ollama_capture_t *said)
 {
-    return said->pos + (ngx_http_ollama_said_at(said) - said->feed);
+    return said->pos + (ngx_http_ollama_capture_at(said) - said->feed);
 }
 
 
@@ -62,9 +62,9 @@ ngx_http_ollama_said_offset(ngx_http_ollama_said_t *said)
  */
 
 void
-ngx_http_ollama_said_string_start(ngx_http_ollama_said_t *said)
+ngx_http_ollama_capture_string_start(ngx_http_ollama_capture_t *said)
 {
-    ngx_http_ollama_said_delta_t  *delta;
+    ngx_http_ollama_capture_delta_t  *delta;
 
     said->quoted = 1;
     said->into = NULL;
@@ -87,7 +87,7 @@ ngx_http_ollama_said_string_start(ngx_http_ollama_said_t *said)
     case key_thinking:
         said->into = &said->text[said->key];
 
-        ngx_http_ollama_gather_cut(said->by, said->into,
+        ngx_http_ollama_strbuf_cut(said->by, said->into,
                                    said->mark[said->key]);
         break;
 
@@ -106,21 +106,21 @@ ngx_http_ollama_said_string_start(ngx_http_ollama_said_t *said)
         return;
     }
 
-    ngx_http_ollama_gather_begin(said->by);
+    ngx_http_ollama_strbuf_begin(said->by);
 }
 
 
 void
-ngx_http_ollama_said_string_end(ngx_http_ollama_said_t *said)
+ngx_http_ollama_capture_string_end(ngx_http_ollama_capture_t *said)
 {
-    ngx_uint_t                     i;
-    ngx_http_ollama_said_delta_t  *delta;
+    ngx_uint_t                        i;
+    ngx_http_ollama_capture_delta_t  *delta;
 
     if (said->into == NULL) {
         return;
     }
 
-    ngx_http_ollama_gather_end(said->by, said->into);
+    ngx_http_ollama_strbuf_end(said->by, said->into);
 
     if (said->key >= key_id && said->key <= key_arguments) {
 
@@ -142,28 +142,28 @@ ngx_http_ollama_said_string_end(ngx_http_ollama_said_t *said)
  */
 
 ngx_uint_t
-ngx_http_ollama_said_call(ngx_http_ollama_said_t *said)
+ngx_http_ollama_capture_call(ngx_http_ollama_capture_t *said)
 {
-    ngx_http_ollama_said_delta_t   *delta;
-    ngx_http_ollama_gather_text_t  *tools;
+    ngx_http_ollama_capture_delta_t  *delta;
+    ngx_http_ollama_strbuf_text_t    *tools;
 
-    if (said->form != NGX_HTTP_OLLAMA_SAID_EVENTS) {
+    if (said->form != NGX_HTTP_OLLAMA_CAPTURE_EVENTS) {
 
-        tools = &said->text[NGX_HTTP_OLLAMA_SAID_TOOLS];
+        tools = &said->text[NGX_HTTP_OLLAMA_CAPTURE_TOOLS];
 
-        said->raw = ngx_http_ollama_said_at(said);
+        said->raw = ngx_http_ollama_capture_at(said);
         said->raw_len = tools->str.len;
         said->raw_depth = said->depth + 1;
 
         if (tools->str.len) {
-            ngx_http_ollama_gather_add(&said->gather, tools, (u_char *) ",",
+            ngx_http_ollama_strbuf_add(&said->gather, tools, (u_char *) ",",
                                        1);
         }
 
         return node_other;
     }
 
-    if (said->deltas.nelts == NGX_HTTP_OLLAMA_SAID_CALLS) {
+    if (said->deltas.nelts == NGX_HTTP_OLLAMA_CAPTURE_CALLS) {
         said->gather.full = 1;
         return node_other;
     }
@@ -174,25 +174,26 @@ ngx_http_ollama_said_call(ngx_http_ollama_said_t *said)
         return node_other;
     }
 
-    ngx_memzero(delta, sizeof(ngx_http_ollama_said_delta_t));
+    ngx_memzero(delta, sizeof(ngx_http_ollama_capture_delta_t));
 
     return node_call;
 }
 
 
 void
-ngx_http_ollama_said_raw_end(ngx_http_ollama_said_t *said)
+ngx_http_ollama_capture_raw_end(ngx_http_ollama_capture_t *said)
 {
-    ngx_http_ollama_gather_text_t  *tools;
+    ngx_http_ollama_strbuf_text_t  *tools;
 
-    tools = &said->text[NGX_HTTP_OLLAMA_SAID_TOOLS];
+    tools = &said->text[NGX_HTTP_OLLAMA_CAPTURE_TOOLS];
 
-    ngx_http_ollama_gather_add(&said->gather, tools, said->raw,
-                               ngx_http_ollama_said_at(said) + 1 - said->raw);
+    ngx_http_ollama_strbuf_add(&said->gather, tools, said->raw,
+                               ngx_http_ollama_capture_at(said) + 1
+                               - said->raw);
 
     if (said->gather.full) {
         /* a part of it is of no use */
-        ngx_http_ollama_gather_cut(&said->gather, tools, said->raw_len);
+        ngx_http_ollama_strbuf_cut(&said->gather, tools, said->raw_len);
     }
 
     said->raw = NULL;
@@ -202,32 +203,32 @@ ngx_http_ollama_said_raw_end(ngx_http_ollama_said_t *said)
 /* The object is whole. */
 
 void
-ngx_http_ollama_said_commit(ngx_http_ollama_said_t *said)
+ngx_http_ollama_capture_commit(ngx_http_ollama_capture_t *said)
 {
-    ngx_uint_t                     i;
-    ngx_http_ollama_said_delta_t  *delta;
+    ngx_uint_t                        i;
+    ngx_http_ollama_capture_delta_t  *delta;
 
     if (said->deltas.nelts) {
 
         /* room for what is moved */
-        ngx_http_ollama_gather_cut(&said->gather, &said->parts, 0);
+        ngx_http_ollama_strbuf_cut(&said->gather, &said->parts, 0);
 
         delta = said->deltas.elts;
 
         for (i = 0; i < said->deltas.nelts; i++) {
-            ngx_http_ollama_said_merge(said, &delta[i]);
+            ngx_http_ollama_capture_merge(said, &delta[i]);
         }
 
         said->deltas.nelts = 0;
     }
 
-    for (i = 0; i < NGX_HTTP_OLLAMA_SAID_TEXTS; i++) {
+    for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_TEXTS; i++) {
         said->mark[i] = said->text[i].str.len;
     }
 
     if (said->counted) {
 
-        for (i = 0; i < NGX_HTTP_OLLAMA_SAID_STATS; i++) {
+        for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_STATS; i++) {
 
             if (said->told[i] != -1) {
                 said->stat[i] = said->told[i];
@@ -242,8 +243,8 @@ ngx_http_ollama_said_commit(ngx_http_ollama_said_t *said)
         said->truncated = 1;
     }
 
-    if (said->form == NGX_HTTP_OLLAMA_SAID_OBJECT
-        || said->form == NGX_HTTP_OLLAMA_SAID_COMPLETION)
+    if (said->form == NGX_HTTP_OLLAMA_CAPTURE_OBJECT
+        || said->form == NGX_HTTP_OLLAMA_CAPTURE_COMPLETION)
     {
         said->ending = 1;
     }
@@ -253,11 +254,11 @@ ngx_http_ollama_said_commit(ngx_http_ollama_said_t *said)
         if (!said->last) {
             said->last = 1;
             said->open = said->begin;
-            said->close = ngx_http_ollama_said_offset(said);
+            said->close = ngx_http_ollama_capture_offset(said);
         }
 
         /* in a stream of OpenAI's usage may follow */
-        said->over = (said->form != NGX_HTTP_OLLAMA_SAID_EVENTS);
+        said->over = (said->form != NGX_HTTP_OLLAMA_CAPTURE_EVENTS);
         said->ending = 0;
     }
 }
@@ -266,18 +267,18 @@ ngx_http_ollama_said_commit(ngx_http_ollama_said_t *said)
 /* Adds a part to its tool call.  Of a frame that reached the limit none is. */
 
 static void
-ngx_http_ollama_said_merge(ngx_http_ollama_said_t *said,
-    ngx_http_ollama_said_delta_t *delta)
+ngx_http_ollama_capture_merge(ngx_http_ollama_capture_t *said,
+    ngx_http_ollama_capture_delta_t *delta)
 {
-    ngx_uint_t                      i;
-    ngx_http_ollama_said_call_t    *call;
-    ngx_http_ollama_gather_text_t  *text;
+    ngx_uint_t                       i;
+    ngx_http_ollama_capture_call_t  *call;
+    ngx_http_ollama_strbuf_text_t   *text;
 
     if (said->gather.full) {
         return;
     }
 
-    call = ngx_http_ollama_said_find(said, delta);
+    call = ngx_http_ollama_capture_find(said, delta);
     if (call == NULL) {
         return;
     }
@@ -293,7 +294,7 @@ ngx_http_ollama_said_merge(ngx_http_ollama_said_t *said,
             continue;
         }
 
-        ngx_http_ollama_gather_add(&said->gather, text,
+        ngx_http_ollama_strbuf_add(&said->gather, text,
                                    said->parts.str.data + delta->start[i],
                                    delta->len[i]);
     }
@@ -305,13 +306,13 @@ ngx_http_ollama_said_merge(ngx_http_ollama_said_t *said,
  * the part has another id: some servers number all of them 0.
  */
 
-static ngx_http_ollama_said_call_t *
-ngx_http_ollama_said_find(ngx_http_ollama_said_t *said,
-    ngx_http_ollama_said_delta_t *delta)
+static ngx_http_ollama_capture_call_t *
+ngx_http_ollama_capture_find(ngx_http_ollama_capture_t *said,
+    ngx_http_ollama_capture_delta_t *delta)
 {
-    ngx_str_t                    *id;
-    ngx_uint_t                    i;
-    ngx_http_ollama_said_call_t  *call;
+    ngx_str_t                       *id;
+    ngx_uint_t                       i;
+    ngx_http_ollama_capture_call_t  *call;
 
     call = said->calls.elts;
 
@@ -336,7 +337,7 @@ ngx_http_ollama_said_find(ngx_http_ollama_said_t *said,
         break;
     }
 
-    if (said->calls.nelts == NGX_HTTP_OLLAMA_SAID_CALLS) {
+    if (said->calls.nelts == NGX_HTTP_OLLAMA_CAPTURE_CALLS) {
         said->gather.full = 1;
         return NULL;
     }
@@ -347,7 +348,7 @@ ngx_http_ollama_said_find(ngx_http_ollama_said_t *said,
         return NULL;
     }
 
-    ngx_memzero(call, sizeof(ngx_http_ollama_said_call_t));
+    ngx_memzero(call, sizeof(ngx_http_ollama_capture_call_t));
     call->index = delta->index;
 
     return call;
@@ -357,20 +358,20 @@ ngx_http_ollama_said_find(ngx_http_ollama_said_t *said,
 /* Takes off what the frame has had of a choice, or of a message. */
 
 void
-ngx_http_ollama_said_drop(ngx_http_ollama_said_t *said)
+ngx_http_ollama_capture_drop(ngx_http_ollama_capture_t *said)
 {
     ngx_uint_t  i;
 
-    for (i = 0; i <= NGX_HTTP_OLLAMA_SAID_TOOLS; i++) {
-        ngx_http_ollama_gather_cut(&said->gather, &said->text[i],
+    for (i = 0; i <= NGX_HTTP_OLLAMA_CAPTURE_TOOLS; i++) {
+        ngx_http_ollama_strbuf_cut(&said->gather, &said->text[i],
                                    said->mark[i]);
     }
 
-    ngx_http_ollama_gather_cut(&said->label,
-                               &said->text[NGX_HTTP_OLLAMA_SAID_REASON],
-                               said->mark[NGX_HTTP_OLLAMA_SAID_REASON]);
+    ngx_http_ollama_strbuf_cut(&said->label,
+                               &said->text[NGX_HTTP_OLLAMA_CAPTURE_REASON],
+                               said->mark[NGX_HTTP_OLLAMA_CAPTURE_REASON]);
 
-    ngx_http_ollama_gather_cut(&said->gather, &said->parts, 0);
+    ngx_http_ollama_strbuf_cut(&said->gather, &said->parts, 0);
 
     said->deltas.nelts = 0;
     said->raw = NULL;
@@ -385,19 +386,19 @@ ngx_http_ollama_said_drop(ngx_http_ollama_said_t *said)
 /* Takes off all that is of a frame that isn't whole. */
 
 void
-ngx_http_ollama_said_back(ngx_http_ollama_said_t *said)
+ngx_http_ollama_capture_back(ngx_http_ollama_capture_t *said)
 {
     ngx_uint_t  i;
 
-    ngx_http_ollama_said_drop(said);
+    ngx_http_ollama_capture_drop(said);
 
-    for (i = 0; i < NGX_HTTP_OLLAMA_SAID_STATS; i++) {
+    for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_STATS; i++) {
         said->told[i] = -1;
     }
 
     said->counted = 0;
 
-    ngx_http_ollama_gather_cut(&said->label,
-                               &said->text[NGX_HTTP_OLLAMA_SAID_MODEL],
-                               said->mark[NGX_HTTP_OLLAMA_SAID_MODEL]);
+    ngx_http_ollama_strbuf_cut(&said->label,
+                               &said->text[NGX_HTTP_OLLAMA_CAPTURE_MODEL],
+                               said->mark[NGX_HTTP_OLLAMA_CAPTURE_MODEL]);
 }

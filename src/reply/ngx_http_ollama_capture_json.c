@@ -22,27 +22,27 @@
 
 
 /* what the parser is shown of a string */
-#define NGX_HTTP_OLLAMA_SAID_SHOWN  16
+#define NGX_HTTP_OLLAMA_CAPTURE_SHOWN  16
 
 
-static ngx_int_t ngx_http_ollama_said_judge(ngx_http_ollama_said_t *said,
+static ngx_int_t ngx_http_ollama_capture_judge(ngx_http_ollama_capture_t *said,
     ngx_pool_t *pool, ngx_uint_t *tools);
-static ngx_int_t ngx_http_ollama_said_is_object(ngx_pool_t *pool,
+static ngx_int_t ngx_http_ollama_capture_is_object(ngx_pool_t *pool,
     ngx_str_t *text);
-static void ngx_http_ollama_said_message_walk(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_capture_message_walk(ngx_http_ollama_emit_t *t,
     void *data);
-static void ngx_http_ollama_said_calling_walk(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_capture_calling_walk(ngx_http_ollama_emit_t *t,
     void *data);
-static void ngx_http_ollama_said_content(ngx_http_ollama_text_t *t,
-    ngx_http_ollama_said_t *said);
-static void ngx_http_ollama_said_tools_walk(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_capture_content(ngx_http_ollama_emit_t *t,
+    ngx_http_ollama_capture_t *said);
+static void ngx_http_ollama_capture_tools_walk(ngx_http_ollama_emit_t *t,
     void *data);
-static void ngx_http_ollama_said_stats_walk(ngx_http_ollama_text_t *t,
+static void ngx_http_ollama_capture_stats_walk(ngx_http_ollama_emit_t *t,
     void *data);
-static u_char *ngx_http_ollama_said_before(u_char *p, u_char *last);
+static u_char *ngx_http_ollama_capture_before(u_char *p, u_char *last);
 
 
-static const char  *ngx_http_ollama_said_stat_names[] = {
+static const char  *ngx_http_ollama_capture_stat_names[] = {
     "total_duration",
     "load_duration",
     "prompt_eval_count",
@@ -56,18 +56,19 @@ static const char  *ngx_http_ollama_said_stat_names[] = {
 /* The message by which the server is told later what it said. */
 
 ngx_int_t
-ngx_http_ollama_said_message(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
-    ngx_str_t *text)
+ngx_http_ollama_capture_message(ngx_http_ollama_capture_t *said,
+    ngx_pool_t *pool, ngx_str_t *text)
 {
     ngx_uint_t  tools;
 
-    if (ngx_http_ollama_said_judge(said, pool, &tools) != NGX_OK) {
+    if (ngx_http_ollama_capture_judge(said, pool, &tools) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    return ngx_http_ollama_text_make(pool,
-                                     tools ? ngx_http_ollama_said_calling_walk
-                                     : ngx_http_ollama_said_message_walk,
+    return ngx_http_ollama_emit_make(pool,
+                                     tools
+                                     ? ngx_http_ollama_capture_calling_walk
+                                     : ngx_http_ollama_capture_message_walk,
                                      said, text);
 }
 
@@ -75,14 +76,14 @@ ngx_http_ollama_said_message(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
 /* The array of the message's tool calls; of length 0 if there is none. */
 
 ngx_int_t
-ngx_http_ollama_said_tools(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
+ngx_http_ollama_capture_tools(ngx_http_ollama_capture_t *said, ngx_pool_t *pool,
     ngx_str_t *text)
 {
     ngx_uint_t  tools;
 
     ngx_str_null(text);
 
-    if (ngx_http_ollama_said_judge(said, pool, &tools) != NGX_OK) {
+    if (ngx_http_ollama_capture_judge(said, pool, &tools) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -90,7 +91,7 @@ ngx_http_ollama_said_tools(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
         return NGX_OK;
     }
 
-    return ngx_http_ollama_text_make(pool, ngx_http_ollama_said_tools_walk,
+    return ngx_http_ollama_emit_make(pool, ngx_http_ollama_capture_tools_walk,
                                      said, text);
 }
 
@@ -98,18 +99,18 @@ ngx_http_ollama_said_tools(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
 /* The statistics that were told, by Ollama's names; of length 0 if none was. */
 
 ngx_int_t
-ngx_http_ollama_said_stats(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
+ngx_http_ollama_capture_stats(ngx_http_ollama_capture_t *said, ngx_pool_t *pool,
     ngx_str_t *text)
 {
     ngx_uint_t  i;
 
     ngx_str_null(text);
 
-    for (i = 0; i < NGX_HTTP_OLLAMA_SAID_STATS; i++) {
+    for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_STATS; i++) {
 
         if (said->stat[i] != -1) {
-            return ngx_http_ollama_text_make(pool,
-                                             ngx_http_ollama_said_stats_walk,
+            return ngx_http_ollama_emit_make(pool,
+                                             ngx_http_ollama_capture_stats_walk,
                                              said, text);
         }
     }
@@ -124,14 +125,14 @@ ngx_http_ollama_said_stats(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
  */
 
 static ngx_int_t
-ngx_http_ollama_said_judge(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
+ngx_http_ollama_capture_judge(ngx_http_ollama_capture_t *said, ngx_pool_t *pool,
     ngx_uint_t *tools)
 {
-    ngx_int_t                     rc;
-    ngx_uint_t                    i;
-    ngx_http_ollama_said_call_t  *call;
+    ngx_int_t                        rc;
+    ngx_uint_t                       i;
+    ngx_http_ollama_capture_call_t  *call;
 
-    *tools = (said->text[NGX_HTTP_OLLAMA_SAID_TOOLS].str.len != 0);
+    *tools = (said->text[NGX_HTTP_OLLAMA_CAPTURE_TOOLS].str.len != 0);
 
     call = said->calls.elts;
 
@@ -148,7 +149,8 @@ ngx_http_ollama_said_judge(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
 
         } else {
 
-            rc = ngx_http_ollama_said_is_object(pool, &call[i].arguments.str);
+            rc = ngx_http_ollama_capture_is_object(pool,
+                                                   &call[i].arguments.str);
             if (rc == NGX_ERROR) {
                 return NGX_ERROR;
             }
@@ -166,7 +168,7 @@ ngx_http_ollama_said_judge(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
 /* NGX_DECLINED: it isn't the text of one. */
 
 static ngx_int_t
-ngx_http_ollama_said_is_object(ngx_pool_t *pool, ngx_str_t *text)
+ngx_http_ollama_capture_is_object(ngx_pool_t *pool, ngx_str_t *text)
 {
     u_char                  *p, *last;
     ngx_int_t                rc;
@@ -186,7 +188,7 @@ ngx_http_ollama_said_is_object(ngx_pool_t *pool, ngx_str_t *text)
     ngx_memzero(&json, sizeof(ngx_http_ollama_json_t));
 
     if (ngx_http_ollama_json_init(&json, pool, NULL, NULL,
-                                  NGX_HTTP_OLLAMA_SAID_SHOWN, 0)
+                                  NGX_HTTP_OLLAMA_CAPTURE_SHOWN, 0)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -205,52 +207,52 @@ ngx_http_ollama_said_is_object(ngx_pool_t *pool, ngx_str_t *text)
 
 
 static void
-ngx_http_ollama_said_message_walk(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_capture_message_walk(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_said_t *said = data;
+    ngx_http_ollama_capture_t *said = data;
 
-    ngx_http_ollama_said_content(t, said);
-    ngx_http_ollama_text_add(t, "}");
+    ngx_http_ollama_capture_content(t, said);
+    ngx_http_ollama_emit_add(t, "}");
 }
 
 
 static void
-ngx_http_ollama_said_calling_walk(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_capture_calling_walk(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_said_t *said = data;
+    ngx_http_ollama_capture_t *said = data;
 
-    ngx_http_ollama_said_content(t, said);
-    ngx_http_ollama_text_add(t, ",\"tool_calls\":");
-    ngx_http_ollama_said_tools_walk(t, said);
-    ngx_http_ollama_text_add(t, "}");
+    ngx_http_ollama_capture_content(t, said);
+    ngx_http_ollama_emit_add(t, ",\"tool_calls\":");
+    ngx_http_ollama_capture_tools_walk(t, said);
+    ngx_http_ollama_emit_add(t, "}");
 }
 
 
 static void
-ngx_http_ollama_said_content(ngx_http_ollama_text_t *t,
-    ngx_http_ollama_said_t *said)
+ngx_http_ollama_capture_content(ngx_http_ollama_emit_t *t,
+    ngx_http_ollama_capture_t *said)
 {
-    ngx_http_ollama_text_add(t, "{\"role\":\"assistant\",\"content\":");
-    ngx_http_ollama_text_string(t,
-                                &said->text[NGX_HTTP_OLLAMA_SAID_CONTENT].str);
+    ngx_http_ollama_emit_add(t, "{\"role\":\"assistant\",\"content\":");
+    ngx_http_ollama_emit_string(t,
+                            &said->text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str);
 }
 
 
 static void
-ngx_http_ollama_said_tools_walk(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_capture_tools_walk(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_said_t *said = data;
+    ngx_http_ollama_capture_t *said = data;
 
-    ngx_str_t                    *raw;
-    ngx_uint_t                    i, n;
-    ngx_http_ollama_said_call_t  *call;
+    ngx_str_t                       *raw;
+    ngx_uint_t                       i, n;
+    ngx_http_ollama_capture_call_t  *call;
 
-    ngx_http_ollama_text_add(t, "[");
+    ngx_http_ollama_emit_add(t, "[");
 
-    raw = &said->text[NGX_HTTP_OLLAMA_SAID_TOOLS].str;
+    raw = &said->text[NGX_HTTP_OLLAMA_CAPTURE_TOOLS].str;
 
     if (raw->len) {
-        ngx_http_ollama_text_raw(t, raw);
+        ngx_http_ollama_emit_raw(t, raw);
     }
 
     n = 0;
@@ -262,51 +264,51 @@ ngx_http_ollama_said_tools_walk(ngx_http_ollama_text_t *t, void *data)
             continue;
         }
 
-        ngx_http_ollama_text_add(t, n++ ? ",{\"id\":" : "{\"id\":");
-        ngx_http_ollama_text_string(t, &call[i].id.str);
-        ngx_http_ollama_text_add(t, ",\"type\":\"function\",\"function\":"
+        ngx_http_ollama_emit_add(t, n++ ? ",{\"id\":" : "{\"id\":");
+        ngx_http_ollama_emit_string(t, &call[i].id.str);
+        ngx_http_ollama_emit_add(t, ",\"type\":\"function\",\"function\":"
                                     "{\"name\":");
-        ngx_http_ollama_text_string(t, &call[i].name.str);
-        ngx_http_ollama_text_add(t, ",\"arguments\":");
+        ngx_http_ollama_emit_string(t, &call[i].name.str);
+        ngx_http_ollama_emit_add(t, ",\"arguments\":");
 
         if (call[i].arguments.str.len) {
-            ngx_http_ollama_text_string(t, &call[i].arguments.str);
+            ngx_http_ollama_emit_string(t, &call[i].arguments.str);
 
         } else {
-            ngx_http_ollama_text_add(t, "\"{}\"");
+            ngx_http_ollama_emit_add(t, "\"{}\"");
         }
 
-        ngx_http_ollama_text_add(t, "}}");
+        ngx_http_ollama_emit_add(t, "}}");
     }
 
-    ngx_http_ollama_text_add(t, "]");
+    ngx_http_ollama_emit_add(t, "]");
 }
 
 
 static void
-ngx_http_ollama_said_stats_walk(ngx_http_ollama_text_t *t, void *data)
+ngx_http_ollama_capture_stats_walk(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_said_t *said = data;
+    ngx_http_ollama_capture_t *said = data;
 
     ngx_uint_t  i, n;
 
-    ngx_http_ollama_text_add(t, "{");
+    ngx_http_ollama_emit_add(t, "{");
 
     n = 0;
 
-    for (i = 0; i < NGX_HTTP_OLLAMA_SAID_STATS; i++) {
+    for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_STATS; i++) {
 
         if (said->stat[i] == -1) {
             continue;
         }
 
-        ngx_http_ollama_text_add(t, n++ ? ",\"" : "\"");
-        ngx_http_ollama_text_add(t, ngx_http_ollama_said_stat_names[i]);
-        ngx_http_ollama_text_add(t, "\":");
-        ngx_http_ollama_text_number(t, said->stat[i]);
+        ngx_http_ollama_emit_add(t, n++ ? ",\"" : "\"");
+        ngx_http_ollama_emit_add(t, ngx_http_ollama_capture_stat_names[i]);
+        ngx_http_ollama_emit_add(t, "\":");
+        ngx_http_ollama_emit_number(t, said->stat[i]);
     }
 
-    ngx_http_ollama_text_add(t, "}");
+    ngx_http_ollama_emit_add(t, "}");
 }
 
 
@@ -318,12 +320,12 @@ ngx_http_ollama_said_stats_walk(ngx_http_ollama_text_t *t, void *data)
  */
 
 size_t
-ngx_http_ollama_said_mark(u_char *dst, ngx_str_t *frame,
+ngx_http_ollama_capture_mark(u_char *dst, ngx_str_t *frame,
     ngx_str_t *session_id, ngx_uint_t saved)
 {
     u_char                  *p, *close, *last;
     ngx_str_t                part;
-    ngx_http_ollama_text_t   t;
+    ngx_http_ollama_emit_t   t;
 
     t.pos = dst;
     t.len = 0;
@@ -331,12 +333,12 @@ ngx_http_ollama_said_mark(u_char *dst, ngx_str_t *frame,
     p = frame->data;
     last = p + frame->len;
 
-    close = ngx_http_ollama_said_before(p, last);
+    close = ngx_http_ollama_capture_before(p, last);
 
     if (close == NULL || *close != '}') {
 
         if (frame->len) {
-            ngx_http_ollama_text_raw(&t, frame);
+            ngx_http_ollama_emit_raw(&t, frame);
         }
 
         return t.len;
@@ -345,20 +347,20 @@ ngx_http_ollama_said_mark(u_char *dst, ngx_str_t *frame,
     part.data = p;
     part.len = close - p;
 
-    ngx_http_ollama_text_raw(&t, &part);
+    ngx_http_ollama_emit_raw(&t, &part);
 
-    p = ngx_http_ollama_said_before(p, close);
+    p = ngx_http_ollama_capture_before(p, close);
 
-    ngx_http_ollama_text_add(&t, (p && *p == '{') ? "\"session_id\":"
+    ngx_http_ollama_emit_add(&t, (p && *p == '{') ? "\"session_id\":"
                                                   : ",\"session_id\":");
-    ngx_http_ollama_text_string(&t, session_id);
-    ngx_http_ollama_text_add(&t, saved ? ",\"saved\":true"
+    ngx_http_ollama_emit_string(&t, session_id);
+    ngx_http_ollama_emit_add(&t, saved ? ",\"saved\":true"
                                        : ",\"saved\":false");
 
     part.data = close;
     part.len = last - close;
 
-    ngx_http_ollama_text_raw(&t, &part);
+    ngx_http_ollama_emit_raw(&t, &part);
 
     return t.len;
 }
@@ -367,7 +369,7 @@ ngx_http_ollama_said_mark(u_char *dst, ngx_str_t *frame,
 /* The last byte in front of "last" that isn't white space; NULL: none. */
 
 static u_char *
-ngx_http_ollama_said_before(u_char *p, u_char *last)
+ngx_http_ollama_capture_before(u_char *p, u_char *last)
 {
     while (last > p) {
 

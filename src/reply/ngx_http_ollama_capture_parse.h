@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_SAID_VALUE_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_SAID_VALUE_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_CAPTURE_PARSE_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_CAPTURE_PARSE_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -15,17 +15,17 @@
 
 
 /*
- * What the files of said have in common: nobody else includes it.
+ * What the files of capture have in common: nobody else includes it.
  *
- * ngx_http_ollama_said.c         the reply's lines, and the strings in them
- * ngx_http_ollama_said_value.c   the parser's callbacks: which value it is
- * ngx_http_ollama_said_frame.c   what is taken of a frame, and stays or goes
- * ngx_http_ollama_said_write.c   what was found, as JSON
+ * ngx_http_ollama_capture.c         the reply's lines, and the strings in them
+ * ngx_http_ollama_capture_parse.c   the parser's callbacks: which value it is
+ * ngx_http_ollama_capture_frame.c   what is taken of a frame, and stays or goes
+ * ngx_http_ollama_capture_json.c    what was found, as JSON
  */
 
 
 /* tool calls in a reply, and parts of some in a frame */
-#define NGX_HTTP_OLLAMA_SAID_CALLS   128
+#define NGX_HTTP_OLLAMA_CAPTURE_CALLS   128
 
 
 /* what a value is whose members matter */
@@ -42,18 +42,18 @@ typedef enum {
     node_call,
     node_function,
     node_usage
-} ngx_http_ollama_said_node_e;
+} ngx_http_ollama_capture_node_e;
 
 
 /* the texts first, then those of a part of a tool call; statistics last */
 
 typedef enum {
-    key_content = NGX_HTTP_OLLAMA_SAID_CONTENT,
-    key_thinking = NGX_HTTP_OLLAMA_SAID_THINKING,
-    key_calls = NGX_HTTP_OLLAMA_SAID_TOOLS,
-    key_reason = NGX_HTTP_OLLAMA_SAID_REASON,
-    key_model = NGX_HTTP_OLLAMA_SAID_MODEL,
-    key_id = NGX_HTTP_OLLAMA_SAID_TEXTS,
+    key_content = NGX_HTTP_OLLAMA_CAPTURE_CONTENT,
+    key_thinking = NGX_HTTP_OLLAMA_CAPTURE_THINKING,
+    key_calls = NGX_HTTP_OLLAMA_CAPTURE_TOOLS,
+    key_reason = NGX_HTTP_OLLAMA_CAPTURE_REASON,
+    key_model = NGX_HTTP_OLLAMA_CAPTURE_MODEL,
+    key_id = NGX_HTTP_OLLAMA_CAPTURE_TEXTS,
     key_name,
     key_arguments,
     key_index,
@@ -65,7 +65,7 @@ typedef enum {
     key_usage,
     key_other,
     key_stat
-} ngx_http_ollama_said_key_e;
+} ngx_http_ollama_capture_key_e;
 
 
 /* a part of a tool call; its strings are in said->parts */
@@ -74,29 +74,29 @@ typedef struct {
     int64_t                       index;
     size_t                        start[3];   /* id, name, arguments */
     size_t                        len[3];
-} ngx_http_ollama_said_delta_t;
+} ngx_http_ollama_capture_delta_t;
 
 
-extern const yajl_callbacks  ngx_http_ollama_said_callbacks;
+extern const yajl_callbacks  ngx_http_ollama_capture_callbacks;
 
 
 /* a string that may be taken */
 
-void ngx_http_ollama_said_string_start(ngx_http_ollama_said_t *said);
-void ngx_http_ollama_said_string_end(ngx_http_ollama_said_t *said);
+void ngx_http_ollama_capture_string_start(ngx_http_ollama_capture_t *said);
+void ngx_http_ollama_capture_string_end(ngx_http_ollama_capture_t *said);
 
 /* in callbacks */
 
-ngx_uint_t ngx_http_ollama_said_node(ngx_http_ollama_said_t *said);
-off_t ngx_http_ollama_said_offset(ngx_http_ollama_said_t *said);
-ngx_uint_t ngx_http_ollama_said_call(ngx_http_ollama_said_t *said);
-void ngx_http_ollama_said_raw_end(ngx_http_ollama_said_t *said);
+ngx_uint_t ngx_http_ollama_capture_node(ngx_http_ollama_capture_t *said);
+off_t ngx_http_ollama_capture_offset(ngx_http_ollama_capture_t *said);
+ngx_uint_t ngx_http_ollama_capture_call(ngx_http_ollama_capture_t *said);
+void ngx_http_ollama_capture_raw_end(ngx_http_ollama_capture_t *said);
 
 /* a frame is whole, its choice is none that matters, it broke off */
 
-void ngx_http_ollama_said_commit(ngx_http_ollama_said_t *said);
-void ngx_http_ollama_said_drop(ngx_http_ollama_said_t *said);
-void ngx_http_ollama_said_back(ngx_http_ollama_said_t *said);
+void ngx_http_ollama_capture_commit(ngx_http_ollama_capture_t *said);
+void ngx_http_ollama_capture_drop(ngx_http_ollama_capture_t *said);
+void ngx_http_ollama_capture_back(ngx_http_ollama_capture_t *said);
 
 
-#endif /* _NGX_HTTP_OLLAMA_SAID_VALUE_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_CAPTURE_PARSE_H_INCLUDED_ */

@@ -142,12 +142,12 @@ ngx_chain_t *
 ngx_http_ollama_ending_stopped(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_frame_form_e form)
 {
-    ngx_buf_t                *b;
-    ngx_str_t                 text;
-    ngx_time_t               *tp;
-    ngx_chain_t              *cl;
-    ngx_http_ollama_last_t    last;
-    ngx_http_ollama_frame_t  *frame;
+    ngx_buf_t                     *b;
+    ngx_str_t                      text;
+    ngx_time_t                    *tp;
+    ngx_chain_t                   *cl;
+    ngx_http_ollama_final_frame_t  last;
+    ngx_http_ollama_frame_t       *frame;
 
     if (ctx->turn) {
         return ngx_http_ollama_ending_turn(r, ctx);
@@ -169,7 +169,7 @@ ngx_http_ollama_ending_stopped(ngx_http_request_t *r,
     last.block = (frame && frame->block) ? (ngx_int_t) frame->blocks - 1 : -1;
     last.generated_tokens = frame ? frame->generated_tokens : -1;
 
-    if (ngx_http_ollama_last(&last, r->pool, &text) != NGX_OK) {
+    if (ngx_http_ollama_final_frame(&last, r->pool, &text) != NGX_OK) {
         return NULL;
     }
 
@@ -199,7 +199,7 @@ ngx_http_ollama_ending_stopped(ngx_http_request_t *r,
     b->last_in_chain = 1;
     b->flush = 1;
 
-    ngx_http_ollama_keep_stopped(ctx, b);
+    ngx_http_ollama_save_stopped(ctx, b);
 
     cl->buf = b;
     cl->next = NULL;

@@ -22,36 +22,42 @@
 
 
 /* what is filled in takes no more than this, besides the model and the id */
-#define NGX_HTTP_OLLAMA_LAST_MAX  1536
+#define NGX_HTTP_OLLAMA_FINAL_FRAME_MAX  1536
 
 
-static u_char *ngx_http_ollama_last_ollama(ngx_http_ollama_last_t *last,
-    ngx_str_t *model, u_char *p, u_char *end);
-static u_char *ngx_http_ollama_last_openai(ngx_http_ollama_last_t *last,
-    ngx_str_t *model, u_char *p, u_char *end);
-static u_char *ngx_http_ollama_last_response(ngx_http_ollama_last_t *last,
-    ngx_str_t *model, u_char *p, u_char *end);
-static u_char *ngx_http_ollama_last_message(ngx_http_ollama_last_t *last,
-    ngx_str_t *model, u_char *p, u_char *end);
-static ngx_int_t ngx_http_ollama_last_escape(ngx_pool_t *pool,
+static u_char *ngx_http_ollama_final_frame_ollama(
+    ngx_http_ollama_final_frame_t *last, ngx_str_t *model, u_char *p,
+    u_char *end);
+static u_char *ngx_http_ollama_final_frame_openai(
+    ngx_http_ollama_final_frame_t *last, ngx_str_t *model, u_char *p,
+    u_char *end);
+static u_char *ngx_http_ollama_final_frame_response(
+    ngx_http_ollama_final_frame_t *last, ngx_str_t *model, u_char *p,
+    u_char *end);
+static u_char *ngx_http_ollama_final_frame_message(
+    ngx_http_ollama_final_frame_t *last, ngx_str_t *model, u_char *p,
+    u_char *end);
+static ngx_int_t ngx_http_ollama_final_frame_escape(ngx_pool_t *pool,
     ngx_str_t *text, ngx_str_t *escaped);
 
 
 /* Makes the frame, or frames, with all that goes around them, in the pool. */
 
 ngx_int_t
-ngx_http_ollama_last(ngx_http_ollama_last_t *last, ngx_pool_t *pool,
-    ngx_str_t *text)
+ngx_http_ollama_final_frame(ngx_http_ollama_final_frame_t *last,
+    ngx_pool_t *pool, ngx_str_t *text)
 {
     u_char     *p, *end;
     size_t      size;
     ngx_str_t   model;
 
-    if (ngx_http_ollama_last_escape(pool, &last->model, &model) != NGX_OK) {
+    if (ngx_http_ollama_final_frame_escape(pool, &last->model, &model)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    size = NGX_HTTP_OLLAMA_LAST_MAX + 2 * model.len + 2 * last->id.len;
+    size = NGX_HTTP_OLLAMA_FINAL_FRAME_MAX + 2 * model.len + 2 * last->id.len;
 
     text->data = ngx_pnalloc(pool, size);
     if (text->data == NULL) {
@@ -64,19 +70,19 @@ ngx_http_ollama_last(ngx_http_ollama_last_t *last, ngx_pool_t *pool,
     switch (last->last) {
 
     case NGX_HTTP_OLLAMA_END_MARK:
-        p = ngx_http_ollama_last_openai(last, &model, p, end);
+        p = ngx_http_ollama_final_frame_openai(last, &model, p, end);
         break;
 
     case NGX_HTTP_OLLAMA_END_RESPONSE:
-        p = ngx_http_ollama_last_response(last, &model, p, end);
+        p = ngx_http_ollama_final_frame_response(last, &model, p, end);
         break;
 
     case NGX_HTTP_OLLAMA_END_MESSAGE:
-        p = ngx_http_ollama_last_message(last, &model, p, end);
+        p = ngx_http_ollama_final_frame_message(last, &model, p, end);
         break;
 
     default: /* NGX_HTTP_OLLAMA_END_DONE */
-        p = ngx_http_ollama_last_ollama(last, &model, p, end);
+        p = ngx_http_ollama_final_frame_ollama(last, &model, p, end);
         break;
     }
 
@@ -87,7 +93,7 @@ ngx_http_ollama_last(ngx_http_ollama_last_t *last, ngx_pool_t *pool,
 
 
 static ngx_int_t
-ngx_http_ollama_last_escape(ngx_pool_t *pool, ngx_str_t *text,
+ngx_http_ollama_final_frame_escape(ngx_pool_t *pool, ngx_str_t *text,
     ngx_str_t *escaped)
 {
     escaped->len = text->len + ngx_escape_json(NULL, text->data, text->len);
@@ -104,8 +110,8 @@ ngx_http_ollama_last_escape(ngx_pool_t *pool, ngx_str_t *text,
 
 
 static u_char *
-ngx_http_ollama_last_ollama(ngx_http_ollama_last_t *last, ngx_str_t *model,
-    u_char *p, u_char *end)
+ngx_http_ollama_final_frame_ollama(ngx_http_ollama_final_frame_t *last,
+    ngx_str_t *model, u_char *p, u_char *end)
 {
     ngx_tm_t    tm;
     ngx_uint_t  chat;
@@ -131,8 +137,8 @@ ngx_http_ollama_last_ollama(ngx_http_ollama_last_t *last, ngx_str_t *model,
 
 
 static u_char *
-ngx_http_ollama_last_openai(ngx_http_ollama_last_t *last, ngx_str_t *model,
-    u_char *p, u_char *end)
+ngx_http_ollama_final_frame_openai(ngx_http_ollama_final_frame_t *last,
+    ngx_str_t *model, u_char *p, u_char *end)
 {
     ngx_uint_t   chat, whole;
     const char  *object, *content;
@@ -175,8 +181,8 @@ ngx_http_ollama_last_openai(ngx_http_ollama_last_t *last, ngx_str_t *model,
 
 
 static u_char *
-ngx_http_ollama_last_response(ngx_http_ollama_last_t *last, ngx_str_t *model,
-    u_char *p, u_char *end)
+ngx_http_ollama_final_frame_response(ngx_http_ollama_final_frame_t *last,
+    ngx_str_t *model, u_char *p, u_char *end)
 {
     ngx_uint_t  whole;
 
@@ -208,8 +214,8 @@ ngx_http_ollama_last_response(ngx_http_ollama_last_t *last, ngx_str_t *model,
 
 
 static u_char *
-ngx_http_ollama_last_message(ngx_http_ollama_last_t *last, ngx_str_t *model,
-    u_char *p, u_char *end)
+ngx_http_ollama_final_frame_message(ngx_http_ollama_final_frame_t *last,
+    ngx_str_t *model, u_char *p, u_char *end)
 {
     ngx_uint_t   whole;
     const char  *reason;

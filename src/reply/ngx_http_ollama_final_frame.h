@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_LAST_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_LAST_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_FINAL_FRAME_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_FINAL_FRAME_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -29,11 +29,11 @@ typedef struct {
     ngx_uint_t                     frames;   /* that were sent before */
     ngx_int_t                      block;    /* open in a message; -1: none */
     ngx_int_t                      generated_tokens;  /* -1: not known */
-} ngx_http_ollama_last_t;
+} ngx_http_ollama_final_frame_t;
 
 
-ngx_int_t ngx_http_ollama_last(ngx_http_ollama_last_t *last,
+ngx_int_t ngx_http_ollama_final_frame(ngx_http_ollama_final_frame_t *last,
     ngx_pool_t *pool, ngx_str_t *text);
 
 
-#endif /* _NGX_HTTP_OLLAMA_LAST_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_FINAL_FRAME_H_INCLUDED_ */

@@ -109,7 +109,7 @@ ngx_http_ollama_tap_header_filter(ngx_http_request_t *r)
 
     if (u->request_body_sent && !r->preserve_body && r == r->main) {
         /* no other server will want it, and no mirror */
-        ngx_http_ollama_request_unmap(ctx);
+        ngx_http_ollama_body_unmap(ctx);
     }
 
     if (ngx_http_ollama_tap_headers(r, ctx) != NGX_OK) {

@@ -32,9 +32,9 @@
  * (26 ns a byte), and some microseconds for a picture
  */
 
-#define NGX_HTTP_OLLAMA_REQUEST_SLICE  (32 * 1024)
+#define NGX_HTTP_OLLAMA_BODY_SLICE  (32 * 1024)
 
-#define NGX_HTTP_OLLAMA_REQUEST_POOL   2048
+#define NGX_HTTP_OLLAMA_BODY_POOL   2048
 
 
 /* the scan goes on; nginx's debug log looks for a connection behind a timer */
@@ -45,35 +45,35 @@ struct ngx_http_ollama_wait_s {
 };
 
 
-static ngx_int_t ngx_http_ollama_request_read_talk(ngx_http_request_t *r,
+static ngx_int_t ngx_http_ollama_body_read_talk(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
-static ngx_int_t ngx_http_ollama_request_begin(ngx_http_request_t *r,
+static ngx_int_t ngx_http_ollama_body_begin(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
-static void ngx_http_ollama_request_body_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_ollama_request_map(ngx_http_request_t *r,
+static void ngx_http_ollama_body_body_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_ollama_body_map(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
-static ngx_chain_t *ngx_http_ollama_request_buf(ngx_http_request_t *r,
+static ngx_chain_t *ngx_http_ollama_body_buf(ngx_http_request_t *r,
     u_char *start, u_char *end);
-static ngx_int_t ngx_http_ollama_request_scan(ngx_http_request_t *r,
+static ngx_int_t ngx_http_ollama_body_scan(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
-static ngx_int_t ngx_http_ollama_request_wait(ngx_http_request_t *r,
+static ngx_int_t ngx_http_ollama_body_wait(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
-static void ngx_http_ollama_request_wait_next(ngx_event_t *ev);
-static void ngx_http_ollama_request_wait_handler(ngx_event_t *ev);
-static void ngx_http_ollama_request_wait_end(ngx_http_ollama_ctx_t *ctx);
-static void ngx_http_ollama_request_done(ngx_http_request_t *r,
+static void ngx_http_ollama_body_wait_next(ngx_event_t *ev);
+static void ngx_http_ollama_body_wait_handler(ngx_event_t *ev);
+static void ngx_http_ollama_body_wait_end(ngx_http_ollama_ctx_t *ctx);
+static void ngx_http_ollama_body_done(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
-static ngx_int_t ngx_http_ollama_request_refuse(ngx_http_request_t *r,
+static ngx_int_t ngx_http_ollama_body_refuse(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
-static void ngx_http_ollama_request_finish(ngx_http_request_t *r,
+static void ngx_http_ollama_body_finish(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
-static ngx_int_t ngx_http_ollama_request_lines(ngx_http_request_t *r,
+static ngx_int_t ngx_http_ollama_body_lines(ngx_http_request_t *r,
     ngx_http_ollama_scan_t *scan);
-static ngx_int_t ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
+static ngx_int_t ngx_http_ollama_body_rewrite(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
-static ngx_chain_t **ngx_http_ollama_request_put(
-    ngx_http_ollama_insert_t *insert, ngx_chain_t **ll);
-static ngx_int_t ngx_http_ollama_request_replace(ngx_http_request_t *r,
+static ngx_chain_t **ngx_http_ollama_body_put(
+    ngx_http_ollama_body_insert_t *insert, ngx_chain_t **ll);
+static ngx_int_t ngx_http_ollama_body_replace(ngx_http_request_t *r,
     ngx_chain_t *out, off_t size);
 
 
@@ -83,7 +83,7 @@ static ngx_int_t ngx_http_ollama_request_replace(ngx_http_request_t *r,
  */
 
 ngx_int_t
-ngx_http_ollama_request_read(ngx_http_request_t *r,
+ngx_http_ollama_body_read(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
     ngx_str_t                    encoding;
@@ -116,19 +116,19 @@ ngx_http_ollama_request_read(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    cln->handler = ngx_http_ollama_request_cleanup;
+    cln->handler = ngx_http_ollama_body_cleanup;
     cln->data = ctx;
 
     /* a stream lives long, what it takes to scan its request need not */
 
-    ctx->pool = ngx_create_pool(NGX_HTTP_OLLAMA_REQUEST_POOL,
+    ctx->pool = ngx_create_pool(NGX_HTTP_OLLAMA_BODY_POOL,
                                 r->connection->log);
     if (ctx->pool == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (ctx->route->kind == NGX_HTTP_OLLAMA_ROUTE_TALK) {
-        return ngx_http_ollama_request_read_talk(r, ctx);
+        return ngx_http_ollama_body_read_talk(r, ctx);
     }
 
     flags = ctx->route->scan;
@@ -145,14 +145,14 @@ ngx_http_ollama_request_read(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_ollama_request_begin(r, ctx);
+    return ngx_http_ollama_body_begin(r, ctx);
 }
 
 
 /* The same of a conversation, whose body goes to no server. */
 
 static ngx_int_t
-ngx_http_ollama_request_read_talk(ngx_http_request_t *r,
+ngx_http_ollama_body_read_talk(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
     ctx->talk = ngx_pcalloc(r->pool,
@@ -167,12 +167,12 @@ ngx_http_ollama_request_read_talk(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_ollama_request_begin(r, ctx);
+    return ngx_http_ollama_body_begin(r, ctx);
 }
 
 
 static ngx_int_t
-ngx_http_ollama_request_begin(ngx_http_request_t *r,
+ngx_http_ollama_body_begin(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
     ngx_int_t  rc;
@@ -180,7 +180,7 @@ ngx_http_ollama_request_begin(ngx_http_request_t *r,
     ctx->state = NGX_HTTP_OLLAMA_READING;
 
     rc = ngx_http_read_client_request_body(r,
-                                        ngx_http_ollama_request_body_handler);
+                                        ngx_http_ollama_body_body_handler);
 
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
         ctx->state = NGX_HTTP_OLLAMA_ROUTED;
@@ -197,23 +197,23 @@ ngx_http_ollama_request_begin(ngx_http_request_t *r,
 /* Frees what a request's pool doesn't; also when a client left midway. */
 
 void
-ngx_http_ollama_request_cleanup(void *data)
+ngx_http_ollama_body_cleanup(void *data)
 {
     ngx_http_ollama_ctx_t *ctx = data;
 
-    ngx_http_ollama_request_wait_end(ctx);
+    ngx_http_ollama_body_wait_end(ctx);
 
     if (ctx->pool) {
         ngx_destroy_pool(ctx->pool);
         ctx->pool = NULL;
     }
 
-    ngx_http_ollama_request_unmap(ctx);
+    ngx_http_ollama_body_unmap(ctx);
 }
 
 
 static void
-ngx_http_ollama_request_wait_end(ngx_http_ollama_ctx_t *ctx)
+ngx_http_ollama_body_wait_end(ngx_http_ollama_ctx_t *ctx)
 {
     ngx_event_t  *ev;
 
@@ -236,7 +236,7 @@ ngx_http_ollama_request_wait_end(ngx_http_ollama_ctx_t *ctx)
 /* Lets the mapping of a body go; none of its bytes may be needed any more. */
 
 void
-ngx_http_ollama_request_unmap(ngx_http_ollama_ctx_t *ctx)
+ngx_http_ollama_body_unmap(ngx_http_ollama_ctx_t *ctx)
 {
     if (ctx->map) {
         (void) munmap(ctx->map, ctx->map_size);
@@ -246,7 +246,7 @@ ngx_http_ollama_request_unmap(ngx_http_ollama_ctx_t *ctx)
 
 
 static void
-ngx_http_ollama_request_body_handler(ngx_http_request_t *r)
+ngx_http_ollama_body_body_handler(ngx_http_request_t *r)
 {
     ngx_int_t               rc;
     ngx_http_ollama_ctx_t  *ctx;
@@ -260,25 +260,25 @@ ngx_http_ollama_request_body_handler(ngx_http_request_t *r)
         ctx->body = NULL;
 
     } else if (r->request_body->temp_file) {
-        rc = ngx_http_ollama_request_map(r, ctx);
+        rc = ngx_http_ollama_body_map(r, ctx);
 
     } else {
         ctx->body = r->request_body->bufs;
     }
 
     if (rc == NGX_OK) {
-        rc = ngx_http_ollama_request_scan(r, ctx);
+        rc = ngx_http_ollama_body_scan(r, ctx);
     }
 
     if (rc == NGX_AGAIN) {
-        rc = ngx_http_ollama_request_wait(r, ctx);
+        rc = ngx_http_ollama_body_wait(r, ctx);
 
         if (rc == NGX_AGAIN) {
             return;
         }
     }
 
-    ngx_http_ollama_request_done(r, ctx, rc);
+    ngx_http_ollama_body_done(r, ctx, rc);
 }
 
 
@@ -289,7 +289,7 @@ ngx_http_ollama_request_body_handler(ngx_http_request_t *r)
  */
 
 static ngx_int_t
-ngx_http_ollama_request_map(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+ngx_http_ollama_body_map(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 {
     off_t         size;
     u_char       *p;
@@ -320,14 +320,14 @@ ngx_http_ollama_request_map(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     ctx->map = p;
     ctx->map_size = size;
 
-    ctx->body = ngx_http_ollama_request_buf(r, p, p + size);
+    ctx->body = ngx_http_ollama_body_buf(r, p, p + size);
 
     return ctx->body ? NGX_OK : NGX_ERROR;
 }
 
 
 static ngx_chain_t *
-ngx_http_ollama_request_buf(ngx_http_request_t *r, u_char *start, u_char *end)
+ngx_http_ollama_body_buf(ngx_http_request_t *r, u_char *start, u_char *end)
 {
     ngx_buf_t    *b;
     ngx_chain_t  *cl;
@@ -363,14 +363,14 @@ ngx_http_ollama_request_buf(ngx_http_request_t *r, u_char *start, u_char *end)
  */
 
 static ngx_int_t
-ngx_http_ollama_request_scan(ngx_http_request_t *r,
+ngx_http_ollama_body_scan(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
     size_t      n, left;
     ngx_int_t   rc;
     ngx_buf_t  *b;
 
-    left = NGX_HTTP_OLLAMA_REQUEST_SLICE;
+    left = NGX_HTTP_OLLAMA_BODY_SLICE;
 
     while (ctx->body) {
 
@@ -413,7 +413,7 @@ ngx_http_ollama_request_scan(ngx_http_request_t *r,
  */
 
 static ngx_int_t
-ngx_http_ollama_request_wait(ngx_http_request_t *r,
+ngx_http_ollama_body_wait(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
     ngx_event_t  *ev;
@@ -429,20 +429,20 @@ ngx_http_ollama_request_wait(ngx_http_request_t *r,
     ev = &ctx->wait->event;
 
     ev->data = &ctx->wait->dummy;
-    ev->handler = ngx_http_ollama_request_wait_handler;
+    ev->handler = ngx_http_ollama_body_wait_handler;
     ev->log = r->connection->log;
 
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    ngx_http_ollama_request_wait_next(ev);
+    ngx_http_ollama_body_wait_next(ev);
 
     return NGX_AGAIN;
 }
 
 
 static void
-ngx_http_ollama_request_wait_next(ngx_event_t *ev)
+ngx_http_ollama_body_wait_next(ngx_event_t *ev)
 {
     if (!ev->timer_set) {
         ngx_add_timer(ev, 1000);
@@ -453,7 +453,7 @@ ngx_http_ollama_request_wait_next(ngx_event_t *ev)
 
 
 static void
-ngx_http_ollama_request_wait_handler(ngx_event_t *ev)
+ngx_http_ollama_body_wait_handler(ngx_event_t *ev)
 {
     ngx_int_t               rc;
     ngx_connection_t       *c;
@@ -468,14 +468,14 @@ ngx_http_ollama_request_wait_handler(ngx_event_t *ev)
 
     ngx_http_set_log_request(c->log, r);
 
-    rc = ngx_http_ollama_request_scan(r, ctx);
+    rc = ngx_http_ollama_body_scan(r, ctx);
 
     if (rc == NGX_AGAIN) {
-        ngx_http_ollama_request_wait_next(ev);
+        ngx_http_ollama_body_wait_next(ev);
         return;
     }
 
-    ngx_http_ollama_request_done(r, ctx, rc);
+    ngx_http_ollama_body_done(r, ctx, rc);
     ngx_http_run_posted_requests(c);
 }
 
@@ -483,7 +483,7 @@ ngx_http_ollama_request_wait_handler(ngx_event_t *ev)
 /* The scan is over.  A chat in a session waits for its history then. */
 
 static void
-ngx_http_ollama_request_done(ngx_http_request_t *r,
+ngx_http_ollama_body_done(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
 {
     if (ctx->talk) {
@@ -491,18 +491,18 @@ ngx_http_ollama_request_done(ngx_http_request_t *r,
         ctx->scan->session_id = ctx->talk->session_id;
     }
 
-    ngx_http_ollama_request_wait_end(ctx);
+    ngx_http_ollama_body_wait_end(ctx);
 
     if (rc == NGX_OK) {
-        rc = ngx_http_ollama_request_lines(r, ctx->scan);
+        rc = ngx_http_ollama_body_lines(r, ctx->scan);
     }
 
     if (rc == NGX_DECLINED) {
-        rc = ngx_http_ollama_request_refuse(r, ctx);
+        rc = ngx_http_ollama_body_refuse(r, ctx);
 
     } else if (rc == NGX_OK && ngx_http_ollama_history_is_wanted(ctx)) {
         rc = ngx_http_ollama_history_begin(r, ctx,
-                                           ngx_http_ollama_request_finish);
+                                           ngx_http_ollama_body_finish);
 
         if (rc == NGX_AGAIN) {
             return;
@@ -515,14 +515,14 @@ ngx_http_ollama_request_done(ngx_http_request_t *r,
                                "invalid request body: \"model\" is required");
     }
 
-    ngx_http_ollama_request_finish(r, ctx, rc);
+    ngx_http_ollama_body_finish(r, ctx, rc);
 }
 
 
 /* Says what is wrong with the body, or with the header lines in its place. */
 
 static ngx_int_t
-ngx_http_ollama_request_refuse(ngx_http_request_t *r,
+ngx_http_ollama_body_refuse(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
     if (ctx->talk && ctx->talk->error.len) {
@@ -549,14 +549,14 @@ ngx_http_ollama_request_refuse(ngx_http_request_t *r,
  */
 
 static void
-ngx_http_ollama_request_finish(ngx_http_request_t *r,
+ngx_http_ollama_body_finish(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
 {
     ctx->state = NGX_HTTP_OLLAMA_ROUTED;
     ctx->status = (rc >= NGX_HTTP_SPECIAL_RESPONSE)
                   ? rc : NGX_HTTP_INTERNAL_SERVER_ERROR;
 
-    if (rc == NGX_OK && ngx_http_ollama_request_rewrite(r, ctx) == NGX_OK) {
+    if (rc == NGX_OK && ngx_http_ollama_body_rewrite(r, ctx) == NGX_OK) {
         ctx->status = NGX_DECLINED;
     }
 
@@ -567,7 +567,7 @@ ngx_http_ollama_request_finish(ngx_http_request_t *r,
         || (ctx->scan->cuts.nelts == 0 && ctx->ninsert == 0))
     {
         /* the body goes on as it is */
-        ngx_http_ollama_request_unmap(ctx);
+        ngx_http_ollama_body_unmap(ctx);
     }
 
     r->read_event_handler = ngx_http_block_reading;
@@ -583,7 +583,7 @@ ngx_http_ollama_request_finish(ngx_http_request_t *r,
  */
 
 static ngx_int_t
-ngx_http_ollama_request_lines(ngx_http_request_t *r,
+ngx_http_ollama_body_lines(ngx_http_request_t *r,
     ngx_http_ollama_scan_t *scan)
 {
     if (scan->server_url.len == 0) {
@@ -613,14 +613,14 @@ ngx_http_ollama_request_lines(ngx_http_request_t *r,
  */
 
 static ngx_int_t
-ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
+ngx_http_ollama_body_rewrite(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
     off_t                     at, end, n, size;
     ngx_buf_t                *b;
     ngx_chain_t              *in, *out, **ll;
     ngx_http_ollama_cut_t    *cut, *last;
-    ngx_http_ollama_insert_t *insert, *inserted;
+    ngx_http_ollama_body_insert_t *insert, *inserted;
 
     if (ctx->scan->cuts.nelts == 0 && ctx->ninsert == 0) {
         return NGX_OK;
@@ -635,8 +635,8 @@ ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
     in = r->request_body->bufs;
 
     if (ctx->map) {
-        in = ngx_http_ollama_request_buf(r, ctx->map,
-                                         ctx->map + ctx->map_size);
+        in = ngx_http_ollama_body_buf(r, ctx->map,
+                                      ctx->map + ctx->map_size);
         if (in == NULL) {
             return NGX_ERROR;
         }
@@ -654,7 +654,7 @@ ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
         while (at < end) {
 
             if (insert < inserted && insert->at <= at) {
-                ll = ngx_http_ollama_request_put(insert, ll);
+                ll = ngx_http_ollama_body_put(insert, ll);
                 size += insert->size;
                 insert++;
                 continue;
@@ -678,8 +678,8 @@ ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
 
             n -= at;
 
-            *ll = ngx_http_ollama_request_buf(r, b->last - (end - at),
-                                              b->last - (end - at) + n);
+            *ll = ngx_http_ollama_body_buf(r, b->last - (end - at),
+                                           b->last - (end - at) + n);
             if (*ll == NULL) {
                 return NGX_ERROR;
             }
@@ -692,14 +692,14 @@ ngx_http_ollama_request_rewrite(ngx_http_request_t *r,
 
     *ll = NULL;
 
-    return ngx_http_ollama_request_replace(r, out, size);
+    return ngx_http_ollama_body_replace(r, out, size);
 }
 
 
 /* Links what is put in to the end of a chain; returns the new end. */
 
 static ngx_chain_t **
-ngx_http_ollama_request_put(ngx_http_ollama_insert_t *insert,
+ngx_http_ollama_body_put(ngx_http_ollama_body_insert_t *insert,
     ngx_chain_t **ll)
 {
     *ll = insert->chain;
@@ -713,7 +713,7 @@ ngx_http_ollama_request_put(ngx_http_ollama_insert_t *insert,
 
 
 static ngx_int_t
-ngx_http_ollama_request_replace(ngx_http_request_t *r, ngx_chain_t *out,
+ngx_http_ollama_body_replace(ngx_http_request_t *r, ngx_chain_t *out,
     off_t size)
 {
     ngx_http_request_body_t  *rb;

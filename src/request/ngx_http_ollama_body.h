@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_REQUEST_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_REQUEST_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_BODY_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_BODY_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -15,10 +15,10 @@
 #include "core/ngx_http_ollama_ctx.h"
 
 
-ngx_int_t ngx_http_ollama_request_read(ngx_http_request_t *r,
+ngx_int_t ngx_http_ollama_body_read(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
-void ngx_http_ollama_request_cleanup(void *data);
-void ngx_http_ollama_request_unmap(ngx_http_ollama_ctx_t *ctx);
+void ngx_http_ollama_body_cleanup(void *data);
+void ngx_http_ollama_body_unmap(ngx_http_ollama_ctx_t *ctx);
 
 
-#endif /* _NGX_HTTP_OLLAMA_REQUEST_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_BODY_H_INCLUDED_ */

@@ -15,7 +15,7 @@
  * are those at the end of the history, and got no reply, they are the same.
  *
  * Meanwhile the request waits in the precontent phase.  A refusal on the way
- * leaves the session as it was; keep.c gives the lock back.  As long as it
+ * leaves the session as it was; save.c gives the lock back.  As long as it
  * isn't known whether there is one, that is done here.
  */
 
@@ -64,7 +64,7 @@ typedef struct {
     ngx_uint_t                   seen;      /* those read of them, */
     ngx_uint_t                   unanswered; /* and those at the end that the
                                                new ones may be the same as */
-    ngx_http_ollama_splice_t     text;      /* that is put in; its mark: where
+    ngx_http_ollama_insert_t     text;      /* that is put in; its mark: where
                                                these begin */
 
     ngx_str_t                   *messages;  /* what is new, in the scan's
@@ -151,7 +151,7 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
     h->ctx = ctx;
     h->done = done;
 
-    ngx_http_ollama_splice_init(&h->text, r->pool);
+    ngx_http_ollama_insert_init(&h->text, r->pool);
 
     h->store.data = h;
     h->store.log = r->connection->log;
@@ -248,7 +248,7 @@ ngx_http_ollama_history_ask(ngx_http_ollama_history_t *h)
     ctx = h->ctx;
     n = ctx->scan->messages.nelts;
 
-    h->messages = ngx_http_ollama_splice_messages(h->request, ctx);
+    h->messages = ngx_http_ollama_insert_messages(h->request, ctx);
 
     if (h->messages == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -266,7 +266,7 @@ ngx_http_ollama_history_ask(ngx_http_ollama_history_t *h)
         }
     }
 
-    ngx_http_ollama_late_settle(&ctx->scan->session_id);
+    ngx_http_ollama_outbox_settle(&ctx->scan->session_id);
 
     page.limit = NGX_HTTP_OLLAMA_HISTORY_PAGE;
     page.bytes = NGX_HTTP_OLLAMA_HISTORY_BYTES;
@@ -308,8 +308,8 @@ ngx_http_ollama_history_cleanup(void *data)
     ngx_http_ollama_store_forget(&h->store);
 
     if (h->locking) {
-        ngx_http_ollama_late_end(&h->ctx->scan->session_id,
-                                 &h->ctx->scan->task_id, 0, 0, NULL);
+        ngx_http_ollama_outbox_end(&h->ctx->scan->session_id,
+                                   &h->ctx->scan->task_id, 0, 0, NULL);
     }
 }
 
@@ -354,7 +354,7 @@ ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
     }
 
     if (ngx_http_ollama_history_holder(h) != NGX_OK
-        || ngx_http_ollama_keep_begin(r, ctx, store->ttl) != NGX_OK)
+        || ngx_http_ollama_save_begin(r, ctx, store->ttl) != NGX_OK)
     {
         ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
@@ -459,7 +459,7 @@ ngx_http_ollama_history_servers(ngx_http_ollama_history_t *h)
         return NGX_OK;
     }
 
-    rc = ngx_http_ollama_search_check(h->request, h->ctx, olcf->up);
+    rc = ngx_http_ollama_candidates_check(h->request, h->ctx, olcf->up);
 
     return (rc == NGX_DECLINED) ? NGX_OK : rc;
 }
@@ -532,7 +532,7 @@ ngx_http_ollama_history_put_model(ngx_http_ollama_history_t *h)
     size = sizeof(",\"model\":\"\"") - 1 + model->len
            + ngx_escape_json(NULL, model->data, model->len);
 
-    p = ngx_http_ollama_splice_put(&h->text, size);
+    p = ngx_http_ollama_insert_put(&h->text, size);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -541,7 +541,7 @@ ngx_http_ollama_history_put_model(ngx_http_ollama_history_t *h)
     p = (u_char *) ngx_escape_json(p, model->data, model->len);
     *p = '"';
 
-    ngx_http_ollama_splice_insert(&h->text, h->ctx, h->ctx->scan->close);
+    ngx_http_ollama_insert_insert(&h->text, h->ctx, h->ctx->scan->close);
 
     return NGX_OK;
 }
@@ -564,7 +564,7 @@ ngx_http_ollama_history_system(ngx_http_ollama_history_t *h,
            + system->len
            + ngx_escape_json(NULL, system->data, system->len);
 
-    p = ngx_http_ollama_splice_put(&h->text, size);
+    p = ngx_http_ollama_insert_put(&h->text, size);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -645,7 +645,7 @@ ngx_http_ollama_history_take(ngx_http_ollama_history_t *h)
     }
 
     if (size) {
-        p = ngx_http_ollama_splice_put(&h->text, size);
+        p = ngx_http_ollama_insert_put(&h->text, size);
         if (p == NULL) {
             ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
             return;
@@ -657,7 +657,7 @@ ngx_http_ollama_history_take(ngx_http_ollama_history_t *h)
             if (++h->seen + h->unanswered > h->total
                 && h->text.mark == NULL)
             {
-                ngx_http_ollama_splice_mark(&h->text, p);
+                ngx_http_ollama_insert_mark(&h->text, p);
             }
 
             p = ngx_cpymem(p, json.data, json.len);
@@ -688,8 +688,8 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
     ctx = h->ctx;
     n = ctx->scan->messages.nelts;
 
-    if (ngx_http_ollama_splice_has(&h->text, h->messages, n)) {
-        ngx_http_ollama_splice_cut(&h->text);
+    if (ngx_http_ollama_insert_has(&h->text, h->messages, n)) {
+        ngx_http_ollama_insert_cut(&h->text);
         h->total -= n;
         h->last -= n;
         h->stored = 1;
@@ -705,10 +705,10 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
     if (h->text.chain) {
 
         if (n == 0) {
-            ngx_http_ollama_splice_uncomma(&h->text);
+            ngx_http_ollama_insert_uncomma(&h->text);
         }
 
-        ngx_http_ollama_splice_insert(&h->text, ctx,
+        ngx_http_ollama_insert_insert(&h->text, ctx,
                                       ctx->scan->messages_start);
     }
 
@@ -717,7 +717,7 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
         return;
     }
 
-    ngx_http_ollama_keep_as(ctx, h->last + n + 1);
+    ngx_http_ollama_save_as(ctx, h->last + n + 1);
 
     if (n == 0 || h->stored) {
         ngx_http_ollama_history_end(h, NGX_OK);
@@ -730,7 +730,7 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
                                   &ctx->holder, h->last + 1, h->messages, n)
         != NGX_OK)
     {
-        ngx_http_ollama_keep_as(ctx, 0);
+        ngx_http_ollama_save_as(ctx, 0);
         ngx_http_ollama_history_end(h, ngx_http_ollama_history_unavailable(h));
     }
 }
@@ -746,7 +746,7 @@ ngx_http_ollama_history_added(ngx_http_ollama_store_t *store)
     ngx_http_set_log_request(h->request->connection->log, h->request);
 
     if (store->result != NGX_HTTP_OLLAMA_STORE_OK) {
-        ngx_http_ollama_keep_as(h->ctx, 0);
+        ngx_http_ollama_save_as(h->ctx, 0);
         ngx_http_ollama_history_end(h, ngx_http_ollama_history_failed(h));
         return;
     }

@@ -19,20 +19,20 @@
 
 
 /* of a text that is given back by itself, in bytes */
-#define NGX_HTTP_OLLAMA_SPLICE_LARGE  65536
+#define NGX_HTTP_OLLAMA_INSERT_LARGE  65536
 
 
-static ngx_buf_t *ngx_http_ollama_splice_buf(
-    ngx_http_ollama_splice_t *splice, size_t size);
-static u_char *ngx_http_ollama_splice_span(ngx_http_request_t *r,
+static ngx_buf_t *ngx_http_ollama_insert_buf(
+    ngx_http_ollama_insert_t *splice, size_t size);
+static u_char *ngx_http_ollama_insert_span(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_cut_t *span);
 
 
 void
-ngx_http_ollama_splice_init(ngx_http_ollama_splice_t *splice,
+ngx_http_ollama_insert_init(ngx_http_ollama_insert_t *splice,
     ngx_pool_t *pool)
 {
-    ngx_memzero(splice, sizeof(ngx_http_ollama_splice_t));
+    ngx_memzero(splice, sizeof(ngx_http_ollama_insert_t));
 
     splice->pool = pool;
     splice->end = &splice->chain;
@@ -40,12 +40,12 @@ ngx_http_ollama_splice_init(ngx_http_ollama_splice_t *splice,
 
 
 u_char *
-ngx_http_ollama_splice_put(ngx_http_ollama_splice_t *splice, size_t size)
+ngx_http_ollama_insert_put(ngx_http_ollama_insert_t *splice, size_t size)
 {
     ngx_buf_t    *b;
     ngx_chain_t  *cl;
 
-    b = ngx_http_ollama_splice_buf(splice, size);
+    b = ngx_http_ollama_insert_buf(splice, size);
     if (b == NULL) {
         return NULL;
     }
@@ -70,11 +70,11 @@ ngx_http_ollama_splice_put(ngx_http_ollama_splice_t *splice, size_t size)
 /* A buffer that is full. */
 
 static ngx_buf_t *
-ngx_http_ollama_splice_buf(ngx_http_ollama_splice_t *splice, size_t size)
+ngx_http_ollama_insert_buf(ngx_http_ollama_insert_t *splice, size_t size)
 {
     ngx_buf_t  *b;
 
-    if (size <= NGX_HTTP_OLLAMA_SPLICE_LARGE) {
+    if (size <= NGX_HTTP_OLLAMA_INSERT_LARGE) {
 
         b = ngx_create_temp_buf(splice->pool, size);
         if (b == NULL) {
@@ -91,7 +91,8 @@ ngx_http_ollama_splice_buf(ngx_http_ollama_splice_t *splice, size_t size)
         return NULL;
     }
 
-    b->start = ngx_http_ollama_shed_alloc(&splice->shed, splice->pool, size);
+    b->start = ngx_http_ollama_lazyfree_alloc(&splice->shed, splice->pool,
+                                              size);
     if (b->start == NULL) {
         return NULL;
     }
@@ -106,7 +107,7 @@ ngx_http_ollama_splice_buf(ngx_http_ollama_splice_t *splice, size_t size)
 
 
 void
-ngx_http_ollama_splice_mark(ngx_http_ollama_splice_t *splice, u_char *p)
+ngx_http_ollama_insert_mark(ngx_http_ollama_insert_t *splice, u_char *p)
 {
     splice->mark = splice->last;
     splice->mark_pos = p;
@@ -115,7 +116,7 @@ ngx_http_ollama_splice_mark(ngx_http_ollama_splice_t *splice, u_char *p)
 
 
 ngx_uint_t
-ngx_http_ollama_splice_has(ngx_http_ollama_splice_t *splice,
+ngx_http_ollama_insert_has(ngx_http_ollama_insert_t *splice,
     ngx_str_t *messages, ngx_uint_t n)
 {
     off_t         left;
@@ -156,7 +157,7 @@ ngx_http_ollama_splice_has(ngx_http_ollama_splice_t *splice,
 /* Only the text in front of the mark stays. */
 
 void
-ngx_http_ollama_splice_cut(ngx_http_ollama_splice_t *splice)
+ngx_http_ollama_insert_cut(ngx_http_ollama_insert_t *splice)
 {
     ngx_buf_t  *b;
 
@@ -173,7 +174,7 @@ ngx_http_ollama_splice_cut(ngx_http_ollama_splice_t *splice)
 
 
 void
-ngx_http_ollama_splice_uncomma(ngx_http_ollama_splice_t *splice)
+ngx_http_ollama_insert_uncomma(ngx_http_ollama_insert_t *splice)
 {
     (*splice->last)->buf->last--;
     splice->size--;
@@ -181,10 +182,10 @@ ngx_http_ollama_splice_uncomma(ngx_http_ollama_splice_t *splice)
 
 
 void
-ngx_http_ollama_splice_insert(ngx_http_ollama_splice_t *splice,
+ngx_http_ollama_insert_insert(ngx_http_ollama_insert_t *splice,
     ngx_http_ollama_ctx_t *ctx, off_t at)
 {
-    ngx_http_ollama_insert_t  *insert;
+    ngx_http_ollama_body_insert_t  *insert;
 
     insert = &ctx->insert[ctx->ninsert++];
 
@@ -192,12 +193,12 @@ ngx_http_ollama_splice_insert(ngx_http_ollama_splice_t *splice,
     insert->chain = splice->chain;
     insert->size = splice->size;
 
-    ngx_http_ollama_splice_init(splice, splice->pool);
+    ngx_http_ollama_insert_init(splice, splice->pool);
 }
 
 
 ngx_str_t *
-ngx_http_ollama_splice_messages(ngx_http_request_t *r,
+ngx_http_ollama_insert_messages(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
     ngx_str_t              *messages;
@@ -214,7 +215,7 @@ ngx_http_ollama_splice_messages(ngx_http_request_t *r,
 
     for (i = 0; i < n; i++) {
         messages[i].len = span[i].end - span[i].start;
-        messages[i].data = ngx_http_ollama_splice_span(r, ctx, &span[i]);
+        messages[i].data = ngx_http_ollama_insert_span(r, ctx, &span[i]);
 
         if (messages[i].data == NULL) {
             return NULL;
@@ -228,7 +229,7 @@ ngx_http_ollama_splice_messages(ngx_http_request_t *r,
 /* A piece of the body: where it lies there as a whole, or a copy. */
 
 static u_char *
-ngx_http_ollama_splice_span(ngx_http_request_t *r,
+ngx_http_ollama_insert_span(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_cut_t *span)
 {
     off_t         at, from, to, size;

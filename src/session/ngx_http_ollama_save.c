@@ -15,7 +15,7 @@
  * renewed.
  *
  * "saved":false says that it isn't known whether the reply is stored.  What
- * Redis wasn't told then, or didn't answer to, late.c tells it again.
+ * Redis wasn't told then, or didn't answer to, outbox.c tells it again.
  */
 
 
@@ -33,22 +33,22 @@
 
 
 /* free in a request's r->buffered */
-#define NGX_HTTP_OLLAMA_KEEP_BUFFERED  0x08
+#define NGX_HTTP_OLLAMA_SAVE_BUFFERED  0x08
 
 /* of a reply, in bytes: what is more is not stored */
-#define NGX_HTTP_OLLAMA_KEEP_MAX       (16 * 1024 * 1024)
+#define NGX_HTTP_OLLAMA_SAVE_MAX       (16 * 1024 * 1024)
 
 
-struct ngx_http_ollama_keep_s {
+struct ngx_http_ollama_save_s {
     ngx_http_request_t        *request;
     ngx_http_ollama_ctx_t     *ctx;
     ngx_http_ollama_store_t    store;     /* the save */
     ngx_http_ollama_lock_t     lock;
 
-    int64_t                    n;         /* of the message; 0: none yet */
-    ngx_http_ollama_said_t    *said;      /* NULL: nothing is said */
-    off_t                      pos;       /* bytes of the reply so far */
-    ngx_buf_t                 *stopped;   /* our own last frame */
+    int64_t                     n;         /* of the message; 0: none yet */
+    ngx_http_ollama_capture_t  *said;      /* NULL: nothing is said */
+    off_t                       pos;       /* bytes of the reply so far */
+    ngx_buf_t                  *stopped;   /* our own last frame */
 
     ngx_http_ollama_store_message_t  message;  /* what was said, in the end */
 
@@ -59,35 +59,35 @@ struct ngx_http_ollama_keep_s {
     unsigned                   over:1;    /* it was before it was stopped */
     unsigned                   holding:1;
     unsigned                   saving:1;  /* the end was begun */
-    unsigned                   settled:1; /* it has ended, or late.c has it */
+    unsigned                   settled:1; /* it has ended, or outbox.c has it */
     unsigned                   refused:1; /* by the server, for good */
     unsigned                   passing:1; /* the rest goes as it comes */
     unsigned                   last_buf:1; /* of what waits, one is the last */
 };
 
 
-static void ngx_http_ollama_keep_cleanup(void *data);
-static ngx_int_t ngx_http_ollama_keep_header_filter(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_ollama_keep_is_refused(ngx_http_request_t *r);
-static ngx_http_ollama_said_form_e ngx_http_ollama_keep_form(
+static void ngx_http_ollama_save_cleanup(void *data);
+static ngx_int_t ngx_http_ollama_save_header_filter(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_ollama_save_is_refused(ngx_http_request_t *r);
+static ngx_http_ollama_capture_form_e ngx_http_ollama_save_form(
     ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx);
-static ngx_int_t ngx_http_ollama_keep_body_filter(ngx_http_request_t *r,
+static ngx_int_t ngx_http_ollama_save_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
-static ngx_chain_t **ngx_http_ollama_keep_buf(ngx_http_ollama_keep_t *keep,
+static ngx_chain_t **ngx_http_ollama_save_buf(ngx_http_ollama_save_t *keep,
     ngx_buf_t *b, ngx_chain_t **ll);
-static size_t ngx_http_ollama_keep_listen(ngx_http_ollama_keep_t *keep,
+static size_t ngx_http_ollama_save_listen(ngx_http_ollama_save_t *keep,
     ngx_buf_t *b);
-static ngx_int_t ngx_http_ollama_keep_hold(ngx_http_ollama_keep_t *keep,
+static ngx_int_t ngx_http_ollama_save_hold(ngx_http_ollama_save_t *keep,
     ngx_buf_t *b);
-static ngx_int_t ngx_http_ollama_keep_save(ngx_http_ollama_keep_t *keep);
-static ngx_int_t ngx_http_ollama_keep_message(ngx_http_ollama_keep_t *keep);
-static void ngx_http_ollama_keep_owe(ngx_http_ollama_keep_t *keep);
-static ngx_uint_t ngx_http_ollama_keep_is_complete(
-    ngx_http_ollama_keep_t *keep);
-static ngx_uint_t ngx_http_ollama_keep_is_whole(ngx_http_ollama_keep_t *keep);
-static const char *ngx_http_ollama_keep_status(ngx_http_ollama_keep_t *keep);
-static void ngx_http_ollama_keep_saved(ngx_http_ollama_store_t *store);
-static ngx_int_t ngx_http_ollama_keep_release(ngx_http_ollama_keep_t *keep,
+static ngx_int_t ngx_http_ollama_save_save(ngx_http_ollama_save_t *keep);
+static ngx_int_t ngx_http_ollama_save_message(ngx_http_ollama_save_t *keep);
+static void ngx_http_ollama_save_owe(ngx_http_ollama_save_t *keep);
+static ngx_uint_t ngx_http_ollama_save_is_complete(
+    ngx_http_ollama_save_t *keep);
+static ngx_uint_t ngx_http_ollama_save_is_whole(ngx_http_ollama_save_t *keep);
+static const char *ngx_http_ollama_save_status(ngx_http_ollama_save_t *keep);
+static void ngx_http_ollama_save_saved(ngx_http_ollama_store_t *store);
+static ngx_int_t ngx_http_ollama_save_release(ngx_http_ollama_save_t *keep,
     ngx_uint_t saved);
 
 
@@ -96,31 +96,31 @@ static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
 ngx_int_t
-ngx_http_ollama_keep_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+ngx_http_ollama_save_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     int64_t ttl)
 {
     ngx_http_cleanup_t      *cln;
-    ngx_http_ollama_keep_t  *keep;
+    ngx_http_ollama_save_t  *keep;
 
     /* not of the pool: a save needs that, and what was said */
 
-    cln = ngx_http_cleanup_add(r, sizeof(ngx_http_ollama_keep_t));
+    cln = ngx_http_cleanup_add(r, sizeof(ngx_http_ollama_save_t));
     if (cln == NULL) {
         return NGX_ERROR;
     }
 
     keep = cln->data;
-    ngx_memzero(keep, sizeof(ngx_http_ollama_keep_t));
+    ngx_memzero(keep, sizeof(ngx_http_ollama_save_t));
 
     keep->request = r;
     keep->ctx = ctx;
 
-    keep->store.handler = ngx_http_ollama_keep_saved;
+    keep->store.handler = ngx_http_ollama_save_saved;
     keep->store.data = keep;
     keep->store.log = r->connection->log;
     keep->store.ttl = ttl;
 
-    cln->handler = ngx_http_ollama_keep_cleanup;
+    cln->handler = ngx_http_ollama_save_cleanup;
 
     ctx->keep = keep;
 
@@ -132,7 +132,7 @@ ngx_http_ollama_keep_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 
 
 void
-ngx_http_ollama_keep_as(ngx_http_ollama_ctx_t *ctx, int64_t n)
+ngx_http_ollama_save_as(ngx_http_ollama_ctx_t *ctx, int64_t n)
 {
     ctx->keep->n = n;
     ctx->keep->lock.n = n;
@@ -141,7 +141,7 @@ ngx_http_ollama_keep_as(ngx_http_ollama_ctx_t *ctx, int64_t n)
 
 
 void
-ngx_http_ollama_keep_stopped(ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b)
+ngx_http_ollama_save_stopped(ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b)
 {
     if (ctx->keep) {
         ctx->keep->stopped = b;
@@ -152,24 +152,24 @@ ngx_http_ollama_keep_stopped(ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b)
 /* The request is over: nothing waits for an answer of Redis any more. */
 
 static void
-ngx_http_ollama_keep_cleanup(void *data)
+ngx_http_ollama_save_cleanup(void *data)
 {
-    ngx_http_ollama_keep_t *keep = data;
+    ngx_http_ollama_save_t *keep = data;
 
     ngx_http_ollama_lock_end(&keep->lock);
     ngx_http_ollama_store_forget(&keep->store);
 
     if (!keep->settled) {
-        ngx_http_ollama_keep_owe(keep);
+        ngx_http_ollama_save_owe(keep);
     }
 }
 
 
 static ngx_int_t
-ngx_http_ollama_keep_header_filter(ngx_http_request_t *r)
+ngx_http_ollama_save_header_filter(ngx_http_request_t *r)
 {
     ngx_http_ollama_ctx_t   *ctx;
-    ngx_http_ollama_keep_t  *keep;
+    ngx_http_ollama_save_t  *keep;
 
     ctx = ngx_http_ollama_get_ctx(r);
     keep = ctx ? ctx->keep : NULL;
@@ -178,8 +178,8 @@ ngx_http_ollama_keep_header_filter(ngx_http_request_t *r)
         && r->headers_out.status >= NGX_HTTP_SPECIAL_RESPONSE)
     {
         /* who reads that something failed may try again at once */
-        keep->refused = ngx_http_ollama_keep_is_refused(r);
-        ngx_http_ollama_keep_owe(keep);
+        keep->refused = ngx_http_ollama_save_is_refused(r);
+        ngx_http_ollama_save_owe(keep);
     }
 
     if (keep == NULL || keep->n == 0 || keep->said
@@ -195,14 +195,14 @@ ngx_http_ollama_keep_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    keep->said = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_said_t));
+    keep->said = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_capture_t));
     if (keep->said == NULL) {
         return NGX_ERROR;
     }
 
-    if (ngx_http_ollama_said_init(keep->said, r->pool,
-                                  ngx_http_ollama_keep_form(r, ctx),
-                                  NGX_HTTP_OLLAMA_KEEP_MAX)
+    if (ngx_http_ollama_capture_init(keep->said, r->pool,
+                                     ngx_http_ollama_save_form(r, ctx),
+                                     NGX_HTTP_OLLAMA_SAVE_MAX)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -223,7 +223,7 @@ ngx_http_ollama_keep_header_filter(ngx_http_request_t *r)
  */
 
 static ngx_uint_t
-ngx_http_ollama_keep_is_refused(ngx_http_request_t *r)
+ngx_http_ollama_save_is_refused(ngx_http_request_t *r)
 {
     ngx_uint_t  status;
 
@@ -237,8 +237,8 @@ ngx_http_ollama_keep_is_refused(ngx_http_request_t *r)
 }
 
 
-static ngx_http_ollama_said_form_e
-ngx_http_ollama_keep_form(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+static ngx_http_ollama_capture_form_e
+ngx_http_ollama_save_form(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 {
     ngx_str_t  *type;
 
@@ -246,7 +246,7 @@ ngx_http_ollama_keep_form(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 
     if (ctx->route->last == NGX_HTTP_OLLAMA_END_DONE) {
         return (ctx->scan->stream == NGX_HTTP_OLLAMA_STREAM_OFF)
-               ? NGX_HTTP_OLLAMA_SAID_OBJECT : NGX_HTTP_OLLAMA_SAID_LINES;
+               ? NGX_HTTP_OLLAMA_CAPTURE_OBJECT : NGX_HTTP_OLLAMA_CAPTURE_LINES;
     }
 
     if (type->len >= sizeof("text/event-stream") - 1
@@ -254,20 +254,20 @@ ngx_http_ollama_keep_form(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
                            sizeof("text/event-stream") - 1)
            == 0)
     {
-        return NGX_HTTP_OLLAMA_SAID_EVENTS;
+        return NGX_HTTP_OLLAMA_CAPTURE_EVENTS;
     }
 
-    return NGX_HTTP_OLLAMA_SAID_COMPLETION;
+    return NGX_HTTP_OLLAMA_CAPTURE_COMPLETION;
 }
 
 
 static ngx_int_t
-ngx_http_ollama_keep_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+ngx_http_ollama_save_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
     ngx_int_t                rc;
     ngx_chain_t             *cl, *out, **ll;
     ngx_http_ollama_ctx_t   *ctx;
-    ngx_http_ollama_keep_t  *keep;
+    ngx_http_ollama_save_t  *keep;
 
     ctx = ngx_http_ollama_get_ctx(r);
     keep = ctx ? ctx->keep : NULL;
@@ -280,7 +280,7 @@ ngx_http_ollama_keep_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     ll = &out;
 
     for (cl = in; cl; cl = cl->next) {
-        ll = ngx_http_ollama_keep_buf(keep, cl->buf, ll);
+        ll = ngx_http_ollama_save_buf(keep, cl->buf, ll);
         if (ll == NULL) {
             return NGX_ERROR;
         }
@@ -296,19 +296,19 @@ ngx_http_ollama_keep_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     if (ctx->ended && !ctx->frame->done) {
         /* it broke off after all */
-        return ngx_http_ollama_keep_release(keep, 0);
+        return ngx_http_ollama_save_release(keep, 0);
     }
 
     if ((keep->said->over || keep->last_buf)
-        && ngx_http_ollama_keep_save(keep) != NGX_OK)
+        && ngx_http_ollama_save_save(keep) != NGX_OK)
     {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "ollama: the reply was not saved in its session yet: "
                       "Redis is not available");
 
-        ngx_http_ollama_keep_owe(keep);
+        ngx_http_ollama_save_owe(keep);
 
-        return ngx_http_ollama_keep_release(keep, 0);
+        return ngx_http_ollama_save_release(keep, 0);
     }
 
     return rc;
@@ -321,7 +321,7 @@ ngx_http_ollama_keep_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
  */
 
 static ngx_chain_t **
-ngx_http_ollama_keep_buf(ngx_http_ollama_keep_t *keep, ngx_buf_t *b,
+ngx_http_ollama_save_buf(ngx_http_ollama_save_t *keep, ngx_buf_t *b,
     ngx_chain_t **ll)
 {
     size_t        n;
@@ -335,16 +335,16 @@ ngx_http_ollama_keep_buf(ngx_http_ollama_keep_t *keep, ngx_buf_t *b,
 
         if (*b->pos == '\n') {
             /* it comes in the middle of a line or an event */
-            ngx_http_ollama_said_cut(keep->said);
+            ngx_http_ollama_capture_cut(keep->said);
         }
     }
 
     if (!keep->holding) {
-        n = ngx_http_ollama_keep_listen(keep, b);
+        n = ngx_http_ollama_save_listen(keep, b);
     }
 
     if (keep->holding && n == 0) {
-        return ngx_http_ollama_keep_hold(keep, b) == NGX_OK ? ll : NULL;
+        return ngx_http_ollama_save_hold(keep, b) == NGX_OK ? ll : NULL;
     }
 
     cl = ngx_alloc_chain_link(keep->request->pool);
@@ -369,7 +369,7 @@ ngx_http_ollama_keep_buf(ngx_http_ollama_keep_t *keep, ngx_buf_t *b,
 
         cl->buf = copy;
 
-        if (ngx_http_ollama_keep_hold(keep, b) != NGX_OK) {
+        if (ngx_http_ollama_save_hold(keep, b) != NGX_OK) {
             return NULL;
         }
     }
@@ -386,7 +386,7 @@ ngx_http_ollama_keep_buf(ngx_http_ollama_keep_t *keep, ngx_buf_t *b,
  */
 
 static size_t
-ngx_http_ollama_keep_listen(ngx_http_ollama_keep_t *keep, ngx_buf_t *b)
+ngx_http_ollama_save_listen(ngx_http_ollama_save_t *keep, ngx_buf_t *b)
 {
     off_t   pos;
     size_t  size;
@@ -400,7 +400,7 @@ ngx_http_ollama_keep_listen(ngx_http_ollama_keep_t *keep, ngx_buf_t *b)
     pos = keep->pos;
     keep->pos += size;
 
-    ngx_http_ollama_said_feed(keep->said, b->pos, size);
+    ngx_http_ollama_capture_feed(keep->said, b->pos, size);
 
     if (!keep->said->last
         || keep->said->close < pos || keep->said->close >= keep->pos)
@@ -410,7 +410,7 @@ ngx_http_ollama_keep_listen(ngx_http_ollama_keep_t *keep, ngx_buf_t *b)
 
     keep->holding = 1;
     keep->ctx->held = 1;
-    keep->request->buffered |= NGX_HTTP_OLLAMA_KEEP_BUFFERED;
+    keep->request->buffered |= NGX_HTTP_OLLAMA_SAVE_BUFFERED;
 
     return keep->said->close - pos;
 }
@@ -419,7 +419,7 @@ ngx_http_ollama_keep_listen(ngx_http_ollama_keep_t *keep, ngx_buf_t *b)
 /* What is in the buffer waits, from the "}" of the last frame on. */
 
 static ngx_int_t
-ngx_http_ollama_keep_hold(ngx_http_ollama_keep_t *keep, ngx_buf_t *b)
+ngx_http_ollama_save_hold(ngx_http_ollama_save_t *keep, ngx_buf_t *b)
 {
     size_t        size;
     ngx_buf_t    *copy;
@@ -438,7 +438,7 @@ ngx_http_ollama_keep_hold(ngx_http_ollama_keep_t *keep, ngx_buf_t *b)
 
     if (keep->held) {
         /* the first one was heard */
-        ngx_http_ollama_said_feed(keep->said, b->pos, size);
+        ngx_http_ollama_capture_feed(keep->said, b->pos, size);
     }
 
     copy = ngx_create_temp_buf(keep->request->pool, size);
@@ -467,14 +467,14 @@ ngx_http_ollama_keep_hold(ngx_http_ollama_keep_t *keep, ngx_buf_t *b)
 /* Stores what was said, if anything was, and gives the session free. */
 
 static ngx_int_t
-ngx_http_ollama_keep_save(ngx_http_ollama_keep_t *keep)
+ngx_http_ollama_save_save(ngx_http_ollama_save_t *keep)
 {
     ngx_int_t  rc;
 
     keep->saving = 1;
     ngx_http_ollama_lock_end(&keep->lock);
 
-    rc = ngx_http_ollama_keep_message(keep);
+    rc = ngx_http_ollama_save_message(keep);
 
     if (rc == NGX_ERROR) {
         return NGX_ERROR;
@@ -496,10 +496,10 @@ ngx_http_ollama_keep_save(ngx_http_ollama_keep_t *keep)
 /* Makes the message that is stored.  NGX_DECLINED: there is none. */
 
 static ngx_int_t
-ngx_http_ollama_keep_message(ngx_http_ollama_keep_t *keep)
+ngx_http_ollama_save_message(ngx_http_ollama_save_t *keep)
 {
     ngx_pool_t                       *pool;
-    ngx_http_ollama_said_t           *said;
+    ngx_http_ollama_capture_t        *said;
     ngx_http_ollama_store_message_t  *message;
 
     said = keep->said;
@@ -514,62 +514,62 @@ ngx_http_ollama_keep_message(ngx_http_ollama_keep_t *keep)
         return NGX_OK;
     }
 
-    ngx_http_ollama_said_end(said);
+    ngx_http_ollama_capture_end(said);
 
-    if (!keep->asked && ngx_http_ollama_said_is_empty(said)) {
+    if (!keep->asked && ngx_http_ollama_capture_is_empty(said)) {
         /* the model was loaded, or unloaded */
         return NGX_DECLINED;
     }
 
-    if (!ngx_http_ollama_keep_is_whole(keep)) {
+    if (!ngx_http_ollama_save_is_whole(keep)) {
         ngx_log_error(NGX_LOG_ERR, keep->request->connection->log, 0,
                       "ollama: the reply is saved in its session only in "
                       "part: it %s", said->truncated ? "is too long"
                                                      : "could not be read");
     }
 
-    message->status.data = (u_char *) ngx_http_ollama_keep_status(keep);
+    message->status.data = (u_char *) ngx_http_ollama_save_status(keep);
     message->status.len = ngx_strlen(message->status.data);
     message->model = keep->ctx->scan->model;
     message->server = keep->ctx->server;
 
-    if (said->text[NGX_HTTP_OLLAMA_SAID_THINKING].str.len) {
-        message->thinking = said->text[NGX_HTTP_OLLAMA_SAID_THINKING].str;
+    if (said->text[NGX_HTTP_OLLAMA_CAPTURE_THINKING].str.len) {
+        message->thinking = said->text[NGX_HTTP_OLLAMA_CAPTURE_THINKING].str;
     }
 
-    if (ngx_http_ollama_said_stats(said, pool, &message->stats) != NGX_OK) {
+    if (ngx_http_ollama_capture_stats(said, pool, &message->stats) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    return ngx_http_ollama_said_message(said, pool, &message->json);
+    return ngx_http_ollama_capture_message(said, pool, &message->json);
 }
 
 
 /* Redis is told without anybody who waits for it, and later if need be. */
 
 static void
-ngx_http_ollama_keep_owe(ngx_http_ollama_keep_t *keep)
+ngx_http_ollama_save_owe(ngx_http_ollama_save_t *keep)
 {
     ngx_http_ollama_store_message_t  *message;
 
-    message = (ngx_http_ollama_keep_message(keep) == NGX_OK) ? &keep->message
+    message = (ngx_http_ollama_save_message(keep) == NGX_OK) ? &keep->message
                                                              : NULL;
     keep->saving = 1;
     keep->settled = 1;
     ngx_http_ollama_lock_end(&keep->lock);
 
-    ngx_http_ollama_late_end(&keep->ctx->scan->session_id,
-                             &keep->ctx->holder, keep->store.ttl,
-                             keep->refused ? NGX_HTTP_OLLAMA_LATE_WITHDRAW
+    ngx_http_ollama_outbox_end(&keep->ctx->scan->session_id,
+                               &keep->ctx->holder, keep->store.ttl,
+                               keep->refused ? NGX_HTTP_OLLAMA_OUTBOX_WITHDRAW
                                            : keep->n,
-                             message);
+                               message);
 }
 
 
 /* The server has said all; the tap may hear of that a byte later. */
 
 static ngx_uint_t
-ngx_http_ollama_keep_is_complete(ngx_http_ollama_keep_t *keep)
+ngx_http_ollama_save_is_complete(ngx_http_ollama_save_t *keep)
 {
     ngx_http_ollama_ctx_t  *ctx;
 
@@ -583,19 +583,19 @@ ngx_http_ollama_keep_is_complete(ngx_http_ollama_keep_t *keep)
 /* Nothing of what it has said by now is left out. */
 
 static ngx_uint_t
-ngx_http_ollama_keep_is_whole(ngx_http_ollama_keep_t *keep)
+ngx_http_ollama_save_is_whole(ngx_http_ollama_save_t *keep)
 {
     if (keep->said->truncated) {
         return 0;
     }
 
     return !keep->said->failed || keep->said->last
-           || !ngx_http_ollama_keep_is_complete(keep);
+           || !ngx_http_ollama_save_is_complete(keep);
 }
 
 
 static const char *
-ngx_http_ollama_keep_status(ngx_http_ollama_keep_t *keep)
+ngx_http_ollama_save_status(ngx_http_ollama_save_t *keep)
 {
     ngx_http_ollama_ctx_t  *ctx;
 
@@ -605,8 +605,8 @@ ngx_http_ollama_keep_status(ngx_http_ollama_keep_t *keep)
         return "cancelled";
     }
 
-    if (ngx_http_ollama_keep_is_complete(keep)) {
-        return ngx_http_ollama_keep_is_whole(keep) ? "complete"
+    if (ngx_http_ollama_save_is_complete(keep)) {
+        return ngx_http_ollama_save_is_whole(keep) ? "complete"
                                                    : "interrupted";
     }
 
@@ -624,12 +624,12 @@ ngx_http_ollama_keep_status(ngx_http_ollama_keep_t *keep)
 
 
 static void
-ngx_http_ollama_keep_saved(ngx_http_ollama_store_t *store)
+ngx_http_ollama_save_saved(ngx_http_ollama_store_t *store)
 {
     ngx_uint_t               saved;
     ngx_connection_t        *c;
     ngx_http_request_t      *r;
-    ngx_http_ollama_keep_t  *keep;
+    ngx_http_ollama_save_t  *keep;
 
     keep = store->data;
     r = keep->request;
@@ -651,7 +651,7 @@ ngx_http_ollama_keep_saved(ngx_http_ollama_store_t *store)
                       "ollama: the reply was not saved in its session yet: "
                       "Redis failed, or did not answer in time");
 
-        ngx_http_ollama_keep_owe(keep);
+        ngx_http_ollama_save_owe(keep);
         break;
 
     default:
@@ -661,7 +661,7 @@ ngx_http_ollama_keep_saved(ngx_http_ollama_store_t *store)
         break;
     }
 
-    if (ngx_http_ollama_keep_release(keep, saved) == NGX_ERROR) {
+    if (ngx_http_ollama_save_release(keep, saved) == NGX_ERROR) {
         ngx_http_finalize_request(r, NGX_ERROR);
 
     } else if (r->upstream == NULL || r->upstream->cleanup == NULL) {
@@ -676,7 +676,7 @@ ngx_http_ollama_keep_saved(ngx_http_ollama_store_t *store)
 /* Sends what waited, with our own words in the last frame. */
 
 static ngx_int_t
-ngx_http_ollama_keep_release(ngx_http_ollama_keep_t *keep, ngx_uint_t saved)
+ngx_http_ollama_save_release(ngx_http_ollama_save_t *keep, ngx_uint_t saved)
 {
     size_t               size;
     ngx_buf_t           *b, *first;
@@ -688,7 +688,7 @@ ngx_http_ollama_keep_release(ngx_http_ollama_keep_t *keep, ngx_uint_t saved)
 
     keep->passing = 1;
     keep->holding = 0;
-    r->buffered &= ~NGX_HTTP_OLLAMA_KEEP_BUFFERED;
+    r->buffered &= ~NGX_HTTP_OLLAMA_SAVE_BUFFERED;
 
     /* the first byte is the "}" of the frame */
 
@@ -696,8 +696,8 @@ ngx_http_ollama_keep_release(ngx_http_ollama_keep_t *keep, ngx_uint_t saved)
 
     tail.data = first->pos;
     tail.len = 1;
-    size = ngx_http_ollama_said_mark(NULL, &tail, &keep->ctx->scan->session_id,
-                                     saved);
+    size = ngx_http_ollama_capture_mark(NULL, &tail,
+                                        &keep->ctx->scan->session_id, saved);
 
     b = ngx_create_temp_buf(r->pool, size);
     if (b == NULL) {
@@ -709,8 +709,9 @@ ngx_http_ollama_keep_release(ngx_http_ollama_keep_t *keep, ngx_uint_t saved)
         return NGX_ERROR;
     }
 
-    b->last += ngx_http_ollama_said_mark(b->pos, &tail,
-                                         &keep->ctx->scan->session_id, saved);
+    b->last += ngx_http_ollama_capture_mark(b->pos, &tail,
+                                            &keep->ctx->scan->session_id,
+                                            saved);
     first->pos++;
 
     cl->buf = b;
@@ -727,13 +728,13 @@ ngx_http_ollama_keep_release(ngx_http_ollama_keep_t *keep, ngx_uint_t saved)
 
 
 ngx_int_t
-ngx_http_ollama_keep_filter_init(ngx_conf_t *cf)
+ngx_http_ollama_save_filter_init(ngx_conf_t *cf)
 {
     ngx_http_next_header_filter = ngx_http_top_header_filter;
-    ngx_http_top_header_filter = ngx_http_ollama_keep_header_filter;
+    ngx_http_top_header_filter = ngx_http_ollama_save_header_filter;
 
     ngx_http_next_body_filter = ngx_http_top_body_filter;
-    ngx_http_top_body_filter = ngx_http_ollama_keep_body_filter;
+    ngx_http_top_body_filter = ngx_http_ollama_save_body_filter;
 
     return NGX_OK;
 }

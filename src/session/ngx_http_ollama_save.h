@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_KEEP_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_KEEP_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_SAVE_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_SAVE_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -19,14 +19,14 @@
  * From now on the request has the lock of its session, and what is said in
  * answer to it is to be stored as message n, for ttl ms.
  */
-ngx_int_t ngx_http_ollama_keep_begin(ngx_http_request_t *r,
+ngx_int_t ngx_http_ollama_save_begin(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, int64_t ttl);
-void ngx_http_ollama_keep_as(ngx_http_ollama_ctx_t *ctx, int64_t n);
+void ngx_http_ollama_save_as(ngx_http_ollama_ctx_t *ctx, int64_t n);
 
 /* The buffer has our own last frame of a reply that was stopped. */
-void ngx_http_ollama_keep_stopped(ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b);
+void ngx_http_ollama_save_stopped(ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b);
 
-ngx_int_t ngx_http_ollama_keep_filter_init(ngx_conf_t *cf);
+ngx_int_t ngx_http_ollama_save_filter_init(ngx_conf_t *cf);
 
 
-#endif /* _NGX_HTTP_OLLAMA_KEEP_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_SAVE_H_INCLUDED_ */

@@ -26,18 +26,18 @@
 
 
 /* how long a reply, and a lock, are worth it, ms: the latter ends by itself */
-#define NGX_HTTP_OLLAMA_LATE_SAVE     60000
-#define NGX_HTTP_OLLAMA_LATE_RELEASE  10000
+#define NGX_HTTP_OLLAMA_OUTBOX_SAVE     60000
+#define NGX_HTTP_OLLAMA_OUTBOX_RELEASE  10000
 
 /* how often one is sent: a command that is late costs all their connection */
-#define NGX_HTTP_OLLAMA_LATE_TRIES    3
+#define NGX_HTTP_OLLAMA_OUTBOX_TRIES    3
 
 /* at once, and bytes of them */
-#define NGX_HTTP_OLLAMA_LATE_COUNT    1024
-#define NGX_HTTP_OLLAMA_LATE_SIZE     (64 * 1024 * 1024)
+#define NGX_HTTP_OLLAMA_OUTBOX_COUNT    1024
+#define NGX_HTTP_OLLAMA_OUTBOX_SIZE     (64 * 1024 * 1024)
 
 /* how often it is looked if Redis is there, ms */
-#define NGX_HTTP_OLLAMA_LATE_TICK     100
+#define NGX_HTTP_OLLAMA_OUTBOX_TICK     100
 
 
 typedef struct {
@@ -53,41 +53,41 @@ typedef struct {
     ngx_uint_t                        tries;
     ngx_msec_t                        until;
     unsigned                          sent:1;  /* an answer is waited for */
-} ngx_http_ollama_late_t;
+} ngx_http_ollama_outbox_t;
 
 
-static ngx_http_ollama_late_t *ngx_http_ollama_late_create(ngx_str_t *sid,
+static ngx_http_ollama_outbox_t *ngx_http_ollama_outbox_create(ngx_str_t *sid,
     ngx_str_t *task, ngx_http_ollama_store_message_t *message);
-static ngx_int_t ngx_http_ollama_late_copy(ngx_http_ollama_late_t *late,
+static ngx_int_t ngx_http_ollama_outbox_copy(ngx_http_ollama_outbox_t *late,
     ngx_str_t *text);
-static void ngx_http_ollama_late_send(ngx_http_ollama_late_t *late);
-static void ngx_http_ollama_late_done(ngx_http_ollama_store_t *store);
-static void ngx_http_ollama_late_free(ngx_http_ollama_late_t *late);
-static void ngx_http_ollama_late_lost(ngx_http_ollama_late_t *late,
+static void ngx_http_ollama_outbox_send(ngx_http_ollama_outbox_t *late);
+static void ngx_http_ollama_outbox_done(ngx_http_ollama_store_t *store);
+static void ngx_http_ollama_outbox_free(ngx_http_ollama_outbox_t *late);
+static void ngx_http_ollama_outbox_lost(ngx_http_ollama_outbox_t *late,
     const char *why);
-static void ngx_http_ollama_late_tick(void);
-static void ngx_http_ollama_late_tick_handler(ngx_event_t *ev);
+static void ngx_http_ollama_outbox_tick(void);
+static void ngx_http_ollama_outbox_tick_handler(ngx_event_t *ev);
 
 
 /* this worker's */
 
-static ngx_queue_t       ngx_http_ollama_lates = {
-    &ngx_http_ollama_lates, &ngx_http_ollama_lates
+static ngx_queue_t       ngx_http_ollama_outboxes = {
+    &ngx_http_ollama_outboxes, &ngx_http_ollama_outboxes
 };
 
-static ngx_uint_t        ngx_http_ollama_late_count;
-static size_t            ngx_http_ollama_late_size;
-static ngx_event_t       ngx_http_ollama_late_event;
-static ngx_connection_t  ngx_http_ollama_late_dummy;
+static ngx_uint_t        ngx_http_ollama_outbox_count;
+static size_t            ngx_http_ollama_outbox_size;
+static ngx_event_t       ngx_http_ollama_outbox_event;
+static ngx_connection_t  ngx_http_ollama_outbox_dummy;
 
 
 void
-ngx_http_ollama_late_end(ngx_str_t *sid, ngx_str_t *task, int64_t ttl,
+ngx_http_ollama_outbox_end(ngx_str_t *sid, ngx_str_t *task, int64_t ttl,
     int64_t n, ngx_http_ollama_store_message_t *message)
 {
-    ngx_http_ollama_late_t  *late;
+    ngx_http_ollama_outbox_t  *late;
 
-    late = ngx_http_ollama_late_create(sid, task, message);
+    late = ngx_http_ollama_outbox_create(sid, task, message);
 
     if (late == NULL && message) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
@@ -95,38 +95,38 @@ ngx_http_ollama_late_end(ngx_str_t *sid, ngx_str_t *task, int64_t ttl,
                       "waits for Redis", sid);
 
         message = NULL;
-        late = ngx_http_ollama_late_create(sid, task, NULL);
+        late = ngx_http_ollama_outbox_create(sid, task, NULL);
     }
 
     if (late == NULL) {
         return;
     }
 
-    late->store.handler = ngx_http_ollama_late_done;
+    late->store.handler = ngx_http_ollama_outbox_done;
     late->store.data = late;
     late->store.ttl = ttl;
 
     late->n = (message || n < 0) ? n : 0;
-    late->until = ngx_current_msec + (message ? NGX_HTTP_OLLAMA_LATE_SAVE
-                                              : NGX_HTTP_OLLAMA_LATE_RELEASE);
+    late->until = ngx_current_msec + (message ? NGX_HTTP_OLLAMA_OUTBOX_SAVE
+                                              : NGX_HTTP_OLLAMA_OUTBOX_RELEASE);
 
-    ngx_queue_insert_tail(&ngx_http_ollama_lates, &late->queue);
+    ngx_queue_insert_tail(&ngx_http_ollama_outboxes, &late->queue);
 
-    ngx_http_ollama_late_count++;
-    ngx_http_ollama_late_size += late->size;
+    ngx_http_ollama_outbox_count++;
+    ngx_http_ollama_outbox_size += late->size;
 
-    ngx_http_ollama_late_send(late);
+    ngx_http_ollama_outbox_send(late);
 }
 
 
-static ngx_http_ollama_late_t *
-ngx_http_ollama_late_create(ngx_str_t *sid, ngx_str_t *task,
+static ngx_http_ollama_outbox_t *
+ngx_http_ollama_outbox_create(ngx_str_t *sid, ngx_str_t *task,
     ngx_http_ollama_store_message_t *message)
 {
-    ngx_pool_t              *pool;
-    ngx_http_ollama_late_t  *late;
+    ngx_pool_t                *pool;
+    ngx_http_ollama_outbox_t  *late;
 
-    if (ngx_http_ollama_late_count >= NGX_HTTP_OLLAMA_LATE_COUNT) {
+    if (ngx_http_ollama_outbox_count >= NGX_HTTP_OLLAMA_OUTBOX_COUNT) {
         return NULL;
     }
 
@@ -135,7 +135,7 @@ ngx_http_ollama_late_create(ngx_str_t *sid, ngx_str_t *task,
         return NULL;
     }
 
-    late = ngx_pcalloc(pool, sizeof(ngx_http_ollama_late_t));
+    late = ngx_pcalloc(pool, sizeof(ngx_http_ollama_outbox_t));
     if (late == NULL) {
         goto failed;
     }
@@ -148,15 +148,15 @@ ngx_http_ollama_late_create(ngx_str_t *sid, ngx_str_t *task,
         late->message = *message;
     }
 
-    if (ngx_http_ollama_late_copy(late, &late->sid) != NGX_OK
-        || ngx_http_ollama_late_copy(late, &late->task) != NGX_OK
-        || ngx_http_ollama_late_copy(late, &late->message.json) != NGX_OK
-        || ngx_http_ollama_late_copy(late, &late->message.status) != NGX_OK
-        || ngx_http_ollama_late_copy(late, &late->message.model) != NGX_OK
-        || ngx_http_ollama_late_copy(late, &late->message.server) != NGX_OK
-        || ngx_http_ollama_late_copy(late, &late->message.thinking) != NGX_OK
-        || ngx_http_ollama_late_copy(late, &late->message.stats) != NGX_OK
-        || ngx_http_ollama_late_copy(late, &late->message.participant)
+    if (ngx_http_ollama_outbox_copy(late, &late->sid) != NGX_OK
+        || ngx_http_ollama_outbox_copy(late, &late->task) != NGX_OK
+        || ngx_http_ollama_outbox_copy(late, &late->message.json) != NGX_OK
+        || ngx_http_ollama_outbox_copy(late, &late->message.status) != NGX_OK
+        || ngx_http_ollama_outbox_copy(late, &late->message.model) != NGX_OK
+        || ngx_http_ollama_outbox_copy(late, &late->message.server) != NGX_OK
+        || ngx_http_ollama_outbox_copy(late, &late->message.thinking) != NGX_OK
+        || ngx_http_ollama_outbox_copy(late, &late->message.stats) != NGX_OK
+        || ngx_http_ollama_outbox_copy(late, &late->message.participant)
            != NGX_OK)
     {
         goto failed;
@@ -175,7 +175,7 @@ failed:
 /* NGX_ERROR: no memory, or more than what may wait. */
 
 static ngx_int_t
-ngx_http_ollama_late_copy(ngx_http_ollama_late_t *late, ngx_str_t *text)
+ngx_http_ollama_outbox_copy(ngx_http_ollama_outbox_t *late, ngx_str_t *text)
 {
     u_char  *p;
 
@@ -185,7 +185,9 @@ ngx_http_ollama_late_copy(ngx_http_ollama_late_t *late, ngx_str_t *text)
 
     late->size += text->len;
 
-    if (ngx_http_ollama_late_size + late->size > NGX_HTTP_OLLAMA_LATE_SIZE) {
+    if (ngx_http_ollama_outbox_size + late->size
+        > NGX_HTTP_OLLAMA_OUTBOX_SIZE)
+    {
         return NGX_ERROR;
     }
 
@@ -202,22 +204,22 @@ ngx_http_ollama_late_copy(ngx_http_ollama_late_t *late, ngx_str_t *text)
 
 
 void
-ngx_http_ollama_late_settle(ngx_str_t *sid)
+ngx_http_ollama_outbox_settle(ngx_str_t *sid)
 {
-    ngx_queue_t             *q;
-    ngx_http_ollama_late_t  *late;
+    ngx_queue_t               *q;
+    ngx_http_ollama_outbox_t  *late;
 
-    for (q = ngx_queue_head(&ngx_http_ollama_lates);
-         q != ngx_queue_sentinel(&ngx_http_ollama_lates);
+    for (q = ngx_queue_head(&ngx_http_ollama_outboxes);
+         q != ngx_queue_sentinel(&ngx_http_ollama_outboxes);
          q = ngx_queue_next(q))
     {
-        late = ngx_queue_data(q, ngx_http_ollama_late_t, queue);
+        late = ngx_queue_data(q, ngx_http_ollama_outbox_t, queue);
 
         if (!late->sent
             && late->sid.len == sid->len
             && ngx_memcmp(late->sid.data, sid->data, sid->len) == 0)
         {
-            ngx_http_ollama_late_send(late);
+            ngx_http_ollama_outbox_send(late);
         }
     }
 }
@@ -226,34 +228,34 @@ ngx_http_ollama_late_settle(ngx_str_t *sid)
 /* At the end of the process: nobody tells Redis any more. */
 
 void
-ngx_http_ollama_late_exit_worker(void)
+ngx_http_ollama_outbox_exit_worker(void)
 {
-    ngx_queue_t             *q;
-    ngx_http_ollama_late_t  *late;
+    ngx_queue_t               *q;
+    ngx_http_ollama_outbox_t  *late;
 
-    while (!ngx_queue_empty(&ngx_http_ollama_lates)) {
-        q = ngx_queue_head(&ngx_http_ollama_lates);
-        late = ngx_queue_data(q, ngx_http_ollama_late_t, queue);
+    while (!ngx_queue_empty(&ngx_http_ollama_outboxes)) {
+        q = ngx_queue_head(&ngx_http_ollama_outboxes);
+        late = ngx_queue_data(q, ngx_http_ollama_outbox_t, queue);
 
         ngx_http_ollama_store_forget(&late->store);
 
-        ngx_http_ollama_late_lost(late, late->sent
+        ngx_http_ollama_outbox_lost(late, late->sent
                                         ? "nginx ends, and Redis has not "
                                           "answered"
                                         : "nginx ends");
-        ngx_http_ollama_late_free(late);
+        ngx_http_ollama_outbox_free(late);
     }
 }
 
 
 static void
-ngx_http_ollama_late_send(ngx_http_ollama_late_t *late)
+ngx_http_ollama_outbox_send(ngx_http_ollama_outbox_t *late)
 {
     ngx_int_t  rc;
 
     late->store.log = ngx_cycle->log;
 
-    if (late->n == NGX_HTTP_OLLAMA_LATE_WITHDRAW) {
+    if (late->n == NGX_HTTP_OLLAMA_OUTBOX_WITHDRAW) {
         rc = ngx_http_ollama_store_withdraw(&late->store, &late->sid,
                                             &late->task);
 
@@ -267,7 +269,7 @@ ngx_http_ollama_late_send(ngx_http_ollama_late_t *late)
     }
 
     if (rc != NGX_OK) {
-        ngx_http_ollama_late_tick();
+        ngx_http_ollama_outbox_tick();
         return;
     }
 
@@ -277,9 +279,9 @@ ngx_http_ollama_late_send(ngx_http_ollama_late_t *late)
 
 
 static void
-ngx_http_ollama_late_done(ngx_http_ollama_store_t *store)
+ngx_http_ollama_outbox_done(ngx_http_ollama_store_t *store)
 {
-    ngx_http_ollama_late_t  *late;
+    ngx_http_ollama_outbox_t  *late;
 
     late = store->data;
 
@@ -291,41 +293,41 @@ ngx_http_ollama_late_done(ngx_http_ollama_store_t *store)
         break;
 
     case NGX_HTTP_OLLAMA_STORE_NONE:
-        ngx_http_ollama_late_lost(late, "it was deleted");
+        ngx_http_ollama_outbox_lost(late, "it was deleted");
         break;
 
     case NGX_HTTP_OLLAMA_STORE_LOST:
-        ngx_http_ollama_late_lost(late, "another task has its session, or has "
-                                        "had it");
+        ngx_http_ollama_outbox_lost(late, "another task has its session, or "
+                                          "has had it");
         break;
 
     default: /* NGX_HTTP_OLLAMA_STORE_UNAVAILABLE */
 
         if (!store->call.refused) {
-            ngx_http_ollama_late_tick();
+            ngx_http_ollama_outbox_tick();
             return;
         }
 
-        ngx_http_ollama_late_lost(late, "Redis refused it");
+        ngx_http_ollama_outbox_lost(late, "Redis refused it");
 
         if (late->n > 0) {
             late->n = 0;
-            ngx_http_ollama_late_send(late);
+            ngx_http_ollama_outbox_send(late);
             return;
         }
 
         break;
     }
 
-    ngx_http_ollama_late_free(late);
+    ngx_http_ollama_outbox_free(late);
 }
 
 
 static void
-ngx_http_ollama_late_free(ngx_http_ollama_late_t *late)
+ngx_http_ollama_outbox_free(ngx_http_ollama_outbox_t *late)
 {
-    ngx_http_ollama_late_count--;
-    ngx_http_ollama_late_size -= late->size;
+    ngx_http_ollama_outbox_count--;
+    ngx_http_ollama_outbox_size -= late->size;
 
     ngx_queue_remove(&late->queue);
     ngx_destroy_pool(late->pool);
@@ -335,7 +337,7 @@ ngx_http_ollama_late_free(ngx_http_ollama_late_t *late)
 /* A lock that is lost is of no concern. */
 
 static void
-ngx_http_ollama_late_lost(ngx_http_ollama_late_t *late, const char *why)
+ngx_http_ollama_outbox_lost(ngx_http_ollama_outbox_t *late, const char *why)
 {
     if (late->n > 0) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
@@ -346,52 +348,52 @@ ngx_http_ollama_late_lost(ngx_http_ollama_late_t *late, const char *why)
 
 
 static void
-ngx_http_ollama_late_tick(void)
+ngx_http_ollama_outbox_tick(void)
 {
     ngx_event_t  *ev;
 
-    ev = &ngx_http_ollama_late_event;
+    ev = &ngx_http_ollama_outbox_event;
 
     if (ev->timer_set) {
         return;
     }
 
-    ngx_http_ollama_late_dummy.fd = (ngx_socket_t) -1;
+    ngx_http_ollama_outbox_dummy.fd = (ngx_socket_t) -1;
 
-    ev->handler = ngx_http_ollama_late_tick_handler;
-    ev->data = &ngx_http_ollama_late_dummy;
+    ev->handler = ngx_http_ollama_outbox_tick_handler;
+    ev->data = &ngx_http_ollama_outbox_dummy;
     ev->log = ngx_cycle->log;
     ev->cancelable = 1;
 
-    ngx_add_timer(ev, NGX_HTTP_OLLAMA_LATE_TICK);
+    ngx_add_timer(ev, NGX_HTTP_OLLAMA_OUTBOX_TICK);
 }
 
 
 static void
-ngx_http_ollama_late_tick_handler(ngx_event_t *ev)
+ngx_http_ollama_outbox_tick_handler(ngx_event_t *ev)
 {
-    ngx_queue_t             *q;
-    ngx_http_ollama_late_t  *late;
+    ngx_queue_t               *q;
+    ngx_http_ollama_outbox_t  *late;
 
-    q = ngx_queue_head(&ngx_http_ollama_lates);
+    q = ngx_queue_head(&ngx_http_ollama_outboxes);
 
-    while (q != ngx_queue_sentinel(&ngx_http_ollama_lates)) {
+    while (q != ngx_queue_sentinel(&ngx_http_ollama_outboxes)) {
 
-        late = ngx_queue_data(q, ngx_http_ollama_late_t, queue);
+        late = ngx_queue_data(q, ngx_http_ollama_outbox_t, queue);
         q = ngx_queue_next(q);
 
         if (late->sent) {
             continue;
         }
 
-        if (late->tries == NGX_HTTP_OLLAMA_LATE_TRIES
+        if (late->tries == NGX_HTTP_OLLAMA_OUTBOX_TRIES
             || (ngx_msec_int_t) (late->until - ngx_current_msec) <= 0)
         {
-            ngx_http_ollama_late_lost(late, "Redis did not answer in time");
-            ngx_http_ollama_late_free(late);
+            ngx_http_ollama_outbox_lost(late, "Redis did not answer in time");
+            ngx_http_ollama_outbox_free(late);
             continue;
         }
 
-        ngx_http_ollama_late_send(late);
+        ngx_http_ollama_outbox_send(late);
     }
 }

@@ -18,22 +18,22 @@
 
 
 /* of a dead process so many are freed, the others free themselves */
-#define NGX_HTTP_OLLAMA_LOST_MAX  256
+#define NGX_HTTP_OLLAMA_UNLOCK_MAX  256
 
-#define NGX_HTTP_OLLAMA_LOST_ID   64
+#define NGX_HTTP_OLLAMA_UNLOCK_ID   64
 
 
 typedef struct {
     size_t   ntask;
     size_t   nsession;
-    u_char   task[NGX_HTTP_OLLAMA_LOST_ID];
-    u_char   session[NGX_HTTP_OLLAMA_LOST_ID];
-} ngx_http_ollama_lost_t;
+    u_char   task[NGX_HTTP_OLLAMA_UNLOCK_ID];
+    u_char   session[NGX_HTTP_OLLAMA_UNLOCK_ID];
+} ngx_http_ollama_unlock_t;
 
 
 /* ARGV: prefix, session, task */
 
-static ngx_http_ollama_redis_script_t  ngx_http_ollama_lost_script =
+static ngx_http_ollama_redis_script_t  ngx_http_ollama_unlock_script =
     ngx_http_ollama_redis_script_text(
     "local lock = ARGV[1] .. '{' .. ARGV[2] .. '}:task'\n"
     "if redis.call('GET', lock) == ARGV[3] then\n"
@@ -45,23 +45,24 @@ static ngx_http_ollama_redis_script_t  ngx_http_ollama_lost_script =
 
 /* found by this process, and not told yet */
 
-static ngx_http_ollama_lost_t  ngx_http_ollama_lost[NGX_HTTP_OLLAMA_LOST_MAX];
-static ngx_uint_t              ngx_http_ollama_nlost;
+static ngx_http_ollama_unlock_t
+    ngx_http_ollama_unlock[NGX_HTTP_OLLAMA_UNLOCK_MAX];
+static ngx_uint_t  ngx_http_ollama_nunlock;
 
 
 void
-ngx_http_ollama_lost_note(ngx_str_t *task, ngx_str_t *session)
+ngx_http_ollama_unlock_note(ngx_str_t *task, ngx_str_t *session)
 {
-    ngx_http_ollama_lost_t  *lost;
+    ngx_http_ollama_unlock_t  *lost;
 
-    if (ngx_http_ollama_nlost == NGX_HTTP_OLLAMA_LOST_MAX
-        || task->len > NGX_HTTP_OLLAMA_LOST_ID
-        || session->len > NGX_HTTP_OLLAMA_LOST_ID)
+    if (ngx_http_ollama_nunlock == NGX_HTTP_OLLAMA_UNLOCK_MAX
+        || task->len > NGX_HTTP_OLLAMA_UNLOCK_ID
+        || session->len > NGX_HTTP_OLLAMA_UNLOCK_ID)
     {
         return;
     }
 
-    lost = &ngx_http_ollama_lost[ngx_http_ollama_nlost++];
+    lost = &ngx_http_ollama_unlock[ngx_http_ollama_nunlock++];
 
     lost->ntask = task->len;
     ngx_memcpy(lost->task, task->data, task->len);
@@ -74,17 +75,17 @@ ngx_http_ollama_lost_note(ngx_str_t *task, ngx_str_t *session)
 /* Where Redis isn't there the locks end by themselves. */
 
 void
-ngx_http_ollama_lost_tell(void)
+ngx_http_ollama_unlock_tell(void)
 {
     ngx_str_t                      argv[3], *prefix;
-    ngx_http_ollama_lost_t        *lost;
+    ngx_http_ollama_unlock_t      *lost;
     ngx_http_ollama_redis_call_t   call;
 
     prefix = ngx_http_ollama_redis_prefix();
 
-    while (ngx_http_ollama_nlost) {
+    while (ngx_http_ollama_nunlock) {
 
-        lost = &ngx_http_ollama_lost[--ngx_http_ollama_nlost];
+        lost = &ngx_http_ollama_unlock[--ngx_http_ollama_nunlock];
 
         if (prefix == NULL) {
             continue;
@@ -98,7 +99,7 @@ ngx_http_ollama_lost_tell(void)
         argv[2].data = lost->task;
         argv[2].len = lost->ntask;
 
-        if (ngx_http_ollama_redis_script(&call, &ngx_http_ollama_lost_script,
+        if (ngx_http_ollama_redis_script(&call, &ngx_http_ollama_unlock_script,
                                          0, 3, argv)
             == NGX_OK)
         {

@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_LOST_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_LOST_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_UNLOCK_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_UNLOCK_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -18,8 +18,8 @@
  * without.
  */
 
-void ngx_http_ollama_lost_note(ngx_str_t *task, ngx_str_t *session);
-void ngx_http_ollama_lost_tell(void);
+void ngx_http_ollama_unlock_note(ngx_str_t *task, ngx_str_t *session);
+void ngx_http_ollama_unlock_tell(void);
 
 
-#endif /* _NGX_HTTP_OLLAMA_LOST_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_UNLOCK_H_INCLUDED_ */

@@ -46,7 +46,7 @@ struct ngx_http_ollama_task_s {
     ngx_str_node_t                 by_id;       /* must be first */
     ngx_str_node_t                 by_session;  /* str.len 0: not in there */
     ngx_queue_t                    queue;       /* of its slot */
-    ngx_http_ollama_slot_t        *slot;
+    ngx_http_ollama_proc_t        *slot;
     ngx_uint_t                     cancel;      /* its number; 0: none asked */
     size_t                         session_len; /* 0: it has none */
     time_t                         started;
@@ -69,7 +69,7 @@ typedef struct {
     ngx_rbtree_node_t              ids_sentinel;
     ngx_rbtree_t                   sessions;
     ngx_rbtree_node_t              sessions_sentinel;
-    ngx_http_ollama_slots_t        slots;       /* hold tasks */
+    ngx_http_ollama_procs_t        slots;       /* hold tasks */
     ngx_uint_t                     cancels;
     ngx_http_ollama_task_outcome_t ring[NGX_HTTP_OLLAMA_TASK_RING];
     ngx_uint_t                     full;        /* it was logged */
@@ -79,7 +79,7 @@ typedef struct {
 typedef struct {
     ngx_http_ollama_task_sh_t     *sh;
     ngx_slab_pool_t               *shpool;
-    ngx_http_ollama_slot_t        *slot;        /* of this process */
+    ngx_http_ollama_proc_t        *slot;        /* of this process */
 } ngx_http_ollama_tasks_t;
 
 
@@ -158,7 +158,7 @@ ngx_http_ollama_task_init_zone(ngx_shm_zone_t *shm_zone, void *data)
                     ngx_str_rbtree_insert_value);
     ngx_rbtree_init(&sh->sessions, &sh->sessions_sentinel,
                     ngx_str_rbtree_insert_value);
-    ngx_http_ollama_slots_init(&sh->slots);
+    ngx_http_ollama_procs_init(&sh->slots);
 
     tasks->sh = sh;
     tasks->shpool->data = sh;
@@ -189,9 +189,9 @@ ngx_http_ollama_task_init_worker(ngx_shm_zone_t *shm_zone)
 
     ngx_shmtx_lock(&tasks->shpool->mutex);
 
-    ngx_http_ollama_slots_reap_locked(&tasks->sh->slots,
+    ngx_http_ollama_procs_reap_locked(&tasks->sh->slots,
                                       ngx_http_ollama_task_lost_locked);
-    tasks->slot = ngx_http_ollama_slots_take_locked(&tasks->sh->slots,
+    tasks->slot = ngx_http_ollama_procs_take_locked(&tasks->sh->slots,
                                           ngx_http_ollama_task_lost_locked);
 
     ngx_shmtx_unlock(&tasks->shpool->mutex);
@@ -202,7 +202,7 @@ ngx_http_ollama_task_init_worker(ngx_shm_zone_t *shm_zone)
         return NGX_ERROR;
     }
 
-    ngx_http_ollama_lost_tell();
+    ngx_http_ollama_unlock_tell();
 
     return NGX_OK;
 }
@@ -222,7 +222,7 @@ ngx_http_ollama_task_exit_worker(void)
     ngx_http_ollama_remote_exit_worker();
 
     ngx_shmtx_lock(&tasks->shpool->mutex);
-    ngx_http_ollama_slots_leave_locked(tasks->slot,
+    ngx_http_ollama_procs_leave_locked(tasks->slot,
                                        ngx_http_ollama_task_lost_locked);
     ngx_shmtx_unlock(&tasks->shpool->mutex);
 
@@ -339,7 +339,7 @@ ngx_http_ollama_task_enter(ngx_http_ollama_running_t *run)
     ngx_shmtx_lock(&ngx_http_ollama_tasks->shpool->mutex);
 
     if (ngx_str_rbtree_lookup(&sh->ids, &scan->task_id, hash)) {
-        ngx_http_ollama_slots_reap_locked(&sh->slots,
+        ngx_http_ollama_procs_reap_locked(&sh->slots,
                                           ngx_http_ollama_task_lost_locked);
     }
 
@@ -358,7 +358,7 @@ ngx_http_ollama_task_enter(ngx_http_ollama_running_t *run)
 
     ngx_shmtx_unlock(&ngx_http_ollama_tasks->shpool->mutex);
 
-    ngx_http_ollama_lost_tell();
+    ngx_http_ollama_unlock_tell();
 
     if (full) {
         ngx_log_error(NGX_LOG_WARN, run->request->connection->log, 0,
@@ -541,7 +541,7 @@ ngx_http_ollama_task_lost_locked(ngx_queue_t *q)
         session.data = task->session;
         session.len = task->session_len;
 
-        ngx_http_ollama_lost_note(&id, &session);
+        ngx_http_ollama_unlock_note(&id, &session);
     }
 
     ngx_http_ollama_task_settle_locked(task, NGX_HTTP_OLLAMA_CANCEL_LATE);
@@ -578,7 +578,7 @@ ngx_http_ollama_task_cancel(ngx_str_t *id, u_char *owner, ngx_pool_t *pool,
 
     ngx_shmtx_lock(&ngx_http_ollama_tasks->shpool->mutex);
 
-    ngx_http_ollama_slots_reap_locked(&sh->slots,
+    ngx_http_ollama_procs_reap_locked(&sh->slots,
                                       ngx_http_ollama_task_lost_locked);
 
     task = ngx_http_ollama_task_find_locked(id, owner);
@@ -604,7 +604,7 @@ ngx_http_ollama_task_cancel(ngx_str_t *id, u_char *owner, ngx_pool_t *pool,
 
     ngx_shmtx_unlock(&ngx_http_ollama_tasks->shpool->mutex);
 
-    ngx_http_ollama_lost_tell();
+    ngx_http_ollama_unlock_tell();
 
     if (own) {
         ngx_http_ollama_task_deliver();

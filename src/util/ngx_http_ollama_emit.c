@@ -17,17 +17,17 @@
 #include "util/ngx_http_ollama_emit.h"
 
 
-static void ngx_http_ollama_text_put(ngx_http_ollama_text_t *t, u_char *data,
+static void ngx_http_ollama_emit_put(ngx_http_ollama_emit_t *t, u_char *data,
     size_t len);
 
 
 /* What the walk says, in the pool's memory. */
 
 ngx_int_t
-ngx_http_ollama_text_make(ngx_pool_t *pool, ngx_http_ollama_text_pt walk,
+ngx_http_ollama_emit_make(ngx_pool_t *pool, ngx_http_ollama_emit_pt walk,
     void *data, ngx_str_t *text)
 {
-    ngx_http_ollama_text_t  t;
+    ngx_http_ollama_emit_t  t;
 
     t.pos = NULL;
     t.len = 0;
@@ -51,7 +51,7 @@ ngx_http_ollama_text_make(ngx_pool_t *pool, ngx_http_ollama_text_pt walk,
 
 
 static void
-ngx_http_ollama_text_put(ngx_http_ollama_text_t *t, u_char *data, size_t len)
+ngx_http_ollama_emit_put(ngx_http_ollama_emit_t *t, u_char *data, size_t len)
 {
     t->len += len;
 
@@ -62,25 +62,25 @@ ngx_http_ollama_text_put(ngx_http_ollama_text_t *t, u_char *data, size_t len)
 
 
 void
-ngx_http_ollama_text_add(ngx_http_ollama_text_t *t, const char *s)
+ngx_http_ollama_emit_add(ngx_http_ollama_emit_t *t, const char *s)
 {
-    ngx_http_ollama_text_put(t, (u_char *) s, ngx_strlen(s));
+    ngx_http_ollama_emit_put(t, (u_char *) s, ngx_strlen(s));
 }
 
 
 /* JSON as it is. */
 
 void
-ngx_http_ollama_text_raw(ngx_http_ollama_text_t *t, ngx_str_t *s)
+ngx_http_ollama_emit_raw(ngx_http_ollama_emit_t *t, ngx_str_t *s)
 {
-    ngx_http_ollama_text_put(t, s->data, s->len);
+    ngx_http_ollama_emit_put(t, s->data, s->len);
 }
 
 
 /* What goes between the quotes of a string. */
 
 void
-ngx_http_ollama_text_escape(ngx_http_ollama_text_t *t, ngx_str_t *s)
+ngx_http_ollama_emit_escape(ngx_http_ollama_emit_t *t, ngx_str_t *s)
 {
     u_char  *p;
 
@@ -97,34 +97,34 @@ ngx_http_ollama_text_escape(ngx_http_ollama_text_t *t, ngx_str_t *s)
 
 
 void
-ngx_http_ollama_text_string(ngx_http_ollama_text_t *t, ngx_str_t *s)
+ngx_http_ollama_emit_string(ngx_http_ollama_emit_t *t, ngx_str_t *s)
 {
-    ngx_http_ollama_text_add(t, "\"");
-    ngx_http_ollama_text_escape(t, s);
-    ngx_http_ollama_text_add(t, "\"");
+    ngx_http_ollama_emit_add(t, "\"");
+    ngx_http_ollama_emit_escape(t, s);
+    ngx_http_ollama_emit_add(t, "\"");
 }
 
 
 void
-ngx_http_ollama_text_number(ngx_http_ollama_text_t *t, int64_t n)
+ngx_http_ollama_emit_number(ngx_http_ollama_emit_t *t, int64_t n)
 {
     u_char  *p, buf[NGX_INT64_LEN];
 
     p = ngx_sprintf(buf, "%L", n);
 
-    ngx_http_ollama_text_put(t, buf, p - buf);
+    ngx_http_ollama_emit_put(t, buf, p - buf);
 }
 
 
 /* Microseconds as milliseconds with one decimal; less than none: null. */
 
 void
-ngx_http_ollama_text_ms(ngx_http_ollama_text_t *t, int64_t us)
+ngx_http_ollama_emit_ms(ngx_http_ollama_emit_t *t, int64_t us)
 {
     u_char  *p, buf[NGX_INT64_LEN + 1];
 
     if (us < 0) {
-        ngx_http_ollama_text_add(t, "null");
+        ngx_http_ollama_emit_add(t, "null");
         return;
     }
 
@@ -132,20 +132,20 @@ ngx_http_ollama_text_ms(ngx_http_ollama_text_t *t, int64_t us)
 
     p = ngx_sprintf(buf, "%L.%L", us / 10, us % 10);
 
-    ngx_http_ollama_text_put(t, buf, p - buf);
+    ngx_http_ollama_emit_put(t, buf, p - buf);
 }
 
 
 /* Milliseconds since 1970 as a string of RFC 3339, UTC; none: null. */
 
 void
-ngx_http_ollama_text_time(ngx_http_ollama_text_t *t, int64_t ms)
+ngx_http_ollama_emit_time(ngx_http_ollama_emit_t *t, int64_t ms)
 {
     u_char    *p, buf[sizeof("\"9999-12-31T23:59:59.999Z\"")];
     ngx_tm_t   tm;
 
     if (ms <= 0) {
-        ngx_http_ollama_text_add(t, "null");
+        ngx_http_ollama_emit_add(t, "null");
         return;
     }
 
@@ -156,7 +156,7 @@ ngx_http_ollama_text_time(ngx_http_ollama_text_t *t, int64_t ms)
                     tm.ngx_tm_year, tm.ngx_tm_mon, tm.ngx_tm_mday,
                     tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec, ms % 1000);
 
-    ngx_http_ollama_text_put(t, buf, p - buf);
+    ngx_http_ollama_emit_put(t, buf, p - buf);
 }
 
 
@@ -166,7 +166,7 @@ ngx_http_ollama_text_time(ngx_http_ollama_text_t *t, int64_t ms)
  */
 
 uint64_t
-ngx_http_ollama_text_hash(ngx_str_t *text)
+ngx_http_ollama_emit_hash(ngx_str_t *text)
 {
     size_t     rest, n;
     u_char    *p;
@@ -183,7 +183,7 @@ ngx_http_ollama_text_hash(ngx_str_t *text)
         ngx_memcpy(&word, p, n);
         p += n;
 
-        h = ngx_http_ollama_text_mix(h, word);
+        h = ngx_http_ollama_emit_mix(h, word);
     }
 
     return h;
@@ -191,7 +191,7 @@ ngx_http_ollama_text_hash(ngx_str_t *text)
 
 
 uint64_t
-ngx_http_ollama_text_mix(uint64_t hash, uint64_t more)
+ngx_http_ollama_emit_mix(uint64_t hash, uint64_t more)
 {
     hash = (hash ^ more) * 0x9e3779b97f4a7c15ULL;
 

@@ -20,10 +20,10 @@
 
 
 /* freed in a turn, in bytes: some 0.1 ms */
-#define NGX_HTTP_OLLAMA_SHED_TURN  (1024 * 1024)
+#define NGX_HTTP_OLLAMA_LAZYFREE_TURN  (1024 * 1024)
 
 /* of a piece, beside its memory */
-#define NGX_HTTP_OLLAMA_SHED_POOL  256
+#define NGX_HTTP_OLLAMA_LAZYFREE_POOL  256
 
 
 /* lies in its own pool */
@@ -32,45 +32,45 @@ typedef struct {
     ngx_queue_t  queue;
     ngx_pool_t  *pool;
     size_t       size;
-} ngx_http_ollama_shed_piece_t;
+} ngx_http_ollama_lazyfree_piece_t;
 
 
-static ngx_int_t ngx_http_ollama_shed_begin(ngx_http_ollama_shed_t *shed,
-    ngx_pool_t *pool);
-static void ngx_http_ollama_shed_cleanup(void *data);
-static void ngx_http_ollama_shed_handler(ngx_event_t *ev);
+static ngx_int_t ngx_http_ollama_lazyfree_begin(
+    ngx_http_ollama_lazyfree_t *shed, ngx_pool_t *pool);
+static void ngx_http_ollama_lazyfree_cleanup(void *data);
+static void ngx_http_ollama_lazyfree_handler(ngx_event_t *ev);
 
 
 /* this worker's */
 
-static ngx_queue_t       ngx_http_ollama_shed_old = {
-    &ngx_http_ollama_shed_old, &ngx_http_ollama_shed_old
+static ngx_queue_t       ngx_http_ollama_lazyfree_old = {
+    &ngx_http_ollama_lazyfree_old, &ngx_http_ollama_lazyfree_old
 };
 
-static ngx_event_t       ngx_http_ollama_shed_event;
-static ngx_connection_t  ngx_http_ollama_shed_dummy;
+static ngx_event_t       ngx_http_ollama_lazyfree_event;
+static ngx_connection_t  ngx_http_ollama_lazyfree_dummy;
 
 
 u_char *
-ngx_http_ollama_shed_alloc(ngx_http_ollama_shed_t *shed, ngx_pool_t *pool,
-    size_t size)
+ngx_http_ollama_lazyfree_alloc(ngx_http_ollama_lazyfree_t *shed,
+    ngx_pool_t *pool, size_t size)
 {
-    u_char                        *p;
-    ngx_pool_t                    *own;
-    ngx_http_ollama_shed_piece_t  *piece;
+    u_char                            *p;
+    ngx_pool_t                        *own;
+    ngx_http_ollama_lazyfree_piece_t  *piece;
 
     if (shed->pieces == NULL
-        && ngx_http_ollama_shed_begin(shed, pool) != NGX_OK)
+        && ngx_http_ollama_lazyfree_begin(shed, pool) != NGX_OK)
     {
         return NULL;
     }
 
-    own = ngx_create_pool(NGX_HTTP_OLLAMA_SHED_POOL, pool->log);
+    own = ngx_create_pool(NGX_HTTP_OLLAMA_LAZYFREE_POOL, pool->log);
     if (own == NULL) {
         return NULL;
     }
 
-    piece = ngx_palloc(own, sizeof(ngx_http_ollama_shed_piece_t));
+    piece = ngx_palloc(own, sizeof(ngx_http_ollama_lazyfree_piece_t));
     p = ngx_pnalloc(own, size);
 
     if (piece == NULL || p == NULL) {
@@ -88,7 +88,8 @@ ngx_http_ollama_shed_alloc(ngx_http_ollama_shed_t *shed, ngx_pool_t *pool,
 
 
 static ngx_int_t
-ngx_http_ollama_shed_begin(ngx_http_ollama_shed_t *shed, ngx_pool_t *pool)
+ngx_http_ollama_lazyfree_begin(ngx_http_ollama_lazyfree_t *shed,
+    ngx_pool_t *pool)
 {
     ngx_queue_t         *pieces;
     ngx_pool_cleanup_t  *cln;
@@ -101,7 +102,7 @@ ngx_http_ollama_shed_begin(ngx_http_ollama_shed_t *shed, ngx_pool_t *pool)
     pieces = cln->data;
     ngx_queue_init(pieces);
 
-    cln->handler = ngx_http_ollama_shed_cleanup;
+    cln->handler = ngx_http_ollama_lazyfree_cleanup;
     shed->pieces = pieces;
 
     return NGX_OK;
@@ -109,13 +110,13 @@ ngx_http_ollama_shed_begin(ngx_http_ollama_shed_t *shed, ngx_pool_t *pool)
 
 
 static void
-ngx_http_ollama_shed_cleanup(void *data)
+ngx_http_ollama_lazyfree_cleanup(void *data)
 {
     ngx_queue_t *pieces = data;
 
-    ngx_event_t                   *ev;
-    ngx_queue_t                   *q;
-    ngx_http_ollama_shed_piece_t  *piece;
+    ngx_event_t                       *ev;
+    ngx_queue_t                       *q;
+    ngx_http_ollama_lazyfree_piece_t  *piece;
 
     if (ngx_queue_empty(pieces)) {
         return;
@@ -125,24 +126,24 @@ ngx_http_ollama_shed_cleanup(void *data)
          q != ngx_queue_sentinel(pieces);
          q = ngx_queue_next(q))
     {
-        piece = ngx_queue_data(q, ngx_http_ollama_shed_piece_t, queue);
+        piece = ngx_queue_data(q, ngx_http_ollama_lazyfree_piece_t, queue);
 
         /* the connection's log may be gone before it */
         piece->pool->log = ngx_cycle->log;
     }
 
-    ngx_queue_add(&ngx_http_ollama_shed_old, pieces);
+    ngx_queue_add(&ngx_http_ollama_lazyfree_old, pieces);
 
-    ev = &ngx_http_ollama_shed_event;
+    ev = &ngx_http_ollama_lazyfree_event;
 
     if (ev->posted) {
         return;
     }
 
-    ngx_http_ollama_shed_dummy.fd = (ngx_socket_t) -1;
+    ngx_http_ollama_lazyfree_dummy.fd = (ngx_socket_t) -1;
 
-    ev->handler = ngx_http_ollama_shed_handler;
-    ev->data = &ngx_http_ollama_shed_dummy;
+    ev->handler = ngx_http_ollama_lazyfree_handler;
+    ev->data = &ngx_http_ollama_lazyfree_dummy;
     ev->log = ngx_cycle->log;
 
     ngx_post_event(ev, &ngx_posted_next_events);
@@ -150,23 +151,23 @@ ngx_http_ollama_shed_cleanup(void *data)
 
 
 static void
-ngx_http_ollama_shed_handler(ngx_event_t *ev)
+ngx_http_ollama_lazyfree_handler(ngx_event_t *ev)
 {
-    size_t                         freed;
-    ngx_queue_t                   *q;
-    ngx_http_ollama_shed_piece_t  *piece;
+    size_t                             freed;
+    ngx_queue_t                       *q;
+    ngx_http_ollama_lazyfree_piece_t  *piece;
 
     freed = 0;
 
-    while (!ngx_queue_empty(&ngx_http_ollama_shed_old)) {
+    while (!ngx_queue_empty(&ngx_http_ollama_lazyfree_old)) {
 
-        if (freed >= NGX_HTTP_OLLAMA_SHED_TURN) {
+        if (freed >= NGX_HTTP_OLLAMA_LAZYFREE_TURN) {
             ngx_post_event(ev, &ngx_posted_next_events);
             return;
         }
 
-        q = ngx_queue_head(&ngx_http_ollama_shed_old);
-        piece = ngx_queue_data(q, ngx_http_ollama_shed_piece_t, queue);
+        q = ngx_queue_head(&ngx_http_ollama_lazyfree_old);
+        piece = ngx_queue_data(q, ngx_http_ollama_lazyfree_piece_t, queue);
 
         freed += piece->size;
 

@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_SHED_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_SHED_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_LAZYFREE_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_LAZYFREE_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -16,12 +16,12 @@
 
 typedef struct {
     ngx_queue_t  *pieces;     /* NULL: none yet */
-} ngx_http_ollama_shed_t;
+} ngx_http_ollama_lazyfree_t;
 
 
 /* NULL: there is none.  It lives as long as the pool. */
-u_char *ngx_http_ollama_shed_alloc(ngx_http_ollama_shed_t *shed,
+u_char *ngx_http_ollama_lazyfree_alloc(ngx_http_ollama_lazyfree_t *shed,
     ngx_pool_t *pool, size_t size);
 
 
-#endif /* _NGX_HTTP_OLLAMA_SHED_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_LAZYFREE_H_INCLUDED_ */

@@ -16,16 +16,17 @@
 #include "util/ngx_http_ollama_parse_time.h"
 
 
-#define NGX_HTTP_OLLAMA_TIME_DAY  86400
+#define NGX_HTTP_OLLAMA_PARSE_TIME_DAY  86400
 
 
-static ngx_int_t ngx_http_ollama_time_number(u_char **p, u_char *last,
+static ngx_int_t ngx_http_ollama_parse_time_number(u_char **p, u_char *last,
     ngx_int_t max, u_char next);
-static ngx_int_t ngx_http_ollama_time_fraction(u_char **p, u_char *last);
-static ngx_int_t ngx_http_ollama_time_zone(u_char *p, u_char *last,
+static ngx_int_t ngx_http_ollama_parse_time_fraction(u_char **p, u_char *last);
+static ngx_int_t ngx_http_ollama_parse_time_zone(u_char *p, u_char *last,
     int64_t *offset);
-static ngx_int_t ngx_http_ollama_time_days(ngx_int_t year, ngx_int_t month);
-static int64_t ngx_http_ollama_time_epoch(ngx_int_t year, ngx_int_t month,
+static ngx_int_t ngx_http_ollama_parse_time_days(ngx_int_t year,
+    ngx_int_t month);
+static int64_t ngx_http_ollama_parse_time_epoch(ngx_int_t year, ngx_int_t month,
     ngx_int_t day);
 
 
@@ -35,7 +36,7 @@ static int64_t ngx_http_ollama_time_epoch(ngx_int_t year, ngx_int_t month,
  */
 
 int64_t
-ngx_http_ollama_time(ngx_str_t *text)
+ngx_http_ollama_parse_time(ngx_str_t *text)
 {
     u_char     *p, *last;
     int64_t     sec, offset;
@@ -50,8 +51,8 @@ ngx_http_ollama_time(ngx_str_t *text)
 
     /* "19" and "70-" */
 
-    year = ngx_http_ollama_time_number(&p, last, 99, 0);
-    s = ngx_http_ollama_time_number(&p, last, 99, '-');
+    year = ngx_http_ollama_parse_time_number(&p, last, 99, 0);
+    s = ngx_http_ollama_parse_time_number(&p, last, 99, '-');
 
     if (year == NGX_ERROR || s == NGX_ERROR) {
         return NGX_ERROR;
@@ -59,27 +60,27 @@ ngx_http_ollama_time(ngx_str_t *text)
 
     year = year * 100 + s;
 
-    month = ngx_http_ollama_time_number(&p, last, 12, '-');
-    day = ngx_http_ollama_time_number(&p, last, 31, 'T');
-    hour = ngx_http_ollama_time_number(&p, last, 23, ':');
-    min = ngx_http_ollama_time_number(&p, last, 59, ':');
-    s = ngx_http_ollama_time_number(&p, last, 59, 0);
-    usec = ngx_http_ollama_time_fraction(&p, last);
+    month = ngx_http_ollama_parse_time_number(&p, last, 12, '-');
+    day = ngx_http_ollama_parse_time_number(&p, last, 31, 'T');
+    hour = ngx_http_ollama_parse_time_number(&p, last, 23, ':');
+    min = ngx_http_ollama_parse_time_number(&p, last, 59, ':');
+    s = ngx_http_ollama_parse_time_number(&p, last, 59, 0);
+    usec = ngx_http_ollama_parse_time_fraction(&p, last);
 
     if (month < 1
         || day < 1
-        || day > ngx_http_ollama_time_days(year, month)
+        || day > ngx_http_ollama_parse_time_days(year, month)
         || hour == NGX_ERROR
         || min == NGX_ERROR
         || s == NGX_ERROR
         || usec == NGX_ERROR
-        || ngx_http_ollama_time_zone(p, last, &offset) != NGX_OK)
+        || ngx_http_ollama_parse_time_zone(p, last, &offset) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    sec = ngx_http_ollama_time_epoch(year, month, day)
-          * NGX_HTTP_OLLAMA_TIME_DAY
+    sec = ngx_http_ollama_parse_time_epoch(year, month, day)
+          * NGX_HTTP_OLLAMA_PARSE_TIME_DAY
           + (hour * 60 + min) * 60 + s - offset;
 
     return (sec < 0) ? 0 : sec * 1000000 + usec;
@@ -89,7 +90,7 @@ ngx_http_ollama_time(ngx_str_t *text)
 /* Two digits, then "next", if it isn't 0. */
 
 static ngx_int_t
-ngx_http_ollama_time_number(u_char **p, u_char *last, ngx_int_t max,
+ngx_http_ollama_parse_time_number(u_char **p, u_char *last, ngx_int_t max,
     u_char next)
 {
     u_char     *s;
@@ -116,7 +117,7 @@ ngx_http_ollama_time_number(u_char **p, u_char *last, ngx_int_t max,
 /* Microseconds; what is finer is cut off. */
 
 static ngx_int_t
-ngx_http_ollama_time_fraction(u_char **p, u_char *last)
+ngx_http_ollama_parse_time_fraction(u_char **p, u_char *last)
 {
     u_char      *s;
     ngx_int_t    usec;
@@ -161,7 +162,7 @@ ngx_http_ollama_time_fraction(u_char **p, u_char *last)
 /* "Z", or as "+02:00"; *offset: seconds ahead of UTC. */
 
 static ngx_int_t
-ngx_http_ollama_time_zone(u_char *p, u_char *last, int64_t *offset)
+ngx_http_ollama_parse_time_zone(u_char *p, u_char *last, int64_t *offset)
 {
     u_char     sign;
     ngx_int_t  hour, min;
@@ -182,8 +183,8 @@ ngx_http_ollama_time_zone(u_char *p, u_char *last, int64_t *offset)
         return NGX_ERROR;
     }
 
-    hour = ngx_http_ollama_time_number(&p, last, 23, ':');
-    min = ngx_http_ollama_time_number(&p, last, 59, 0);
+    hour = ngx_http_ollama_parse_time_number(&p, last, 23, ':');
+    min = ngx_http_ollama_parse_time_number(&p, last, 59, 0);
 
     if (hour == NGX_ERROR || min == NGX_ERROR || p != last) {
         return NGX_ERROR;
@@ -200,7 +201,7 @@ ngx_http_ollama_time_zone(u_char *p, u_char *last, int64_t *offset)
 
 
 static ngx_int_t
-ngx_http_ollama_time_days(ngx_int_t year, ngx_int_t month)
+ngx_http_ollama_parse_time_days(ngx_int_t year, ngx_int_t month)
 {
     static const u_char  days[] = {
         31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31
@@ -220,7 +221,7 @@ ngx_http_ollama_time_days(ngx_int_t year, ngx_int_t month)
 /* Days since 1970 in Gregory's calendar, as ngx_http_parse_time() has them. */
 
 static int64_t
-ngx_http_ollama_time_epoch(ngx_int_t year, ngx_int_t month, ngx_int_t day)
+ngx_http_ollama_parse_time_epoch(ngx_int_t year, ngx_int_t month, ngx_int_t day)
 {
     /* a year from March to February ends with the leap day */
 

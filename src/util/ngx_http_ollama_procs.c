@@ -18,7 +18,7 @@
 
 
 void
-ngx_http_ollama_slots_init(ngx_http_ollama_slots_t *slots)
+ngx_http_ollama_procs_init(ngx_http_ollama_procs_t *slots)
 {
     ngx_uint_t  i;
 
@@ -35,15 +35,15 @@ ngx_http_ollama_slots_init(ngx_http_ollama_slots_t *slots)
  * What one held that died and had this one's number is given back.
  */
 
-ngx_http_ollama_slot_t *
-ngx_http_ollama_slots_take_locked(ngx_http_ollama_slots_t *slots,
-    ngx_http_ollama_slots_free_pt free)
+ngx_http_ollama_proc_t *
+ngx_http_ollama_procs_take_locked(ngx_http_ollama_procs_t *slots,
+    ngx_http_ollama_procs_free_pt free)
 {
     ngx_uint_t  i;
 
     for (i = 0; i < NGX_MAX_PROCESSES; i++) {
         if (slots->slot[i].pid == ngx_pid) {
-            ngx_http_ollama_slots_leave_locked(&slots->slot[i], free);
+            ngx_http_ollama_procs_leave_locked(&slots->slot[i], free);
         }
     }
 
@@ -60,8 +60,8 @@ ngx_http_ollama_slots_take_locked(ngx_http_ollama_slots_t *slots,
 
 
 void
-ngx_http_ollama_slots_leave_locked(ngx_http_ollama_slot_t *slot,
-    ngx_http_ollama_slots_free_pt free)
+ngx_http_ollama_procs_leave_locked(ngx_http_ollama_proc_t *slot,
+    ngx_http_ollama_procs_free_pt free)
 {
     while (!ngx_queue_empty(&slot->held)) {
         free(ngx_queue_head(&slot->held));
@@ -74,11 +74,11 @@ ngx_http_ollama_slots_leave_locked(ngx_http_ollama_slot_t *slot,
 /* Gives back what processes held that have died. */
 
 void
-ngx_http_ollama_slots_reap_locked(ngx_http_ollama_slots_t *slots,
-    ngx_http_ollama_slots_free_pt free)
+ngx_http_ollama_procs_reap_locked(ngx_http_ollama_procs_t *slots,
+    ngx_http_ollama_procs_free_pt free)
 {
     ngx_uint_t               i;
-    ngx_http_ollama_slot_t  *slot;
+    ngx_http_ollama_proc_t  *slot;
 
     for (i = 0; i < NGX_MAX_PROCESSES; i++) {
 
@@ -89,7 +89,7 @@ ngx_http_ollama_slots_reap_locked(ngx_http_ollama_slots_t *slots,
             && kill(slot->pid, 0) == -1
             && ngx_errno == ESRCH)
         {
-            ngx_http_ollama_slots_leave_locked(slot, free);
+            ngx_http_ollama_procs_leave_locked(slot, free);
         }
     }
 }

@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OLLAMA_SLOTS_H_INCLUDED_
-#define _NGX_HTTP_OLLAMA_SLOTS_H_INCLUDED_
+#ifndef _NGX_HTTP_OLLAMA_PROCS_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_PROCS_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -19,26 +19,26 @@ typedef struct {
     ngx_queue_t     held;
     ngx_atomic_t    mail;     /* changes when somebody else changed something
                                  that the process waits for */
-} ngx_http_ollama_slot_t;
+} ngx_http_ollama_proc_t;
 
 
 typedef struct {
-    ngx_http_ollama_slot_t  slot[NGX_MAX_PROCESSES];
-} ngx_http_ollama_slots_t;
+    ngx_http_ollama_proc_t  slot[NGX_MAX_PROCESSES];
+} ngx_http_ollama_procs_t;
 
 
 /* Gives back what a process held; takes it off the queue. */
 
-typedef void (*ngx_http_ollama_slots_free_pt)(ngx_queue_t *q);
+typedef void (*ngx_http_ollama_procs_free_pt)(ngx_queue_t *q);
 
 
-void ngx_http_ollama_slots_init(ngx_http_ollama_slots_t *slots);
-ngx_http_ollama_slot_t *ngx_http_ollama_slots_take_locked(
-    ngx_http_ollama_slots_t *slots, ngx_http_ollama_slots_free_pt free);
-void ngx_http_ollama_slots_leave_locked(ngx_http_ollama_slot_t *slot,
-    ngx_http_ollama_slots_free_pt free);
-void ngx_http_ollama_slots_reap_locked(ngx_http_ollama_slots_t *slots,
-    ngx_http_ollama_slots_free_pt free);
+void ngx_http_ollama_procs_init(ngx_http_ollama_procs_t *slots);
+ngx_http_ollama_proc_t *ngx_http_ollama_procs_take_locked(
+    ngx_http_ollama_procs_t *slots, ngx_http_ollama_procs_free_pt free);
+void ngx_http_ollama_procs_leave_locked(ngx_http_ollama_proc_t *slot,
+    ngx_http_ollama_procs_free_pt free);
+void ngx_http_ollama_procs_reap_locked(ngx_http_ollama_procs_t *slots,
+    ngx_http_ollama_procs_free_pt free);
 
 
-#endif /* _NGX_HTTP_OLLAMA_SLOTS_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OLLAMA_PROCS_H_INCLUDED_ */

@@ -27,37 +27,37 @@
 
 
 /* a text's first memory */
-#define NGX_HTTP_OLLAMA_GATHER_SIZE      256
+#define NGX_HTTP_OLLAMA_STRBUF_SIZE      256
 
 /* what stands for half of a pair, as Go has it */
-#define NGX_HTTP_OLLAMA_GATHER_NO_CHAR   0xfffd
+#define NGX_HTTP_OLLAMA_STRBUF_NO_CHAR   0xfffd
 
 
 typedef enum {
     sw_plain = 0,
     sw_escape,
     sw_hex
-} ngx_http_ollama_gather_state_e;
+} ngx_http_ollama_strbuf_state_e;
 
 
-static ngx_int_t ngx_http_ollama_gather_grow(
-    ngx_http_ollama_gather_t *gather, ngx_http_ollama_gather_text_t *text,
+static ngx_int_t ngx_http_ollama_strbuf_grow(
+    ngx_http_ollama_strbuf_t *gather, ngx_http_ollama_strbuf_text_t *text,
     size_t len);
-static void ngx_http_ollama_gather_trim(ngx_http_ollama_gather_t *gather,
-    ngx_http_ollama_gather_text_t *text);
-static void ngx_http_ollama_gather_escape(ngx_http_ollama_gather_t *gather,
-    ngx_http_ollama_gather_text_t *text, u_char ch);
-static void ngx_http_ollama_gather_hex(ngx_http_ollama_gather_t *gather,
-    ngx_http_ollama_gather_text_t *text, u_char ch);
-static void ngx_http_ollama_gather_char(ngx_http_ollama_gather_t *gather,
-    ngx_http_ollama_gather_text_t *text, uint32_t ch);
+static void ngx_http_ollama_strbuf_trim(ngx_http_ollama_strbuf_t *gather,
+    ngx_http_ollama_strbuf_text_t *text);
+static void ngx_http_ollama_strbuf_escape(ngx_http_ollama_strbuf_t *gather,
+    ngx_http_ollama_strbuf_text_t *text, u_char ch);
+static void ngx_http_ollama_strbuf_hex(ngx_http_ollama_strbuf_t *gather,
+    ngx_http_ollama_strbuf_text_t *text, u_char ch);
+static void ngx_http_ollama_strbuf_char(ngx_http_ollama_strbuf_t *gather,
+    ngx_http_ollama_strbuf_text_t *text, uint32_t ch);
 
 
 void
-ngx_http_ollama_gather_init(ngx_http_ollama_gather_t *gather,
+ngx_http_ollama_strbuf_init(ngx_http_ollama_strbuf_t *gather,
     ngx_pool_t *pool, size_t max)
 {
-    ngx_memzero(gather, sizeof(ngx_http_ollama_gather_t));
+    ngx_memzero(gather, sizeof(ngx_http_ollama_strbuf_t));
 
     gather->pool = pool;
     gather->rest = max;
@@ -67,8 +67,8 @@ ngx_http_ollama_gather_init(ngx_http_ollama_gather_t *gather,
 /* Adds bytes as they are.  If they don't fit, gather->full is set. */
 
 void
-ngx_http_ollama_gather_add(ngx_http_ollama_gather_t *gather,
-    ngx_http_ollama_gather_text_t *text, u_char *p, size_t len)
+ngx_http_ollama_strbuf_add(ngx_http_ollama_strbuf_t *gather,
+    ngx_http_ollama_strbuf_text_t *text, u_char *p, size_t len)
 {
     if (gather->full || len == 0) {
         return;
@@ -80,7 +80,7 @@ ngx_http_ollama_gather_add(ngx_http_ollama_gather_t *gather,
     }
 
     if (text->size - text->str.len < len
-        && ngx_http_ollama_gather_grow(gather, text, len) != NGX_OK)
+        && ngx_http_ollama_strbuf_grow(gather, text, len) != NGX_OK)
     {
         gather->full = 1;
         gather->failed = 1;
@@ -95,21 +95,21 @@ ngx_http_ollama_gather_add(ngx_http_ollama_gather_t *gather,
     gather->rest -= len;
 
     if (gather->full && text->str.len) {
-        ngx_http_ollama_gather_trim(gather, text);
+        ngx_http_ollama_strbuf_trim(gather, text);
     }
 }
 
 
 static ngx_int_t
-ngx_http_ollama_gather_grow(ngx_http_ollama_gather_t *gather,
-    ngx_http_ollama_gather_text_t *text, size_t len)
+ngx_http_ollama_strbuf_grow(ngx_http_ollama_strbuf_t *gather,
+    ngx_http_ollama_strbuf_text_t *text, size_t len)
 {
     size_t   size;
     u_char  *p;
 
     /* never less than the text and "len", which the limit bounds */
 
-    size = ngx_max(2 * text->size, NGX_HTTP_OLLAMA_GATHER_SIZE);
+    size = ngx_max(2 * text->size, NGX_HTTP_OLLAMA_STRBUF_SIZE);
     size = ngx_min(size, text->str.len + gather->rest);
     size = ngx_max(size, text->str.len + len);
 
@@ -133,8 +133,8 @@ ngx_http_ollama_gather_grow(ngx_http_ollama_gather_t *gather,
 /* Takes a character off the end that isn't whole. */
 
 static void
-ngx_http_ollama_gather_trim(ngx_http_ollama_gather_t *gather,
-    ngx_http_ollama_gather_text_t *text)
+ngx_http_ollama_strbuf_trim(ngx_http_ollama_strbuf_t *gather,
+    ngx_http_ollama_strbuf_text_t *text)
 {
     u_char  *p, *last;
     size_t   n;
@@ -154,7 +154,7 @@ ngx_http_ollama_gather_trim(ngx_http_ollama_gather_t *gather,
     n = (*p < 0xe0) ? 2 : (*p < 0xf0) ? 3 : 4;
 
     if ((size_t) (last - p) < n) {
-        ngx_http_ollama_gather_cut(gather, text, p - text->str.data);
+        ngx_http_ollama_strbuf_cut(gather, text, p - text->str.data);
     }
 }
 
@@ -162,8 +162,8 @@ ngx_http_ollama_gather_trim(ngx_http_ollama_gather_t *gather,
 /* Takes off what is beyond the first "len" bytes; others may use its room. */
 
 void
-ngx_http_ollama_gather_cut(ngx_http_ollama_gather_t *gather,
-    ngx_http_ollama_gather_text_t *text, size_t len)
+ngx_http_ollama_strbuf_cut(ngx_http_ollama_strbuf_t *gather,
+    ngx_http_ollama_strbuf_text_t *text, size_t len)
 {
     gather->rest += text->str.len - len;
     text->str.len = len;
@@ -173,7 +173,7 @@ ngx_http_ollama_gather_cut(ngx_http_ollama_gather_t *gather,
 /* The string's opening quote has been read. */
 
 void
-ngx_http_ollama_gather_begin(ngx_http_ollama_gather_t *gather)
+ngx_http_ollama_strbuf_begin(ngx_http_ollama_strbuf_t *gather)
 {
     gather->state = sw_plain;
     gather->high = 0;
@@ -186,8 +186,8 @@ ngx_http_ollama_gather_begin(ngx_http_ollama_gather_t *gather)
  */
 
 void
-ngx_http_ollama_gather_decode(ngx_http_ollama_gather_t *gather,
-    ngx_http_ollama_gather_text_t *text, u_char *p, u_char *last)
+ngx_http_ollama_strbuf_decode(ngx_http_ollama_strbuf_t *gather,
+    ngx_http_ollama_strbuf_text_t *text, u_char *p, u_char *last)
 {
     u_char  *s;
 
@@ -203,8 +203,8 @@ ngx_http_ollama_gather_decode(ngx_http_ollama_gather_t *gather,
             }
 
             if (s > p) {
-                ngx_http_ollama_gather_end(gather, text);
-                ngx_http_ollama_gather_add(gather, text, p, s - p);
+                ngx_http_ollama_strbuf_end(gather, text);
+                ngx_http_ollama_strbuf_add(gather, text, p, s - p);
             }
 
             if (s < last) {
@@ -216,11 +216,11 @@ ngx_http_ollama_gather_decode(ngx_http_ollama_gather_t *gather,
             break;
 
         case sw_escape:
-            ngx_http_ollama_gather_escape(gather, text, *p++);
+            ngx_http_ollama_strbuf_escape(gather, text, *p++);
             break;
 
         default: /* sw_hex */
-            ngx_http_ollama_gather_hex(gather, text, *p++);
+            ngx_http_ollama_strbuf_hex(gather, text, *p++);
             break;
         }
     }
@@ -230,8 +230,8 @@ ngx_http_ollama_gather_decode(ngx_http_ollama_gather_t *gather,
 /* The byte behind a backslash. */
 
 static void
-ngx_http_ollama_gather_escape(ngx_http_ollama_gather_t *gather,
-    ngx_http_ollama_gather_text_t *text, u_char ch)
+ngx_http_ollama_strbuf_escape(ngx_http_ollama_strbuf_t *gather,
+    ngx_http_ollama_strbuf_text_t *text, u_char ch)
 {
     if (ch == 'u') {
         gather->unit = 0;
@@ -240,7 +240,7 @@ ngx_http_ollama_gather_escape(ngx_http_ollama_gather_t *gather,
         return;
     }
 
-    ngx_http_ollama_gather_end(gather, text);
+    ngx_http_ollama_strbuf_end(gather, text);
 
     switch (ch) {
     case 'b':
@@ -260,7 +260,7 @@ ngx_http_ollama_gather_escape(ngx_http_ollama_gather_t *gather,
         break;
     }
 
-    ngx_http_ollama_gather_add(gather, text, &ch, 1);
+    ngx_http_ollama_strbuf_add(gather, text, &ch, 1);
 
     gather->state = sw_plain;
 }
@@ -269,8 +269,8 @@ ngx_http_ollama_gather_escape(ngx_http_ollama_gather_t *gather,
 /* A digit of a \u escape; at its last one the character is known, or half. */
 
 static void
-ngx_http_ollama_gather_hex(ngx_http_ollama_gather_t *gather,
-    ngx_http_ollama_gather_text_t *text, u_char ch)
+ngx_http_ollama_strbuf_hex(ngx_http_ollama_strbuf_t *gather,
+    ngx_http_ollama_strbuf_text_t *text, u_char ch)
 {
     uint32_t  unit;
 
@@ -288,7 +288,7 @@ ngx_http_ollama_gather_hex(ngx_http_ollama_gather_t *gather,
     switch (unit & 0xfc00) {
 
     case 0xd800:
-        ngx_http_ollama_gather_end(gather, text);
+        ngx_http_ollama_strbuf_end(gather, text);
         gather->high = unit;
         return;
 
@@ -299,30 +299,30 @@ ngx_http_ollama_gather_hex(ngx_http_ollama_gather_t *gather,
             gather->high = 0;
 
         } else {
-            unit = NGX_HTTP_OLLAMA_GATHER_NO_CHAR;
+            unit = NGX_HTTP_OLLAMA_STRBUF_NO_CHAR;
         }
 
         break;
 
     default:
-        ngx_http_ollama_gather_end(gather, text);
+        ngx_http_ollama_strbuf_end(gather, text);
         break;
     }
 
-    ngx_http_ollama_gather_char(gather, text, unit);
+    ngx_http_ollama_strbuf_char(gather, text, unit);
 }
 
 
 /* The string is over, or goes on with what is no second half of a pair. */
 
 void
-ngx_http_ollama_gather_end(ngx_http_ollama_gather_t *gather,
-    ngx_http_ollama_gather_text_t *text)
+ngx_http_ollama_strbuf_end(ngx_http_ollama_strbuf_t *gather,
+    ngx_http_ollama_strbuf_text_t *text)
 {
     if (gather->high) {
         gather->high = 0;
-        ngx_http_ollama_gather_char(gather, text,
-                                    NGX_HTTP_OLLAMA_GATHER_NO_CHAR);
+        ngx_http_ollama_strbuf_char(gather, text,
+                                    NGX_HTTP_OLLAMA_STRBUF_NO_CHAR);
     }
 }
 
@@ -330,8 +330,8 @@ ngx_http_ollama_gather_end(ngx_http_ollama_gather_t *gather,
 /* A character in UTF-8. */
 
 static void
-ngx_http_ollama_gather_char(ngx_http_ollama_gather_t *gather,
-    ngx_http_ollama_gather_text_t *text, uint32_t ch)
+ngx_http_ollama_strbuf_char(ngx_http_ollama_strbuf_t *gather,
+    ngx_http_ollama_strbuf_text_t *text, uint32_t ch)
 {
     u_char  *p, buf[4];
 
@@ -361,5 +361,5 @@ ngx_http_ollama_gather_char(ngx_http_ollama_gather_t *gather,
         *p++ = (u_char) (0x80 | (ch & 0x3f));
     }
 
-    ngx_http_ollama_gather_add(gather, text, buf, p - buf);
+    ngx_http_ollama_strbuf_add(gather, text, buf, p - buf);
 }

@@ -21,12 +21,12 @@
 
 
 #define FUZZ_DEPTH   256
-#define FUZZ_TEXTS   NGX_HTTP_OLLAMA_SAID_TEXTS
+#define FUZZ_TEXTS   NGX_HTTP_OLLAMA_CAPTURE_TEXTS
 
 
 typedef struct {
     ngx_pool_t                   *pool;
-    ngx_http_ollama_said_t        said;
+    ngx_http_ollama_capture_t     said;
     ngx_str_t                     message;
     ngx_str_t                     stats;
 } fuzz_found_t;
@@ -42,7 +42,7 @@ typedef struct {
 
 
 static void fuzz_read(u_char *text, size_t len,
-    ngx_http_ollama_said_form_e form, size_t max, uint64_t *state,
+    ngx_http_ollama_capture_form_e form, size_t max, uint64_t *state,
     size_t step, fuzz_found_t *found);
 static void fuzz_compare(fuzz_found_t *one, fuzz_found_t *found);
 static void fuzz_same_text(const char *name, ngx_str_t *a, ngx_str_t *b);
@@ -56,11 +56,11 @@ static void fuzz_mark(u_char *text, size_t len, fuzz_found_t *found);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    size_t                        len, max;
-    u_char                       *text;
-    uint64_t                      state;
-    fuzz_found_t                  one, found;
-    ngx_http_ollama_said_form_e   form;
+    size_t                          len, max;
+    u_char                         *text;
+    uint64_t                        state;
+    fuzz_found_t                    one, found;
+    ngx_http_ollama_capture_form_e  form;
 
     if (size < 2) {
         return 0;
@@ -76,7 +76,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_read(text, len, form, max, NULL, len, &one);
     fuzz_written(&one);
 
-    if (form == NGX_HTTP_OLLAMA_SAID_LINES) {
+    if (form == NGX_HTTP_OLLAMA_CAPTURE_LINES) {
         fuzz_judge(text, len, &one);
     }
 
@@ -99,19 +99,19 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 
 static void
-fuzz_read(u_char *text, size_t len, ngx_http_ollama_said_form_e form,
+fuzz_read(u_char *text, size_t len, ngx_http_ollama_capture_form_e form,
     size_t max, uint64_t *state, size_t step, fuzz_found_t *found)
 {
-    size_t                         n, done;
-    u_char                        *piece;
-    ngx_uint_t                     i;
-    ngx_http_ollama_said_call_t   *call;
+    size_t                           n, done;
+    u_char                          *piece;
+    ngx_uint_t                       i;
+    ngx_http_ollama_capture_call_t  *call;
 
     ngx_memzero(found, sizeof(fuzz_found_t));
 
     found->pool = ngx_create_pool(4096, NULL);
 
-    (void) ngx_http_ollama_said_init(&found->said, found->pool, form, max);
+    (void) ngx_http_ollama_capture_init(&found->said, found->pool, form, max);
 
     for (done = 0; done < len; done += n) {
 
@@ -121,20 +121,20 @@ fuzz_read(u_char *text, size_t len, ngx_http_ollama_said_form_e form,
         piece = malloc(n);
         memcpy(piece, text + done, n);
 
-        ngx_http_ollama_said_feed(&found->said, piece, n);
+        ngx_http_ollama_capture_feed(&found->said, piece, n);
 
         fuzz_check(memcmp(piece, text + done, n) == 0, "reply changed");
 
         free(piece);
     }
 
-    ngx_http_ollama_said_end(&found->said);
+    ngx_http_ollama_capture_end(&found->said);
 
     /* what there is and what there may still be is the limit */
 
     n = found->said.gather.rest;
 
-    for (i = 0; i <= NGX_HTTP_OLLAMA_SAID_TOOLS; i++) {
+    for (i = 0; i <= NGX_HTTP_OLLAMA_CAPTURE_TOOLS; i++) {
         n += found->said.text[i].str.len;
     }
 
@@ -147,11 +147,11 @@ fuzz_read(u_char *text, size_t len, ngx_http_ollama_said_form_e form,
 
     fuzz_check(n == max, "%zu, not %zu", n, max);
 
-    fuzz_check(ngx_http_ollama_said_message(&found->said, found->pool,
-                                            &found->message)
+    fuzz_check(ngx_http_ollama_capture_message(&found->said, found->pool,
+                                               &found->message)
                == NGX_OK, "message");
-    fuzz_check(ngx_http_ollama_said_stats(&found->said, found->pool,
-                                          &found->stats)
+    fuzz_check(ngx_http_ollama_capture_stats(&found->said, found->pool,
+                                             &found->stats)
                == NGX_OK, "stats");
 }
 
@@ -159,8 +159,8 @@ fuzz_read(u_char *text, size_t len, ngx_http_ollama_said_form_e form,
 static void
 fuzz_compare(fuzz_found_t *one, fuzz_found_t *found)
 {
-    ngx_uint_t               i;
-    ngx_http_ollama_said_t  *a, *b;
+    ngx_uint_t                  i;
+    ngx_http_ollama_capture_t  *a, *b;
 
     static const char  *names[] = {
         "content", "thinking", "tools", "reason", "model"
@@ -221,7 +221,7 @@ fuzz_written(fuzz_found_t *found)
 
     fuzz_check(v && v->type == fuzz_text, "content");
     fuzz_same_text("content", &v->text,
-                   &found->said.text[NGX_HTTP_OLLAMA_SAID_CONTENT].str);
+                   &found->said.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str);
 
     v = fuzz_member(top, "tool_calls");
 
@@ -232,7 +232,7 @@ fuzz_written(fuzz_found_t *found)
 
             fuzz_check(call->type == fuzz_object, "a tool call");
 
-            if (found->said.form != NGX_HTTP_OLLAMA_SAID_EVENTS) {
+            if (found->said.form != NGX_HTTP_OLLAMA_CAPTURE_EVENTS) {
                 continue;
             }
 
@@ -305,7 +305,7 @@ fuzz_judge(u_char *text, size_t len, fuzz_found_t *found)
     all.data = want.data;
     all.len = want.len;
 
-    content = &found->said.text[NGX_HTTP_OLLAMA_SAID_CONTENT].str;
+    content = &found->said.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str;
 
     if (found->said.truncated) {
         fuzz_check(content->len <= all.len
@@ -409,10 +409,10 @@ fuzz_mark(u_char *text, size_t len, fuzz_found_t *found)
     frame.data = text + found->said.open;
     frame.len = found->said.close + 1 - found->said.open;
 
-    n = ngx_http_ollama_said_mark(NULL, &frame, &id, 1);
+    n = ngx_http_ollama_capture_mark(NULL, &frame, &id, 1);
 
     text_id.data = malloc(n);
-    text_id.len = ngx_http_ollama_said_mark(text_id.data, &frame, &id, 1);
+    text_id.len = ngx_http_ollama_capture_mark(text_id.data, &frame, &id, 1);
 
     fuzz_check(text_id.len == n, "%zu, %zu", text_id.len, n);
     fuzz_check(memcmp(text_id.data, frame.data, frame.len - 1) == 0, "front");

@@ -145,10 +145,10 @@ static void
 fuzz_read(fuzz_run_t *run, u_char *body, size_t len, uint64_t *state,
     size_t step)
 {
-    size_t                                n, done, peak;
-    u_char                               *piece;
-    ngx_pool_t                           *temp;
-    ngx_http_ollama_conversation_read_t  *read;
+    size_t                                  n, done, peak;
+    u_char                                 *piece;
+    ngx_pool_t                             *temp;
+    ngx_http_ollama_conversation_fields_t  *read;
 
     run->pool = ngx_create_pool(4096, NULL);
     temp = ngx_create_pool(4096, NULL);
@@ -731,7 +731,7 @@ fuzz_view(fuzz_run_t *run)
     fuzz_reader_t                 reader;
     ngx_http_ollama_utterance_t   said[2];
 
-    fuzz_check(ngx_http_ollama_conversation_view_init(run->pool, &run->talk)
+    fuzz_check(ngx_http_ollama_conversation_prompt_init(run->pool, &run->talk)
                == NGX_OK
                && ngx_http_ollama_conversation_say(run->pool, &run->talk,
                       &said[0], NGX_HTTP_OLLAMA_CONVERSATION_USER, NULL,

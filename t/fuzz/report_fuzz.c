@@ -31,17 +31,17 @@
 
 static void fuzz_names(ngx_str_t *text);
 static void fuzz_read(ngx_http_ollama_report_t *report,
-    ngx_http_ollama_reply_kind_e kind, ngx_str_t *body, uint64_t *state);
+    ngx_http_ollama_report_parse_kind_e kind, ngx_str_t *body, uint64_t *state);
 static void fuzz_same_report(ngx_http_ollama_report_t *one,
     ngx_http_ollama_report_t *two);
 static void fuzz_shown(ngx_http_ollama_report_t *report);
 static void fuzz_clean(ngx_str_t *text);
 static fuzz_value_t *fuzz_member(fuzz_value_t *object, const char *name);
-static ngx_uint_t fuzz_expect(ngx_http_ollama_reply_kind_e kind,
+static ngx_uint_t fuzz_expect(ngx_http_ollama_report_parse_kind_e kind,
     ngx_str_t *body, ngx_http_ollama_report_t *report, ngx_uint_t dropped);
 static void fuzz_version(fuzz_value_t *top, ngx_http_ollama_report_t *report);
 static ngx_uint_t fuzz_good_version(fuzz_value_t *v);
-static ngx_uint_t fuzz_models(ngx_http_ollama_reply_kind_e kind,
+static ngx_uint_t fuzz_models(ngx_http_ollama_report_parse_kind_e kind,
     ngx_str_t *body, fuzz_value_t *list, ngx_http_ollama_report_t *report,
     ngx_uint_t dropped);
 static ngx_str_t *fuzz_name(fuzz_value_t *object);
@@ -54,13 +54,13 @@ static int64_t fuzz_number_of(fuzz_value_t *object, const char *name);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    u_char                       *p;
-    uint64_t                      state;
-    ngx_str_t                     tags, body;
-    ngx_uint_t                    dropped;
-    ngx_pool_t                   *pool;
-    ngx_http_ollama_report_t      whole, slices;
-    ngx_http_ollama_reply_kind_e  kind;
+    u_char                              *p;
+    uint64_t                             state;
+    ngx_str_t                            tags, body;
+    ngx_uint_t                           dropped;
+    ngx_pool_t                          *pool;
+    ngx_http_ollama_report_t             whole, slices;
+    ngx_http_ollama_report_parse_kind_e  kind;
 
     if (size < 2) {
         return 0;
@@ -76,7 +76,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     tags.len = 0;
 
-    if (kind == NGX_HTTP_OLLAMA_REPLY_PS) {
+    if (kind == NGX_HTTP_OLLAMA_REPORT_PARSE_PS) {
         p = memchr(body.data, '\0', body.len);
 
         if (p) {
@@ -99,8 +99,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
 
     if (tags.len) {
-        fuzz_read(&whole, NGX_HTTP_OLLAMA_REPLY_TAGS, &tags, NULL);
-        fuzz_read(&slices, NGX_HTTP_OLLAMA_REPLY_TAGS, &tags, &state);
+        fuzz_read(&whole, NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS, &tags, NULL);
+        fuzz_read(&slices, NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS, &tags, &state);
         fuzz_same_report(&whole, &slices);
     }
 
@@ -158,7 +158,7 @@ fuzz_names(ngx_str_t *text)
                    (int) tls);
     }
 
-    usec = ngx_http_ollama_time(&name);
+    usec = ngx_http_ollama_parse_time(&name);
     fuzz_check(usec >= -1, "time %lld", (long long) usec);
 
     free(name.data);
@@ -169,8 +169,8 @@ fuzz_names(ngx_str_t *text)
 
 
 static void
-fuzz_read(ngx_http_ollama_report_t *report, ngx_http_ollama_reply_kind_e kind,
-    ngx_str_t *body, uint64_t *state)
+fuzz_read(ngx_http_ollama_report_t *report,
+    ngx_http_ollama_report_parse_kind_e kind, ngx_str_t *body, uint64_t *state)
 {
     size_t      done, n;
     ngx_int_t   rc;
@@ -179,11 +179,11 @@ fuzz_read(ngx_http_ollama_report_t *report, ngx_http_ollama_reply_kind_e kind,
 
         switch (kind) {
 
-        case NGX_HTTP_OLLAMA_REPLY_TAGS:
+        case NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS:
             rc = ngx_http_ollama_report_tags(report, body);
             break;
 
-        case NGX_HTTP_OLLAMA_REPLY_PS:
+        case NGX_HTTP_OLLAMA_REPORT_PARSE_PS:
             rc = ngx_http_ollama_report_ps(report, body);
             break;
 
@@ -263,7 +263,8 @@ fuzz_shown(ngx_http_ollama_report_t *report)
         fuzz_clean(&model->key);
 
         expires = model->expires_at;
-        fuzz_check(expires.len == 0 || ngx_http_ollama_time(&expires) >= 0,
+        fuzz_check(expires.len == 0
+                   || ngx_http_ollama_parse_time(&expires) >= 0,
                    "\"%.*s\"", (int) expires.len, expires.data);
 
         fuzz_check(ngx_http_ollama_report_find(report->models.elts,
@@ -336,7 +337,7 @@ fuzz_member(fuzz_value_t *object, const char *name)
 /* Whether the reply is right; then the report must have what it says. */
 
 static ngx_uint_t
-fuzz_expect(ngx_http_ollama_reply_kind_e kind, ngx_str_t *body,
+fuzz_expect(ngx_http_ollama_report_parse_kind_e kind, ngx_str_t *body,
     ngx_http_ollama_report_t *report, ngx_uint_t dropped)
 {
     ngx_uint_t      good;
@@ -351,7 +352,8 @@ fuzz_expect(ngx_http_ollama_reply_kind_e kind, ngx_str_t *body,
            && top->type == fuzz_object;
 
     if (good) {
-        key = (kind == NGX_HTTP_OLLAMA_REPLY_VERSION) ? "version" : "models";
+        key = (kind == NGX_HTTP_OLLAMA_REPORT_PARSE_VERSION) ? "version"
+                                                             : "models";
         good = (fuzz_member(top, key) != NULL);
 
         /* none of them may be wrong */
@@ -369,7 +371,7 @@ fuzz_expect(ngx_http_ollama_reply_kind_e kind, ngx_str_t *body,
                 continue;
             }
 
-            if (kind == NGX_HTTP_OLLAMA_REPLY_VERSION) {
+            if (kind == NGX_HTTP_OLLAMA_REPORT_PARSE_VERSION) {
                 good &= fuzz_good_version(v);
 
             } else {
@@ -378,7 +380,7 @@ fuzz_expect(ngx_http_ollama_reply_kind_e kind, ngx_str_t *body,
         }
     }
 
-    if (good && kind == NGX_HTTP_OLLAMA_REPLY_VERSION) {
+    if (good && kind == NGX_HTTP_OLLAMA_REPORT_PARSE_VERSION) {
         fuzz_version(top, report);
 
     } else if (good) {
@@ -424,7 +426,7 @@ fuzz_good_version(fuzz_value_t *v)
 
 
 static ngx_uint_t
-fuzz_models(ngx_http_ollama_reply_kind_e kind, ngx_str_t *body,
+fuzz_models(ngx_http_ollama_report_parse_kind_e kind, ngx_str_t *body,
     fuzz_value_t *list, ngx_http_ollama_report_t *report, ngx_uint_t dropped)
 {
     u_char                    key[NGX_HTTP_OLLAMA_REPORT_NAME
@@ -434,7 +436,7 @@ fuzz_models(ngx_http_ollama_reply_kind_e kind, ngx_str_t *body,
     fuzz_value_t             *v;
     ngx_http_ollama_model_t  *model;
 
-    ps = (kind == NGX_HTTP_OLLAMA_REPLY_PS);
+    ps = (kind == NGX_HTTP_OLLAMA_REPORT_PARSE_PS);
     left = 0;
 
     for (v = list->first; v; v = v->next) {

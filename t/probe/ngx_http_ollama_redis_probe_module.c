@@ -6,8 +6,8 @@
 
 /*
  * A module for t/redis.t, which gives HTTP requests to Redis as they are: what
- * is tested is src/ngx_http_ollama_redis.c, without sessions around it.  It is
- * loaded after the module under test, and calls its functions.
+ * is tested is src/redis, without sessions around it.  It is loaded after the
+ * module under test, and calls its functions.
  *
  *     redis_probe;                in a location: see the handler
  *     redis_probe_subscribe name; in http: each worker does, without a prefix

@@ -6,8 +6,8 @@
 
 /*
  * A module for t/session_store.t, which does to a session what a generation
- * does: what is tested is src/ngx_http_ollama_store.c, without chats around it.
- * It is loaded after the module under test, and calls its functions.
+ * does: what is tested is src/store, without chats around it.  It is loaded
+ * after the module under test, and calls its functions.
  *
  *     store_probe;          in a location
  *

@@ -15,9 +15,9 @@
 #include "reply/ngx_http_ollama_capture.h"
 
 
-#define LINES   NGX_HTTP_OLLAMA_SAID_LINES
-#define OBJECT  NGX_HTTP_OLLAMA_SAID_OBJECT
-#define EVENTS  NGX_HTTP_OLLAMA_SAID_EVENTS
+#define LINES   NGX_HTTP_OLLAMA_CAPTURE_LINES
+#define OBJECT  NGX_HTTP_OLLAMA_CAPTURE_OBJECT
+#define EVENTS  NGX_HTTP_OLLAMA_CAPTURE_EVENTS
 
 #define MAX     (16 * 1024 * 1024)
 
@@ -27,21 +27,21 @@
 
 
 static void
-limit_start(ngx_http_ollama_said_t *said, ngx_pool_t **pool,
-    ngx_http_ollama_said_form_e form)
+limit_start(ngx_http_ollama_capture_t *said, ngx_pool_t **pool,
+    ngx_http_ollama_capture_form_e form)
 {
     *pool = ngx_create_pool(4096, NULL);
     assert_non_null(*pool);
 
-    ngx_memzero(said, sizeof(ngx_http_ollama_said_t));
+    ngx_memzero(said, sizeof(ngx_http_ollama_capture_t));
 
-    assert_int_equal(ngx_http_ollama_said_init(said, *pool, form, MAX),
+    assert_int_equal(ngx_http_ollama_capture_init(said, *pool, form, MAX),
                      NGX_OK);
 }
 
 
 static const char *
-limit_flags(ngx_http_ollama_said_t *said)
+limit_flags(ngx_http_ollama_capture_t *said)
 {
     static char  flags[64];
 
@@ -59,10 +59,10 @@ limit_flags(ngx_http_ollama_said_t *said)
 static void
 limit_huge_test(void **state)
 {
-    size_t                   i, size;
-    u_char                   text[4096];
-    ngx_pool_t              *pool;
-    ngx_http_ollama_said_t   said;
+    size_t                     i, size;
+    u_char                     text[4096];
+    ngx_pool_t                *pool;
+    ngx_http_ollama_capture_t  said;
 
     static u_char  begin[] = "{\"message\":{\"content\":\"";
     static u_char  end[] = "\"},\"done\":true}";
@@ -70,18 +70,18 @@ limit_huge_test(void **state)
     size = 8 * 1024 * 1024;
 
     limit_start(&said, &pool, OBJECT);
-    ngx_http_ollama_said_feed(&said, begin, sizeof(begin) - 1);
+    ngx_http_ollama_capture_feed(&said, begin, sizeof(begin) - 1);
 
     memset(text, 'x', sizeof(text));
 
     for (i = 0; i < size; i += 1023) {
-        ngx_http_ollama_said_feed(&said, text, 1023);
+        ngx_http_ollama_capture_feed(&said, text, 1023);
     }
 
-    ngx_http_ollama_said_feed(&said, end, sizeof(end) - 1);
+    ngx_http_ollama_capture_feed(&said, end, sizeof(end) - 1);
 
     assert_string_equal(limit_flags(&said), "last over");
-    assert_int_equal(said.text[NGX_HTTP_OLLAMA_SAID_CONTENT].str.len, i);
+    assert_int_equal(said.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str.len, i);
     assert_true(ngx_stub_pool_peak(pool) < 4 * size);
 
     ngx_destroy_pool(pool);
@@ -91,9 +91,9 @@ limit_huge_test(void **state)
 static void
 limit_many_test(void **state)
 {
-    size_t                   i, bytes;
-    ngx_pool_t              *pool;
-    ngx_http_ollama_said_t   said;
+    size_t                     i, bytes;
+    ngx_pool_t                *pool;
+    ngx_http_ollama_capture_t  said;
 
     static u_char  frame[] = "data: {\"choices\":[{\"delta\":{\"content\":"
                              "\"ab\"}}]}\n\n";
@@ -104,8 +104,8 @@ limit_many_test(void **state)
     limit_start(&said, &pool, EVENTS);
 
     for (bytes = 0, i = 0; i < 100000; i++) {
-        ngx_http_ollama_said_feed(&said, frame, sizeof(frame) - 1);
-        ngx_http_ollama_said_feed(&said, part, sizeof(part) - 1);
+        ngx_http_ollama_capture_feed(&said, frame, sizeof(frame) - 1);
+        ngx_http_ollama_capture_feed(&said, part, sizeof(part) - 1);
 
         if (i == 90000) {
             bytes = ngx_stub_pool_bytes(pool);
@@ -113,7 +113,8 @@ limit_many_test(void **state)
     }
 
     assert_string_equal(limit_flags(&said), "");
-    assert_int_equal(said.text[NGX_HTTP_OLLAMA_SAID_CONTENT].str.len, 200000);
+    assert_int_equal(said.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str.len,
+                     200000);
     assert_int_equal(said.calls.nelts, 1);
 
     /* nothing a frame, and no more than doubling leaves */
@@ -129,12 +130,12 @@ limit_many_test(void **state)
 static void
 limit_calls_test(void **state)
 {
-    char                     part[256];
-    int                      len;
-    ngx_str_t                text;
-    ngx_uint_t               i;
-    ngx_pool_t              *pool;
-    ngx_http_ollama_said_t   said;
+    char                       part[256];
+    int                        len;
+    ngx_str_t                  text;
+    ngx_uint_t                 i;
+    ngx_pool_t                *pool;
+    ngx_http_ollama_capture_t  said;
 
     limit_start(&said, &pool, EVENTS);
 
@@ -142,14 +143,14 @@ limit_calls_test(void **state)
         len = snprintf(part, sizeof(part), "data: {\"choices\":[{\"delta\":{"
                        "\"tool_calls\":[{\"index\":%d,\"function\":{\"name\":"
                        "\"f\",\"arguments\":\"{}\"}}]}}]}\n\n", (int) i);
-        ngx_http_ollama_said_feed(&said, (u_char *) part, len);
+        ngx_http_ollama_capture_feed(&said, (u_char *) part, len);
     }
 
     assert_string_equal(limit_flags(&said), "truncated");
     assert_int_equal(said.calls.nelts, 128);
 
-    ngx_http_ollama_said_end(&said);
-    assert_int_equal(ngx_http_ollama_said_tools(&said, pool, &text), NGX_OK);
+    ngx_http_ollama_capture_end(&said);
+    assert_int_equal(ngx_http_ollama_capture_tools(&said, pool, &text), NGX_OK);
     assert_int_equal(text.len, 128 * (sizeof(CALL) - 1) + 1);
 
     ngx_destroy_pool(pool);
@@ -161,8 +162,8 @@ limit_calls_test(void **state)
 static void
 limit_memory_test(void **state)
 {
-    ngx_pool_t              *pool;
-    ngx_http_ollama_said_t   said;
+    ngx_pool_t                *pool;
+    ngx_http_ollama_capture_t  said;
 
     static u_char  first[] = "{\"message\":{\"content\":\"abc\"}}\n";
     static u_char  second[] = "{\"message\":{\"content\":\""
@@ -176,18 +177,18 @@ limit_memory_test(void **state)
                               "\"}}\n";
 
     limit_start(&said, &pool, LINES);
-    ngx_http_ollama_said_feed(&said, first, sizeof(first) - 1);
+    ngx_http_ollama_capture_feed(&said, first, sizeof(first) - 1);
 
     ngx_stub_fail_size = 512;
-    ngx_http_ollama_said_feed(&said, second, sizeof(second) - 1);
+    ngx_http_ollama_capture_feed(&said, second, sizeof(second) - 1);
     ngx_stub_fail_size = 0;
 
-    ngx_http_ollama_said_feed(&said, first, sizeof(first) - 1);
-    ngx_http_ollama_said_end(&said);
+    ngx_http_ollama_capture_feed(&said, first, sizeof(first) - 1);
+    ngx_http_ollama_capture_end(&said);
 
     assert_true(said.failed);
-    assert_int_equal(said.text[NGX_HTTP_OLLAMA_SAID_CONTENT].str.len, 3);
-    assert_memory_equal(said.text[NGX_HTTP_OLLAMA_SAID_CONTENT].str.data,
+    assert_int_equal(said.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str.len, 3);
+    assert_memory_equal(said.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str.data,
                         "abc", 3);
 
     ngx_destroy_pool(pool);

@@ -78,13 +78,13 @@ mark_case_test(void **state)
     id.data = (u_char *) c->id;
     id.len = strlen(c->id);
 
-    len = ngx_http_ollama_said_mark(NULL, &frame, &id, c->saved);
+    len = ngx_http_ollama_capture_mark(NULL, &frame, &id, c->saved);
     assert_int_equal(len, strlen(c->want));
 
     dst = malloc(len ? len : 1);
     assert_non_null(dst);
 
-    assert_int_equal(ngx_http_ollama_said_mark(dst, &frame, &id, c->saved),
+    assert_int_equal(ngx_http_ollama_capture_mark(dst, &frame, &id, c->saved),
                      len);
     assert_memory_equal(dst, c->want, len);
 

@@ -74,14 +74,14 @@ static const char  *random_damage[] = {
 
 
 static const char *
-random_piece(ngx_http_ollama_said_form_e form)
+random_piece(ngx_http_ollama_capture_form_e form)
 {
     switch (form) {
 
-    case NGX_HTTP_OLLAMA_SAID_LINES:
+    case NGX_HTTP_OLLAMA_CAPTURE_LINES:
         return random_lines[unit_random(unit_nelts(random_lines))];
 
-    case NGX_HTTP_OLLAMA_SAID_EVENTS:
+    case NGX_HTTP_OLLAMA_CAPTURE_EVENTS:
         return random_events[unit_random(unit_nelts(random_events))];
 
     default:
@@ -91,7 +91,7 @@ random_piece(ngx_http_ollama_said_form_e form)
 
 
 static size_t
-random_reply(u_char *p, ngx_http_ollama_said_form_e form)
+random_reply(u_char *p, ngx_http_ollama_capture_form_e form)
 {
     size_t       len, n, at;
     ngx_uint_t   i;
@@ -157,23 +157,23 @@ random_add(random_found_t *found, ngx_str_t *text)
 
 
 static void
-random_read(u_char *text, size_t len, ngx_http_ollama_said_form_e form,
+random_read(u_char *text, size_t len, ngx_http_ollama_capture_form_e form,
     size_t max, size_t step, random_found_t *found)
 {
-    size_t                        n, done;
-    u_char                       *piece;
-    ngx_str_t                     json;
-    ngx_uint_t                    i;
-    ngx_pool_t                   *pool;
-    ngx_http_ollama_said_t        said;
-    ngx_http_ollama_said_call_t  *call;
+    size_t                           n, done;
+    u_char                          *piece;
+    ngx_str_t                        json;
+    ngx_uint_t                       i;
+    ngx_pool_t                      *pool;
+    ngx_http_ollama_capture_t        said;
+    ngx_http_ollama_capture_call_t  *call;
 
     pool = ngx_create_pool(4096, NULL);
     assert_non_null(pool);
 
-    ngx_memzero(&said, sizeof(ngx_http_ollama_said_t));
+    ngx_memzero(&said, sizeof(ngx_http_ollama_capture_t));
 
-    assert_int_equal(ngx_http_ollama_said_init(&said, pool, form, max),
+    assert_int_equal(ngx_http_ollama_capture_init(&said, pool, form, max),
                      NGX_OK);
 
     for (done = 0; done < len; done += n) {
@@ -185,7 +185,7 @@ random_read(u_char *text, size_t len, ngx_http_ollama_said_form_e form,
         assert_non_null(piece);
         memcpy(piece, text + done, n);
 
-        ngx_http_ollama_said_feed(&said, piece, n);
+        ngx_http_ollama_capture_feed(&said, piece, n);
 
         free(piece);
     }
@@ -195,23 +195,24 @@ random_read(u_char *text, size_t len, ngx_http_ollama_said_form_e form,
                           said.truncated, said.failed, (long) said.open,
                           (long) said.close);
 
-    ngx_http_ollama_said_end(&said);
+    ngx_http_ollama_capture_end(&said);
 
-    for (i = 0; i < NGX_HTTP_OLLAMA_SAID_TEXTS; i++) {
+    for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_TEXTS; i++) {
         random_add(found, &said.text[i].str);
     }
 
-    assert_int_equal(ngx_http_ollama_said_message(&said, pool, &json), NGX_OK);
+    assert_int_equal(ngx_http_ollama_capture_message(&said, pool, &json),
+                     NGX_OK);
     random_add(found, &json);
 
-    assert_int_equal(ngx_http_ollama_said_stats(&said, pool, &json), NGX_OK);
+    assert_int_equal(ngx_http_ollama_capture_stats(&said, pool, &json), NGX_OK);
     random_add(found, &json);
 
     /* all of it is given back */
 
     n = said.gather.rest;
 
-    for (i = 0; i <= NGX_HTTP_OLLAMA_SAID_TOOLS; i++) {
+    for (i = 0; i <= NGX_HTTP_OLLAMA_CAPTURE_TOOLS; i++) {
         n += said.text[i].str.len;
     }
 
@@ -231,10 +232,10 @@ random_read(u_char *text, size_t len, ngx_http_ollama_said_form_e form,
 static void
 random_test(void **state)
 {
-    size_t                        i, j, len, max;
-    u_char                        text[RANDOM_MAX];
-    ngx_uint_t                    failed, last, truncated;
-    ngx_http_ollama_said_form_e   form;
+    size_t                          i, j, len, max;
+    u_char                          text[RANDOM_MAX];
+    ngx_uint_t                      failed, last, truncated;
+    ngx_http_ollama_capture_form_e  form;
 
     static random_found_t  whole, found;
 

@@ -16,10 +16,10 @@
 #include "reply/ngx_http_ollama_capture.h"
 
 
-#define LINES       NGX_HTTP_OLLAMA_SAID_LINES
-#define OBJECT      NGX_HTTP_OLLAMA_SAID_OBJECT
-#define EVENTS      NGX_HTTP_OLLAMA_SAID_EVENTS
-#define COMPLETION  NGX_HTTP_OLLAMA_SAID_COMPLETION
+#define LINES       NGX_HTTP_OLLAMA_CAPTURE_LINES
+#define OBJECT      NGX_HTTP_OLLAMA_CAPTURE_OBJECT
+#define EVENTS      NGX_HTTP_OLLAMA_CAPTURE_EVENTS
+#define COMPLETION  NGX_HTTP_OLLAMA_CAPTURE_COMPLETION
 
 #define MAX         (16 * 1024 * 1024)
 
@@ -28,10 +28,10 @@
 
 
 typedef struct {
-    const char                   *title;    /* must be first */
-    ngx_http_ollama_said_form_e   form;
-    ngx_str_t                     body;
-    size_t                        max;      /* 0: MAX */
+    const char                     *title;    /* must be first */
+    ngx_http_ollama_capture_form_e  form;
+    ngx_str_t                       body;
+    size_t                          max;      /* 0: MAX */
 
     /* NULL: nothing */
 
@@ -510,18 +510,18 @@ static said_case_t  said_cases[] = {
 
 
 static void
-said_start(ngx_http_ollama_said_t *said, ngx_pool_t **pool, said_case_t *c)
+said_start(ngx_http_ollama_capture_t *said, ngx_pool_t **pool, said_case_t *c)
 {
     size_t  max;
 
     *pool = ngx_create_pool(4096, NULL);
     assert_non_null(*pool);
 
-    ngx_memzero(said, sizeof(ngx_http_ollama_said_t));
+    ngx_memzero(said, sizeof(ngx_http_ollama_capture_t));
 
     max = (c->max == (size_t) -1) ? 0 : c->max ? c->max : MAX;
 
-    assert_int_equal(ngx_http_ollama_said_init(said, *pool, c->form, max),
+    assert_int_equal(ngx_http_ollama_capture_init(said, *pool, c->form, max),
                      NGX_OK);
 }
 
@@ -529,7 +529,7 @@ said_start(ngx_http_ollama_said_t *said, ngx_pool_t **pool, said_case_t *c)
 /* Feeds a copy that lasts no longer than the call. */
 
 static void
-said_feed(ngx_http_ollama_said_t *said, u_char *p, size_t size)
+said_feed(ngx_http_ollama_capture_t *said, u_char *p, size_t size)
 {
     u_char  *piece;
 
@@ -540,7 +540,7 @@ said_feed(ngx_http_ollama_said_t *said, u_char *p, size_t size)
         memcpy(piece, p, size);
     }
 
-    ngx_http_ollama_said_feed(said, piece, size);
+    ngx_http_ollama_capture_feed(said, piece, size);
 
     assert_memory_equal(piece, p, size);
     free(piece);
@@ -548,7 +548,7 @@ said_feed(ngx_http_ollama_said_t *said, u_char *p, size_t size)
 
 
 static void
-said_feed_all(ngx_http_ollama_said_t *said, u_char *p, size_t len,
+said_feed_all(ngx_http_ollama_capture_t *said, u_char *p, size_t len,
     size_t first, size_t step)
 {
     size_t  n, done;
@@ -563,7 +563,7 @@ said_feed_all(ngx_http_ollama_said_t *said, u_char *p, size_t len,
 
 
 static const char *
-said_flags(ngx_http_ollama_said_t *said)
+said_flags(ngx_http_ollama_capture_t *said)
 {
     static char  flags[64];
 
@@ -596,7 +596,7 @@ said_check_text(const char *pieces, const char *name, ngx_str_t *got,
 /* The message, put together from the parts that were wanted. */
 
 static void
-said_check_message(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
+said_check_message(ngx_http_ollama_capture_t *said, ngx_pool_t *pool,
     said_case_t *c, const char *pieces)
 {
     u_char     *p, *want;
@@ -618,7 +618,8 @@ said_check_message(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
     (void) sprintf((char *) p, "\"%s%s}", c->tools ? ",\"tool_calls\":" : "",
                    c->tools ? c->tools : "");
 
-    assert_int_equal(ngx_http_ollama_said_message(said, pool, &text), NGX_OK);
+    assert_int_equal(ngx_http_ollama_capture_message(said, pool, &text),
+                     NGX_OK);
     said_check_text(pieces, "message", &text, (char *) want);
 
     free(want);
@@ -628,10 +629,10 @@ said_check_message(ngx_http_ollama_said_t *said, ngx_pool_t *pool,
 static void
 said_check(said_case_t *c, size_t first, size_t step)
 {
-    char                     pieces[64];
-    ngx_str_t                text;
-    ngx_pool_t              *pool;
-    ngx_http_ollama_said_t   said;
+    char                       pieces[64];
+    ngx_str_t                  text;
+    ngx_pool_t                *pool;
+    ngx_http_ollama_capture_t  said;
 
     static const char *names[] = {
         "content", "thinking", "tools", "reason", "model"
@@ -654,19 +655,19 @@ said_check(said_case_t *c, size_t first, size_t step)
                  c->flags);
     }
 
-    ngx_http_ollama_said_end(&said);
-    ngx_http_ollama_said_end(&said);
+    ngx_http_ollama_capture_end(&said);
+    ngx_http_ollama_capture_end(&said);
 
-    for (i = 0; i < NGX_HTTP_OLLAMA_SAID_TEXTS; i++) {
-        if (i != NGX_HTTP_OLLAMA_SAID_TOOLS) {
+    for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_TEXTS; i++) {
+        if (i != NGX_HTTP_OLLAMA_CAPTURE_TOOLS) {
             said_check_text(pieces, names[i], &said.text[i].str, want[i]);
         }
     }
 
-    assert_int_equal(ngx_http_ollama_said_tools(&said, pool, &text), NGX_OK);
+    assert_int_equal(ngx_http_ollama_capture_tools(&said, pool, &text), NGX_OK);
     said_check_text(pieces, "tools", &text, c->tools);
 
-    assert_int_equal(ngx_http_ollama_said_stats(&said, pool, &text), NGX_OK);
+    assert_int_equal(ngx_http_ollama_capture_stats(&said, pool, &text), NGX_OK);
     said_check_text(pieces, "stats", &text, c->stats ? c->stats : "");
 
     said_check_message(&said, pool, c, pieces);
@@ -689,21 +690,22 @@ said_check(said_case_t *c, size_t first, size_t step)
 static void
 said_check_cut_off(said_case_t *c, size_t len)
 {
-    ngx_str_t                one, bytes;
-    ngx_str_t               *content;
-    ngx_pool_t              *pool, *pool2;
-    ngx_http_ollama_said_t   said, said2;
+    ngx_str_t                  one, bytes;
+    ngx_str_t                 *content;
+    ngx_pool_t                *pool, *pool2;
+    ngx_http_ollama_capture_t  said, said2;
 
     said_start(&said, &pool, c);
     said_feed_all(&said, c->body.data, len, len, 1);
-    ngx_http_ollama_said_end(&said);
+    ngx_http_ollama_capture_end(&said);
 
     said_start(&said2, &pool2, c);
     said_feed_all(&said2, c->body.data, len, 1, 1);
-    ngx_http_ollama_said_end(&said2);
+    ngx_http_ollama_capture_end(&said2);
 
-    assert_int_equal(ngx_http_ollama_said_message(&said, pool, &one), NGX_OK);
-    assert_int_equal(ngx_http_ollama_said_message(&said2, pool2, &bytes),
+    assert_int_equal(ngx_http_ollama_capture_message(&said, pool, &one),
+                     NGX_OK);
+    assert_int_equal(ngx_http_ollama_capture_message(&said2, pool2, &bytes),
                      NGX_OK);
 
     if (one.len != bytes.len || memcmp(one.data, bytes.data, one.len) != 0) {
@@ -711,7 +713,7 @@ said_check_cut_off(said_case_t *c, size_t len)
                  (int) one.len, one.data, (int) bytes.len, bytes.data);
     }
 
-    content = &said.text[NGX_HTTP_OLLAMA_SAID_CONTENT].str;
+    content = &said.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str;
 
     if (content->len
         && (c->content == NULL

@@ -254,12 +254,12 @@ body_test(void **state)
 static void
 huge_run(const char *before, const char *after, size_t *found, size_t *taken)
 {
-    size_t                                i;
-    u_char                                text[1023];
-    ngx_int_t                             rc;
-    ngx_pool_t                           *pool, *temp;
-    ngx_http_ollama_conversation_body_t   talk;
-    ngx_http_ollama_conversation_read_t  *read;
+    size_t                                  i;
+    u_char                                  text[1023];
+    ngx_int_t                               rc;
+    ngx_pool_t                             *pool, *temp;
+    ngx_http_ollama_conversation_body_t     talk;
+    ngx_http_ollama_conversation_fields_t  *read;
 
     pool = ngx_create_pool(4096, NULL);
     temp = ngx_create_pool(4096, NULL);
@@ -317,12 +317,12 @@ huge_test(void **state)
 static void
 memory_test(void **state)
 {
-    size_t                                size;
-    ngx_int_t                             rc;
-    ngx_uint_t                            failed[2];
-    ngx_pool_t                           *pool, *temp;
-    ngx_http_ollama_conversation_body_t   talk;
-    ngx_http_ollama_conversation_read_t  *read;
+    size_t                                  size;
+    ngx_int_t                               rc;
+    ngx_uint_t                              failed[2];
+    ngx_pool_t                             *pool, *temp;
+    ngx_http_ollama_conversation_body_t     talk;
+    ngx_http_ollama_conversation_fields_t  *read;
 
     static u_char  body[] = START "\"models\":[\"model\",\"model\",{\"model\":"
                             "\"abc\",\"name\":\"abcdefg\",\"system\":"

@@ -94,7 +94,7 @@ end_test(void **state)
 
     want = row->want;
 
-    assert_int_equal(ngx_http_ollama_conversation_text_line(pool, &row->end,
+    assert_int_equal(ngx_http_ollama_conversation_json_line(pool, &row->end,
                                                             &text),
                      NGX_OK);
 
@@ -107,7 +107,7 @@ end_test(void **state)
     assert_non_null(json);
     json_decref(json);
 
-    assert_int_equal(ngx_http_ollama_conversation_text_whole(pool, &row->end,
+    assert_int_equal(ngx_http_ollama_conversation_json_whole(pool, &row->end,
                                                              &text),
                      NGX_OK);
 
@@ -134,7 +134,7 @@ front_test(void **state)
     name.data = (u_char *) row->title;
     name.len = strlen(row->title);
 
-    assert_int_equal(ngx_http_ollama_conversation_text_front(pool, row->turn,
+    assert_int_equal(ngx_http_ollama_conversation_json_front(pool, row->turn,
                                                              &name, &front),
                      NGX_OK);
     assert_int_equal(front.len, strlen(row->want));
@@ -199,7 +199,7 @@ replies_test(void **state)
     pool = ngx_create_pool(4096, NULL);
     assert_non_null(pool);
 
-    assert_int_equal(ngx_http_ollama_conversation_text_whole(pool, &end,
+    assert_int_equal(ngx_http_ollama_conversation_json_whole(pool, &end,
                                                              &text),
                      NGX_OK);
     assert_int_equal(text.len, strlen(want));
@@ -211,7 +211,7 @@ replies_test(void **state)
     json_decref(json);
 
     ngx_stub_fail_size = text.len;
-    assert_int_equal(ngx_http_ollama_conversation_text_whole(pool, &end,
+    assert_int_equal(ngx_http_ollama_conversation_json_whole(pool, &end,
                                                              &text),
                      NGX_ERROR);
     ngx_stub_fail_size = 0;

@@ -189,8 +189,8 @@ view_begin(conversation_run_t *run, const char *models, const char *more)
     conversation_feed(run, (u_char *) body, len, len, len);
     assert_int_equal(run->rc, NGX_OK);
 
-    assert_int_equal(ngx_http_ollama_conversation_view_init(run->pool,
-                                                            &run->talk),
+    assert_int_equal(ngx_http_ollama_conversation_prompt_init(run->pool,
+                                                              &run->talk),
                      NGX_OK);
 }
 
@@ -601,8 +601,8 @@ view_no_memory_test(void **state)
                      NGX_ERROR);
 
     ngx_stub_fail_size = sizeof("{\"model\":\"a\",\"messages\":[") - 1;
-    assert_int_equal(ngx_http_ollama_conversation_view_init(run.pool,
-                                                            &run.talk),
+    assert_int_equal(ngx_http_ollama_conversation_prompt_init(run.pool,
+                                                              &run.talk),
                      NGX_ERROR);
 
     ngx_stub_fail_size = sizeof(ngx_buf_t);

@@ -24,10 +24,10 @@ void
 conversation_feed(conversation_run_t *run, u_char *body, size_t len,
     size_t first, size_t step)
 {
-    size_t                                n, done;
-    u_char                               *piece;
-    ngx_pool_t                           *temp;
-    ngx_http_ollama_conversation_read_t  *read;
+    size_t                                  n, done;
+    u_char                                 *piece;
+    ngx_pool_t                             *temp;
+    ngx_http_ollama_conversation_fields_t  *read;
 
     run->pool = ngx_create_pool(4096, NULL);
     assert_non_null(run->pool);

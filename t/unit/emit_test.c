@@ -100,43 +100,43 @@ static text_case_t  text_cases[] = {
 
 
 static void
-text_put(ngx_http_ollama_text_t *t, text_case_t *c)
+text_put(ngx_http_ollama_emit_t *t, text_case_t *c)
 {
     switch (c->piece) {
 
     case piece_add:
-        ngx_http_ollama_text_add(t, (char *) c->given.data);
+        ngx_http_ollama_emit_add(t, (char *) c->given.data);
         break;
 
     case piece_raw:
-        ngx_http_ollama_text_raw(t, &c->given);
+        ngx_http_ollama_emit_raw(t, &c->given);
         break;
 
     case piece_escape:
-        ngx_http_ollama_text_escape(t, &c->given);
+        ngx_http_ollama_emit_escape(t, &c->given);
         break;
 
     case piece_string:
-        ngx_http_ollama_text_string(t, &c->given);
+        ngx_http_ollama_emit_string(t, &c->given);
         break;
 
     case piece_number:
-        ngx_http_ollama_text_number(t, c->n);
+        ngx_http_ollama_emit_number(t, c->n);
         break;
 
     case piece_ms:
-        ngx_http_ollama_text_ms(t, c->n);
+        ngx_http_ollama_emit_ms(t, c->n);
         break;
 
     case piece_time:
-        ngx_http_ollama_text_time(t, c->n);
+        ngx_http_ollama_emit_time(t, c->n);
         break;
     }
 }
 
 
 static void
-text_walk(ngx_http_ollama_text_t *t, void *data)
+text_walk(ngx_http_ollama_emit_t *t, void *data)
 {
     text_pieces_t  *pieces = data;
 
@@ -165,7 +165,7 @@ text_check(text_pieces_t *pieces)
     pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, NULL);
     assert_non_null(pool);
 
-    assert_int_equal(ngx_http_ollama_text_make(pool, text_walk, pieces, &text),
+    assert_int_equal(ngx_http_ollama_emit_make(pool, text_walk, pieces, &text),
                      NGX_OK);
 
     assert_int_equal(text.len, p - want);
@@ -223,7 +223,7 @@ text_no_memory_test(void **state)
 
     ngx_stub_fail_size = 11;
 
-    assert_int_equal(ngx_http_ollama_text_make(pool, text_walk, &pieces,
+    assert_int_equal(ngx_http_ollama_emit_make(pool, text_walk, &pieces,
                                                &text),
                      NGX_ERROR);
     ngx_stub_fail_size = 0;
@@ -254,13 +254,13 @@ text_hash_test(void **state)
         text.data = bytes;
         text.len = len;
 
-        hash = ngx_http_ollama_text_hash(&text);
+        hash = ngx_http_ollama_emit_hash(&text);
 
         for (at = 0; at < sizeof(uint64_t); at++) {
             ngx_memcpy(buf + at, bytes, len);
             text.data = buf + at;
 
-            assert_true(ngx_http_ollama_text_hash(&text) == hash);
+            assert_true(ngx_http_ollama_emit_hash(&text) == hash);
         }
 
         text.data = bytes;
@@ -268,7 +268,7 @@ text_hash_test(void **state)
         for (i = 0; i < len * 8; i++) {
             bytes[i / 8] ^= 1 << (i % 8);
 
-            assert_true(ngx_http_ollama_text_hash(&text) != hash);
+            assert_true(ngx_http_ollama_emit_hash(&text) != hash);
 
             bytes[i / 8] ^= 1 << (i % 8);
         }
@@ -279,13 +279,13 @@ text_hash_test(void **state)
         text.data = buf;
         text.len = len + 1;
 
-        assert_true(ngx_http_ollama_text_hash(&text) != hash);
+        assert_true(ngx_http_ollama_emit_hash(&text) != hash);
     }
 
     text.data = NULL;
     text.len = 0;
 
-    assert_true(ngx_http_ollama_text_hash(&text) != 0);
+    assert_true(ngx_http_ollama_emit_hash(&text) != 0);
 }
 
 
@@ -296,8 +296,8 @@ text_mix_test(void **state)
 {
     uint64_t  one, two;
 
-    one = ngx_http_ollama_text_mix(ngx_http_ollama_text_mix(1, 2), 3);
-    two = ngx_http_ollama_text_mix(ngx_http_ollama_text_mix(1, 3), 2);
+    one = ngx_http_ollama_emit_mix(ngx_http_ollama_emit_mix(1, 2), 3);
+    two = ngx_http_ollama_emit_mix(ngx_http_ollama_emit_mix(1, 3), 2);
 
     assert_true(one != two);
 }

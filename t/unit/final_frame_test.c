@@ -242,7 +242,8 @@ last_openai(last_case_t *row, json_t *data)
 
 
 static void
-last_response(last_case_t *row, ngx_http_ollama_last_t *last, json_t *data)
+last_response(last_case_t *row, ngx_http_ollama_final_frame_t *last,
+    json_t *data)
 {
     assert_string_equal(last_text(data, "object"), row->object);
     assert_string_equal(last_text(data, "id"),
@@ -273,7 +274,7 @@ last_message(json_t *data, ngx_uint_t whole)
 
 static json_t *
 last_message_events(last_event_t *event, ngx_uint_t n,
-    ngx_http_ollama_last_t *last)
+    ngx_http_ollama_final_frame_t *last)
 {
     json_t      *data, *first;
     ngx_uint_t   i;
@@ -315,7 +316,7 @@ last_message_events(last_event_t *event, ngx_uint_t n,
 
 
 static void
-last_check(last_case_t *row, ngx_http_ollama_last_t *last, char *text)
+last_check(last_case_t *row, ngx_http_ollama_final_frame_t *last, char *text)
 {
     json_t        *data, *about;
     size_t         len;
@@ -428,15 +429,15 @@ last_case_test(void **state)
 
     static char  copy[MAX_TEXT];
 
-    size_t                   size;
-    ngx_log_t                log;
-    ngx_str_t                text;
-    ngx_uint_t               i, j;
-    ngx_pool_t              *pool;
-    ngx_http_ollama_last_t   last;
+    size_t                         size;
+    ngx_log_t                      log;
+    ngx_str_t                      text;
+    ngx_uint_t                     i, j;
+    ngx_pool_t                    *pool;
+    ngx_http_ollama_final_frame_t  last;
 
     ngx_memzero(&log, sizeof(ngx_log_t));
-    ngx_memzero(&last, sizeof(ngx_http_ollama_last_t));
+    ngx_memzero(&last, sizeof(ngx_http_ollama_final_frame_t));
 
     last.path = row->path;
     last.last = row->last;
@@ -457,7 +458,7 @@ last_case_test(void **state)
 
             pool = ngx_create_pool(4096, &log);
 
-            assert_int_equal(ngx_http_ollama_last(&last, pool, &text),
+            assert_int_equal(ngx_http_ollama_final_frame(&last, pool, &text),
                              NGX_OK);
             assert_true(text.len < sizeof(copy));
 
@@ -474,7 +475,8 @@ last_case_test(void **state)
             ngx_stub_fail_size = size;
 
             if (size) {
-                assert_int_equal(ngx_http_ollama_last(&last, pool, &text),
+                assert_int_equal(ngx_http_ollama_final_frame(&last, pool,
+                                                             &text),
                                  NGX_ERROR);
             }
 
@@ -493,14 +495,14 @@ last_long_test(void **state)
     static u_char  model[10000], id[64];
     static char    copy[MAX_TEXT * 4];
 
-    ngx_log_t                log;
-    ngx_str_t                text;
-    ngx_uint_t               i;
-    ngx_pool_t              *pool;
-    ngx_http_ollama_last_t   last;
+    ngx_log_t                      log;
+    ngx_str_t                      text;
+    ngx_uint_t                     i;
+    ngx_pool_t                    *pool;
+    ngx_http_ollama_final_frame_t  last;
 
     ngx_memzero(&log, sizeof(ngx_log_t));
-    ngx_memzero(&last, sizeof(ngx_http_ollama_last_t));
+    ngx_memzero(&last, sizeof(ngx_http_ollama_final_frame_t));
     ngx_memset(model, '\x01', sizeof(model));
     ngx_memset(id, 'x', sizeof(id));
 
@@ -523,7 +525,7 @@ last_long_test(void **state)
 
             pool = ngx_create_pool(4096, &log);
 
-            assert_int_equal(ngx_http_ollama_last(&last, pool, &text),
+            assert_int_equal(ngx_http_ollama_final_frame(&last, pool, &text),
                              NGX_OK);
             assert_true(text.len < sizeof(copy));
 

@@ -31,7 +31,7 @@ typedef struct {
 
 typedef struct {
     const char                  *title;
-    ngx_http_ollama_text_pt      walk;
+    ngx_http_ollama_emit_pt      walk;
     const char                  *tags[MAX_SNAPSHOTS];
     const char                  *ps[MAX_SNAPSHOTS];
     const char                  *want;
@@ -76,14 +76,15 @@ static list_case_t  list_cases[] = {
 
     /* a server's own */
 
-    { "models: none", ngx_http_ollama_list_models, { "" }, { NULL }, "[]" },
+    { "models: none", ngx_http_ollama_models_json_models,
+      { "" }, { NULL }, "[]" },
 
-    { "models: one", ngx_http_ollama_list_models,
+    { "models: one", ngx_http_ollama_models_json_models,
       { "{\"name\":\"a\",\"size\":7,\"details\":{\"x\": [1]}}" }, { NULL },
       "[{\"name\":\"a\",\"size\":7,\"loaded\":false,\"expires_at\":null,"
       "\"size_vram\":0,\"context_length\":null,\"details\":{\"x\": [1]}}]" },
 
-    { "models: loaded", ngx_http_ollama_list_models,
+    { "models: loaded", ngx_http_ollama_models_json_models,
       { "{\"name\":\"a\",\"size\":7}" },
       { "{\"name\":\"A:latest\",\"size\":9,\"size_vram\":8,"
         "\"expires_at\":\"2026-03-02T02:00:00.5+02:00\","
@@ -92,19 +93,19 @@ static list_case_t  list_cases[] = {
       "\"expires_at\":\"2026-03-02T00:00:00.500Z\",\"size_vram\":8,"
       "\"context_length\":4096,\"details\":{}}]" },
 
-    { "models: loaded, nothing told", ngx_http_ollama_list_models,
+    { "models: loaded, nothing told", ngx_http_ollama_models_json_models,
       { "" }, { "{\"name\":\"a\"}" },
       "[{\"name\":\"a\",\"size\":0,\"loaded\":true,\"expires_at\":null,"
       "\"size_vram\":0,\"context_length\":null,\"details\":{}}]" },
 
-    { "models: for ever", ngx_http_ollama_list_models,
+    { "models: for ever", ngx_http_ollama_models_json_models,
       { "" },
       { "{\"name\":\"a\",\"expires_at\":\"9999-12-31T23:59:59-23:59\"}" },
       "[{\"name\":\"a\",\"size\":0,\"loaded\":true,"
       "\"expires_at\":\"9999-12-31T23:59:59.000Z\",\"size_vram\":0,"
       "\"context_length\":null,\"details\":{}}]" },
 
-    { "models: a name to be escaped", ngx_http_ollama_list_models,
+    { "models: a name to be escaped", ngx_http_ollama_models_json_models,
       { "{\"name\":\"a\\\"\\\\b\"}" }, { NULL },
       "[{\"name\":\"a\\\"\\\\b\",\"size\":0,\"loaded\":false,"
       "\"expires_at\":null,\"size_vram\":0,\"context_length\":null,"
@@ -112,21 +113,21 @@ static list_case_t  list_cases[] = {
 
     /* merged */
 
-    { "tags: no server", ngx_http_ollama_list_tags, { NULL }, { NULL },
+    { "tags: no server", ngx_http_ollama_models_json_tags, { NULL }, { NULL },
       "{\"models\":[]}" },
 
-    { "tags: no models", ngx_http_ollama_list_tags, { "", "" }, { NULL },
+    { "tags: no models", ngx_http_ollama_models_json_tags, { "", "" }, { NULL },
       "{\"models\":[]}" },
 
-    { "tags: as they were sent", ngx_http_ollama_list_tags,
+    { "tags: as they were sent", ngx_http_ollama_models_json_tags,
       { "{\"name\" : \"a\", \"x\":[ 1 ]}" }, { NULL },
       "{\"models\":[{\"name\" : \"a\", \"x\":[ 1 ]}]}" },
 
-    { "tags: not what is loaded only", ngx_http_ollama_list_tags,
+    { "tags: not what is loaded only", ngx_http_ollama_models_json_tags,
       { "{\"name\":\"a\"}" }, { "{\"name\":\"b\"}" },
       "{\"models\":[{\"name\":\"a\"}]}" },
 
-    { "tags: of two the newer", ngx_http_ollama_list_tags,
+    { "tags: of two the newer", ngx_http_ollama_models_json_tags,
       { "{\"name\":\"a\",\"modified_at\":\"2026-03-01T00:00:00Z\"}",
         "{\"name\":\"A:latest\",\"modified_at\":\"2026-03-02T00:00:00Z\"}",
         "{\"name\":\"a\",\"modified_at\":\"2026-03-01T23:00:00Z\"}" },
@@ -134,11 +135,11 @@ static list_case_t  list_cases[] = {
       "{\"models\":[{\"name\":\"A:latest\","
       "\"modified_at\":\"2026-03-02T00:00:00Z\"}]}" },
 
-    { "tags: of equal ones the first", ngx_http_ollama_list_tags,
+    { "tags: of equal ones the first", ngx_http_ollama_models_json_tags,
       { "{\"name\":\"a\",\"x\":1}", "{\"name\":\"a\",\"x\":2}" }, { NULL },
       "{\"models\":[{\"name\":\"a\",\"x\":1}]}" },
 
-    { "tags: newest first, then by name", ngx_http_ollama_list_tags,
+    { "tags: newest first, then by name", ngx_http_ollama_models_json_tags,
       { "{\"name\":\"d\"},{\"name\":\"b\"}",
         "{\"name\":\"c\",\"modified_at\":\"2026-03-01T00:00:00Z\"},"
         "{\"name\":\"a\"}" },
@@ -146,7 +147,7 @@ static list_case_t  list_cases[] = {
       "{\"models\":[{\"name\":\"c\",\"modified_at\":\"2026-03-01T00:00:00Z\"},"
       "{\"name\":\"a\"},{\"name\":\"b\"},{\"name\":\"d\"}]}" },
 
-    { "ps: of two the one that stays longer", ngx_http_ollama_list_ps,
+    { "ps: of two the one that stays longer", ngx_http_ollama_models_json_ps,
       { "{\"name\":\"a\"}", "" },
       { "{\"name\":\"a\",\"expires_at\":\"2026-03-01T00:00:00Z\"}",
         "{\"name\":\"a\",\"expires_at\":\"2026-03-01T00:00:00.1Z\"},"
@@ -154,10 +155,10 @@ static list_case_t  list_cases[] = {
       "{\"models\":[{\"name\":\"a\",\"expires_at\":"
       "\"2026-03-01T00:00:00.1Z\"},{\"name\":\"b\"}]}" },
 
-    { "ps: nothing is loaded", ngx_http_ollama_list_ps,
+    { "ps: nothing is loaded", ngx_http_ollama_models_json_ps,
       { "{\"name\":\"a\"}" }, { "" }, "{\"models\":[]}" },
 
-    { "openai", ngx_http_ollama_list_openai,
+    { "openai", ngx_http_ollama_models_json_openai,
       { "{\"name\":\"a:1\",\"modified_at\":\"2026-03-02T00:00:00.9Z\"},"
         "{\"name\":\"Ns/b\"}",
         "{\"name\":\"host/x/c\"}" }, { NULL },
@@ -169,7 +170,7 @@ static list_case_t  list_cases[] = {
       "{\"id\":\"Ns/b\",\"object\":\"model\",\"created\":0,"
       "\"owned_by\":\"Ns\"}]}" },
 
-    { "openai: none", ngx_http_ollama_list_openai, { NULL }, { NULL },
+    { "openai: none", ngx_http_ollama_models_json_openai, { NULL }, { NULL },
       "{\"object\":\"list\",\"data\":[]}" },
 };
 
@@ -231,12 +232,12 @@ list_fleet_add(list_fleet_t *fleet, const char *tags, const char *ps)
 
 
 static void
-list_check(ngx_pool_t *pool, ngx_http_ollama_text_pt walk, void *data,
+list_check(ngx_pool_t *pool, ngx_http_ollama_emit_pt walk, void *data,
     const char *want)
 {
     ngx_str_t  text;
 
-    assert_int_equal(ngx_http_ollama_text_make(pool, walk, data, &text),
+    assert_int_equal(ngx_http_ollama_emit_make(pool, walk, data, &text),
                      NGX_OK);
     assert_int_equal(text.len, ngx_strlen(want));
     assert_memory_equal(text.data, want, text.len);
@@ -258,13 +259,13 @@ list_test(void **state)
         (void) list_fleet_add(&fleet, c->tags[i], c->ps[i]);
     }
 
-    if (c->walk == ngx_http_ollama_list_models) {
+    if (c->walk == ngx_http_ollama_models_json_models) {
         list_check(fleet.pool, c->walk, fleet.snapshots[0], c->want);
 
     } else {
-        assert_int_equal(ngx_http_ollama_list_merge(fleet.pool,
+        assert_int_equal(ngx_http_ollama_models_json_merge(fleet.pool,
                                       fleet.snapshots, fleet.n,
-                                      c->walk == ngx_http_ollama_list_ps,
+                                      c->walk == ngx_http_ollama_models_json_ps,
                                       &picks),
                          NGX_OK);
         list_check(fleet.pool, c->walk, &picks, c->want);
@@ -318,7 +319,7 @@ list_lowest_test(void **state)
         }
     }
 
-    lowest = ngx_http_ollama_list_lowest(&views);
+    lowest = ngx_http_ollama_models_json_lowest(&views);
 
     if (c->lowest == NULL) {
         assert_null(lowest);
@@ -335,16 +336,16 @@ list_lowest_test(void **state)
 
 
 static void
-list_view_walk(ngx_http_ollama_text_t *t, void *data)
+list_view_walk(ngx_http_ollama_emit_t *t, void *data)
 {
     ngx_http_ollama_upstream_t  up;
 
     ngx_memzero(&up, sizeof(ngx_http_ollama_upstream_t));
 
-    ngx_http_ollama_text_add(t, "{\"url\":");
-    ngx_http_ollama_list_url(t, &up, data);
-    ngx_http_ollama_list_view(t, data);
-    ngx_http_ollama_text_add(t, "}");
+    ngx_http_ollama_emit_add(t, "{\"url\":");
+    ngx_http_ollama_models_json_url(t, &up, data);
+    ngx_http_ollama_models_json_view(t, data);
+    ngx_http_ollama_emit_add(t, "}");
 }
 
 
@@ -412,35 +413,35 @@ list_hash_test(void **state)
     s = list_fleet_add(&fleet, "{\"name\":\"a\"},{\"name\":\"b\"}",
                        "{\"name\":\"b\"}");
 
-    tags = ngx_http_ollama_list_hash(s, 0);
-    ps = ngx_http_ollama_list_hash(s, 1);
+    tags = ngx_http_ollama_models_json_hash(s, 0);
+    ps = ngx_http_ollama_models_json_hash(s, 1);
 
     assert_true(tags != ps);
 
     s = list_fleet_add(&fleet, "{\"name\":\"b\"},{\"name\":\"a\"}",
                        "{\"name\":\"b\"}");
 
-    assert_true(ngx_http_ollama_list_hash(s, 0) == tags);
-    assert_true(ngx_http_ollama_list_hash(s, 1) == ps);
+    assert_true(ngx_http_ollama_models_json_hash(s, 0) == tags);
+    assert_true(ngx_http_ollama_models_json_hash(s, 1) == ps);
 
     s = list_fleet_add(&fleet, "{\"name\":\"a\"},{\"name\":\"b\"}",
                        "{\"name\":\"a\"}");
 
-    assert_true(ngx_http_ollama_list_hash(s, 0) == tags);
-    assert_true(ngx_http_ollama_list_hash(s, 1) != ps);
+    assert_true(ngx_http_ollama_models_json_hash(s, 0) == tags);
+    assert_true(ngx_http_ollama_models_json_hash(s, 1) != ps);
 
     s = list_fleet_add(&fleet, "{\"name\":\"a\",\"x\":1},{\"name\":\"b\"}",
                        "{\"name\":\"b\"}");
 
-    assert_true(ngx_http_ollama_list_hash(s, 0) != tags);
-    assert_true(ngx_http_ollama_list_hash(s, 1) == ps);
+    assert_true(ngx_http_ollama_models_json_hash(s, 0) != tags);
+    assert_true(ngx_http_ollama_models_json_hash(s, 1) == ps);
 
     /* 0 is that of no server */
 
     s = list_fleet_add(&fleet, "", NULL);
 
-    assert_true(ngx_http_ollama_list_hash(s, 0) != 0);
-    assert_true(ngx_http_ollama_list_hash(s, 1) != 0);
+    assert_true(ngx_http_ollama_models_json_hash(s, 0) != 0);
+    assert_true(ngx_http_ollama_models_json_hash(s, 1) != 0);
 
     ngx_destroy_pool(fleet.pool);
 }
@@ -512,9 +513,9 @@ list_random_test(void **state)
             (void) list_fleet_add(&fleet, tags, NULL);
         }
 
-        assert_int_equal(ngx_http_ollama_list_merge(fleet.pool,
-                                                    fleet.snapshots, fleet.n,
-                                                    0, &picks),
+        assert_int_equal(ngx_http_ollama_models_json_merge(fleet.pool,
+                                                           fleet.snapshots,
+                                                           fleet.n, 0, &picks),
                          NGX_OK);
         assert_int_equal(picks.nelts, m);
 

@@ -99,7 +99,7 @@ time_parse(const char *text, size_t len)
     assert_non_null(copy.data);
     memcpy(copy.data, text, len);
 
-    usec = ngx_http_ollama_time(&copy);
+    usec = ngx_http_ollama_parse_time(&copy);
 
     free(copy.data);
 

@@ -46,32 +46,32 @@ typedef struct {
 
 static choose_case_t  choose_cases[] = {
 
-    { "sound: one refuses", ngx_http_ollama_choose_sound, "a0 b0r c0", "ac" },
-    { "sound: the first ones refuse", ngx_http_ollama_choose_sound,
+    { "sound: one refuses", ngx_http_ollama_policy_sound, "a0 b0r c0", "ac" },
+    { "sound: the first ones refuse", ngx_http_ollama_policy_sound,
       "a0r b0r c0 d0", "cd" },
-    { "sound: all refuse", ngx_http_ollama_choose_sound, "a0r b0r", "ab" },
-    { "sound: none refuses", ngx_http_ollama_choose_sound, "a0 b0", "ab" },
+    { "sound: all refuse", ngx_http_ollama_policy_sound, "a0r b0r", "ab" },
+    { "sound: none refuses", ngx_http_ollama_policy_sound, "a0 b0", "ab" },
 
-    { "known: one knows", ngx_http_ollama_choose_known, "a0 b9k c0", "b" },
-    { "known: some know", ngx_http_ollama_choose_known,
+    { "known: one knows", ngx_http_ollama_policy_known, "a0 b9k c0", "b" },
+    { "known: some know", ngx_http_ollama_policy_known,
       "a0 b0k c0 d0k e0k", "bde" },
-    { "known: none knows", ngx_http_ollama_choose_known, "a0w b0", "ab" },
+    { "known: none knows", ngx_http_ollama_policy_known, "a0w b0", "ab" },
 
-    { "warm: one is", ngx_http_ollama_choose_warm, "a0k b0k c7w", "c" },
-    { "warm: none is", ngx_http_ollama_choose_warm, "a0k b0k c7", "abc" },
+    { "warm: one is", ngx_http_ollama_policy_warm, "a0k b0k c7w", "c" },
+    { "warm: none is", ngx_http_ollama_policy_warm, "a0k b0k c7", "abc" },
 
-    { "idle: the least", ngx_http_ollama_choose_idle, "a3 b1 c2", "b" },
-    { "idle: equals", ngx_http_ollama_choose_idle, "a3 b1 c2 d1 e1", "bde" },
-    { "idle: by weight", ngx_http_ollama_choose_idle, "a2/1 b5/3 c2/1", "b" },
-    { "idle: equal by weight", ngx_http_ollama_choose_idle,
+    { "idle: the least", ngx_http_ollama_policy_idle, "a3 b1 c2", "b" },
+    { "idle: equals", ngx_http_ollama_policy_idle, "a3 b1 c2 d1 e1", "bde" },
+    { "idle: by weight", ngx_http_ollama_policy_idle, "a2/1 b5/3 c2/1", "b" },
+    { "idle: equal by weight", ngx_http_ollama_policy_idle,
       "a2/2 b3/3 c1/1 d4/3", "abc" },
-    { "idle: nobody is busy", ngx_http_ollama_choose_idle, "a0/1 b0/9", "ab" },
-    { "idle: flags don't matter", ngx_http_ollama_choose_idle,
+    { "idle: nobody is busy", ngx_http_ollama_policy_idle, "a0/1 b0/9", "ab" },
+    { "idle: flags don't matter", ngx_http_ollama_policy_idle,
       "a1kw b0r", "b" },
 
-    { "next: the first of equals", ngx_http_ollama_choose_next,
+    { "next: the first of equals", ngx_http_ollama_policy_next,
       "a0 b0 c0", "a" },
-    { "next: the heaviest", ngx_http_ollama_choose_next,
+    { "next: the heaviest", ngx_http_ollama_policy_next,
       "a0/1 b0/3 c0/2", "b" },
 
     { "all: one", NULL, "a9r", "a" },
@@ -133,7 +133,7 @@ choose_case_test(void **state)
     choose_set(&set, c->given);
 
     if (c->step == NULL) {
-        peer = ngx_http_ollama_choose(set.c, set.n);
+        peer = ngx_http_ollama_policy(set.c, set.n);
         assert_non_null(peer);
         assert_int_equal(*peer, c->left[0]);
         return;
@@ -152,12 +152,12 @@ choose_case_test(void **state)
 static void
 choose_none_test(void **state)
 {
-    assert_null(ngx_http_ollama_choose(NULL, 0));
-    assert_int_equal(ngx_http_ollama_choose_sound(NULL, 0), 0);
-    assert_int_equal(ngx_http_ollama_choose_known(NULL, 0), 0);
-    assert_int_equal(ngx_http_ollama_choose_warm(NULL, 0), 0);
-    assert_int_equal(ngx_http_ollama_choose_idle(NULL, 0), 0);
-    assert_int_equal(ngx_http_ollama_choose_next(NULL, 0), 0);
+    assert_null(ngx_http_ollama_policy(NULL, 0));
+    assert_int_equal(ngx_http_ollama_policy_sound(NULL, 0), 0);
+    assert_int_equal(ngx_http_ollama_policy_known(NULL, 0), 0);
+    assert_int_equal(ngx_http_ollama_policy_warm(NULL, 0), 0);
+    assert_int_equal(ngx_http_ollama_policy_idle(NULL, 0), 0);
+    assert_int_equal(ngx_http_ollama_policy_next(NULL, 0), 0);
 }
 
 
@@ -179,7 +179,7 @@ choose_turn_test(void **state)
         set.c[1].current = &current[1];
         set.c[2].current = &current[2];
 
-        peer = ngx_http_ollama_choose(set.c, set.n);
+        peer = ngx_http_ollama_policy(set.c, set.n);
         turn[i] = *peer;
     }
 
@@ -199,7 +199,7 @@ choose_alone_test(void **state)
     choose_set(&set, "a0/5");
     set.current[0] = 3;
 
-    assert_int_equal(ngx_http_ollama_choose_next(set.c, 1), 1);
+    assert_int_equal(ngx_http_ollama_policy_next(set.c, 1), 1);
     assert_int_equal(set.current[0], 3);
 }
 
@@ -224,7 +224,7 @@ choose_burst_test(void **state)
             set.c[k].in_flight = got[k];
         }
 
-        peer = ngx_http_ollama_choose(set.c, set.n);
+        peer = ngx_http_ollama_policy(set.c, set.n);
         got[*peer - 'a']++;
     }
 
@@ -249,7 +249,7 @@ choose_huge_test(void **state)
     set.c[2].in_flight = 1;
     set.c[2].weight = NGX_MAX_INT_T_VALUE;
 
-    peer = ngx_http_ollama_choose(set.c, set.n);
+    peer = ngx_http_ollama_policy(set.c, set.n);
     assert_int_equal(*peer, 'c');
 
     /* in the middle, and at the limits of 32 bits */
@@ -261,7 +261,7 @@ choose_huge_test(void **state)
     set.c[1].in_flight = 4294967294;
     set.c[1].weight = 2147483647;
 
-    assert_int_equal(ngx_http_ollama_choose_idle(set.c, set.n), 1);
+    assert_int_equal(ngx_http_ollama_policy_idle(set.c, set.n), 1);
     peer = set.c[0].peer;
     assert_int_equal(*peer, 'b');
 
@@ -269,7 +269,7 @@ choose_huge_test(void **state)
 
     choose_set(&set, "a1/0 b2/-5");
 
-    peer = ngx_http_ollama_choose(set.c, set.n);
+    peer = ngx_http_ollama_policy(set.c, set.n);
     assert_int_equal(*peer, 'a');
     assert_int_equal(set.current[0], 0);
 }
@@ -331,7 +331,7 @@ choose_random_test(void **state)
             given[k] = set.c[k];
         }
 
-        peer = ngx_http_ollama_choose(set.c, set.n);
+        peer = ngx_http_ollama_policy(set.c, set.n);
 
         chosen = &given[peer - set.name];
 

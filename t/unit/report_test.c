@@ -300,7 +300,7 @@ static version_case_t  version_cases[] = {
 
 static ngx_int_t
 report_read(ngx_http_ollama_report_t *report,
-    ngx_http_ollama_reply_kind_e kind, const char *text, size_t len,
+    ngx_http_ollama_report_parse_kind_e kind, const char *text, size_t len,
     size_t slice)
 {
     ngx_int_t  rc;
@@ -314,9 +314,9 @@ report_read(ngx_http_ollama_report_t *report,
     if (slice == 0) {
 
         switch (kind) {
-        case NGX_HTTP_OLLAMA_REPLY_TAGS:
+        case NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS:
             return ngx_http_ollama_report_tags(report, &body);
-        case NGX_HTTP_OLLAMA_REPLY_PS:
+        case NGX_HTTP_OLLAMA_REPORT_PARSE_PS:
             return ngx_http_ollama_report_ps(report, &body);
         default:
             return ngx_http_ollama_report_version(report, &body);
@@ -433,12 +433,12 @@ report_check(report_case_t *c, size_t slice)
 
     report_init(&report);
 
-    rc = report_read(&report, NGX_HTTP_OLLAMA_REPLY_TAGS, c->tags,
+    rc = report_read(&report, NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS, c->tags,
                      strlen(c->tags), slice);
 
     if (c->ps) {
         assert_int_equal(rc, NGX_OK);
-        rc = report_read(&report, NGX_HTTP_OLLAMA_REPLY_PS, c->ps,
+        rc = report_read(&report, NGX_HTTP_OLLAMA_REPORT_PARSE_PS, c->ps,
                          strlen(c->ps), slice);
     }
 
@@ -480,7 +480,7 @@ version_case_test(void **state)
 
         report_init(&report);
 
-        rc = report_read(&report, NGX_HTTP_OLLAMA_REPLY_VERSION,
+        rc = report_read(&report, NGX_HTTP_OLLAMA_REPORT_PARSE_VERSION,
                          (char *) c->body.data, c->body.len, slice);
 
         if (c->version) {
@@ -539,8 +539,8 @@ report_count_test(void **state)
 
     text = report_many(NGX_HTTP_OLLAMA_REPORT_MODELS + 5,
                        "{\"name\":\"m%05d\"}");
-    assert_int_equal(report_read(&report, NGX_HTTP_OLLAMA_REPLY_TAGS, text,
-                                 strlen(text), 0),
+    assert_int_equal(report_read(&report, NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS,
+                                 text, strlen(text), 0),
                      NGX_OK);
     free(text);
 
@@ -556,7 +556,7 @@ report_count_test(void **state)
     /* no room for one more, but for those that are there */
 
     text = "{\"models\":[{\"name\":\"new\"},{\"name\":\"m00000\"}]}";
-    assert_int_equal(report_read(&report, NGX_HTTP_OLLAMA_REPLY_PS, text,
+    assert_int_equal(report_read(&report, NGX_HTTP_OLLAMA_REPORT_PARSE_PS, text,
                                  strlen(text), 0),
                      NGX_OK);
 
@@ -590,7 +590,7 @@ report_memory_test(void **state)
 
         text = report_many(n, "{\"name\":\"m%05d\"}");
 
-        assert_int_equal(report_read(&report, NGX_HTTP_OLLAMA_REPLY_TAGS,
+        assert_int_equal(report_read(&report, NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS,
                                      text, strlen(text), 0),
                          NGX_OK);
 
@@ -635,7 +635,7 @@ report_long_name_test(void **state)
         (void) sprintf(p, "\"}]}");
 
         report_init(&report);
-        assert_int_equal(report_read(&report, NGX_HTTP_OLLAMA_REPLY_TAGS,
+        assert_int_equal(report_read(&report, NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS,
                                      text, strlen(text), 0),
                          NGX_OK);
         assert_int_equal(report.models.nelts, !(i & 1));
@@ -666,7 +666,7 @@ report_big_object_test(void **state)
                        (int) len, 0);
 
         report_init(&report);
-        assert_int_equal(report_read(&report, NGX_HTTP_OLLAMA_REPLY_TAGS,
+        assert_int_equal(report_read(&report, NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS,
                                      text, strlen(text), 0),
                          NGX_OK);
         assert_int_equal(report.models.nelts, !extra);
@@ -696,7 +696,8 @@ report_big_body_test(void **state)
         memcpy(text, "{\"models\":[]}", 13);
 
         report_init(&report);
-        rc = report_read(&report, NGX_HTTP_OLLAMA_REPLY_TAGS, text, len, 0);
+        rc = report_read(&report, NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS, text, len,
+                         0);
 
         assert_int_equal(rc, i ? NGX_ERROR : NGX_OK);
 
@@ -736,7 +737,7 @@ report_deep_test(void **state)
         (void) sprintf(p, "}]}");
 
         report_init(&report);
-        rc = report_read(&report, NGX_HTTP_OLLAMA_REPLY_TAGS, text,
+        rc = report_read(&report, NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS, text,
                          strlen(text), 0);
 
         assert_int_equal(rc, i ? NGX_ERROR : NGX_OK);
@@ -784,14 +785,14 @@ report_memory_end_test(void **state)
 
         ngx_stub_fail_size = sizes[i];
 
-        rc = report_read(&report, NGX_HTTP_OLLAMA_REPLY_TAGS, tags,
+        rc = report_read(&report, NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS, tags,
                          strlen(tags), 0);
 
         assert_int_equal(rc, (i < 4) ? NGX_ERROR : NGX_OK);
         assert_int_equal(report.models.nelts, (i < 4) ? 0 : 17);
 
         if (rc == NGX_OK) {
-            rc = report_read(&report, NGX_HTTP_OLLAMA_REPLY_PS, ps,
+            rc = report_read(&report, NGX_HTTP_OLLAMA_REPORT_PARSE_PS, ps,
                              sizeof(ps) - 1, 0);
 
             assert_int_equal(rc, NGX_ERROR);
@@ -809,14 +810,14 @@ report_memory_end_test(void **state)
 
     report_init(&report);
 
-    assert_int_equal(report_read(&report, NGX_HTTP_OLLAMA_REPLY_TAGS,
+    assert_int_equal(report_read(&report, NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS,
                                  "{\"models\":null}", 15, 0),
                      NGX_OK);
 
     report.models.nalloc = 0;
     ngx_stub_fail_size = 2 * sizeof(ngx_http_ollama_model_t);
 
-    assert_int_equal(report_read(&report, NGX_HTTP_OLLAMA_REPLY_PS, ps,
+    assert_int_equal(report_read(&report, NGX_HTTP_OLLAMA_REPORT_PARSE_PS, ps,
                                  sizeof(ps) - 1, 0),
                      NGX_OK);
 
