@@ -23,19 +23,21 @@
 #include <ngx_http.h>
 
 #include "core/ngx_http_ollama_conf.h"
+#include "balancer/ngx_http_ollama_upstream.h"
 #include "conversation/ngx_http_ollama_conversation_turn.h"
 #include "core/ngx_http_ollama_error.h"
 #include "fleet/ngx_http_ollama_fleet.h"
+#include "fleet/ngx_http_ollama_poll.h"
+#include "ngx_http_ollama_route.h"
+#include "ngx_http_ollama_variable.h"
+#include "redis/ngx_http_ollama_redis.h"
+#include "redis/ngx_http_ollama_redis_conf.h"
+#include "reply/ngx_http_ollama_tap.h"
+#include "request/ngx_http_ollama_forbid.h"
+#include "request/ngx_http_ollama_origin.h"
 #include "session/ngx_http_ollama_save.h"
 #include "store/ngx_http_ollama_outbox.h"
-#include "request/ngx_http_ollama_origin.h"
-#include "fleet/ngx_http_ollama_poll.h"
-#include "redis/ngx_http_ollama_redis.h"
-#include "ngx_http_ollama_route.h"
-#include "reply/ngx_http_ollama_tap.h"
 #include "task/ngx_http_ollama_task.h"
-#include "balancer/ngx_http_ollama_upstream.h"
-#include "ngx_http_ollama_variable.h"
 
 
 extern ngx_module_t  ngx_http_proxy_module;

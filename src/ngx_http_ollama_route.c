@@ -21,18 +21,21 @@
 
 #include "ngx_http_ollama_route.h"
 #include "api/ngx_http_ollama_cancel.h"
+#include "api/ngx_http_ollama_models.h"
+#include "api/ngx_http_ollama_session.h"
+#include "balancer/ngx_http_ollama_candidates.h"
 #include "conversation/ngx_http_ollama_conversation.h"
+#include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
+#include "core/ngx_http_ollama_endpoint.h"
 #include "core/ngx_http_ollama_error.h"
 #include "core/ngx_http_ollama_header.h"
-#include "api/ngx_http_ollama_models.h"
-#include "core/ngx_http_ollama_conf.h"
-#include "util/ngx_http_ollama_path.h"
-#include "request/ngx_http_ollama_body.h"
-#include "balancer/ngx_http_ollama_candidates.h"
-#include "api/ngx_http_ollama_session.h"
+#include "fleet/ngx_http_ollama_slot.h"
 #include "reply/ngx_http_ollama_stop.h"
+#include "request/ngx_http_ollama_body.h"
+#include "request/ngx_http_ollama_scan.h"
 #include "task/ngx_http_ollama_task.h"
+#include "util/ngx_http_ollama_path.h"
 
 
 #define NGX_HTTP_OLLAMA_STREAM    NGX_HTTP_OLLAMA_SCAN_STREAM
@@ -68,157 +71,157 @@ static ngx_int_t ngx_http_ollama_route_enter(ngx_http_request_t *r,
 static ngx_int_t ngx_http_ollama_route_root(ngx_http_request_t *r);
 
 
-static ngx_http_ollama_route_t  ngx_http_ollama_routes[] = {
+static ngx_http_ollama_endpoint_t  ngx_http_ollama_endpoints[] = {
 
     /* chat: the first is what a turn is, see route_talk() */
 
     { ngx_string("/api/chat"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MODEL, NGX_HTTP_OLLAMA_API_CHAT,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_API_CHAT,
       NGX_HTTP_OLLAMA_END_DONE, NULL },
 
     { ngx_string("/api/generate"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MODEL,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL,
       NGX_HTTP_OLLAMA_STREAM|NGX_HTTP_OLLAMA_SCAN_OPTIONS,
       NGX_HTTP_OLLAMA_END_DONE, NULL },
 
     { ngx_string("/api/embed"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MODEL, NGX_HTTP_OLLAMA_SCAN_OPTIONS,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_SCAN_OPTIONS,
       NGX_HTTP_OLLAMA_END_OBJECT, NULL },
 
     { ngx_string("/api/embeddings"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MODEL, NGX_HTTP_OLLAMA_SCAN_OPTIONS,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_SCAN_OPTIONS,
       NGX_HTTP_OLLAMA_END_OBJECT, NULL },
 
     { ngx_string("/api/show"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MODEL,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL,
       NGX_HTTP_OLLAMA_SCAN_NAME|NGX_HTTP_OLLAMA_SCAN_OPTIONS,
       NGX_HTTP_OLLAMA_END_OBJECT, NULL },
 
     { ngx_string("/v1/chat/completions"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MODEL, NGX_HTTP_OLLAMA_V1_CHAT,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_V1_CHAT,
       NGX_HTTP_OLLAMA_END_MARK, NULL },
 
     { ngx_string("/v1/completions"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MODEL, NGX_HTTP_OLLAMA_STREAM,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_STREAM,
       NGX_HTTP_OLLAMA_END_MARK, NULL },
 
     { ngx_string("/v1/embeddings"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MODEL, 0,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, 0,
       NGX_HTTP_OLLAMA_END_OBJECT, NULL },
 
     { ngx_string("/v1/responses"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MODEL, NGX_HTTP_OLLAMA_STREAM,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_STREAM,
       NGX_HTTP_OLLAMA_END_RESPONSE, NULL },
 
     { ngx_string("/v1/messages"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MODEL, NGX_HTTP_OLLAMA_V1_CHAT,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_V1_CHAT,
       NGX_HTTP_OLLAMA_END_MESSAGE, NULL },
 
     /* stop */
 
     { ngx_string("/api/chat/cancel/*"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_OWN, 0, 0, ngx_http_ollama_cancel_handler },
+      NGX_HTTP_OLLAMA_ENDPOINT_LOCAL, 0, 0, ngx_http_ollama_cancel_handler },
 
     /* servers and models */
 
     { ngx_string("/api/models/servers"), NGX_HTTP_OLLAMA_GET_HEAD,
-      NGX_HTTP_OLLAMA_ROUTE_OWN, 0, 0,
+      NGX_HTTP_OLLAMA_ENDPOINT_LOCAL, 0, 0,
       ngx_http_ollama_models_servers },
 
     { ngx_string("/api/models/server/models"), NGX_HTTP_OLLAMA_GET_HEAD,
-      NGX_HTTP_OLLAMA_ROUTE_OWN, 0, 0,
+      NGX_HTTP_OLLAMA_ENDPOINT_LOCAL, 0, 0,
       ngx_http_ollama_models_server },
 
     { ngx_string("/api/models/server/check"), NGX_HTTP_OLLAMA_GET_HEAD,
-      NGX_HTTP_OLLAMA_ROUTE_OWN, 0, 0,
+      NGX_HTTP_OLLAMA_ENDPOINT_LOCAL, 0, 0,
       ngx_http_ollama_models_check },
 
     { ngx_string("/api/tags"), NGX_HTTP_OLLAMA_GET_HEAD,
-      NGX_HTTP_OLLAMA_ROUTE_LIST, 0, 0,
+      NGX_HTTP_OLLAMA_ENDPOINT_LIST, 0, 0,
       ngx_http_ollama_models_tags },
 
     { ngx_string("/api/ps"), NGX_HTTP_GET,
-      NGX_HTTP_OLLAMA_ROUTE_LIST, 0, 0,
+      NGX_HTTP_OLLAMA_ENDPOINT_LIST, 0, 0,
       ngx_http_ollama_models_ps },
 
     { ngx_string("/v1/models"), NGX_HTTP_GET,
-      NGX_HTTP_OLLAMA_ROUTE_LIST, 0, 0,
+      NGX_HTTP_OLLAMA_ENDPOINT_LIST, 0, 0,
       ngx_http_ollama_models_openai },
 
     { ngx_string("/v1/models/**"), NGX_HTTP_GET,
-      NGX_HTTP_OLLAMA_ROUTE_LIST, 0, 0,
+      NGX_HTTP_OLLAMA_ENDPOINT_LIST, 0, 0,
       ngx_http_ollama_models_openai_one },
 
     { ngx_string("/api/version"), NGX_HTTP_OLLAMA_GET_HEAD,
-      NGX_HTTP_OLLAMA_ROUTE_LIST, 0, 0,
+      NGX_HTTP_OLLAMA_ENDPOINT_LIST, 0, 0,
       ngx_http_ollama_models_version },
 
     { ngx_string("/"), NGX_HTTP_OLLAMA_GET_HEAD,
-      NGX_HTTP_OLLAMA_ROUTE_OWN, 0, 0,
+      NGX_HTTP_OLLAMA_ENDPOINT_LOCAL, 0, 0,
       ngx_http_ollama_route_root },
 
     /* sessions */
 
     { ngx_string("/api/chat/session"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_OWN, 0, 0,
+      NGX_HTTP_OLLAMA_ENDPOINT_LOCAL, 0, 0,
       ngx_http_ollama_session_create },
 
     { ngx_string("/api/chat/session/*"),
       NGX_HTTP_OLLAMA_GET_HEAD|NGX_HTTP_PATCH|NGX_HTTP_DELETE,
-      NGX_HTTP_OLLAMA_ROUTE_OWN, 0, 0,
+      NGX_HTTP_OLLAMA_ENDPOINT_LOCAL, 0, 0,
       ngx_http_ollama_session_one },
 
     { ngx_string("/api/chat/session/*/messages"), NGX_HTTP_DELETE,
-      NGX_HTTP_OLLAMA_ROUTE_OWN, 0, 0,
+      NGX_HTTP_OLLAMA_ENDPOINT_LOCAL, 0, 0,
       ngx_http_ollama_session_messages },
 
     { ngx_string("/api/chat/sessions"), NGX_HTTP_OLLAMA_GET_HEAD,
-      NGX_HTTP_OLLAMA_ROUTE_OWN, 0, 0,
+      NGX_HTTP_OLLAMA_ENDPOINT_LOCAL, 0, 0,
       ngx_http_ollama_session_list },
 
     /* model-to-model chat */
 
     { ngx_string("/api/chat/multi-model"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_TALK, 0, 0,
+      NGX_HTTP_OLLAMA_ENDPOINT_CONVERSATION, 0, 0,
       ngx_http_ollama_conversation_handler },
 
     /* metrics */
 
     { ngx_string("/api/metrics"), NGX_HTTP_OLLAMA_GET_HEAD,
-      NGX_HTTP_OLLAMA_ROUTE_LATER, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ENDPOINT_NOT_IMPLEMENTED, 0, 0, NULL },
 
     /* management */
 
     { ngx_string("/api/pull"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, 0, 0, NULL },
 
     { ngx_string("/api/push"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, 0, 0, NULL },
 
     { ngx_string("/api/create"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, 0, 0, NULL },
 
     { ngx_string("/api/copy"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, 0, 0, NULL },
 
     { ngx_string("/api/delete"), NGX_HTTP_DELETE,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, 0, 0, NULL },
 
     { ngx_string("/api/blobs/*"), NGX_HTTP_HEAD|NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, 0, 0, NULL },
 
     { ngx_string("/api/me"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, 0, 0, NULL },
 
     { ngx_string("/api/signout"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, 0, 0, NULL },
 
     { ngx_string("/api/user/keys/*"), NGX_HTTP_DELETE,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, 0, 0, NULL },
 
     { ngx_string("/api/experimental/*"),
       NGX_HTTP_GET|NGX_HTTP_POST|NGX_HTTP_DELETE,
-      NGX_HTTP_OLLAMA_ROUTE_MANAGEMENT, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, 0, 0, NULL },
 
     { ngx_null_string, 0, 0, 0, 0, NULL }
 };
@@ -258,7 +261,7 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
 {
     ngx_int_t                    rc;
     ngx_http_ollama_ctx_t       *ctx;
-    ngx_http_ollama_route_t     *known;
+    ngx_http_ollama_endpoint_t     *known;
     ngx_http_ollama_loc_conf_t  *olcf;
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
@@ -272,7 +275,7 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    known = ctx->route;
+    known = ctx->endpoint;
 
     if (ctx->state == NGX_HTTP_OLLAMA_READING) {
         /* error_page led here when the body could not be read */
@@ -290,7 +293,7 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
     rc = ngx_http_ollama_route_find(r, ctx, olcf);
 
     if (rc != NGX_OK) {
-        ctx->route = NULL;
+        ctx->endpoint = NULL;
         return rc;
     }
 
@@ -298,13 +301,13 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
 
         /* again, after an internal redirect: the body has been looked at */
 
-        if (ctx->route != known) {
-            ctx->route = NULL;
+        if (ctx->endpoint != known) {
+            ctx->endpoint = NULL;
             return ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
                                          "404 page not found");
         }
 
-        if (ctx->route->kind == NGX_HTTP_OLLAMA_ROUTE_TALK) {
+        if (ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_CONVERSATION) {
             return ngx_http_ollama_route_talk(r, ctx);
         }
 
@@ -312,26 +315,26 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
     }
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "ollama route: \"%V\"", &ctx->route->path);
+                   "ollama route: \"%V\"", &ctx->endpoint->path);
 
-    switch (ctx->route->kind) {
+    switch (ctx->endpoint->kind) {
 
-    case NGX_HTTP_OLLAMA_ROUTE_MODEL:
-    case NGX_HTTP_OLLAMA_ROUTE_TALK:
+    case NGX_HTTP_OLLAMA_ENDPOINT_MODEL:
+    case NGX_HTTP_OLLAMA_ENDPOINT_CONVERSATION:
         return ngx_http_ollama_body_read(r, ctx);
 
-    case NGX_HTTP_OLLAMA_ROUTE_LIST:
+    case NGX_HTTP_OLLAMA_ENDPOINT_LIST:
         if (!ngx_http_ollama_fleet_looked(olcf->up)) {
             return ngx_http_ollama_route_pass(r, ctx, olcf);
         }
 
         /* fall through */
 
-    case NGX_HTTP_OLLAMA_ROUTE_OWN:
-        r->content_handler = ctx->route->handler;
+    case NGX_HTTP_OLLAMA_ENDPOINT_LOCAL:
+        r->content_handler = ctx->endpoint->handler;
         return NGX_OK;
 
-    case NGX_HTTP_OLLAMA_ROUTE_LATER:
+    case NGX_HTTP_OLLAMA_ENDPOINT_NOT_IMPLEMENTED:
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_IMPLEMENTED,
                                      "\"%V\" is not available in this "
                                      "version of the gateway", &r->uri);
@@ -355,8 +358,8 @@ ngx_http_ollama_route_talk(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 
     ctx->phase = r->phase_handler;
     ctx->pass = r->content_handler;
-    ctx->turns = &ngx_http_ollama_routes[0];
-    r->content_handler = ctx->route->handler;
+    ctx->turns = &ngx_http_ollama_endpoints[0];
+    r->content_handler = ctx->endpoint->handler;
 
     return NGX_OK;
 }
@@ -393,8 +396,8 @@ ngx_http_ollama_route_enter(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
-    if (ctx->route->last == NGX_HTTP_OLLAMA_END_OBJECT
-        || ctx->route->kind != NGX_HTTP_OLLAMA_ROUTE_MODEL
+    if (ctx->endpoint->last == NGX_HTTP_OLLAMA_END_OBJECT
+        || ctx->endpoint->kind != NGX_HTTP_OLLAMA_ENDPOINT_MODEL
         || ctx->entered
         || r != r->main)
     {
@@ -417,14 +420,14 @@ ngx_http_ollama_route_enter(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 }
 
 
-/* Finds ctx->route, or gives the status of a refusal. */
+/* Finds ctx->endpoint, or gives the status of a refusal. */
 
 static ngx_int_t
 ngx_http_ollama_route_find(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_http_ollama_loc_conf_t *olcf)
 {
     ngx_str_t                 uri;
-    ngx_http_ollama_route_t  *route;
+    ngx_http_ollama_endpoint_t  *route;
 
     uri = r->uri;
     ngx_http_ollama_path_strip(&uri, &olcf->prefix);
@@ -435,7 +438,7 @@ ngx_http_ollama_route_find(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
                                      "(ollama_management)");
     }
 
-    for (route = ngx_http_ollama_routes; route->path.len; route++) {
+    for (route = ngx_http_ollama_endpoints; route->path.len; route++) {
         if (ngx_http_ollama_path_match(&route->path, &uri)) {
             break;
         }
@@ -446,7 +449,7 @@ ngx_http_ollama_route_find(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
                                      "404 page not found");
     }
 
-    ctx->route = route;
+    ctx->endpoint = route;
 
     if (!(r->method & route->methods)) {
         return ngx_http_ollama_route_not_allowed(r, ctx);
@@ -497,7 +500,7 @@ ngx_http_ollama_route_not_allowed(ngx_http_request_t *r,
     p = allow.data;
 
     for (m = ngx_http_ollama_methods; m->method; m++) {
-        if (ctx->route->methods & m->method) {
+        if (ctx->endpoint->methods & m->method) {
             p = ngx_cpymem(p, m->name.data, m->name.len);
         }
     }

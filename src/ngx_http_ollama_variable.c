@@ -15,8 +15,11 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ollama_variable.h"
-#include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_conf.h"
+#include "core/ngx_http_ollama_ctx.h"
+#include "core/ngx_http_ollama_endpoint.h"
+#include "reply/ngx_http_ollama_frame.h"
+#include "request/ngx_http_ollama_scan.h"
 
 
 static ngx_int_t ngx_http_ollama_variable_text(ngx_http_request_t *r,

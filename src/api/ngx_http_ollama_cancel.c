@@ -17,13 +17,14 @@
 #include <ngx_http.h>
 
 #include "api/ngx_http_ollama_cancel.h"
-#include "core/ngx_http_ollama_response.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_error.h"
 #include "core/ngx_http_ollama_owner.h"
-#include "task/ngx_http_ollama_remote.h"
+#include "core/ngx_http_ollama_response.h"
 #include "request/ngx_http_ollama_scan.h"
+#include "task/ngx_http_ollama_remote.h"
 #include "task/ngx_http_ollama_task.h"
+#include "util/ngx_http_ollama_id.h"
 
 
 /* how often is looked for the outcome, and how often at most, ms */
@@ -81,7 +82,7 @@ ngx_http_ollama_cancel_handler(ngx_http_request_t *r)
 
     ngx_http_ollama_cancel_id(r, &id);
 
-    if (!ngx_http_ollama_scan_valid_id(&id)) {
+    if (!ngx_http_ollama_id_is_valid(&id)) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
                                      "the id of a task or session must be 1 "
                                      "to 64 characters of A-Z a-z 0-9 _ -, "

@@ -18,20 +18,20 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include <sys/random.h>
 
 #include "api/ngx_http_ollama_session.h"
-#include "core/ngx_http_ollama_response.h"
-#include "core/ngx_http_ollama_ctx.h"
-#include "core/ngx_http_ollama_error.h"
-#include "store/ngx_http_ollama_outbox.h"
-#include "core/ngx_http_ollama_conf.h"
-#include "core/ngx_http_ollama_owner.h"
-#include "request/ngx_http_ollama_scan.h"
 #include "api/ngx_http_ollama_session_args.h"
 #include "api/ngx_http_ollama_session_body.h"
 #include "api/ngx_http_ollama_session_json.h"
+#include "core/ngx_http_ollama_conf.h"
+#include "core/ngx_http_ollama_ctx.h"
+#include "core/ngx_http_ollama_error.h"
+#include "core/ngx_http_ollama_owner.h"
+#include "core/ngx_http_ollama_response.h"
+#include "request/ngx_http_ollama_scan.h"
+#include "store/ngx_http_ollama_outbox.h"
 #include "store/ngx_http_ollama_store.h"
+#include "util/ngx_http_ollama_id.h"
 
 
 #define NGX_HTTP_OLLAMA_SESSION_PATH      "/api/chat/session/"
@@ -132,7 +132,6 @@ ngx_http_ollama_session_create_body(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_ollama_session_begin_create(ngx_http_ollama_session_t *s)
 {
-    u_char                          bits[16];
     ngx_int_t                       rc;
     ngx_str_t                      *id;
     ngx_http_request_t             *r;
@@ -147,20 +146,18 @@ ngx_http_ollama_session_begin_create(ngx_http_ollama_session_t *s)
         return rc;
     }
 
-    /* who doesn't know it can't guess it */
+    id->len = NGX_HTTP_OLLAMA_ID_RANDOM;
 
-    if (getrandom(bits, sizeof(bits), 0) != (ssize_t) sizeof(bits)) {
-        ngx_log_error(NGX_LOG_CRIT, r->connection->log, ngx_errno,
-                      "getrandom() failed");
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    id->data = ngx_pnalloc(r->pool, 2 * sizeof(bits));
+    id->data = ngx_pnalloc(r->pool, id->len);
     if (id->data == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    id->len = ngx_hex_dump(id->data, bits, sizeof(bits)) - id->data;
+    if (ngx_http_ollama_id_random(id->data, id->len, r->connection->log)
+        != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     return ngx_http_ollama_store_create(&s->store, id, &s->owner, &fields);
 }
@@ -647,7 +644,7 @@ ngx_http_ollama_session_id(ngx_http_ollama_session_t *s)
 
     id->len = p - id->data;
 
-    if (!ngx_http_ollama_scan_valid_id(id)) {
+    if (!ngx_http_ollama_id_is_valid(id)) {
         return ngx_http_ollama_error(r, s->ctx, NGX_HTTP_NOT_FOUND,
                                      "session not found");
     }

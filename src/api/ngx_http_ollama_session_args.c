@@ -16,6 +16,7 @@
 #include "api/ngx_http_ollama_session_args.h"
 #include "core/ngx_http_ollama_error.h"
 #include "request/ngx_http_ollama_scan.h"
+#include "util/ngx_http_ollama_id.h"
 
 
 /* digits of what numbers messages: all a script can count exactly */
@@ -155,7 +156,7 @@ ngx_http_ollama_session_args_ids(ngx_http_request_t *r,
         value.data = p + 3;
         value.len = end - value.data;
 
-        if (!ngx_http_ollama_scan_valid_id(&value)
+        if (!ngx_http_ollama_id_is_valid(&value)
             || ngx_http_ollama_session_args_has(ids, &value))
         {
             /* there is no such session, or it will be there */

@@ -18,6 +18,8 @@
 #include "balancer/ngx_http_ollama_candidates.h"
 #include "core/ngx_http_ollama_error.h"
 #include "fleet/ngx_http_ollama_name.h"
+#include "fleet/ngx_http_ollama_slot.h"
+#include "request/ngx_http_ollama_scan.h"
 
 
 static ngx_int_t ngx_http_ollama_candidates_check_plain(ngx_http_request_t *r,
@@ -56,8 +58,9 @@ ngx_http_ollama_candidates_init(ngx_http_request_t *r,
 
     /* /api/show has the same scan, but leaves the model where it is */
 
-    search->wanted.loads = scan && ctx->route
-                           && !(ctx->route->scan & NGX_HTTP_OLLAMA_SCAN_NAME);
+    search->wanted.loads = scan && ctx->endpoint
+                           && !(ctx->endpoint->scan
+                                & NGX_HTTP_OLLAMA_SCAN_NAME);
 
     if (scan == NULL || scan->server_url.len == 0) {
         return NGX_OK;

@@ -26,13 +26,14 @@
 #include <ngx_http.h>
 
 #include "conversation/ngx_http_ollama_conversation.h"
-#include "core/ngx_http_ollama_response.h"
 #include "conversation/ngx_http_ollama_conversation_session.h"
 #include "conversation/ngx_http_ollama_conversation_start.h"
 #include "conversation/ngx_http_ollama_conversation_turn.h"
 #include "core/ngx_http_ollama_error.h"
 #include "core/ngx_http_ollama_header.h"
+#include "core/ngx_http_ollama_response.h"
 #include "reply/ngx_http_ollama_tap.h"
+#include "request/ngx_http_ollama_scan.h"
 #include "task/ngx_http_ollama_task.h"
 
 

@@ -24,6 +24,10 @@
 #define NGX_HTTP_OLLAMA_CONVERSATION_OPTIONS  128
 
 
+typedef struct ngx_http_ollama_conversation_body_s
+    ngx_http_ollama_conversation_body_t;
+
+
 typedef struct {
     ngx_str_t                       name;       /* given, or made of the
                                                    model: unique */
@@ -41,7 +45,7 @@ typedef struct {
 
 /* Strings are decoded but for "options". */
 
-typedef struct {
+struct ngx_http_ollama_conversation_body_s {
     ngx_http_ollama_participant_t   participant[
                                              NGX_HTTP_OLLAMA_CONVERSATION_MAX];
     ngx_uint_t                      n;
@@ -51,7 +55,7 @@ typedef struct {
     ngx_str_t                       task_id;    /* len 0: none */
     ngx_str_t                       error;      /* why it was refused */
     unsigned                        stream:1;
-} ngx_http_ollama_conversation_body_t;
+};
 
 
 typedef struct ngx_http_ollama_conversation_fields_s

@@ -16,6 +16,7 @@
 
 #include "conversation/ngx_http_ollama_conversation_fields.h"
 #include "request/ngx_http_ollama_scan.h"
+#include "util/ngx_http_ollama_id.h"
 
 
 static ngx_uint_t ngx_http_ollama_conversation_fields_is_line(ngx_str_t *text);
@@ -105,7 +106,7 @@ ngx_http_ollama_conversation_fields_text(
                          " bytes", "");
     }
 
-    if (field->is == is_task && !ngx_http_ollama_scan_valid_id(value)) {
+    if (field->is == is_task && !ngx_http_ollama_id_is_valid(value)) {
         return ngx_http_ollama_conversation_fields_wrong(read, at,
                          "must be 1 to 64 characters of A-Z a-z 0-9 _ -", "");
     }

@@ -20,6 +20,7 @@
 
 #include "conversation/ngx_http_ollama_conversation_session.h"
 #include "conversation/ngx_http_ollama_conversation_save.h"
+#include "request/ngx_http_ollama_scan.h"
 #include "store/ngx_http_ollama_outbox.h"
 
 

@@ -17,12 +17,14 @@
 
 #include "conversation/ngx_http_ollama_conversation_session.h"
 #include "conversation/ngx_http_ollama_conversation_save.h"
-#include "core/ngx_http_ollama_error.h"
-#include "store/ngx_http_ollama_outbox.h"
-#include "store/ngx_http_ollama_message.h"
 #include "core/ngx_http_ollama_conf.h"
+#include "core/ngx_http_ollama_error.h"
 #include "core/ngx_http_ollama_owner.h"
+#include "request/ngx_http_ollama_scan.h"
+#include "store/ngx_http_ollama_message.h"
+#include "store/ngx_http_ollama_outbox.h"
 #include "util/ngx_http_ollama_emit.h"
+#include "util/ngx_http_ollama_id.h"
 
 
 /* a history that is longer is refused */
@@ -104,7 +106,7 @@ ngx_http_ollama_conversation_session_check(
                                      "the request has none");
     }
 
-    if (!ngx_http_ollama_scan_valid_id(&ctx->scan->session_id)) {
+    if (!ngx_http_ollama_id_is_valid(&ctx->scan->session_id)) {
         return ngx_http_ollama_conversation_unknown(conv);
     }
 

@@ -15,10 +15,15 @@
 #include <ngx_http.h>
 
 #include "conversation/ngx_http_ollama_conversation_start.h"
-#include "conversation/ngx_http_ollama_conversation_session.h"
-#include "core/ngx_http_ollama_error.h"
-#include "core/ngx_http_ollama_conf.h"
 #include "balancer/ngx_http_ollama_candidates.h"
+#include "conversation/ngx_http_ollama_conversation_session.h"
+#include "conversation/ngx_http_ollama_conversation_turn.h"
+#include "core/ngx_http_ollama_conf.h"
+#include "core/ngx_http_ollama_ctx.h"
+#include "core/ngx_http_ollama_error.h"
+#include "fleet/ngx_http_ollama_slot.h"
+#include "request/ngx_http_ollama_scan.h"
+#include "util/ngx_http_ollama_json.h"
 
 
 #define NGX_HTTP_OLLAMA_CONVERSATION_POOL  4096

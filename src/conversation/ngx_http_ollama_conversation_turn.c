@@ -27,10 +27,14 @@
 #include <ngx_http.h>
 
 #include "conversation/ngx_http_ollama_conversation_turn.h"
-#include "core/ngx_http_ollama_error.h"
-#include "util/ngx_http_ollama_strbuf.h"
 #include "core/ngx_http_ollama_conf.h"
+#include "core/ngx_http_ollama_ctx.h"
+#include "core/ngx_http_ollama_error.h"
+#include "reply/ngx_http_ollama_capture.h"
+#include "reply/ngx_http_ollama_frame.h"
 #include "reply/ngx_http_ollama_stop.h"
+#include "request/ngx_http_ollama_scan.h"
+#include "util/ngx_http_ollama_strbuf.h"
 
 
 #define NGX_HTTP_OLLAMA_TURN_POOL  4096
@@ -265,7 +269,7 @@ ngx_http_ollama_turn_ctx(ngx_http_ollama_turn_t *turn, ngx_http_request_t *sr)
 
     /* its body is known: it may go on */
 
-    ctx->route = turn->conversation->ctx->turns;
+    ctx->endpoint = turn->conversation->ctx->turns;
     ctx->state = NGX_HTTP_OLLAMA_ROUTED;
     ctx->status = NGX_DECLINED;
 

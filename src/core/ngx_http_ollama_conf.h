@@ -12,8 +12,9 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "fleet/ngx_http_ollama_fleet.h"
-#include "redis/ngx_http_ollama_redis_conf.h"
+
+typedef struct ngx_http_ollama_upstream_s    ngx_http_ollama_upstream_t;
+typedef struct ngx_http_ollama_redis_conf_s  ngx_http_ollama_redis_conf_t;
 
 
 typedef struct {

@@ -12,17 +12,24 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "conversation/ngx_http_ollama_conversation_body.h"
-#include "reply/ngx_http_ollama_frame.h"
-#include "ngx_http_ollama_route.h"
-#include "request/ngx_http_ollama_scan.h"
+#include "core/ngx_http_ollama_endpoint.h"
 
 
+typedef struct ngx_http_ollama_ctx_s           ngx_http_ollama_ctx_t;
+
+/* of other folders, which describe them */
+
+typedef struct ngx_http_ollama_scan_s          ngx_http_ollama_scan_t;
+typedef struct ngx_http_ollama_wait_s          ngx_http_ollama_wait_t;
+typedef struct ngx_http_ollama_running_s       ngx_http_ollama_running_t;
+typedef struct ngx_http_ollama_frame_s         ngx_http_ollama_frame_t;
+typedef struct ngx_http_ollama_save_s          ngx_http_ollama_save_t;
 typedef struct ngx_http_ollama_conversation_s  ngx_http_ollama_conversation_t;
-typedef struct ngx_http_ollama_turn_s     ngx_http_ollama_turn_t;
-typedef struct ngx_http_ollama_save_s     ngx_http_ollama_save_t;
-typedef struct ngx_http_ollama_wait_s     ngx_http_ollama_wait_t;
-typedef struct ngx_http_ollama_running_s  ngx_http_ollama_running_t;
+typedef struct ngx_http_ollama_conversation_body_s
+                                          ngx_http_ollama_conversation_body_t;
+typedef struct ngx_http_ollama_conversation_fields_s
+                                        ngx_http_ollama_conversation_fields_t;
+typedef struct ngx_http_ollama_turn_s          ngx_http_ollama_turn_t;
 
 
 /* What goes to the server beside the client's own words. */
@@ -56,7 +63,7 @@ struct ngx_http_ollama_ctx_s {
     ngx_http_ollama_state_e   state;
     ngx_int_t                 status;      /* what the phase returns then */
 
-    ngx_http_ollama_route_t  *route;       /* NULL: none yet, or refused */
+    ngx_http_ollama_endpoint_t  *endpoint;  /* NULL: none yet, or refused */
     ngx_str_t                 error;       /* why it was refused, and how */
     ngx_uint_t                error_status;
     ngx_str_t                 error_task;  /* which is in the way, if one is */
@@ -80,7 +87,7 @@ struct ngx_http_ollama_ctx_s {
     /* conversation */
 
     ngx_http_ollama_conversation_body_t  *talk;    /* NULL: it is none */
-    ngx_http_ollama_route_t  *turns;       /* what its turns are */
+    ngx_http_ollama_endpoint_t  *turns;       /* what its turns are */
     ngx_http_ollama_conversation_fields_t  *reading; /* of its body */
     ngx_http_ollama_conversation_t  *conversation; /* NULL: not begun yet */
     ngx_int_t                 phase;       /* where its turns begin */

@@ -22,6 +22,7 @@
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_header.h"
+#include "util/ngx_http_ollama_id.h"
 #include "util/ngx_http_ollama_path.h"
 
 
@@ -117,7 +118,7 @@ ngx_int_t
 ngx_http_ollama_error_busy(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_str_t *session, ngx_str_t *task)
 {
-    if (ngx_http_ollama_scan_valid_id(task)) {
+    if (ngx_http_ollama_id_is_valid(task)) {
 
         ctx->error_task.data = ngx_pstrdup(r->pool, task);
         if (ctx->error_task.data == NULL) {

@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "core/ngx_http_ollama_conf.h"
 #include "fleet/ngx_http_ollama_report.h"
 #include "fleet/ngx_http_ollama_snapshot.h"
 
@@ -33,7 +34,7 @@
  * or ollama_api names it.  Lies in the configuration.
  */
 
-typedef struct {
+struct ngx_http_ollama_upstream_s {
     ngx_http_upstream_srv_conf_t  *uscf;
     uint32_t                       hash;      /* of its name */
     ngx_uint_t                     config;    /* of its peers, registered */
@@ -50,7 +51,7 @@ typedef struct {
     unsigned                       configured:1; /* has ollama_poll */
     unsigned                       registered:1;
     unsigned                       balanced:1; /* its peers are ours to pick */
-} ngx_http_ollama_upstream_t;
+};
 
 
 typedef enum {

@@ -25,6 +25,7 @@
 #include <ngx_http.h>
 
 #include "fleet/ngx_http_ollama_poll.h"
+#include "util/ngx_http_ollama_backoff.h"
 #include "fleet/ngx_http_ollama_fleet.h"
 #include "fleet/ngx_http_ollama_probe.h"
 #include "core/ngx_http_ollama_conf.h"
@@ -282,8 +283,8 @@ ngx_http_ollama_poll_look_done(ngx_http_ollama_probe_t *look)
                ? 0 : look->view.failures + 1;
 
     next = ngx_current_msec
-           + ngx_http_ollama_poll_delay(look->up->interval, failures,
-                                        (ngx_uint_t) ngx_random());
+           + ngx_http_ollama_backoff_poll(look->up->interval, failures,
+                                          (ngx_uint_t) ngx_random());
 
     switch (look->result) {
 

@@ -14,8 +14,6 @@
 
 ngx_int_t ngx_http_ollama_poll_init_worker(ngx_cycle_t *cycle);
 void ngx_http_ollama_poll_exit_worker(ngx_cycle_t *cycle);
-ngx_msec_t ngx_http_ollama_poll_delay(ngx_msec_t interval,
-    ngx_uint_t failures, ngx_uint_t random);
 
 
 #endif /* _NGX_HTTP_OLLAMA_POLL_H_INCLUDED_ */

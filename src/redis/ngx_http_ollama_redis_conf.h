@@ -12,12 +12,14 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "core/ngx_http_ollama_conf.h"
+
 
 /* the longest one */
 #define NGX_HTTP_OLLAMA_REDIS_PREFIX  128
 
 
-typedef struct {
+struct ngx_http_ollama_redis_conf_s {
     ngx_str_t                 name;        /* the address, as configured */
     ngx_addr_t               *addrs;       /* all are tried */
     ngx_uint_t                naddrs;
@@ -27,7 +29,7 @@ typedef struct {
     ngx_int_t                 db;
     ngx_str_t                 prefix;
     ngx_msec_t                timeout;     /* to connect, and of a command */
-} ngx_http_ollama_redis_conf_t;
+};
 
 
 char *ngx_http_ollama_redis_conf(ngx_conf_t *cf, ngx_command_t *cmd,

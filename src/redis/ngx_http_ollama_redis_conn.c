@@ -29,11 +29,8 @@
 #include "redis/ngx_http_ollama_redis_conn.h"
 #include "redis/ngx_http_ollama_redis_wire.h"
 #include "core/ngx_http_ollama_conf.h"
+#include "util/ngx_http_ollama_backoff.h"
 
-
-/* ms between attempts: first, and at most */
-#define NGX_HTTP_OLLAMA_REDIS_FIRST     100
-#define NGX_HTTP_OLLAMA_REDIS_MOST      5000
 
 /* ms without a command after which the server is asked if it is there */
 #define NGX_HTTP_OLLAMA_REDIS_IDLE      5000
@@ -696,7 +693,7 @@ ngx_http_ollama_redis_conn_fail(ngx_http_ollama_redis_conn_t *conn,
     delay = 1;
 
     if (lost) {
-        if (ngx_current_msec - conn->up > NGX_HTTP_OLLAMA_REDIS_MOST) {
+        if (ngx_current_msec - conn->up > NGX_HTTP_OLLAMA_BACKOFF_REDIS_MAX) {
             conn->failures = 0;
         }
 
@@ -712,8 +709,8 @@ ngx_http_ollama_redis_conn_fail(ngx_http_ollama_redis_conn_t *conn,
 
         conn->tried = 0;
         conn->hopeful = 0;
-        delay = ngx_http_ollama_redis_conn_delay(conn->failures++,
-                                                 (ngx_uint_t) ngx_random());
+        delay = ngx_http_ollama_backoff_redis(conn->failures++,
+                                              (ngx_uint_t) ngx_random());
 
         ngx_http_ollama_redis_conn_log(conn);
     }
@@ -779,22 +776,4 @@ ngx_http_ollama_redis_conn_close(ngx_http_ollama_redis_conn_t *conn)
 
     conn->out = NULL;
     conn->last = &conn->out;
-}
-
-
-ngx_msec_t
-ngx_http_ollama_redis_conn_delay(ngx_uint_t failures, ngx_uint_t random)
-{
-    ngx_msec_t  delay;
-
-    delay = NGX_HTTP_OLLAMA_REDIS_MOST;
-
-    if (failures < 6) {
-        delay = ngx_min(delay, (ngx_msec_t) NGX_HTTP_OLLAMA_REDIS_FIRST
-                               << failures);
-    }
-
-    /* a quarter less at most: not all workers and gateways at once */
-
-    return delay - random % (delay / 4 + 1);
 }

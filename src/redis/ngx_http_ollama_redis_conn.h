@@ -144,9 +144,5 @@ ngx_int_t ngx_http_ollama_redis_conn_reason(
 ngx_int_t ngx_http_ollama_redis_conn_broken(
     ngx_http_ollama_redis_conn_t *conn, ngx_err_t err);
 
-/* The wait before an attempt, after so many failed ones; ms. */
-ngx_msec_t ngx_http_ollama_redis_conn_delay(ngx_uint_t failures,
-    ngx_uint_t random);
-
 
 #endif /* _NGX_HTTP_OLLAMA_REDIS_CONN_H_INCLUDED_ */

@@ -17,8 +17,9 @@
 
 #include "reply/ngx_http_ollama_ending.h"
 #include "core/ngx_http_ollama_error.h"
-#include "session/ngx_http_ollama_save.h"
 #include "reply/ngx_http_ollama_final_frame.h"
+#include "request/ngx_http_ollama_scan.h"
+#include "session/ngx_http_ollama_save.h"
 
 
 static ngx_chain_t *ngx_http_ollama_ending_turn(ngx_http_request_t *r,
@@ -156,8 +157,8 @@ ngx_http_ollama_ending_stopped(ngx_http_request_t *r,
     tp = ngx_timeofday();
     frame = ctx->frame;
 
-    last.path = ctx->route->path;
-    last.last = ctx->route->last;
+    last.path = ctx->endpoint->path;
+    last.last = ctx->endpoint->last;
     last.form = form;
     last.model = ctx->scan->model;
     last.id = ctx->scan->task_id;

@@ -13,6 +13,8 @@
 #include <ngx_http.h>
 
 #include "core/ngx_http_ollama_ctx.h"
+#include "core/ngx_http_ollama_endpoint.h"
+#include "reply/ngx_http_ollama_frame.h"
 
 
 void ngx_http_ollama_ending_reason(ngx_int_t rc, ngx_str_t *reason);

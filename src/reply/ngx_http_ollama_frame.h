@@ -11,11 +11,15 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "core/ngx_http_ollama_endpoint.h"
 #include "util/ngx_http_ollama_json.h"
 
 
 /* the id of a response is kept, if it is not longer */
 #define NGX_HTTP_OLLAMA_FRAME_ID  64
+
+
+typedef struct ngx_http_ollama_frame_s  ngx_http_ollama_frame_t;
 
 
 /* how the frames of a reply lie in its body */
@@ -27,18 +31,7 @@ typedef enum {
 } ngx_http_ollama_frame_form_e;
 
 
-/* what tells that nothing more is to come */
-
-typedef enum {
-    NGX_HTTP_OLLAMA_END_OBJECT = 0,   /* the object itself */
-    NGX_HTTP_OLLAMA_END_DONE,         /* "done":true, as Ollama says it */
-    NGX_HTTP_OLLAMA_END_MARK,         /* data: [DONE], as OpenAI's chat */
-    NGX_HTTP_OLLAMA_END_RESPONSE,     /* event: response.completed, … */
-    NGX_HTTP_OLLAMA_END_MESSAGE       /* event: message_stop, Anthropic's */
-} ngx_http_ollama_frame_end_e;
-
-
-typedef struct {
+struct ngx_http_ollama_frame_s {
     ngx_http_ollama_json_t         json;
     ngx_http_ollama_frame_form_e   form;
     ngx_http_ollama_frame_end_e    last;
@@ -68,7 +61,7 @@ typedef struct {
     unsigned                       block:1;   /* the last of them is open */
     unsigned                       done:1;    /* complete */
     unsigned                       error:1;   /* the server told an error */
-} ngx_http_ollama_frame_t;
+};
 
 
 ngx_int_t ngx_http_ollama_frame_init(ngx_http_ollama_frame_t *frame,

@@ -21,8 +21,12 @@
 #include <ngx_http.h>
 
 #include "reply/ngx_http_ollama_stop.h"
+#include "core/ngx_http_ollama_ctx.h"
+#include "core/ngx_http_ollama_endpoint.h"
 #include "reply/ngx_http_ollama_ending.h"
+#include "reply/ngx_http_ollama_frame.h"
 #include "reply/ngx_http_ollama_tap.h"
+#include "request/ngx_http_ollama_scan.h"
 #include "task/ngx_http_ollama_task.h"
 
 
@@ -289,7 +293,7 @@ ngx_http_ollama_stop_form(ngx_http_ollama_ctx_t *ctx)
         return ctx->frame->form;
     }
 
-    if (ctx->route->last == NGX_HTTP_OLLAMA_END_DONE) {
+    if (ctx->endpoint->last == NGX_HTTP_OLLAMA_END_DONE) {
         return (ctx->scan->stream == NGX_HTTP_OLLAMA_STREAM_OFF)
                ? NGX_HTTP_OLLAMA_FRAME_WHOLE : NGX_HTTP_OLLAMA_FRAME_LINES;
     }

@@ -30,10 +30,13 @@
 
 #include "reply/ngx_http_ollama_tap.h"
 #include "core/ngx_http_ollama_ctx.h"
-#include "reply/ngx_http_ollama_ending.h"
+#include "core/ngx_http_ollama_endpoint.h"
 #include "core/ngx_http_ollama_header.h"
-#include "request/ngx_http_ollama_body.h"
+#include "reply/ngx_http_ollama_ending.h"
+#include "reply/ngx_http_ollama_frame.h"
 #include "reply/ngx_http_ollama_stop.h"
+#include "request/ngx_http_ollama_body.h"
+#include "request/ngx_http_ollama_scan.h"
 #include "task/ngx_http_ollama_task.h"
 
 
@@ -74,7 +77,7 @@ ngx_http_ollama_tap_header_filter(ngx_http_request_t *r)
     ctx = ngx_http_ollama_get_ctx(r);
     u = r->upstream;
 
-    if (ctx == NULL || ctx->route == NULL
+    if (ctx == NULL || ctx->endpoint == NULL
         || u == NULL || u->cleanup == NULL
         || u->finalize_request == ngx_http_ollama_tap_finalize)
     {
@@ -116,7 +119,7 @@ ngx_http_ollama_tap_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (ctx->route->kind == NGX_HTTP_OLLAMA_ROUTE_MODEL
+    if (ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_MODEL
         && r->headers_out.status == NGX_HTTP_OK
         && !r->header_only
         && (r->headers_out.content_encoding == NULL
@@ -255,7 +258,7 @@ ngx_http_ollama_tap_init(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     ngx_http_ollama_frame_form_e   form;
 
     type = &r->headers_out.content_type;
-    last = ctx->route->last;
+    last = ctx->endpoint->last;
 
     if (type->len >= 17
         && ngx_strncasecmp(type->data, (u_char *) "text/event-stream", 17)

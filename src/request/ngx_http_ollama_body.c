@@ -20,11 +20,16 @@
 #include <ngx_http.h>
 
 #include "request/ngx_http_ollama_body.h"
+#include "conversation/ngx_http_ollama_conversation_body.h"
+#include "conversation/ngx_http_ollama_conversation_fields.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
+#include "core/ngx_http_ollama_endpoint.h"
 #include "core/ngx_http_ollama_error.h"
 #include "core/ngx_http_ollama_header.h"
+#include "request/ngx_http_ollama_scan.h"
 #include "session/ngx_http_ollama_history.h"
+#include "util/ngx_http_ollama_id.h"
 
 
 /*
@@ -127,11 +132,11 @@ ngx_http_ollama_body_read(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ctx->route->kind == NGX_HTTP_OLLAMA_ROUTE_TALK) {
+    if (ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_CONVERSATION) {
         return ngx_http_ollama_body_read_talk(r, ctx);
     }
 
-    flags = ctx->route->scan;
+    flags = ctx->endpoint->scan;
 
     if (ngx_http_ollama_header_find(r, "x-session-id", &encoding)) {
         /* the session may have a model */
@@ -598,7 +603,7 @@ ngx_http_ollama_body_lines(ngx_http_request_t *r,
 
     if (scan->task_id.len == 0
         && ngx_http_ollama_header_find(r, "x-task-id", &scan->task_id)
-        && !ngx_http_ollama_scan_valid_id(&scan->task_id))
+        && !ngx_http_ollama_id_is_valid(&scan->task_id))
     {
         return NGX_DECLINED;
     }

@@ -23,6 +23,7 @@
 #include <ngx_core.h>
 
 #include "request/ngx_http_ollama_scan.h"
+#include "util/ngx_http_ollama_id.h"
 
 
 /* shows yajl enough of a string for a value of MAX_VALUE in \u escapes */
@@ -262,33 +263,6 @@ ngx_http_ollama_scan_end(ngx_http_ollama_scan_t *scan)
     }
 
     return NGX_OK;
-}
-
-
-/* A task's name: 1 to 64 of [A-Za-z0-9_-]. */
-
-ngx_uint_t
-ngx_http_ollama_scan_valid_id(ngx_str_t *id)
-{
-    size_t  i;
-    u_char  ch;
-
-    if (id->len == 0 || id->len > 64) {
-        return 0;
-    }
-
-    for (i = 0; i < id->len; i++) {
-        ch = id->data[i];
-
-        if (!(ch >= '0' && ch <= '9')
-            && !((ch | 0x20) >= 'a' && (ch | 0x20) <= 'z')
-            && ch != '_' && ch != '-')
-        {
-            return 0;
-        }
-    }
-
-    return 1;
 }
 
 
@@ -671,7 +645,7 @@ ngx_http_ollama_scan_keep(ngx_http_ollama_scan_t *scan, const u_char *p,
 
     value->len = len;
 
-    if (value == &scan->task_id && !ngx_http_ollama_scan_valid_id(value)) {
+    if (value == &scan->task_id && !ngx_http_ollama_id_is_valid(value)) {
         return ngx_http_ollama_scan_error(scan, scan->json.string,
                            &scan->field->name,
                            "must be 1 to 64 characters of A-Z a-z 0-9 _ -",

@@ -39,6 +39,7 @@
 #define NGX_HTTP_OLLAMA_SCAN_SESSION    0x20
 
 
+typedef struct ngx_http_ollama_scan_s   ngx_http_ollama_scan_t;
 typedef struct ngx_http_ollama_field_s  ngx_http_ollama_field_t;
 
 
@@ -66,7 +67,7 @@ typedef enum {
 } ngx_http_ollama_stream_e;
 
 
-typedef struct {
+struct ngx_http_ollama_scan_s {
     ngx_http_ollama_json_t         json;
     ngx_pool_t                    *pool;
     ngx_uint_t                     flags;
@@ -102,7 +103,7 @@ typedef struct {
 
     ngx_str_t                      error;
     off_t                          error_at;
-} ngx_http_ollama_scan_t;
+};
 
 
 ngx_int_t ngx_http_ollama_scan_init(ngx_http_ollama_scan_t *scan,
@@ -111,8 +112,6 @@ ngx_int_t ngx_http_ollama_scan_init(ngx_http_ollama_scan_t *scan,
 ngx_int_t ngx_http_ollama_scan_feed(ngx_http_ollama_scan_t *scan, u_char *p,
     size_t size);
 ngx_int_t ngx_http_ollama_scan_end(ngx_http_ollama_scan_t *scan);
-
-ngx_uint_t ngx_http_ollama_scan_valid_id(ngx_str_t *id);
 
 
 #endif /* _NGX_HTTP_OLLAMA_SCAN_H_INCLUDED_ */

@@ -25,18 +25,21 @@
 #include <ngx_http.h>
 
 #include "session/ngx_http_ollama_history.h"
-#include "core/ngx_http_ollama_ctx.h"
-#include "core/ngx_http_ollama_error.h"
-#include "session/ngx_http_ollama_save.h"
-#include "store/ngx_http_ollama_outbox.h"
-#include "store/ngx_http_ollama_lock.h"
-#include "core/ngx_http_ollama_conf.h"
-#include "core/ngx_http_ollama_owner.h"
 #include "balancer/ngx_http_ollama_candidates.h"
-#include "session/ngx_http_ollama_insert.h"
+#include "core/ngx_http_ollama_conf.h"
+#include "core/ngx_http_ollama_ctx.h"
+#include "core/ngx_http_ollama_endpoint.h"
+#include "core/ngx_http_ollama_error.h"
+#include "core/ngx_http_ollama_owner.h"
 #include "reply/ngx_http_ollama_stop.h"
+#include "request/ngx_http_ollama_scan.h"
+#include "session/ngx_http_ollama_insert.h"
+#include "session/ngx_http_ollama_save.h"
+#include "store/ngx_http_ollama_lock.h"
+#include "store/ngx_http_ollama_outbox.h"
 #include "store/ngx_http_ollama_store.h"
 #include "task/ngx_http_ollama_task.h"
+#include "util/ngx_http_ollama_id.h"
 
 
 /* a chat by which a history would become longer is refused */
@@ -113,8 +116,8 @@ ngx_uint_t
 ngx_http_ollama_history_is_wanted(ngx_http_ollama_ctx_t *ctx)
 {
     return ctx->scan->session_id.len
-           && (ctx->route->scan & NGX_HTTP_OLLAMA_SCAN_MESSAGES)
-           && ctx->route->last != NGX_HTTP_OLLAMA_END_MESSAGE;
+           && (ctx->endpoint->scan & NGX_HTTP_OLLAMA_SCAN_MESSAGES)
+           && ctx->endpoint->last != NGX_HTTP_OLLAMA_END_MESSAGE;
 }
 
 
@@ -169,7 +172,7 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
                                      "the request has none");
     }
 
-    if (!ngx_http_ollama_scan_valid_id(&ctx->scan->session_id)) {
+    if (!ngx_http_ollama_id_is_valid(&ctx->scan->session_id)) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
                                      "session \"%V\" not found",
                                      &ctx->scan->session_id);

@@ -16,6 +16,8 @@
 #include <ngx_http.h>
 
 #include "session/ngx_http_ollama_insert.h"
+#include "core/ngx_http_ollama_ctx.h"
+#include "request/ngx_http_ollama_scan.h"
 
 
 /* of a text that is given back by itself, in bytes */

@@ -26,9 +26,11 @@
 #include "session/ngx_http_ollama_save.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_header.h"
-#include "store/ngx_http_ollama_outbox.h"
-#include "store/ngx_http_ollama_lock.h"
 #include "reply/ngx_http_ollama_capture.h"
+#include "reply/ngx_http_ollama_frame.h"
+#include "request/ngx_http_ollama_scan.h"
+#include "store/ngx_http_ollama_lock.h"
+#include "store/ngx_http_ollama_outbox.h"
 #include "store/ngx_http_ollama_store.h"
 
 
@@ -244,7 +246,7 @@ ngx_http_ollama_save_form(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 
     type = &r->headers_out.content_type;
 
-    if (ctx->route->last == NGX_HTTP_OLLAMA_END_DONE) {
+    if (ctx->endpoint->last == NGX_HTTP_OLLAMA_END_DONE) {
         return (ctx->scan->stream == NGX_HTTP_OLLAMA_STREAM_OFF)
                ? NGX_HTTP_OLLAMA_CAPTURE_OBJECT : NGX_HTTP_OLLAMA_CAPTURE_LINES;
     }

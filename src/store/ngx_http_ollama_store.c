@@ -18,10 +18,11 @@
 #include <ngx_core.h>
 
 #include "store/ngx_http_ollama_store.h"
-#include "store/ngx_http_ollama_message.h"
 #include "request/ngx_http_ollama_scan.h"
+#include "store/ngx_http_ollama_message.h"
 #include "store/ngx_http_ollama_store_reply.h"
 #include "store/ngx_http_ollama_store_script.h"
+#include "util/ngx_http_ollama_id.h"
 
 
 /* digits of a time in a cursor */
@@ -230,7 +231,7 @@ ngx_http_ollama_store_valid_cursor(ngx_str_t *cursor)
     id.data = cursor->data + i;
     id.len = cursor->len - i;
 
-    return ngx_http_ollama_scan_valid_id(&id);
+    return ngx_http_ollama_id_is_valid(&id);
 }
 
 

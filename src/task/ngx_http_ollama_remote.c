@@ -30,8 +30,7 @@
 #include "task/ngx_http_ollama_remote.h"
 #include "core/ngx_http_ollama_owner.h"
 #include "redis/ngx_http_ollama_redis_conf.h"
-
-#include <sys/random.h>
+#include "util/ngx_http_ollama_id.h"
 
 
 /* how long a worker is believed to live, and how often it says so, ms */
@@ -184,7 +183,6 @@ ngx_http_ollama_remote_init_worker(ngx_http_ollama_remote_stop_pt stop)
 {
     u_char         *p;
     ngx_str_t      *prefix;
-    static u_char   bits[NGX_HTTP_OLLAMA_REMOTE_GATE / 2];
     static u_char   gate[NGX_HTTP_OLLAMA_REMOTE_GATE];
     static u_char   channel[NGX_HTTP_OLLAMA_REDIS_PREFIX
                             + sizeof("cancel") - 1];
@@ -195,15 +193,14 @@ ngx_http_ollama_remote_init_worker(ngx_http_ollama_remote_stop_pt stop)
         return NGX_OK;
     }
 
-    if (getrandom(bits, sizeof(bits), 0) != (ssize_t) sizeof(bits)) {
-        ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, ngx_errno,
-                      "getrandom() failed");
+    if (ngx_http_ollama_id_random(gate, sizeof(gate), ngx_cycle->log)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
     ngx_http_ollama_remote_gate.data = gate;
-    ngx_http_ollama_remote_gate.len = ngx_hex_dump(gate, bits, sizeof(bits))
-                                      - gate;
+    ngx_http_ollama_remote_gate.len = sizeof(gate);
 
     ngx_http_ollama_remote_stop_task = stop;
 

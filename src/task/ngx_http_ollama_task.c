@@ -27,12 +27,13 @@
 
 #include "task/ngx_http_ollama_task.h"
 #include "core/ngx_http_ollama_ctx.h"
-#include "store/ngx_http_ollama_unlock.h"
 #include "core/ngx_http_ollama_owner.h"
+#include "request/ngx_http_ollama_scan.h"
+#include "store/ngx_http_ollama_unlock.h"
 #include "task/ngx_http_ollama_remote.h"
+#include "util/ngx_http_ollama_id.h"
 #include "util/ngx_http_ollama_procs.h"
 
-#include <sys/random.h>
 
 
 /* how often a worker with generations looks whether one is to stop, ms */
@@ -299,22 +300,14 @@ ngx_http_ollama_task_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 static ngx_int_t
 ngx_http_ollama_task_mint(ngx_http_request_t *r, ngx_str_t *id)
 {
-    u_char  bits[16];
+    id->len = NGX_HTTP_OLLAMA_ID_RANDOM;
 
-    if (getrandom(bits, sizeof(bits), 0) != (ssize_t) sizeof(bits)) {
-        ngx_log_error(NGX_LOG_CRIT, r->connection->log, ngx_errno,
-                      "getrandom() failed");
-        return NGX_ERROR;
-    }
-
-    id->data = ngx_pnalloc(r->pool, 2 * sizeof(bits));
+    id->data = ngx_pnalloc(r->pool, id->len);
     if (id->data == NULL) {
         return NGX_ERROR;
     }
 
-    id->len = ngx_hex_dump(id->data, bits, sizeof(bits)) - id->data;
-
-    return NGX_OK;
+    return ngx_http_ollama_id_random(id->data, id->len, r->connection->log);
 }
 
 
@@ -400,7 +393,7 @@ ngx_http_ollama_task_create_locked(ngx_http_ollama_running_t *run,
 
     /* what is no session's id can't be asked for, nor be told safely */
 
-    if (ngx_http_ollama_scan_valid_id(&scan->session_id)) {
+    if (ngx_http_ollama_id_is_valid(&scan->session_id)) {
         task->by_session.node.key = ngx_crc32_short(scan->session_id.data,
                                                     scan->session_id.len);
         task->by_session.str.len = scan->session_id.len;

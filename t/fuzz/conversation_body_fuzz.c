@@ -347,7 +347,7 @@ fuzz_field(fuzz_want_t *want, fuzz_value_t *v)
     } else if (fuzz_named(v, "task_id")) {
         fuzz_string(want, v, 64, 0, &want->task_id);
 
-        if (v->type == fuzz_text && !ngx_http_ollama_scan_valid_id(&v->text)) {
+        if (v->type == fuzz_text && !ngx_http_ollama_id_is_valid(&v->text)) {
             want->wrong = 1;
         }
 

@@ -12,7 +12,7 @@
 
 #include "unit.h"
 
-#include "fleet/ngx_http_ollama_poll.h"
+#include "util/ngx_http_ollama_backoff.h"
 
 
 typedef struct {
@@ -55,17 +55,17 @@ delay_test(void **state)
 
     spread = c->high - c->low;
 
-    assert_int_equal(ngx_http_ollama_poll_delay(c->interval, c->failures, 0),
+    assert_int_equal(ngx_http_ollama_backoff_poll(c->interval, c->failures, 0),
                      c->low);
-    assert_int_equal(ngx_http_ollama_poll_delay(c->interval, c->failures,
+    assert_int_equal(ngx_http_ollama_backoff_poll(c->interval, c->failures,
                                                 spread),
                      c->high);
-    assert_int_equal(ngx_http_ollama_poll_delay(c->interval, c->failures,
+    assert_int_equal(ngx_http_ollama_backoff_poll(c->interval, c->failures,
                                                 spread + 1),
                      c->low);
 
     for (i = 0; i < 1000; i++) {
-        delay = ngx_http_ollama_poll_delay(c->interval, c->failures,
+        delay = ngx_http_ollama_backoff_poll(c->interval, c->failures,
                                      unit_random(NGX_MAX_UINT32_VALUE));
 
         assert_true(delay >= c->low && delay <= c->high);
@@ -73,7 +73,7 @@ delay_test(void **state)
 
     /* ngx_random() is a long, and its cast may be as large as this */
 
-    delay = ngx_http_ollama_poll_delay(c->interval, c->failures,
+    delay = ngx_http_ollama_backoff_poll(c->interval, c->failures,
                                        (ngx_uint_t) -1);
     assert_true(delay >= c->low && delay <= c->high);
 }
@@ -89,5 +89,5 @@ main(void)
     unit_add_rows(&suite, delay_test, delay_cases, sizeof(delay_case_t),
                   unit_nelts(delay_cases));
 
-    return unit_run(&suite, "poll_delay");
+    return unit_run(&suite, "backoff");
 }

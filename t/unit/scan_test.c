@@ -856,7 +856,7 @@ scan_id_test(void **state)
     copy.data = p;
     copy.len = id->id.len;
 
-    assert_int_equal(ngx_http_ollama_scan_valid_id(&copy), id->valid);
+    assert_int_equal(ngx_http_ollama_id_is_valid(&copy), id->valid);
 
     free(p);
 }
