@@ -324,7 +324,7 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
         return ngx_http_ollama_body_read(r, ctx);
 
     case NGX_HTTP_OLLAMA_ENDPOINT_LIST:
-        if (!ngx_http_ollama_fleet_looked(olcf->up)) {
+        if (!ngx_http_ollama_fleet_is_polled(olcf->up)) {
             return ngx_http_ollama_route_pass(r, ctx, olcf);
         }
 
@@ -358,7 +358,7 @@ ngx_http_ollama_route_talk(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 
     ctx->phase = r->phase_handler;
     ctx->pass = r->content_handler;
-    ctx->turns = &ngx_http_ollama_endpoints[0];
+    ctx->turn_endpoint = &ngx_http_ollama_endpoints[0];
     r->content_handler = ctx->endpoint->handler;
 
     return NGX_OK;
@@ -375,7 +375,7 @@ ngx_http_ollama_route_pass(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 
     ctx->state = NGX_HTTP_OLLAMA_ROUTED;
     ctx->status = NGX_DECLINED;
-    ctx->unserved = 0;
+    ctx->no_server = 0;
 
     if (olcf->fixed) {
         rc = ngx_http_ollama_candidates_check(r, ctx, olcf->up);
@@ -398,7 +398,7 @@ ngx_http_ollama_route_enter(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 
     if (ctx->endpoint->last == NGX_HTTP_OLLAMA_END_OBJECT
         || ctx->endpoint->kind != NGX_HTTP_OLLAMA_ENDPOINT_MODEL
-        || ctx->entered
+        || ctx->has_task
         || r != r->main)
     {
         return NGX_DECLINED;

@@ -47,7 +47,7 @@ typedef struct {
 } ngx_http_ollama_diagnose_t;
 
 
-static ngx_int_t ngx_http_ollama_diagnose_look(
+static ngx_int_t ngx_http_ollama_diagnose_probe(
     ngx_http_ollama_diagnose_t *check);
 static void ngx_http_ollama_diagnose_handler(ngx_http_ollama_probe_t *look);
 static void ngx_http_ollama_diagnose_timer_handler(ngx_event_t *ev);
@@ -111,7 +111,7 @@ ngx_http_ollama_diagnose(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     check->look.up = up;
     check->look.view = *view;
 
-    if (ngx_http_ollama_diagnose_look(check) != NGX_OK) {
+    if (ngx_http_ollama_diagnose_probe(check) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -130,7 +130,7 @@ ngx_http_ollama_diagnose(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 
 
 static ngx_int_t
-ngx_http_ollama_diagnose_look(ngx_http_ollama_diagnose_t *check)
+ngx_http_ollama_diagnose_probe(ngx_http_ollama_diagnose_t *check)
 {
     ngx_http_ollama_probe_t     *look;
     ngx_http_ollama_view_t       view;
@@ -183,7 +183,7 @@ ngx_http_ollama_diagnose_handler(ngx_http_ollama_probe_t *look)
     if (look->result == NGX_HTTP_OLLAMA_FETCH_LATE
         && check->tries < NGX_HTTP_OLLAMA_DIAGNOSE_TRIES)
     {
-        if (ngx_http_ollama_diagnose_look(check) == NGX_OK) {
+        if (ngx_http_ollama_diagnose_probe(check) == NGX_OK) {
             return;
         }
 

@@ -649,7 +649,7 @@ ngx_http_ollama_session_id(ngx_http_ollama_session_t *s)
                                      "session not found");
     }
 
-    ngx_http_ollama_outbox_settle(id);
+    ngx_http_ollama_outbox_flush(id);
 
     return NGX_OK;
 }

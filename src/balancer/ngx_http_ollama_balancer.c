@@ -145,7 +145,7 @@ ngx_http_ollama_balancer_init_peer(ngx_http_request_t *r,
     ctx = ngx_http_ollama_get_ctx(r);
 
     if (ctx) {
-        ctx->unserved = 0;
+        ctx->no_server = 0;
 
         /* where a variable led here it was not known before */
 
@@ -153,7 +153,7 @@ ngx_http_ollama_balancer_init_peer(ngx_http_request_t *r,
             && ngx_http_ollama_candidates_check(r, ctx, oscf->up)
                != NGX_DECLINED)
         {
-            ctx->unserved = 1;
+            ctx->no_server = 1;
             return NGX_ERROR;
         }
     }
@@ -226,7 +226,7 @@ ngx_http_ollama_balancer_get_peer(ngx_peer_connection_t *pc, void *data)
 
     if (!tried && ctx) {
         (void) ngx_http_ollama_candidates_refuse(b->request, ctx, &b->search);
-        ctx->unserved = 1;
+        ctx->no_server = 1;
     }
 
     return NGX_BUSY;
@@ -333,8 +333,8 @@ ngx_http_ollama_balancer_take_locked(ngx_http_ollama_balancer_t *b,
     server = ngx_http_ollama_fleet_find_locked(b->search.up, &peer->server,
                                                &peer->name);
     if (server) {
-        b->place = ngx_http_ollama_slot_take_locked(server,
-                                                    &b->search.wanted);
+        b->place = ngx_http_ollama_slot_acquire_locked(server,
+                                                       &b->search.wanted);
         if (b->place == NULL && peer->max_conns) {
             /* it can't be counted: there is no memory */
             b->search.full = 1;
@@ -473,7 +473,7 @@ ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc, void *data,
         limits.fail_timeout = b->rrp.current->fail_timeout;
 
         ngx_queue_remove(&b->queue);
-        ngx_http_ollama_slot_leave(b->place, outcome, &limits);
+        ngx_http_ollama_slot_release(b->place, outcome, &limits);
         b->place = NULL;
     }
 
@@ -640,7 +640,7 @@ ngx_http_ollama_balancer_tick_handler(ngx_event_t *ev)
     ngx_http_upstream_t         *u;
     ngx_http_ollama_balancer_t  *b;
 
-    freezes = ngx_http_ollama_slot_freezes();
+    freezes = ngx_http_ollama_slot_frozen_epoch();
 
     if (freezes != ngx_http_ollama_balancer_freezes
         || ngx_http_ollama_balancer_again)

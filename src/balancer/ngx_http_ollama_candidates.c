@@ -49,8 +49,8 @@ ngx_http_ollama_candidates_init(ngx_http_request_t *r,
     search->up = up;
     scan = ctx ? ctx->scan : NULL;
 
-    if (ngx_http_ollama_slot_want(r->pool, scan ? &scan->model : NULL,
-                                  &search->wanted)
+    if (ngx_http_ollama_model_state_want(r->pool, scan ? &scan->model : NULL,
+                                         &search->wanted)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -96,14 +96,14 @@ ngx_http_ollama_candidates_check(ngx_http_request_t *r,
 {
     ngx_http_ollama_candidates_t  search;
 
-    return ngx_http_ollama_candidates_look(r, ctx, up, &search);
+    return ngx_http_ollama_candidates_find(r, ctx, up, &search);
 }
 
 
 /* The same; "search" tells more. */
 
 ngx_int_t
-ngx_http_ollama_candidates_look(ngx_http_request_t *r,
+ngx_http_ollama_candidates_find(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up,
     ngx_http_ollama_candidates_t *search)
 {
@@ -269,7 +269,7 @@ ngx_http_ollama_candidates_consider_locked(ngx_http_ollama_candidates_t *search,
 
     if (peer->down) {
         search->down |= server
-                        && ngx_http_ollama_slot_may_have_locked(server,
+                        && ngx_http_ollama_model_state_may_have_locked(server,
                                                            &search->wanted);
         return 0;
     }
@@ -294,10 +294,12 @@ ngx_http_ollama_candidates_consider_locked(ngx_http_ollama_candidates_t *search,
         return 1;
     }
 
-    switch (ngx_http_ollama_slot_can_locked(server, &search->wanted)) {
+    switch (ngx_http_ollama_model_state_can_serve_locked(server,
+                                                         &search->wanted))
+    {
 
     case NGX_HTTP_OLLAMA_CAN_TAKE:
-        ngx_http_ollama_slot_state_locked(server, &search->wanted, c);
+        ngx_http_ollama_model_state_fill_locked(server, &search->wanted, c);
         return 1;
 
     case NGX_HTTP_OLLAMA_IS_FULL:
@@ -342,7 +344,7 @@ ngx_http_ollama_candidates_refuse(ngx_http_request_t *r,
                                      "model '%V' not found", model);
     }
 
-    ngx_http_ollama_fleet_wake(search->up);
+    ngx_http_ollama_fleet_hurry(search->up);
 
     if (search->pin.len) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,

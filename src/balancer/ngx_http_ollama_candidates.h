@@ -38,7 +38,7 @@ ngx_int_t ngx_http_ollama_candidates_init(ngx_http_request_t *r,
     ngx_http_ollama_candidates_t *search);
 ngx_int_t ngx_http_ollama_candidates_check(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up);
-ngx_int_t ngx_http_ollama_candidates_look(ngx_http_request_t *r,
+ngx_int_t ngx_http_ollama_candidates_find(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up,
     ngx_http_ollama_candidates_t *search);
 ngx_uint_t ngx_http_ollama_candidates_find_locked(

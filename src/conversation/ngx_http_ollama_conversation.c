@@ -138,7 +138,7 @@ ngx_http_ollama_conversation_create(ngx_http_request_t *r,
 
     conv->request = r;
     conv->ctx = ctx;
-    conv->talk = ctx->talk;
+    conv->talk = ctx->conv_body;
 
     if (ngx_http_ollama_conversation_start(conv) != NGX_OK) {
         return NULL;

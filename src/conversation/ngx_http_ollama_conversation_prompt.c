@@ -286,7 +286,7 @@ ngx_http_ollama_conversation_view(ngx_pool_t *pool,
 
         ngx_http_ollama_conversation_prompt_put(&chain,
                                                 own ? &said[i].text
-                                                  : &said[i].headed);
+                                                    : &said[i].headed);
 
         between = ngx_http_ollama_conversation_prompt_next;
         last = own;

@@ -207,7 +207,7 @@ ngx_http_ollama_conversation_session_leave(
     {
         unsaved = ngx_queue_data(q, ngx_http_ollama_unsaved_t, queue);
 
-        ngx_http_ollama_outbox_end(&ctx->scan->session_id, &ctx->holder,
+        ngx_http_ollama_outbox_add(&ctx->scan->session_id, &ctx->holder,
                                    saving->store.ttl, unsaved->n,
                                    &unsaved->message);
 
@@ -220,9 +220,9 @@ ngx_http_ollama_conversation_session_leave(
     if (saving->asked && !saving->given) {
         saving->given = 1;
 
-        ngx_http_ollama_outbox_end(&ctx->scan->session_id,
+        ngx_http_ollama_outbox_add(&ctx->scan->session_id,
                                    ctx->holder.len ? &ctx->holder
-                                                 : &ctx->scan->task_id,
+                                                   : &ctx->scan->task_id,
                                    0, 0, NULL);
     }
 }

@@ -126,7 +126,7 @@ ngx_http_ollama_conversation_session_begin(
     saving = conv->saving;
     scan = conv->ctx->scan;
 
-    ngx_http_ollama_outbox_settle(&scan->session_id);
+    ngx_http_ollama_outbox_flush(&scan->session_id);
 
     saving->store.handler = ngx_http_ollama_conversation_begun;
 

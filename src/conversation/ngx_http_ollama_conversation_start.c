@@ -256,7 +256,7 @@ ngx_http_ollama_conversation_check_model(ngx_http_ollama_conversation_t *conv,
     ctx->scan->model = conv->talk->participant[i].model;
     ctx->scan->server_url = conv->talk->participant[i].server_url;
 
-    rc = ngx_http_ollama_candidates_look(conv->request, ctx, olcf->up, &search);
+    rc = ngx_http_ollama_candidates_find(conv->request, ctx, olcf->up, &search);
 
     if (rc == NGX_DECLINED || (rc == NGX_HTTP_SERVICE_UNAVAILABLE
                                && search.full && i > 0))

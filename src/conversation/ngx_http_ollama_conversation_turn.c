@@ -269,7 +269,7 @@ ngx_http_ollama_turn_ctx(ngx_http_ollama_turn_t *turn, ngx_http_request_t *sr)
 
     /* its body is known: it may go on */
 
-    ctx->endpoint = turn->conversation->ctx->turns;
+    ctx->endpoint = turn->conversation->ctx->turn_endpoint;
     ctx->state = NGX_HTTP_OLLAMA_ROUTED;
     ctx->status = NGX_DECLINED;
 

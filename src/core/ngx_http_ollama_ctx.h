@@ -81,14 +81,14 @@ struct ngx_http_ollama_ctx_s {
     ngx_uint_t                     ninsert;
     ngx_http_ollama_wait_t        *wait;       /* between its slices */
 
-    ngx_http_ollama_save_t   *keep;        /* NULL: no session */
+    ngx_http_ollama_save_t   *save;        /* NULL: no session */
     ngx_str_t                 holder;      /* who has its lock, for the store */
 
     /* conversation */
 
-    ngx_http_ollama_conversation_body_t  *talk;    /* NULL: it is none */
-    ngx_http_ollama_endpoint_t  *turns;       /* what its turns are */
-    ngx_http_ollama_conversation_fields_t  *reading; /* of its body */
+    ngx_http_ollama_conversation_body_t  *conv_body; /* NULL: it is none */
+    ngx_http_ollama_endpoint_t  *turn_endpoint; /* what its turns are */
+    ngx_http_ollama_conversation_fields_t  *conv_fields; /* of its body */
     ngx_http_ollama_conversation_t  *conversation; /* NULL: not begun yet */
     ngx_int_t                 phase;       /* where its turns begin */
     ngx_http_handler_pt       pass;        /* and what hands them on */
@@ -109,14 +109,14 @@ struct ngx_http_ollama_ctx_s {
     ngx_http_ollama_frame_t  *frame;       /* NULL: the reply isn't tapped */
     ngx_msec_int_t            ttft;        /* ms; -1: no token so far */
 
-    unsigned                  unserved:1;  /* the balancer had no server:
+    unsigned                  no_server:1; /* the balancer had no server:
                                               the error says why */
     unsigned                  keepalive:1; /* when it was refused */
     unsigned                  finalized:1; /* finalize_rc is known */
-    unsigned                  ended:1;     /* the error line was sent */
-    unsigned                  entered:1;   /* it had a task */
+    unsigned                  error_sent:1; /* the error line was sent */
+    unsigned                  has_task:1;  /* it had a task */
     unsigned                  cancelled:1; /* it was stopped */
-    unsigned                  held:1;      /* its last frame has come, and
+    unsigned                  save_held:1; /* its last frame has come, and
                                               waits to be saved */
 };
 

@@ -275,7 +275,7 @@ ngx_http_ollama_error_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (ctx->unserved
+    if (ctx->no_server
         && (r->err_status == NGX_HTTP_BAD_GATEWAY
             || r->err_status == NGX_HTTP_INTERNAL_SERVER_ERROR))
     {

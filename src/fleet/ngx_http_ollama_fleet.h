@@ -26,7 +26,7 @@
 #define NGX_HTTP_OLLAMA_FLEET_NAME      288
 
 /* so many looks without an answer, and a server is frozen */
-#define NGX_HTTP_OLLAMA_FLEET_SILENT    2
+#define NGX_HTTP_OLLAMA_FLEET_PROBE_TIMEOUTS  2
 
 
 /*
@@ -79,7 +79,7 @@ typedef struct {
     ngx_uint_t                     max_conns; /* 0: any number */
     ngx_uint_t                     models;    /* version of the snapshot;
                                                  0: none */
-    ngx_uint_t                     failures;  /* looks, one after another */
+    ngx_uint_t                     probe_fails; /* one after another */
     struct sockaddr               *sockaddr;
     socklen_t                      socklen;
 } ngx_http_ollama_view_t;
@@ -103,22 +103,22 @@ ngx_int_t ngx_http_ollama_fleet_list(ngx_http_ollama_upstream_t *up,
     ngx_pool_t *pool, ngx_array_t *views);
 ngx_http_ollama_snapshot_t *ngx_http_ollama_fleet_snapshot(ngx_uint_t id,
     ngx_pool_t *pool);
-ngx_uint_t ngx_http_ollama_fleet_looked(ngx_http_ollama_upstream_t *up);
+ngx_uint_t ngx_http_ollama_fleet_is_polled(ngx_http_ollama_upstream_t *up);
 
 /* the poller */
 
-ngx_int_t ngx_http_ollama_fleet_lead(void);
+ngx_int_t ngx_http_ollama_fleet_elect(void);
 void ngx_http_ollama_fleet_resign(void);
-ngx_int_t ngx_http_ollama_fleet_due(ngx_http_ollama_upstream_t *up,
+ngx_int_t ngx_http_ollama_fleet_next_due(ngx_http_ollama_upstream_t *up,
     ngx_pool_t *pool, ngx_http_ollama_view_t *view);
-void ngx_http_ollama_fleet_good(ngx_uint_t id,
+void ngx_http_ollama_fleet_probe_ok(ngx_uint_t id,
     ngx_http_ollama_report_t *report, int64_t latency, ngx_str_t *error,
     ngx_msec_t began, ngx_msec_t next);
-void ngx_http_ollama_fleet_bad(ngx_uint_t id, ngx_str_t *error,
+void ngx_http_ollama_fleet_probe_failed(ngx_uint_t id, ngx_str_t *error,
     ngx_uint_t silent, ngx_msec_t next);
-void ngx_http_ollama_fleet_postpone(ngx_uint_t id, ngx_msec_t next);
+void ngx_http_ollama_fleet_reschedule(ngx_uint_t id, ngx_msec_t next);
 
-/* the balancer; places has the rest of it */
+/* the balancer; slot has the rest of it */
 
 void ngx_http_ollama_fleet_lock(void);
 void ngx_http_ollama_fleet_unlock(void);
@@ -130,7 +130,7 @@ ngx_uint_t ngx_http_ollama_fleet_is_named_locked(
     ngx_http_ollama_server_t *server, ngx_str_t *name);
 size_t ngx_http_ollama_fleet_name_locked(ngx_http_ollama_server_t *server,
     u_char name[NGX_HTTP_OLLAMA_FLEET_NAME]);
-void ngx_http_ollama_fleet_wake(ngx_http_ollama_upstream_t *up);
+void ngx_http_ollama_fleet_hurry(ngx_http_ollama_upstream_t *up);
 
 
 #endif /* _NGX_HTTP_OLLAMA_FLEET_H_INCLUDED_ */

@@ -29,8 +29,8 @@
 #define NGX_HTTP_OLLAMA_FLEET_TRIES    8
 
 
-static void ngx_http_ollama_fleet_forget_looks_locked(void);
-static ngx_http_ollama_server_t *ngx_http_ollama_fleet_due_locked(
+static void ngx_http_ollama_fleet_forget_probes_locked(void);
+static ngx_http_ollama_server_t *ngx_http_ollama_fleet_next_due_locked(
     ngx_http_ollama_upstream_t *up, ngx_msec_t now);
 static void ngx_http_ollama_fleet_ended_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_status_e status,
@@ -49,7 +49,7 @@ static ngx_int_t ngx_http_ollama_fleet_replace_locked(
  */
 
 ngx_int_t
-ngx_http_ollama_fleet_lead(void)
+ngx_http_ollama_fleet_elect(void)
 {
     ngx_int_t                    rc;
     ngx_http_ollama_fleet_t     *fleet;
@@ -67,7 +67,7 @@ ngx_http_ollama_fleet_lead(void)
         || (kill(sh->leader, 0) == -1 && ngx_errno == ESRCH))
     {
         if (sh->leader != ngx_pid) {
-            ngx_http_ollama_fleet_forget_looks_locked();
+            ngx_http_ollama_fleet_forget_probes_locked();
         }
 
         sh->leader = ngx_pid;
@@ -92,7 +92,7 @@ ngx_http_ollama_fleet_lead(void)
 /* Those of the poller before, which may have died in the middle of them. */
 
 static void
-ngx_http_ollama_fleet_forget_looks_locked(void)
+ngx_http_ollama_fleet_forget_probes_locked(void)
 {
     ngx_queue_t                 *q;
     ngx_http_ollama_server_t    *server;
@@ -105,7 +105,7 @@ ngx_http_ollama_fleet_forget_looks_locked(void)
          q = ngx_queue_next(q))
     {
         server = ngx_queue_data(q, ngx_http_ollama_server_t, queue);
-        server->looking = 0;
+        server->probing = 0;
     }
 }
 
@@ -129,7 +129,7 @@ ngx_http_ollama_fleet_resign(void)
  */
 
 ngx_int_t
-ngx_http_ollama_fleet_due(ngx_http_ollama_upstream_t *up, ngx_pool_t *pool,
+ngx_http_ollama_fleet_next_due(ngx_http_ollama_upstream_t *up, ngx_pool_t *pool,
     ngx_http_ollama_view_t *view)
 {
     u_char                    *p;
@@ -141,7 +141,7 @@ ngx_http_ollama_fleet_due(ngx_http_ollama_upstream_t *up, ngx_pool_t *pool,
 
     ngx_http_ollama_fleet_lock();
 
-    server = ngx_http_ollama_fleet_due_locked(up, now);
+    server = ngx_http_ollama_fleet_next_due_locked(up, now);
 
     if (server) {
         /* few are due at a time, and the pool is a small one */
@@ -149,8 +149,8 @@ ngx_http_ollama_fleet_due(ngx_http_ollama_upstream_t *up, ngx_pool_t *pool,
     }
 
     if (p) {
-        server->looking = 1;
-        server->looking_until = now
+        server->probing = 1;
+        server->probing_until = now
                                 + up->timeout * NGX_HTTP_OLLAMA_FLEET_TRIES;
         (void) ngx_http_ollama_fleet_view_locked(server, view, p);
     }
@@ -166,7 +166,7 @@ ngx_http_ollama_fleet_due(ngx_http_ollama_upstream_t *up, ngx_pool_t *pool,
 
 
 static ngx_http_ollama_server_t *
-ngx_http_ollama_fleet_due_locked(ngx_http_ollama_upstream_t *up,
+ngx_http_ollama_fleet_next_due_locked(ngx_http_ollama_upstream_t *up,
     ngx_msec_t now)
 {
     ngx_http_ollama_server_t  *server;
@@ -177,13 +177,13 @@ ngx_http_ollama_fleet_due_locked(ngx_http_ollama_upstream_t *up,
 
         /* a look that never ended was that of a poller which has gone */
 
-        if (server->looking
-            && (ngx_msec_int_t) (now - server->looking_until) > 0)
+        if (server->probing
+            && (ngx_msec_int_t) (now - server->probing_until) > 0)
         {
-            server->looking = 0;
+            server->probing = 0;
         }
 
-        if (!server->looking
+        if (!server->probing
             && !server->disabled
             && (ngx_msec_int_t) (now - server->next) >= 0)
         {
@@ -201,7 +201,7 @@ ngx_http_ollama_fleet_due_locked(ngx_http_ollama_upstream_t *up,
  */
 
 void
-ngx_http_ollama_fleet_good(ngx_uint_t id, ngx_http_ollama_report_t *report,
+ngx_http_ollama_fleet_probe_ok(ngx_uint_t id, ngx_http_ollama_report_t *report,
     int64_t latency, ngx_str_t *error, ngx_msec_t began, ngx_msec_t next)
 {
     size_t                       len;
@@ -215,7 +215,7 @@ ngx_http_ollama_fleet_good(ngx_uint_t id, ngx_http_ollama_report_t *report,
 
     built = ngx_http_ollama_snapshot_build(report, &content);
     if (built == NULL) {
-        ngx_http_ollama_fleet_postpone(id, next);
+        ngx_http_ollama_fleet_reschedule(id, next);
         return;
     }
 
@@ -232,11 +232,11 @@ ngx_http_ollama_fleet_good(ngx_uint_t id, ngx_http_ollama_report_t *report,
         status = server->status;
         len = ngx_http_ollama_fleet_name_locked(server, name);
 
-        server->failures = 0;
-        server->silent = 0;
-        server->fails = 0;
+        server->probe_fails = 0;
+        server->probe_timeouts = 0;
+        server->connect_fails = 0;
         server->latency = latency;
-        server->began = began;
+        server->started = began;
 
         server->version_len = ngx_min(report->version.len,
                                  (size_t) NGX_HTTP_OLLAMA_REPORT_VERSION);
@@ -248,7 +248,7 @@ ngx_http_ollama_fleet_good(ngx_uint_t id, ngx_http_ollama_report_t *report,
 
         ngx_http_ollama_fleet_ended_locked(server, NGX_HTTP_OLLAMA_UP, error,
                                            next);
-        ngx_http_ollama_slot_looked_locked(server, began);
+        ngx_http_ollama_model_state_probed_locked(server, began);
 
         rc = ngx_http_ollama_fleet_replace_locked(server, built, content);
 
@@ -282,8 +282,8 @@ ngx_http_ollama_fleet_good(ngx_uint_t id, ngx_http_ollama_report_t *report,
 /* A look at the server failed; "silent": because nothing came in time. */
 
 void
-ngx_http_ollama_fleet_bad(ngx_uint_t id, ngx_str_t *error, ngx_uint_t silent,
-    ngx_msec_t next)
+ngx_http_ollama_fleet_probe_failed(ngx_uint_t id, ngx_str_t *error,
+    ngx_uint_t silent, ngx_msec_t next)
 {
     size_t                     len;
     u_char                     name[NGX_HTTP_OLLAMA_FLEET_NAME];
@@ -301,10 +301,10 @@ ngx_http_ollama_fleet_bad(ngx_uint_t id, ngx_str_t *error, ngx_uint_t silent,
         status = server->status;
         len = ngx_http_ollama_fleet_name_locked(server, name);
 
-        server->failures++;
-        server->silent = silent ? server->silent + 1 : 0;
+        server->probe_fails++;
+        server->probe_timeouts = silent ? server->probe_timeouts + 1 : 0;
 
-        if (server->silent == NGX_HTTP_OLLAMA_FLEET_SILENT) {
+        if (server->probe_timeouts == NGX_HTTP_OLLAMA_FLEET_PROBE_TIMEOUTS) {
             ngx_http_ollama_fleet->sh->freezes++;
         }
 
@@ -340,14 +340,14 @@ ngx_http_ollama_fleet_ended_locked(ngx_http_ollama_server_t *server,
     server->checked = (int64_t) tp->sec * 1000 + tp->msec;
     server->ended = ngx_current_msec;
     server->next = next;
-    server->looking = 0;
+    server->probing = 0;
 }
 
 
 /* A look told nothing, and is to be done again. */
 
 void
-ngx_http_ollama_fleet_postpone(ngx_uint_t id, ngx_msec_t next)
+ngx_http_ollama_fleet_reschedule(ngx_uint_t id, ngx_msec_t next)
 {
     ngx_http_ollama_server_t  *server;
 
@@ -356,7 +356,7 @@ ngx_http_ollama_fleet_postpone(ngx_uint_t id, ngx_msec_t next)
     server = ngx_http_ollama_fleet_by_id_locked(id);
 
     if (server) {
-        server->looking = 0;
+        server->probing = 0;
         server->next = next;
     }
 
@@ -367,7 +367,7 @@ ngx_http_ollama_fleet_postpone(ngx_uint_t id, ngx_msec_t next)
 /* Somebody waits for a server of the upstream: those that are down are due. */
 
 void
-ngx_http_ollama_fleet_wake(ngx_http_ollama_upstream_t *up)
+ngx_http_ollama_fleet_hurry(ngx_http_ollama_upstream_t *up)
 {
     ngx_http_ollama_server_t  *server;
 

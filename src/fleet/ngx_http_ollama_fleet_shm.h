@@ -23,7 +23,7 @@
 
 
 /* models of a server that requests tell something of between two looks */
-#define NGX_HTTP_OLLAMA_FLEET_HOT  16
+#define NGX_HTTP_OLLAMA_MODEL_STATES  16
 
 
 /*
@@ -38,7 +38,7 @@ typedef struct {
     unsigned                     used:1;
     unsigned                     loaded:1;
     unsigned                     absent:1;
-} ngx_http_ollama_hot_t;
+} ngx_http_ollama_model_state_t;
 
 
 struct ngx_http_ollama_server_s {
@@ -60,7 +60,7 @@ struct ngx_http_ollama_server_s {
     ngx_uint_t                   max_conns;
     unsigned                     several:1;
     unsigned                     disabled:1; /* "down" in the configuration */
-    unsigned                     looking:1;
+    unsigned                     probing:1;
     unsigned                     unfit:1;   /* these were logged: no memory
                                                was left for its models; */
     unsigned                     dropped:1; /* some were left out */
@@ -73,24 +73,24 @@ struct ngx_http_ollama_server_s {
     int64_t                      checked;
     int64_t                      latency;
 
-    ngx_msec_t                   began;     /* the last good look */
-    ngx_msec_t                   ended;     /* the last look */
+    ngx_msec_t                   started;   /* the last good probe */
+    ngx_msec_t                   ended;     /* the last probe */
     ngx_msec_t                   next;      /* when it is due */
-    ngx_msec_t                   looking_until;
-    ngx_uint_t                   failures;  /* looks, one after another */
-    ngx_uint_t                   silent;    /* of these the last timed out */
+    ngx_msec_t                   probing_until;
+    ngx_uint_t                   probe_fails;    /* one after another */
+    ngx_uint_t                   probe_timeouts; /* of these, the last ones */
 
     ngx_http_ollama_snapshot_t  *snapshot;  /* NULL: never looked at well */
     uint64_t                     content;   /* hash of it */
 
     /* slot.c's */
 
-    ngx_uint_t                   in_flight;
-    ngx_http_ollama_hot_t        hot[NGX_HTTP_OLLAMA_FLEET_HOT];
-    ngx_uint_t                   refusals;  /* one after another */
-    ngx_msec_t                   refused;   /* when the last one was */
-    ngx_uint_t                   fails;     /* of requests, to reach it */
-    time_t                       failed;    /* when the first of these was */
+    ngx_uint_t                     in_flight;
+    ngx_http_ollama_model_state_t  model_states[NGX_HTTP_OLLAMA_MODEL_STATES];
+    ngx_uint_t                     refusals;  /* one after another */
+    ngx_msec_t                     refused;   /* when the last one was */
+    ngx_uint_t                     connect_fails; /* of requests */
+    time_t                         first_fail;    /* when these began */
 };
 
 
@@ -143,7 +143,7 @@ u_char *ngx_http_ollama_fleet_copy(ngx_str_t *dst, u_char *p, u_char *src,
 void ngx_http_ollama_slot_init_worker(void);
 void ngx_http_ollama_slot_exit_worker(void);
 void ngx_http_ollama_slot_reap_locked(void);
-void ngx_http_ollama_slot_looked_locked(ngx_http_ollama_server_t *server,
+void ngx_http_ollama_model_state_probed_locked(ngx_http_ollama_server_t *server,
     ngx_msec_t began);
 
 

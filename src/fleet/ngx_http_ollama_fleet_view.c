@@ -155,7 +155,7 @@ ngx_http_ollama_fleet_view_locked(ngx_http_ollama_server_t *server,
     view->in_flight = server->in_flight;
     view->max_conns = server->max_conns;
     view->models = server->snapshot ? server->snapshot->version : 0;
-    view->failures = server->failures;
+    view->probe_fails = server->probe_fails;
 
     if (server->disabled) {
         view->status = NGX_HTTP_OLLAMA_DOWN;
@@ -218,7 +218,7 @@ ngx_http_ollama_fleet_snapshot(ngx_uint_t id, ngx_pool_t *pool)
 /* Whether any server of the upstream was ever looked at, however it ended. */
 
 ngx_uint_t
-ngx_http_ollama_fleet_looked(ngx_http_ollama_upstream_t *up)
+ngx_http_ollama_fleet_is_polled(ngx_http_ollama_upstream_t *up)
 {
     ngx_uint_t                 looked;
     ngx_http_ollama_server_t  *server;

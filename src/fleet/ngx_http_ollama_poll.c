@@ -48,7 +48,7 @@ typedef struct {
     ngx_queue_t               queue;
     ngx_msec_t                began;
     ngx_http_ollama_probe_t   look;
-} ngx_http_ollama_poll_look_t;
+} ngx_http_ollama_poll_probe_t;
 
 
 /* nginx's debug log looks for a connection behind a timer */
@@ -56,7 +56,7 @@ typedef struct {
 typedef struct {
     ngx_event_t               event;
     ngx_connection_t          dummy;
-    ngx_queue_t               looks;    /* ngx_http_ollama_poll_look_t */
+    ngx_queue_t               looks;    /* ngx_http_ollama_poll_probe_t */
     ngx_uint_t                nlooks;
 } ngx_http_ollama_poll_t;
 
@@ -64,9 +64,9 @@ typedef struct {
 static void ngx_http_ollama_poll_timer_handler(ngx_event_t *ev);
 static void ngx_http_ollama_poll_upstream(ngx_http_ollama_upstream_t *up,
     ngx_uint_t *n);
-static void ngx_http_ollama_poll_look(ngx_http_ollama_upstream_t *up,
+static void ngx_http_ollama_poll_probe(ngx_http_ollama_upstream_t *up,
     ngx_http_ollama_view_t *view, ngx_pool_t *pool);
-static void ngx_http_ollama_poll_look_done(ngx_http_ollama_probe_t *look);
+static void ngx_http_ollama_poll_probe_done(ngx_http_ollama_probe_t *look);
 static void ngx_http_ollama_poll_cancel(void);
 
 
@@ -168,7 +168,7 @@ ngx_http_ollama_poll_timer_handler(ngx_event_t *ev)
 
     delay = NGX_HTTP_OLLAMA_POLL_TRY;
 
-    if (ngx_http_ollama_fleet_lead() == NGX_OK) {
+    if (ngx_http_ollama_fleet_elect() == NGX_OK) {
 
         n = NGX_HTTP_OLLAMA_POLL_BEGIN;
 
@@ -209,12 +209,12 @@ ngx_http_ollama_poll_upstream(ngx_http_ollama_upstream_t *up, ngx_uint_t *n)
             return;
         }
 
-        if (ngx_http_ollama_fleet_due(up, pool, &view) != NGX_OK) {
+        if (ngx_http_ollama_fleet_next_due(up, pool, &view) != NGX_OK) {
             ngx_destroy_pool(pool);
             return;
         }
 
-        ngx_http_ollama_poll_look(up, &view, pool);
+        ngx_http_ollama_poll_probe(up, &view, pool);
         (*n)--;
     }
 }
@@ -223,13 +223,13 @@ ngx_http_ollama_poll_upstream(ngx_http_ollama_upstream_t *up, ngx_uint_t *n)
 /* The pool goes with the look. */
 
 static void
-ngx_http_ollama_poll_look(ngx_http_ollama_upstream_t *up,
+ngx_http_ollama_poll_probe(ngx_http_ollama_upstream_t *up,
     ngx_http_ollama_view_t *view, ngx_pool_t *pool)
 {
-    ngx_http_ollama_probe_t      *look;
-    ngx_http_ollama_poll_look_t  *pl;
+    ngx_http_ollama_probe_t       *look;
+    ngx_http_ollama_poll_probe_t  *pl;
 
-    pl = ngx_pcalloc(pool, sizeof(ngx_http_ollama_poll_look_t));
+    pl = ngx_pcalloc(pool, sizeof(ngx_http_ollama_poll_probe_t));
     if (pl == NULL) {
         goto failed;
     }
@@ -242,7 +242,7 @@ ngx_http_ollama_poll_look(ngx_http_ollama_upstream_t *up,
     look->log = ngx_cycle->log;
     look->up = up;
     look->view = *view;
-    look->handler = ngx_http_ollama_poll_look_done;
+    look->handler = ngx_http_ollama_poll_probe_done;
     look->data = pl;
 
     if (ngx_http_ollama_probe(look) != NGX_OK) {
@@ -256,19 +256,19 @@ ngx_http_ollama_poll_look(ngx_http_ollama_upstream_t *up,
 
 failed:
 
-    ngx_http_ollama_fleet_postpone(view->id, ngx_current_msec
-                                             + NGX_HTTP_OLLAMA_POLL_LATER);
+    ngx_http_ollama_fleet_reschedule(view->id, ngx_current_msec
+                                               + NGX_HTTP_OLLAMA_POLL_LATER);
     ngx_destroy_pool(pool);
 }
 
 
 static void
-ngx_http_ollama_poll_look_done(ngx_http_ollama_probe_t *look)
+ngx_http_ollama_poll_probe_done(ngx_http_ollama_probe_t *look)
 {
-    ngx_uint_t                    failures;
-    ngx_msec_t                    next;
-    ngx_pool_t                   *pool;
-    ngx_http_ollama_poll_look_t  *pl;
+    ngx_uint_t                     failures;
+    ngx_msec_t                     next;
+    ngx_pool_t                    *pool;
+    ngx_http_ollama_poll_probe_t  *pl;
 
     pl = look->data;
 
@@ -280,7 +280,7 @@ ngx_http_ollama_poll_look_done(ngx_http_ollama_probe_t *look)
                    &look->view.name, (ngx_uint_t) look->result, &look->error);
 
     failures = (look->result == NGX_HTTP_OLLAMA_FETCH_OK)
-               ? 0 : look->view.failures + 1;
+               ? 0 : look->view.probe_fails + 1;
 
     next = ngx_current_msec
            + ngx_http_ollama_backoff_poll(look->up->interval, failures,
@@ -289,17 +289,17 @@ ngx_http_ollama_poll_look_done(ngx_http_ollama_probe_t *look)
     switch (look->result) {
 
     case NGX_HTTP_OLLAMA_FETCH_OK:
-        ngx_http_ollama_fleet_good(look->view.id, &look->report,
+        ngx_http_ollama_fleet_probe_ok(look->view.id, &look->report,
                                look->elapsed[NGX_HTTP_OLLAMA_PROBE_VERSION],
                                &look->note, pl->began, next);
         break;
 
     case NGX_HTTP_OLLAMA_FETCH_LATE:
-        ngx_http_ollama_fleet_postpone(look->view.id, next);
+        ngx_http_ollama_fleet_reschedule(look->view.id, next);
         break;
 
     default:
-        ngx_http_ollama_fleet_bad(look->view.id, &look->error,
+        ngx_http_ollama_fleet_probe_failed(look->view.id, &look->error,
                              look->result == NGX_HTTP_OLLAMA_FETCH_TIMEOUT,
                              next);
     }
@@ -317,20 +317,20 @@ ngx_http_ollama_poll_look_done(ngx_http_ollama_probe_t *look)
 static void
 ngx_http_ollama_poll_cancel(void)
 {
-    ngx_queue_t                  *q;
-    ngx_http_ollama_probe_t      *look;
-    ngx_http_ollama_poll_look_t  *pl;
+    ngx_queue_t                   *q;
+    ngx_http_ollama_probe_t       *look;
+    ngx_http_ollama_poll_probe_t  *pl;
 
     while (!ngx_queue_empty(&ngx_http_ollama_poll.looks)) {
 
         q = ngx_queue_head(&ngx_http_ollama_poll.looks);
         ngx_queue_remove(q);
 
-        pl = ngx_queue_data(q, ngx_http_ollama_poll_look_t, queue);
+        pl = ngx_queue_data(q, ngx_http_ollama_poll_probe_t, queue);
         look = &pl->look;
 
         ngx_http_ollama_probe_cancel(look);
-        ngx_http_ollama_fleet_postpone(look->view.id, ngx_current_msec);
+        ngx_http_ollama_fleet_reschedule(look->view.id, ngx_current_msec);
 
         ngx_destroy_pool(look->pool);
     }

@@ -149,7 +149,7 @@ ngx_http_ollama_report_parse_init(ngx_http_ollama_report_parse_t *reply,
     reply->body = *body;
 
     reply->wanted = (kind == NGX_HTTP_OLLAMA_REPORT_PARSE_VERSION) ? key_version
-                                                            : key_models;
+                                                                   : key_models;
 
     if (body->len > NGX_HTTP_OLLAMA_REPORT_SIZE) {
         ngx_str_set(&reply->error, "too big");

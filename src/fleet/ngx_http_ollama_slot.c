@@ -30,20 +30,21 @@
 
 
 struct ngx_http_ollama_slot_s {
-    ngx_queue_t                queue;     /* of its slot */
-    ngx_http_ollama_server_t  *server;
-    ngx_http_ollama_hot_t     *hot;       /* NULL: no model, or no room */
+    ngx_queue_t                     queue;        /* of its process */
+    ngx_http_ollama_server_t       *server;
+    ngx_http_ollama_model_state_t  *model_state;  /* NULL: no model, or there
+                                                     was no room */
 };
 
 
 static void ngx_http_ollama_slot_lost_locked(ngx_queue_t *q);
-static ngx_http_ollama_hot_t *ngx_http_ollama_slot_hot_locked(
+static ngx_http_ollama_model_state_t *ngx_http_ollama_model_state_find_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
-static ngx_http_ollama_hot_t *ngx_http_ollama_slot_heat_locked(
+static ngx_http_ollama_model_state_t *ngx_http_ollama_model_state_use_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
 static void ngx_http_ollama_slot_free_locked(ngx_http_ollama_slot_t *place);
 static void ngx_http_ollama_slot_answered_locked(
-    ngx_http_ollama_server_t *server, ngx_http_ollama_hot_t *hot);
+    ngx_http_ollama_server_t *server, ngx_http_ollama_model_state_t *hot);
 static void ngx_http_ollama_slot_refused_locked(
     ngx_http_ollama_server_t *server);
 static ngx_uint_t ngx_http_ollama_slot_is_refusing_locked(
@@ -95,7 +96,7 @@ ngx_http_ollama_slot_lost_locked(ngx_queue_t *q)
 /* What a request for the model looks for.  The pool has it. */
 
 ngx_int_t
-ngx_http_ollama_slot_want(ngx_pool_t *pool, ngx_str_t *model,
+ngx_http_ollama_model_state_want(ngx_pool_t *pool, ngx_str_t *model,
     ngx_http_ollama_wanted_t *wanted)
 {
     ngx_str_null(&wanted->key);
@@ -124,10 +125,10 @@ ngx_http_ollama_slot_want(ngx_pool_t *pool, ngx_str_t *model,
 /* Whether the server can take a request for what is wanted, now. */
 
 ngx_http_ollama_can_e
-ngx_http_ollama_slot_can_locked(ngx_http_ollama_server_t *server,
+ngx_http_ollama_model_state_can_serve_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted)
 {
-    if (!ngx_http_ollama_slot_may_have_locked(server, wanted)) {
+    if (!ngx_http_ollama_model_state_may_have_locked(server, wanted)) {
         return NGX_HTTP_OLLAMA_LACKS_MODEL;
     }
 
@@ -146,11 +147,11 @@ ngx_http_ollama_slot_can_locked(ngx_http_ollama_server_t *server,
 /* Whether the server has the model, or may have it, for all that is known. */
 
 ngx_uint_t
-ngx_http_ollama_slot_may_have_locked(ngx_http_ollama_server_t *server,
+ngx_http_ollama_model_state_may_have_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted)
 {
-    ngx_http_ollama_hot_t       *hot;
-    ngx_http_ollama_snapshot_t  *s;
+    ngx_http_ollama_model_state_t  *hot;
+    ngx_http_ollama_snapshot_t     *s;
 
     s = server->snapshot;
 
@@ -169,7 +170,7 @@ ngx_http_ollama_slot_may_have_locked(ngx_http_ollama_server_t *server,
             return 0;
         }
 
-        hot = ngx_http_ollama_slot_hot_locked(server, wanted);
+        hot = ngx_http_ollama_model_state_find_locked(server, wanted);
 
         if (hot && hot->absent) {
             return 0;
@@ -183,11 +184,11 @@ ngx_http_ollama_slot_may_have_locked(ngx_http_ollama_server_t *server,
 /* What the choice among servers needs to know of one that can. */
 
 void
-ngx_http_ollama_slot_state_locked(ngx_http_ollama_server_t *server,
+ngx_http_ollama_model_state_fill_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted, ngx_http_ollama_candidate_t *c)
 {
-    ngx_http_ollama_hot_t    *hot;
-    ngx_http_ollama_model_t  *model;
+    ngx_http_ollama_model_state_t  *hot;
+    ngx_http_ollama_model_t        *model;
 
     c->in_flight = server->in_flight;
 
@@ -205,7 +206,7 @@ ngx_http_ollama_slot_state_locked(ngx_http_ollama_server_t *server,
                                           &wanted->key)
             : NULL;
 
-    hot = ngx_http_ollama_slot_hot_locked(server, wanted);
+    hot = ngx_http_ollama_model_state_find_locked(server, wanted);
 
     c->known = (model != NULL);
     c->warm = (model && model->ps.len) || (hot && !hot->absent);
@@ -214,16 +215,16 @@ ngx_http_ollama_slot_state_locked(ngx_http_ollama_server_t *server,
 
 /* What requests told of the model there, or NULL. */
 
-static ngx_http_ollama_hot_t *
-ngx_http_ollama_slot_hot_locked(ngx_http_ollama_server_t *server,
+static ngx_http_ollama_model_state_t *
+ngx_http_ollama_model_state_find_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted)
 {
-    ngx_uint_t              i;
-    ngx_http_ollama_hot_t  *hot;
+    ngx_uint_t                      i;
+    ngx_http_ollama_model_state_t  *hot;
 
-    hot = server->hot;
+    hot = server->model_states;
 
-    for (i = 0; i < NGX_HTTP_OLLAMA_FLEET_HOT; i++) {
+    for (i = 0; i < NGX_HTTP_OLLAMA_MODEL_STATES; i++) {
         if (hot[i].used && hot[i].hash == wanted->hash) {
             return &hot[i];
         }
@@ -233,27 +234,27 @@ ngx_http_ollama_slot_hot_locked(ngx_http_ollama_server_t *server,
 }
 
 
-static ngx_http_ollama_hot_t *
-ngx_http_ollama_slot_heat_locked(ngx_http_ollama_server_t *server,
+static ngx_http_ollama_model_state_t *
+ngx_http_ollama_model_state_use_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted)
 {
-    ngx_uint_t              i;
-    ngx_http_ollama_hot_t  *hot;
+    ngx_uint_t                      i;
+    ngx_http_ollama_model_state_t  *hot;
 
     if (wanted->key.len == 0 || !wanted->loads) {
         return NULL;
     }
 
-    hot = ngx_http_ollama_slot_hot_locked(server, wanted);
+    hot = ngx_http_ollama_model_state_find_locked(server, wanted);
     if (hot) {
         return hot;
     }
 
-    hot = server->hot;
+    hot = server->model_states;
 
-    for (i = 0; i < NGX_HTTP_OLLAMA_FLEET_HOT; i++) {
+    for (i = 0; i < NGX_HTTP_OLLAMA_MODEL_STATES; i++) {
         if (!hot[i].used) {
-            ngx_memzero(&hot[i], sizeof(ngx_http_ollama_hot_t));
+            ngx_memzero(&hot[i], sizeof(ngx_http_ollama_model_state_t));
             hot[i].used = 1;
             hot[i].hash = wanted->hash;
             return &hot[i];
@@ -271,15 +272,15 @@ ngx_http_ollama_slot_heat_locked(ngx_http_ollama_server_t *server,
  */
 
 void
-ngx_http_ollama_slot_looked_locked(ngx_http_ollama_server_t *server,
+ngx_http_ollama_model_state_probed_locked(ngx_http_ollama_server_t *server,
     ngx_msec_t began)
 {
-    ngx_uint_t              i;
-    ngx_http_ollama_hot_t  *hot;
+    ngx_uint_t                      i;
+    ngx_http_ollama_model_state_t  *hot;
 
-    hot = server->hot;
+    hot = server->model_states;
 
-    for (i = 0; i < NGX_HTTP_OLLAMA_FLEET_HOT; i++) {
+    for (i = 0; i < NGX_HTTP_OLLAMA_MODEL_STATES; i++) {
         if (hot[i].used
             && hot[i].in_flight == 0
             && (ngx_msec_int_t) (hot[i].seen - began) <= 0)
@@ -293,7 +294,7 @@ ngx_http_ollama_slot_looked_locked(ngx_http_ollama_server_t *server,
 /* A place at the server for this process, or NULL: no memory is left. */
 
 ngx_http_ollama_slot_t *
-ngx_http_ollama_slot_take_locked(ngx_http_ollama_server_t *server,
+ngx_http_ollama_slot_acquire_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted)
 {
     ngx_http_ollama_slot_t  *place;
@@ -305,12 +306,12 @@ ngx_http_ollama_slot_take_locked(ngx_http_ollama_server_t *server,
     }
 
     place->server = server;
-    place->hot = ngx_http_ollama_slot_heat_locked(server, wanted);
+    place->model_state = ngx_http_ollama_model_state_use_locked(server, wanted);
 
     server->in_flight++;
 
-    if (place->hot) {
-        place->hot->in_flight++;
+    if (place->model_state) {
+        place->model_state->in_flight++;
     }
 
     ngx_queue_insert_tail(&ngx_http_ollama_fleet->slot->held,
@@ -323,13 +324,13 @@ ngx_http_ollama_slot_take_locked(ngx_http_ollama_server_t *server,
 static void
 ngx_http_ollama_slot_free_locked(ngx_http_ollama_slot_t *place)
 {
-    ngx_http_ollama_hot_t  *hot;
+    ngx_http_ollama_model_state_t  *hot;
 
     ngx_queue_remove(&place->queue);
 
     place->server->in_flight--;
 
-    hot = place->hot;
+    hot = place->model_state;
 
     if (hot) {
         hot->in_flight--;
@@ -347,14 +348,14 @@ ngx_http_ollama_slot_free_locked(ngx_http_ollama_slot_t *place)
 /* Gives the place back, and notes how the try ended. */
 
 void
-ngx_http_ollama_slot_leave(ngx_http_ollama_slot_t *place,
+ngx_http_ollama_slot_release(ngx_http_ollama_slot_t *place,
     ngx_http_ollama_try_e outcome, ngx_http_ollama_limits_t *limits)
 {
-    size_t                     len;
-    u_char                     name[NGX_HTTP_OLLAMA_FLEET_NAME];
-    ngx_uint_t                 down;
-    ngx_http_ollama_hot_t     *hot;
-    ngx_http_ollama_server_t  *server;
+    size_t                          len;
+    u_char                          name[NGX_HTTP_OLLAMA_FLEET_NAME];
+    ngx_uint_t                      down;
+    ngx_http_ollama_model_state_t  *hot;
+    ngx_http_ollama_server_t       *server;
 
     down = 0;
     len = 0;
@@ -362,7 +363,7 @@ ngx_http_ollama_slot_leave(ngx_http_ollama_slot_t *place,
     ngx_http_ollama_fleet_lock();
 
     server = place->server;
-    hot = place->hot;
+    hot = place->model_state;
 
     switch (outcome) {
 
@@ -385,7 +386,7 @@ ngx_http_ollama_slot_leave(ngx_http_ollama_slot_t *place,
         break;
 
     case NGX_HTTP_OLLAMA_TRY_ANSWERED:
-        server->fails = 0;
+        server->connect_fails = 0;
         break;
 
     case NGX_HTTP_OLLAMA_TRY_CUT:
@@ -421,10 +422,10 @@ ngx_http_ollama_slot_leave(ngx_http_ollama_slot_t *place,
 
 static void
 ngx_http_ollama_slot_answered_locked(ngx_http_ollama_server_t *server,
-    ngx_http_ollama_hot_t *hot)
+    ngx_http_ollama_model_state_t *hot)
 {
     server->refusals = 0;
-    server->fails = 0;
+    server->connect_fails = 0;
 
     if (hot) {
         hot->loaded = 1;
@@ -494,15 +495,17 @@ ngx_http_ollama_slot_failed_locked(ngx_http_ollama_server_t *server,
 
     now = ngx_time();
 
-    if (server->fails == 0 || now - server->failed > limits->fail_timeout) {
-        server->fails = 0;
-        server->failed = now;
+    if (server->connect_fails == 0
+        || now - server->first_fail > limits->fail_timeout)
+    {
+        server->connect_fails = 0;
+        server->first_fail = now;
     }
 
-    server->fails++;
+    server->connect_fails++;
 
     if (limits->max_fails == 0
-        || server->fails < limits->max_fails
+        || server->connect_fails < limits->max_fails
         || server->status == NGX_HTTP_OLLAMA_DOWN)
     {
         return 0;
@@ -525,7 +528,8 @@ ngx_http_ollama_slot_is_frozen(ngx_http_ollama_slot_t *place)
     ngx_uint_t  frozen;
 
     ngx_http_ollama_fleet_lock();
-    frozen = place->server->silent >= NGX_HTTP_OLLAMA_FLEET_SILENT;
+    frozen = place->server->probe_timeouts
+             >= NGX_HTTP_OLLAMA_FLEET_PROBE_TIMEOUTS;
     ngx_http_ollama_fleet_unlock();
 
     return frozen;
@@ -535,7 +539,7 @@ ngx_http_ollama_slot_is_frozen(ngx_http_ollama_slot_t *place)
 /* Changes whenever a server becomes frozen; read without the lock. */
 
 ngx_uint_t
-ngx_http_ollama_slot_freezes(void)
+ngx_http_ollama_slot_frozen_epoch(void)
 {
     return ngx_http_ollama_fleet->sh->freezes;
 }

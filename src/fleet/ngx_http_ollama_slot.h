@@ -58,20 +58,20 @@ typedef struct {
 typedef struct ngx_http_ollama_slot_s  ngx_http_ollama_slot_t;
 
 
-ngx_int_t ngx_http_ollama_slot_want(ngx_pool_t *pool, ngx_str_t *model,
+ngx_int_t ngx_http_ollama_model_state_want(ngx_pool_t *pool, ngx_str_t *model,
     ngx_http_ollama_wanted_t *wanted);
-ngx_http_ollama_can_e ngx_http_ollama_slot_can_locked(
+ngx_http_ollama_can_e ngx_http_ollama_model_state_can_serve_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
-ngx_uint_t ngx_http_ollama_slot_may_have_locked(
+ngx_uint_t ngx_http_ollama_model_state_may_have_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
-void ngx_http_ollama_slot_state_locked(ngx_http_ollama_server_t *server,
+void ngx_http_ollama_model_state_fill_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted, ngx_http_ollama_candidate_t *c);
-ngx_http_ollama_slot_t *ngx_http_ollama_slot_take_locked(
+ngx_http_ollama_slot_t *ngx_http_ollama_slot_acquire_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
-void ngx_http_ollama_slot_leave(ngx_http_ollama_slot_t *place,
+void ngx_http_ollama_slot_release(ngx_http_ollama_slot_t *place,
     ngx_http_ollama_try_e outcome, ngx_http_ollama_limits_t *limits);
 ngx_uint_t ngx_http_ollama_slot_is_frozen(ngx_http_ollama_slot_t *place);
-ngx_uint_t ngx_http_ollama_slot_freezes(void);
+ngx_uint_t ngx_http_ollama_slot_frozen_epoch(void);
 
 
 #endif /* _NGX_HTTP_OLLAMA_SLOT_H_INCLUDED_ */

@@ -78,7 +78,7 @@ ngx_http_ollama_ending_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "ollama %V", &text);
 
         ctx->error = text;
-        ctx->ended = 1;
+        ctx->error_sent = 1;
 
         return ngx_http_ollama_ending_turn(r, ctx);
     }
@@ -127,7 +127,7 @@ ngx_http_ollama_ending_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "ollama %V", &text);
 
-    ctx->ended = 1;
+    ctx->error_sent = 1;
     r->keepalive = 0;
 
     return cl;

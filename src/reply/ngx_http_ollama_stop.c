@@ -74,9 +74,9 @@ ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 
     if (u == NULL
         || u->cleanup == NULL
-        || ctx->held
+        || ctx->save_held
         || ctx->finalized
-        || ctx->ended
+        || ctx->error_sent
         || (r->header_sent && ctx->turn == NULL
             && (ctx->frame == NULL
                 || ctx->frame->done
@@ -183,7 +183,7 @@ ngx_http_ollama_stop_wait_handler(ngx_event_t *ev)
         return;
     }
 
-    if (r->upstream->cleanup == NULL || ctx->ended) {
+    if (r->upstream->cleanup == NULL || ctx->error_sent) {
         ngx_http_ollama_task_end(ctx, 0);
         return;
     }

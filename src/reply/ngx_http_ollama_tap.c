@@ -107,7 +107,7 @@ ngx_http_ollama_tap_header_filter(ngx_http_request_t *r)
 
     ctx->frame = NULL;
     ctx->finalized = 0;
-    ctx->ended = 0;
+    ctx->error_sent = 0;
     ctx->ttft = -1;
 
     if (u->request_body_sent && !r->preserve_body && r == r->main) {
@@ -150,7 +150,7 @@ ngx_http_ollama_tap_headers(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (ctx->entered
+    if (ctx->has_task
         && ngx_http_ollama_header_add(r, "X-Task-Id", &ctx->scan->task_id)
            != NGX_OK)
     {
@@ -315,7 +315,7 @@ ngx_http_ollama_tap_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         return ngx_http_next_body_filter(r, in);
     }
 
-    if (ctx->ended || ctx->cancelled) {
+    if (ctx->error_sent || ctx->cancelled) {
         ngx_http_ollama_tap_swallow(in);
         return ngx_http_next_body_filter(r, NULL);
     }
@@ -592,7 +592,7 @@ ngx_http_ollama_tap_end(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
                   "ollama server \"%V\" sent more than its reply",
                   &ctx->server);
 
-    ctx->ended = 1;
+    ctx->error_sent = 1;
 
     return cl;
 }
@@ -644,7 +644,7 @@ ngx_http_ollama_tap_finalize(ngx_http_request_t *r, ngx_int_t rc)
 
     if (rc != NGX_ERROR
         || ctx->frame == NULL || ctx->frame->done || ctx->frame->error
-        || ctx->ended || ctx->cancelled
+        || ctx->error_sent || ctx->cancelled
         || !r->header_sent
         || r->connection->error || r->connection->timedout)
     {
@@ -660,7 +660,7 @@ ngx_http_ollama_tap_finalize(ngx_http_request_t *r, ngx_int_t rc)
         (void) ngx_http_ollama_tap_body_filter(r, r->upstream->out_bufs);
     }
 
-    if (ctx->ended || ctx->frame->done) {
+    if (ctx->error_sent || ctx->frame->done) {
         return;
     }
 

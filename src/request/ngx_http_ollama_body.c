@@ -160,15 +160,16 @@ static ngx_int_t
 ngx_http_ollama_body_read_talk(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
-    ctx->talk = ngx_pcalloc(r->pool,
+    ctx->conv_body = ngx_pcalloc(r->pool,
                             sizeof(ngx_http_ollama_conversation_body_t));
-    if (ctx->talk == NULL) {
+    if (ctx->conv_body == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ctx->reading = ngx_http_ollama_conversation_body_begin(ctx->talk, r->pool,
-                                                           ctx->pool);
-    if (ctx->reading == NULL) {
+    ctx->conv_fields = ngx_http_ollama_conversation_body_begin(ctx->conv_body,
+                                                               r->pool,
+                                                               ctx->pool);
+    if (ctx->conv_fields == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -385,8 +386,8 @@ ngx_http_ollama_body_scan(ngx_http_request_t *r,
         n = ngx_min((size_t) (b->last - b->pos) - ctx->body_pos, left);
 
         if (n) {
-            rc = ctx->talk
-                 ? ngx_http_ollama_conversation_body_feed(ctx->reading,
+            rc = ctx->conv_body
+                 ? ngx_http_ollama_conversation_body_feed(ctx->conv_fields,
                                                   b->pos + ctx->body_pos, n)
                  : ngx_http_ollama_scan_feed(ctx->scan,
                                              b->pos + ctx->body_pos, n);
@@ -406,8 +407,9 @@ ngx_http_ollama_body_scan(ngx_http_request_t *r,
         ctx->body_pos = 0;
     }
 
-    return ctx->talk ? ngx_http_ollama_conversation_body_end(ctx->reading)
-                     : ngx_http_ollama_scan_end(ctx->scan);
+    return ctx->conv_body
+           ? ngx_http_ollama_conversation_body_end(ctx->conv_fields)
+           : ngx_http_ollama_scan_end(ctx->scan);
 }
 
 
@@ -491,9 +493,9 @@ static void
 ngx_http_ollama_body_done(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
 {
-    if (ctx->talk) {
-        ctx->scan->task_id = ctx->talk->task_id;
-        ctx->scan->session_id = ctx->talk->session_id;
+    if (ctx->conv_body) {
+        ctx->scan->task_id = ctx->conv_body->task_id;
+        ctx->scan->session_id = ctx->conv_body->session_id;
     }
 
     ngx_http_ollama_body_wait_end(ctx);
@@ -513,7 +515,7 @@ ngx_http_ollama_body_done(ngx_http_request_t *r,
             return;
         }
 
-    } else if (rc == NGX_OK && ctx->talk == NULL
+    } else if (rc == NGX_OK && ctx->conv_body == NULL
                && ctx->scan->model.len == 0)
     {
         rc = ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
@@ -530,9 +532,9 @@ static ngx_int_t
 ngx_http_ollama_body_refuse(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
-    if (ctx->talk && ctx->talk->error.len) {
+    if (ctx->conv_body && ctx->conv_body->error.len) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST, "%V",
-                                     &ctx->talk->error);
+                                     &ctx->conv_body->error);
     }
 
     if (ctx->scan->error.len) {

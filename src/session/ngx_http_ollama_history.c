@@ -269,7 +269,7 @@ ngx_http_ollama_history_ask(ngx_http_ollama_history_t *h)
         }
     }
 
-    ngx_http_ollama_outbox_settle(&ctx->scan->session_id);
+    ngx_http_ollama_outbox_flush(&ctx->scan->session_id);
 
     page.limit = NGX_HTTP_OLLAMA_HISTORY_PAGE;
     page.bytes = NGX_HTTP_OLLAMA_HISTORY_BYTES;
@@ -311,7 +311,7 @@ ngx_http_ollama_history_cleanup(void *data)
     ngx_http_ollama_store_forget(&h->store);
 
     if (h->locking) {
-        ngx_http_ollama_outbox_end(&h->ctx->scan->session_id,
+        ngx_http_ollama_outbox_add(&h->ctx->scan->session_id,
                                    &h->ctx->scan->task_id, 0, 0, NULL);
     }
 }
@@ -544,7 +544,7 @@ ngx_http_ollama_history_put_model(ngx_http_ollama_history_t *h)
     p = (u_char *) ngx_escape_json(p, model->data, model->len);
     *p = '"';
 
-    ngx_http_ollama_insert_insert(&h->text, h->ctx, h->ctx->scan->close);
+    ngx_http_ollama_insert_into_body(&h->text, h->ctx, h->ctx->scan->close);
 
     return NGX_OK;
 }
@@ -691,8 +691,8 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
     ctx = h->ctx;
     n = ctx->scan->messages.nelts;
 
-    if (ngx_http_ollama_insert_has(&h->text, h->messages, n)) {
-        ngx_http_ollama_insert_cut(&h->text);
+    if (ngx_http_ollama_insert_ends_with(&h->text, h->messages, n)) {
+        ngx_http_ollama_insert_truncate(&h->text);
         h->total -= n;
         h->last -= n;
         h->stored = 1;
@@ -708,11 +708,11 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
     if (h->text.chain) {
 
         if (n == 0) {
-            ngx_http_ollama_insert_uncomma(&h->text);
+            ngx_http_ollama_insert_drop_comma(&h->text);
         }
 
-        ngx_http_ollama_insert_insert(&h->text, ctx,
-                                      ctx->scan->messages_start);
+        ngx_http_ollama_insert_into_body(&h->text, ctx,
+                                         ctx->scan->messages_start);
     }
 
     if (h->stands_in && ngx_http_ollama_history_put_model(h) != NGX_OK) {
@@ -720,7 +720,7 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
         return;
     }
 
-    ngx_http_ollama_save_as(ctx, h->last + n + 1);
+    ngx_http_ollama_save_set_number(ctx, h->last + n + 1);
 
     if (n == 0 || h->stored) {
         ngx_http_ollama_history_end(h, NGX_OK);
@@ -733,7 +733,7 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
                                   &ctx->holder, h->last + 1, h->messages, n)
         != NGX_OK)
     {
-        ngx_http_ollama_save_as(ctx, 0);
+        ngx_http_ollama_save_set_number(ctx, 0);
         ngx_http_ollama_history_end(h, ngx_http_ollama_history_unavailable(h));
     }
 }
@@ -749,7 +749,7 @@ ngx_http_ollama_history_added(ngx_http_ollama_store_t *store)
     ngx_http_set_log_request(h->request->connection->log, h->request);
 
     if (store->result != NGX_HTTP_OLLAMA_STORE_OK) {
-        ngx_http_ollama_save_as(h->ctx, 0);
+        ngx_http_ollama_save_set_number(h->ctx, 0);
         ngx_http_ollama_history_end(h, ngx_http_ollama_history_failed(h));
         return;
     }

@@ -118,7 +118,7 @@ ngx_http_ollama_insert_mark(ngx_http_ollama_insert_t *splice, u_char *p)
 
 
 ngx_uint_t
-ngx_http_ollama_insert_has(ngx_http_ollama_insert_t *splice,
+ngx_http_ollama_insert_ends_with(ngx_http_ollama_insert_t *splice,
     ngx_str_t *messages, ngx_uint_t n)
 {
     off_t         left;
@@ -159,7 +159,7 @@ ngx_http_ollama_insert_has(ngx_http_ollama_insert_t *splice,
 /* Only the text in front of the mark stays. */
 
 void
-ngx_http_ollama_insert_cut(ngx_http_ollama_insert_t *splice)
+ngx_http_ollama_insert_truncate(ngx_http_ollama_insert_t *splice)
 {
     ngx_buf_t  *b;
 
@@ -176,7 +176,7 @@ ngx_http_ollama_insert_cut(ngx_http_ollama_insert_t *splice)
 
 
 void
-ngx_http_ollama_insert_uncomma(ngx_http_ollama_insert_t *splice)
+ngx_http_ollama_insert_drop_comma(ngx_http_ollama_insert_t *splice)
 {
     (*splice->last)->buf->last--;
     splice->size--;
@@ -184,7 +184,7 @@ ngx_http_ollama_insert_uncomma(ngx_http_ollama_insert_t *splice)
 
 
 void
-ngx_http_ollama_insert_insert(ngx_http_ollama_insert_t *splice,
+ngx_http_ollama_insert_into_body(ngx_http_ollama_insert_t *splice,
     ngx_http_ollama_ctx_t *ctx, off_t at)
 {
     ngx_http_ollama_body_insert_t  *insert;

@@ -45,19 +45,19 @@ u_char *ngx_http_ollama_insert_put(ngx_http_ollama_insert_t *splice,
 void ngx_http_ollama_insert_mark(ngx_http_ollama_insert_t *splice, u_char *p);
 
 /* Whether the text behind the mark is that of these messages. */
-ngx_uint_t ngx_http_ollama_insert_has(ngx_http_ollama_insert_t *splice,
+ngx_uint_t ngx_http_ollama_insert_ends_with(ngx_http_ollama_insert_t *splice,
     ngx_str_t *messages, ngx_uint_t n);
 
-void ngx_http_ollama_insert_cut(ngx_http_ollama_insert_t *splice);
+void ngx_http_ollama_insert_truncate(ngx_http_ollama_insert_t *splice);
 
 /* The comma behind the last one goes. */
-void ngx_http_ollama_insert_uncomma(ngx_http_ollama_insert_t *splice);
+void ngx_http_ollama_insert_drop_comma(ngx_http_ollama_insert_t *splice);
 
 /*
  * The text goes into the request's body, at a place behind those of others, and
  * is empty then.
  */
-void ngx_http_ollama_insert_insert(ngx_http_ollama_insert_t *splice,
+void ngx_http_ollama_insert_into_body(ngx_http_ollama_insert_t *splice,
     ngx_http_ollama_ctx_t *ctx, off_t at);
 
 /* The messages in the body as texts, in the pool of the scan. */

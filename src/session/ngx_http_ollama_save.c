@@ -83,7 +83,7 @@ static ngx_int_t ngx_http_ollama_save_hold(ngx_http_ollama_save_t *keep,
     ngx_buf_t *b);
 static ngx_int_t ngx_http_ollama_save_save(ngx_http_ollama_save_t *keep);
 static ngx_int_t ngx_http_ollama_save_message(ngx_http_ollama_save_t *keep);
-static void ngx_http_ollama_save_owe(ngx_http_ollama_save_t *keep);
+static void ngx_http_ollama_save_defer(ngx_http_ollama_save_t *keep);
 static ngx_uint_t ngx_http_ollama_save_is_complete(
     ngx_http_ollama_save_t *keep);
 static ngx_uint_t ngx_http_ollama_save_is_whole(ngx_http_ollama_save_t *keep);
@@ -124,7 +124,7 @@ ngx_http_ollama_save_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 
     cln->handler = ngx_http_ollama_save_cleanup;
 
-    ctx->keep = keep;
+    ctx->save = keep;
 
     ngx_http_ollama_lock_begin(&keep->lock, &ctx->scan->session_id,
                                &ctx->holder, ttl, r->connection->log);
@@ -134,19 +134,19 @@ ngx_http_ollama_save_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 
 
 void
-ngx_http_ollama_save_as(ngx_http_ollama_ctx_t *ctx, int64_t n)
+ngx_http_ollama_save_set_number(ngx_http_ollama_ctx_t *ctx, int64_t n)
 {
-    ctx->keep->n = n;
-    ctx->keep->lock.n = n;
-    ctx->keep->asked = (ctx->scan->messages.nelts != 0);
+    ctx->save->n = n;
+    ctx->save->lock.n = n;
+    ctx->save->asked = (ctx->scan->messages.nelts != 0);
 }
 
 
 void
 ngx_http_ollama_save_stopped(ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b)
 {
-    if (ctx->keep) {
-        ctx->keep->stopped = b;
+    if (ctx->save) {
+        ctx->save->stopped = b;
     }
 }
 
@@ -162,7 +162,7 @@ ngx_http_ollama_save_cleanup(void *data)
     ngx_http_ollama_store_forget(&keep->store);
 
     if (!keep->settled) {
-        ngx_http_ollama_save_owe(keep);
+        ngx_http_ollama_save_defer(keep);
     }
 }
 
@@ -174,14 +174,14 @@ ngx_http_ollama_save_header_filter(ngx_http_request_t *r)
     ngx_http_ollama_save_t  *keep;
 
     ctx = ngx_http_ollama_get_ctx(r);
-    keep = ctx ? ctx->keep : NULL;
+    keep = ctx ? ctx->save : NULL;
 
     if (keep && !keep->settled
         && r->headers_out.status >= NGX_HTTP_SPECIAL_RESPONSE)
     {
         /* who reads that something failed may try again at once */
         keep->refused = ngx_http_ollama_save_is_refused(r);
-        ngx_http_ollama_save_owe(keep);
+        ngx_http_ollama_save_defer(keep);
     }
 
     if (keep == NULL || keep->n == 0 || keep->said
@@ -272,7 +272,7 @@ ngx_http_ollama_save_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     ngx_http_ollama_save_t  *keep;
 
     ctx = ngx_http_ollama_get_ctx(r);
-    keep = ctx ? ctx->keep : NULL;
+    keep = ctx ? ctx->save : NULL;
 
     if (in == NULL || keep == NULL || keep->said == NULL || keep->passing) {
         return ngx_http_next_body_filter(r, in);
@@ -296,7 +296,7 @@ ngx_http_ollama_save_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         return rc;
     }
 
-    if (ctx->ended && !ctx->frame->done) {
+    if (ctx->error_sent && !ctx->frame->done) {
         /* it broke off after all */
         return ngx_http_ollama_save_release(keep, 0);
     }
@@ -308,7 +308,7 @@ ngx_http_ollama_save_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
                       "ollama: the reply was not saved in its session yet: "
                       "Redis is not available");
 
-        ngx_http_ollama_save_owe(keep);
+        ngx_http_ollama_save_defer(keep);
 
         return ngx_http_ollama_save_release(keep, 0);
     }
@@ -411,7 +411,7 @@ ngx_http_ollama_save_listen(ngx_http_ollama_save_t *keep, ngx_buf_t *b)
     }
 
     keep->holding = 1;
-    keep->ctx->held = 1;
+    keep->ctx->save_held = 1;
     keep->request->buffered |= NGX_HTTP_OLLAMA_SAVE_BUFFERED;
 
     return keep->said->close - pos;
@@ -550,7 +550,7 @@ ngx_http_ollama_save_message(ngx_http_ollama_save_t *keep)
 /* Redis is told without anybody who waits for it, and later if need be. */
 
 static void
-ngx_http_ollama_save_owe(ngx_http_ollama_save_t *keep)
+ngx_http_ollama_save_defer(ngx_http_ollama_save_t *keep)
 {
     ngx_http_ollama_store_message_t  *message;
 
@@ -560,10 +560,10 @@ ngx_http_ollama_save_owe(ngx_http_ollama_save_t *keep)
     keep->settled = 1;
     ngx_http_ollama_lock_end(&keep->lock);
 
-    ngx_http_ollama_outbox_end(&keep->ctx->scan->session_id,
+    ngx_http_ollama_outbox_add(&keep->ctx->scan->session_id,
                                &keep->ctx->holder, keep->store.ttl,
                                keep->refused ? NGX_HTTP_OLLAMA_OUTBOX_WITHDRAW
-                                           : keep->n,
+                                             : keep->n,
                                message);
 }
 
@@ -578,7 +578,7 @@ ngx_http_ollama_save_is_complete(ngx_http_ollama_save_t *keep)
     ctx = keep->ctx;
 
     return (ctx->frame && ctx->frame->done)
-           || (keep->said->last && !ctx->ended);
+           || (keep->said->last && !ctx->error_sent);
 }
 
 
@@ -653,7 +653,7 @@ ngx_http_ollama_save_saved(ngx_http_ollama_store_t *store)
                       "ollama: the reply was not saved in its session yet: "
                       "Redis failed, or did not answer in time");
 
-        ngx_http_ollama_save_owe(keep);
+        ngx_http_ollama_save_defer(keep);
         break;
 
     default:

@@ -82,7 +82,7 @@ static ngx_connection_t  ngx_http_ollama_outbox_dummy;
 
 
 void
-ngx_http_ollama_outbox_end(ngx_str_t *sid, ngx_str_t *task, int64_t ttl,
+ngx_http_ollama_outbox_add(ngx_str_t *sid, ngx_str_t *task, int64_t ttl,
     int64_t n, ngx_http_ollama_store_message_t *message)
 {
     ngx_http_ollama_outbox_t  *late;
@@ -204,7 +204,7 @@ ngx_http_ollama_outbox_copy(ngx_http_ollama_outbox_t *late, ngx_str_t *text)
 
 
 void
-ngx_http_ollama_outbox_settle(ngx_str_t *sid)
+ngx_http_ollama_outbox_flush(ngx_str_t *sid)
 {
     ngx_queue_t               *q;
     ngx_http_ollama_outbox_t  *late;
@@ -240,9 +240,9 @@ ngx_http_ollama_outbox_exit_worker(void)
         ngx_http_ollama_store_forget(&late->store);
 
         ngx_http_ollama_outbox_lost(late, late->sent
-                                        ? "nginx ends, and Redis has not "
-                                          "answered"
-                                        : "nginx ends");
+                                          ? "nginx ends, and Redis has not "
+                                            "answered"
+                                          : "nginx ends");
         ngx_http_ollama_outbox_free(late);
     }
 }

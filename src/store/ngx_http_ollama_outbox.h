@@ -22,11 +22,11 @@
  * ttl ms; or if that is NULL just the lock to be given back, with what it has
  * added if n is NGX_HTTP_OLLAMA_OUTBOX_WITHDRAW.  All is copied.
  */
-void ngx_http_ollama_outbox_end(ngx_str_t *sid, ngx_str_t *task, int64_t ttl,
+void ngx_http_ollama_outbox_add(ngx_str_t *sid, ngx_str_t *task, int64_t ttl,
     int64_t n, ngx_http_ollama_store_message_t *message);
 
 /* What is owed to the session goes first, if Redis is there. */
-void ngx_http_ollama_outbox_settle(ngx_str_t *sid);
+void ngx_http_ollama_outbox_flush(ngx_str_t *sid);
 
 void ngx_http_ollama_outbox_exit_worker(void);
 

@@ -75,7 +75,7 @@ ngx_http_ollama_unlock_note(ngx_str_t *task, ngx_str_t *session)
 /* Where Redis isn't there the locks end by themselves. */
 
 void
-ngx_http_ollama_unlock_tell(void)
+ngx_http_ollama_unlock_send(void)
 {
     ngx_str_t                      argv[3], *prefix;
     ngx_http_ollama_unlock_t      *lost;

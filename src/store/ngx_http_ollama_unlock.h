@@ -19,7 +19,7 @@
  */
 
 void ngx_http_ollama_unlock_note(ngx_str_t *task, ngx_str_t *session);
-void ngx_http_ollama_unlock_tell(void);
+void ngx_http_ollama_unlock_send(void);
 
 
 #endif /* _NGX_HTTP_OLLAMA_UNLOCK_H_INCLUDED_ */

@@ -203,7 +203,7 @@ ngx_http_ollama_task_init_worker(ngx_shm_zone_t *shm_zone)
         return NGX_ERROR;
     }
 
-    ngx_http_ollama_unlock_tell();
+    ngx_http_ollama_unlock_send();
 
     return NGX_OK;
 }
@@ -276,7 +276,7 @@ ngx_http_ollama_task_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 
     cln->handler = ngx_http_ollama_task_cleanup;
     ctx->running = run;
-    ctx->entered = 1;
+    ctx->has_task = 1;
 
     ngx_queue_insert_tail(&ngx_http_ollama_task_running, &run->queue);
 
@@ -351,7 +351,7 @@ ngx_http_ollama_task_enter(ngx_http_ollama_running_t *run)
 
     ngx_shmtx_unlock(&ngx_http_ollama_tasks->shpool->mutex);
 
-    ngx_http_ollama_unlock_tell();
+    ngx_http_ollama_unlock_send();
 
     if (full) {
         ngx_log_error(NGX_LOG_WARN, run->request->connection->log, 0,
@@ -597,7 +597,7 @@ ngx_http_ollama_task_cancel(ngx_str_t *id, u_char *owner, ngx_pool_t *pool,
 
     ngx_shmtx_unlock(&ngx_http_ollama_tasks->shpool->mutex);
 
-    ngx_http_ollama_unlock_tell();
+    ngx_http_ollama_unlock_send();
 
     if (own) {
         ngx_http_ollama_task_deliver();

@@ -11,6 +11,7 @@
 #include "unit.h"
 
 #include "request/ngx_http_ollama_scan.h"
+#include "util/ngx_http_ollama_id.h"
 
 
 /* what bodies are scanned for: see the route table */
