@@ -5,8 +5,8 @@
 
 
 /*
- * The module's variables: what the other files noted in the request's ctx, in
- * the form that logs and maps want.  Reads only, and keeps nothing.
+ * The module's variables: formats values of the request's ctx for logs and
+ * maps.  Has no state and changes nothing.
  */
 
 
@@ -17,7 +17,7 @@
 #include "ngx_http_ollama_variable.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
-#include "core/ngx_http_ollama_endpoint.h"
+#include "ngx_http_ollama_outcome.h"
 #include "reply/ngx_http_ollama_frame.h"
 #include "request/ngx_http_ollama_scan.h"
 
@@ -26,8 +26,6 @@ static ngx_int_t ngx_http_ollama_variable_text(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_ollama_variable_outcome(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
-static const char *ngx_http_ollama_variable_outcome_text(
-    ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_variable_ttft(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_ollama_variable_queue_time(ngx_http_request_t *r,
@@ -76,8 +74,6 @@ static ngx_http_variable_t  ngx_http_ollama_variables[] = {
       ngx_http_null_variable
 };
 
-
-/* In preconfiguration: makes the variables known. */
 
 ngx_int_t
 ngx_http_ollama_variable_init(ngx_conf_t *cf)
@@ -145,8 +141,7 @@ ngx_http_ollama_variable_outcome(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    text = ngx_http_ollama_variable_outcome_text(r,
-                                                 ngx_http_ollama_get_ctx(r));
+    text = ngx_http_ollama_outcome(r, ngx_http_ollama_get_ctx(r));
 
     v->data = (u_char *) text;
     v->len = ngx_strlen(text);
@@ -155,55 +150,6 @@ ngx_http_ollama_variable_outcome(ngx_http_request_t *r,
     v->not_found = 0;
 
     return NGX_OK;
-}
-
-
-/* As api.md has them; asked for at the end of a request. */
-
-static const char *
-ngx_http_ollama_variable_outcome_text(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx)
-{
-    ngx_uint_t  status;
-
-    if (ctx && ctx->cancelled) {
-        return "cancelled";
-    }
-
-    if (ctx && ctx->outcome) {
-        return ctx->outcome;
-    }
-
-    if (ctx && ctx->frame && ctx->frame->done) {
-        return "ok";
-    }
-
-    status = r->err_status ? r->err_status : r->headers_out.status;
-
-    if (status == NGX_HTTP_CLIENT_CLOSED_REQUEST
-        || r->connection->error
-        || (ctx && ctx->finalized
-            && ctx->finalize_rc == NGX_HTTP_CLIENT_CLOSED_REQUEST))
-    {
-        return "client_closed";
-    }
-
-    if (r->upstream == NULL || r->upstream_states == NULL) {
-        /* no server was asked */
-        return (status >= NGX_HTTP_BAD_REQUEST) ? "rejected" : "ok";
-    }
-
-    if (status >= NGX_HTTP_BAD_REQUEST) {
-        return "error";
-    }
-
-    if (ctx == NULL || ctx->frame
-        || !ctx->finalized || ctx->finalize_rc != NGX_OK)
-    {
-        return "interrupted";
-    }
-
-    return "ok";
 }
 
 
@@ -219,7 +165,7 @@ ngx_http_ollama_variable_ttft(ngx_http_request_t *r,
 }
 
 
-/* Nobody waits yet: what goes to a server goes there at once. */
+/* There is no queue yet: a request that goes to a server has not waited. */
 
 static ngx_int_t
 ngx_http_ollama_variable_queue_time(ngx_http_request_t *r,
@@ -276,8 +222,8 @@ ngx_http_ollama_variable_prompt_tokens(ngx_http_request_t *r,
 
 
 /*
- * Where a server doesn't tell, a frame is a token, but the last frame, which
- * has none: "~12".
+ * Where the server does not report the number, each frame but the final one
+ * counts as a token, and the value is marked as approximate: "~12".
  */
 
 static ngx_int_t

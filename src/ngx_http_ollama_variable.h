@@ -13,6 +13,7 @@
 #include <ngx_http.h>
 
 
+/* In preconfiguration: adds the variables $ollama_... */
 ngx_int_t ngx_http_ollama_variable_init(ngx_conf_t *cf);
 
 
