@@ -1,67 +1,14 @@
 # Guards the promise that "nginx -t" refuses what can't work and says what to do
 # instead, by file and line, and that a configuration that loads works.
 
+use lib 't/lib';
+
 use Test::Nginx::Ollama fakes => 2;
+use Test::Nginx::Ollama::Config;
 
 our $chat = { model => 'm1',
              messages => [ { role => 'user', content => 'a' } ] };
 
-
-# What nginx says to a line in a location with all that is needed; or to an
-# "upstream ollama" of these lines, and more of http.
-
-sub check_config {
-    my ($line, $upstream, $http) = @_;
-
-    $upstream //= 'server 127.0.0.1:1;';
-    $http //= '';
-
-    my $file = conf_dir() . '/check.conf';
-
-    open my $to, '>', $file or die "$file: $!";
-    print $to <<"END";
-load_module $ENV{OLLAMA_MODULE};
-error_log stderr;
-pid logs/check.pid;
-events { }
-http {
-    access_log off;
-    client_body_temp_path client_body_temp;
-    proxy_temp_path proxy_temp;
-    fastcgi_temp_path fastcgi_temp;
-    uwsgi_temp_path uwsgi_temp;
-    scgi_temp_path scgi_temp;
-    $http
-    upstream ollama {
-        $upstream
-    }
-    server {
-        listen 127.0.0.1:$ENV{TEST_NGINX_FREE_PORT};
-        location /api/ {
-            ollama_api ollama;
-            proxy_pass http://ollama;
-            include ollama_params;
-            $line
-        }
-    }
-}
-END
-    close $to;
-
-    my $nginx = $ENV{TEST_NGINX_BINARY} || 'nginx';
-    my $root = $ENV{TEST_NGINX_SERVER_ROOT};
-
-    return `$nginx -t -q -p $root -e stderr -c $file 2>&1`;
-}
-
-
-# an upstream of a server and these lines
-
-sub check_upstream {
-    my ($lines, $http) = @_;
-
-    return check_config('', "server 127.0.0.1:1; $lines", $http);
-}
 
 run_tests();
 

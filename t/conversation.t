@@ -6,7 +6,8 @@ use lib 't/lib';
 
 use Test::Nginx::Ollama fakes => 2;
 use Test::Nginx::Ollama::HTTP2;
-use Test::Nginx::Ollama::Server;
+use Test::Nginx::Ollama::Server qw($server $steps);
+use Test::Nginx::Ollama::Stop;
 use JSON::PP;
 use Time::HiRes qw(sleep time);
 
@@ -27,24 +28,12 @@ our $two = $balanced
            =~ s/(?=\n *ollama_balance)/
         server 127.0.0.1:\$TEST_NGINX_FAKE2_PORT;/r;
 
-our $locations = join '', map { Test::Nginx::Ollama::location($_) }
-                              '/api/', '/v1/';
-our $h2 = '$TEST_NGINX_H2_LISTEN ' . $locations;
-
-our $server = Test::Nginx::Ollama::Server->new;
-$ENV{TEST_NGINX_STEPS_PORT} = $server->port;
-our $steps = 'server 127.0.0.1:$TEST_NGINX_STEPS_PORT max_fails=0;'
-             . ' keepalive 4;';
-
-
 sub body {
     return { models => [ 'm1', 'm2' ], initial_message => 'hi',
              max_turns => 2, @_ };
 }
 
 sub talk { return http($path, body(@_)) }
-
-sub cancel { return http("POST /api/chat/cancel/$_[0]", '') }
 
 
 # The closing object, and the frames of each turn, all of which must be right.
@@ -86,14 +75,6 @@ sub is_closed {
 
 sub asked { return @{ fake_requests(@_)->{requests} } }
 
-# The messages a server was asked with, as "user:hi|assistant:..."
-
-sub view {
-    my ($record) = @_;
-
-    my $body = $json->decode($record->{body});
-    return join '|', map { "$_->{role}:$_->{content}" } @{ $body->{messages} };
-}
 
 sub outcome {
     return access_log('multi-model')
@@ -132,9 +113,9 @@ is(scalar(grep { $_->{done} && $_->{eval_count} } @frames), 3, 'statistics');
 my $said = 'w0 w1 w2 w3 w4 ';
 my @asked = main::asked();
 
-is(main::view($asked[0]), 'user:hi', 'first view');
-is(main::view($asked[1]), "user:hi|user:$said", 'second view');
-is(main::view($asked[2]), "user:hi|assistant:$said|user:$said", 'third view');
+is(prompt_of($asked[0]), 'user:hi', 'first view');
+is(prompt_of($asked[1]), "user:hi|user:$said", 'second view');
+is(prompt_of($asked[2]), "user:hi|assistant:$said|user:$said", 'third view');
 
 for (@asked) {
     is($_->{headers}{'content-type'}, 'application/json', 'content type');
@@ -255,10 +236,10 @@ my $w = 'w0 w1 w2 w3 w4 ';
 
 is(join(' ', map { $_->{model} } @asked), 'm1 m2 m1 m1 m2', 'who was asked');
 
-is(main::view($asked[0]), 'system:A|user:hi', 'first');
-is(main::view($asked[1]), "system:B|user:hi\nAnn: $w", 'second');
-is(main::view($asked[2]), "system:all|user:hi\nAnn: $w\nm2: $w", 'third');
-is(main::view($asked[3]),
+is(prompt_of($asked[0]), 'system:A|user:hi', 'first');
+is(prompt_of($asked[1]), "system:B|user:hi\nAnn: $w", 'second');
+is(prompt_of($asked[2]), "system:all|user:hi\nAnn: $w\nm2: $w", 'third');
+is(prompt_of($asked[3]),
    "system:A|user:hi|assistant:$w|user:m2: $w\nm1: $w", 'fourth');
 
 my @options = map { $::json->encode($::json->decode($_->{body})->{options}) }
@@ -1003,7 +984,7 @@ main::is_closed(main::talk(), 'error_page', 'error', 1, qr/not found/);
 
 
 === TEST 27: an HTTP/1.0 client, and TLS
---- config eval: '$TEST_NGINX_TLS_LISTEN ' . $::locations
+--- config eval: $::tls
 --- test
 my $r = http($::path, main::body(), -version => '1.0');
 like($r->body, qr/"turn":2,.*"done":true.*\n\{"type":"conversation".*\}\n\z/s,

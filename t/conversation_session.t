@@ -4,50 +4,17 @@
 
 use lib 't/lib';
 
-use Test::Nginx::Ollama::Redis;
-
-our $redis;
-
-BEGIN {
-    $redis = Test::Nginx::Ollama::Redis->start;
-    $ENV{TEST_NGINX_REDIS_PATH} = $redis->path;
-}
-
+use Test::Nginx::Ollama::Session qw(block_begins made session stored lock_of
+                                    is_free);
 use Test::Nginx::Ollama;
 use Test::Nginx::Ollama::HTTP2;
+use Test::Nginx::Ollama::Stop;
 use JSON::PP;
 use Time::HiRes qw(sleep time);
 
 our $json = JSON::PP->new->utf8->canonical;
 our $path = 'POST /api/chat/multi-model';
 our $w = 'w0 w1 w2 w3 w4 ';
-our $h2 = '$TEST_NGINX_H2_LISTEN '
-          . join '', map { Test::Nginx::Ollama::location($_) } '/api/', '/v1/';
-
-
-# nginx may have come before Redis
-
-sub block_begins {
-    $main::redis->revive;
-    $main::redis->cli('FLUSHALL');
-
-    wait_for(sub { http('GET /api/chat/session/0')->status != 503 }, 15)
-        or die "nginx does not find Redis\n";
-}
-
-sub made {
-    my ($fields, @headers) = @_;
-
-    my $reply = http('POST /api/chat/session', $fields // {}, @headers);
-
-    is($reply->status, 201, 'made');
-    return $reply->json->{session_id};
-}
-
-sub session {
-    my ($id, @headers) = @_;
-    return http("GET /api/chat/session/$id?limit=1000", undef, @headers)->json;
-}
 
 sub body {
     my ($id, @more) = @_;
@@ -58,7 +25,6 @@ sub body {
 
 sub talk { return http($path, body(@_)) }
 
-sub cancel { return http("POST /api/chat/cancel/$_[0]", '') }
 
 sub closing {
     my ($r, $what, $id, $reason, $turns, $saved) = @_;
@@ -79,37 +45,6 @@ sub closing {
     return $last;
 }
 
-# "user:hi:complete|m1:...:complete"
-
-sub stored {
-    my ($id, @headers) = @_;
-
-    return join '|', map { ($_->{participant} // $_->{role})
-                           . ":$_->{content}:$_->{status}" }
-                     @{ session($id, @headers)->{messages} };
-}
-
-sub view {
-    my ($record) = @_;
-
-    my $body = JSON::PP->new->decode($record->{body});
-    return join '|', map { "$_->{role}:$_->{content}" } @{ $body->{messages} };
-}
-
-sub lock_of { return $main::redis->cli('GET', "ollama:{$_[0]}:task") }
-
-sub is_free {
-    my ($id, $what) = @_;
-    ok(wait_for(sub { lock_of($id) eq '' }), "$what - the session is free");
-}
-
-add_block_preprocessor(sub {
-    my ($block) = @_;
-
-    $block->set_value('http_config',
-                      '    ollama_redis unix:$TEST_NGINX_REDIS_PATH;')
-        if !defined $block->http_config;
-});
 
 no_shuffle();
 run_tests();
@@ -165,9 +100,10 @@ closing(talk($id, initial_message => "go\n\x{263a} \"on\""), 'second', $id,
 
 my @asked = @{ fake_requests()->{requests} };
 
-is(view($asked[0]), "user:hi|assistant:$::w|user:$::w|user:go\n\x{263a} \"on\"",
+is(prompt_of($asked[0]),
+   "user:hi|assistant:$::w|user:$::w|user:go\n\x{263a} \"on\"",
    'the first one knows what it has said');
-is(view($asked[1]), "user:hi|user:$::w|assistant:$::w"
+is(prompt_of($asked[1]), "user:hi|user:$::w|assistant:$::w"
                     . "|user:go\n\x{263a} \"on\"|user:$::w",
    'and so does the second');
 
@@ -183,7 +119,7 @@ fake_reset();
 closing(talk($id, models => [ { model => 'm1', name => 'x' }, 'm1', 'm2' ],
              max_turns => 1), 'others', $id, 'max_turns', 1);
 
-is(view((@{ fake_requests()->{requests} })[0]),
+is(prompt_of((@{ fake_requests()->{requests} })[0]),
    join("\n", "user:hi", "m1: $::w", "m2: $::w", "go", "\x{263a} \"on\"",
         "m1: $::w", "m2: $::w", 'ask', "m2: $::w", 'hi'),
    'what others have said has their names');
@@ -199,8 +135,8 @@ closing(talk($id, system_prompts => { m2 => 'T' }), 'talk', $id, 'max_turns',
         2);
 
 my @asked = @{ fake_requests()->{requests} };
-is(view($asked[0]), 'system:S|user:hi', 'the first');
-is(view($asked[1]), "system:T|user:hi|user:$::w", 'the second');
+is(prompt_of($asked[0]), 'system:S|user:hi', 'the first');
+is(prompt_of($asked[1]), "system:T|user:hi|user:$::w", 'the second');
 
 
 
@@ -251,7 +187,8 @@ is(stored($id), 'user:hi:complete', 'nothing was said');
 fake_reset();
 closing(talk($id), 'again', $id, 'max_turns', 2);
 is(stored($id), "user:hi:complete|m1:$::w:complete|m2:$::w:complete", 'once');
-is(view((@{ fake_requests()->{requests} })[0]), 'user:hi', 'and heard once');
+is(prompt_of((@{ fake_requests()->{requests} })[0]), 'user:hi',
+   'and heard once');
 
 closing(talk($id, max_turns => 1), 'once more', $id, 'max_turns', 1);
 is(stored($id), "user:hi:complete|m1:$::w:complete|m2:$::w:complete"

@@ -8,24 +8,19 @@
 
 use lib 't/lib';
 
-use Test::Nginx::Ollama::Redis;
-
-our $redis;
-
-# its folder is in memory, as each sync takes time
+# a binary upgrade needs to know where it is
 
 BEGIN {
-    $redis = Test::Nginx::Ollama::Redis->start(
-        { in => -w '/dev/shm' ? '/dev/shm' : undef },
-        '--appendonly', 'yes', '--appendfsync', 'always');
-
-    $ENV{TEST_NGINX_REDIS_PATH} = $redis->path;
-
-    # a binary upgrade needs to know where it is
     ($ENV{TEST_NGINX_BINARY}) = grep { -x } map { "$_/nginx" }
         split /:/, "$ENV{PATH}:/usr/sbin:/usr/local/sbin:/sbin"
         if !$ENV{TEST_NGINX_BINARY};
 }
+
+# its folder is in memory, as each sync takes time
+
+use Test::Nginx::Ollama::Session args => 'timeout=5s', redis => [
+    { in => -w '/dev/shm' ? '/dev/shm' : undef },
+    '--appendonly', 'yes', '--appendfsync', 'always' ];
 
 use Test::Nginx::Ollama;
 use IO::Select;
@@ -572,7 +567,7 @@ sub round {
     my $count = fake_requests(last => 1)->{count};
     my $name = "$what $n";
 
-; @struck = ();
+    @struck = ();
 
     # two in one session: one of them has it
     my @in = some_sessions(6);
@@ -584,7 +579,7 @@ sub round {
         wait_moment($moment, $count, @chats);
 
     } else {
-wait_moment($moment, $count, @chats);
+        wait_moment($moment, $count, @chats);
         $deed->{before}->() if $deed->{before};
     }
 
@@ -595,7 +590,7 @@ wait_moment($moment, $count, @chats);
     # and some while it happens
     push @chats, map { begun($in[5], "$name.$_", $_, $frames) } 6;
 
-if (!$deed->{safe}) {
+    if (!$deed->{safe}) {
         $deed->{back}->();
     }
 
@@ -605,7 +600,7 @@ if (!$deed->{safe}) {
     stop_told($chats[1]);
     $deed->{back}->() if $deed->{safe};
 
-see_asked($count, @chats);
+    see_asked($count, @chats);
     come_to_its_end($deed, "$name, $what, $moment", @chats);
 
     $deed->{after}->() if $deed->{after};
@@ -635,7 +630,7 @@ sub come_to_its_end {
         } @{ $session->{chats} };
     }
 
-my @busy;
+    my @busy;
     wait_for(sub {
         @busy = grep { $_->{in_flight} } servers();
         return !@busy;
@@ -678,7 +673,6 @@ sub rounds {
     ok($count{saved}, "$what: there is something to lose");
     cmp_ok($count{forgotten} // 0, '<', $rounds, "$what: Redis remembers");
 }
-
 
 
 # All sessions that this file has had are there, whoever died meanwhile, and go
@@ -752,13 +746,9 @@ sub go_on_with {
 sub texts { return [ map { $_->{content} } @_ ] }
 
 
-
 add_block_preprocessor(sub {
     my ($block) = @_;
 
-    $block->set_value('http_config',
-                      '    ollama_redis unix:$TEST_NGINX_REDIS_PATH'
-                      . ' timeout=5s;');
     $block->set_value('upstream', $upstream);
     $block->set_value('fake', $json->encode(
         { server => { models => [ map { { name => $_ } } @models ] } }));

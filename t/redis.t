@@ -7,19 +7,12 @@
 
 use lib 't/lib';
 
+use Test::Nginx::Ollama::Probe 'redis';
 use Test::Nginx::Ollama::Redis;
 
 our ($redis, $other);
 
 BEGIN {
-    my $build = $ENV{BUILD} || 'release';
-    my $probe = ($ENV{BUILD_DIR} || "$ENV{PWD}/build/$build")
-                . '/probe/ngx_http_ollama_redis_probe_module.so';
-
-    -f $probe or die "there is no $probe, \"make probe\" builds it\n";
-
-    $ENV{TEST_NGINX_LOAD_MODULES} = $probe;
-
     $redis = Test::Nginx::Ollama::Redis->start;
     $other = Test::Nginx::Ollama::Redis->start;
 
@@ -28,6 +21,7 @@ BEGIN {
 }
 
 use Test::Nginx::Ollama;
+use Test::Nginx::Ollama::Config;
 use Test::Nginx::Ollama::Server;
 use Time::HiRes qw(sleep time);
 
@@ -104,46 +98,9 @@ sub no_redis {
 }
 
 
-# What nginx says to this line.
+# what nginx says to this line of http, and more in a location
 
-sub check_redis {
-    my ($line, $more) = @_;
-
-    my $file = conf_dir() . '/check.conf';
-
-    open my $to, '>', $file or die "$file: $!";
-    print $to <<"END";
-load_module $ENV{OLLAMA_MODULE};
-error_log stderr;
-pid logs/check.pid;
-events { }
-http {
-    access_log off;
-    client_body_temp_path client_body_temp;
-    proxy_temp_path proxy_temp;
-    fastcgi_temp_path fastcgi_temp;
-    uwsgi_temp_path uwsgi_temp;
-    scgi_temp_path scgi_temp;
-    $line
-    upstream ollama { server 127.0.0.1:1; }
-    server {
-        listen 127.0.0.1:$ENV{TEST_NGINX_FREE_PORT};
-        location /api/ {
-            ollama_api ollama;
-            proxy_pass http://ollama;
-            include ollama_params;
-            @{[ $more // '' ]}
-        }
-    }
-}
-END
-    close $to;
-
-    my $nginx = $ENV{TEST_NGINX_BINARY} || 'nginx';
-    my $root = $ENV{TEST_NGINX_SERVER_ROOT};
-
-    return `$nginx -t -q -p $root -e stderr -c $file 2>&1`;
-}
+sub check_redis { return check_config($_[1], undef, $_[0]) }
 
 
 add_block_preprocessor(sub {

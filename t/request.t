@@ -10,10 +10,6 @@ use Test::Nginx::Ollama::HTTP2;
 
 use Digest::SHA qw(sha256_hex);
 
-our $h2 = '$TEST_NGINX_H2_LISTEN '
-          . join '', map { Test::Nginx::Ollama::location($_) }
-                         '/api/', '/v1/';
-
 
 # sizes of the buffer for bodies, each behind its own prefix
 

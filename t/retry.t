@@ -6,7 +6,7 @@ use lib 't/lib';
 
 use Test::Nginx::Ollama fakes => 2;
 use Test::Nginx::Ollama::HTTP2;
-use Test::Nginx::Ollama::Server;
+use Test::Nginx::Ollama::Server qw($server);
 
 use Digest::SHA qw(sha256_hex);
 
@@ -21,15 +21,8 @@ our $both = <<'END';
         keepalive 4;
 END
 
-our $h2 = '$TEST_NGINX_H2_LISTEN '
-          . join '', map { Test::Nginx::Ollama::location($_) }
-                         '/api/', '/v1/';
 
-
-# a server that is told each step, and then the first stand-in
-
-our $server = Test::Nginx::Ollama::Server->new;
-$ENV{TEST_NGINX_STEPS_PORT} = $server->port;
+# the server that is told each step, and then the first stand-in
 
 our $steps = <<'END';
         server 127.0.0.1:$TEST_NGINX_STEPS_PORT max_fails=0;

@@ -4,15 +4,7 @@
 
 use lib 't/lib';
 
-use Test::Nginx::Ollama::Redis;
-
-our $redis;
-
-BEGIN {
-    $redis = Test::Nginx::Ollama::Redis->start;
-    $ENV{TEST_NGINX_REDIS_PATH} = $redis->path;
-}
-
+use Test::Nginx::Ollama::Session qw(empty_redis block_begins made);
 use Test::Nginx::Ollama;
 use JSON::PP;
 use Time::HiRes qw(sleep time);
@@ -36,18 +28,6 @@ sub ask {
 
 
 sub path { return '/api/chat/session/' . join '/', @_ }
-
-# A new session's id.
-
-sub made {
-    my ($fields, @headers) = @_;
-
-    my ($status, $json) = ask('POST /api/chat/session', $fields // {},
-                              @headers);
-
-    is($status, 201, 'made');
-    return $json->{session_id};
-}
 
 
 sub refused {
@@ -84,15 +64,6 @@ sub keys_left {
     return join ' ', sort split /\n/, $main::redis->cli('KEYS', '*');
 }
 
-sub block_begins { $main::redis->revive; $main::redis->cli('FLUSHALL') }
-
-add_block_preprocessor(sub {
-    my ($block) = @_;
-
-    $block->set_value('http_config',
-                      '    ollama_redis unix:$TEST_NGINX_REDIS_PATH;')
-        if !defined $block->http_config;
-});
 
 no_shuffle();
 run_tests();
@@ -561,7 +532,7 @@ is(keys_left(), '', 'nothing is left');
         include ollama_params;
     }
 --- test
-block_begins();
+empty_redis();
 my (undef, $hers) = ask('POST /a/api/chat/session', '{}', 'X-Owner' => 'ann');
 my (undef, $free) = ask('POST /b/api/chat/session', '{}', 'X-Owner' => 'ann');
 
@@ -774,7 +745,7 @@ is_deeply((ask('GET /api/chat/sessions', undef, @ann))[1]{sessions}, [],
         ollama_session_ttl 0;
     }
 --- test
-block_begins();
+empty_redis();
 my (undef, $json) = ask('POST /a/api/chat/session', '{}');
 my $key = "ollama:{$json->{session_id}}:meta";
 

@@ -4,19 +4,7 @@
 
 use lib 't/lib';
 
-use Test::Nginx::Ollama::Line;
-use Test::Nginx::Ollama::Redis;
-
-our ($redis, $line);
-
-BEGIN {
-    $redis = Test::Nginx::Ollama::Redis->start;
-    $ENV{TEST_NGINX_REDIS_PATH} = $redis->path;
-
-    $line = Test::Nginx::Ollama::Line->start($redis);
-    $ENV{TEST_NGINX_LINE_PATH} = $line->path;
-}
-
+use Test::Nginx::Ollama::Session line => 1, qw(:all);
 use Test::Nginx::Ollama;
 use Test::Nginx::Ollama::HTTP2;
 use Test::Nginx::Ollama::Server;
@@ -32,9 +20,6 @@ BEGIN {
 }
 
 our $json = JSON::PP->new->utf8->canonical;
-our $h2 = '$TEST_NGINX_H2_LISTEN '
-          . join '', map { Test::Nginx::Ollama::location($_) } '/api/', '/v1/';
-
 # in the four forms a reply has: path, more of the body
 
 our @forms = (
@@ -43,46 +28,6 @@ our @forms = (
     [ 'v1', '/v1/chat/completions', { stream => JSON::PP::true } ],
     [ 'v1 in one piece', '/v1/chat/completions', {} ],
 );
-
-
-# nginx may have come before Redis
-
-sub block_begins {
-    $main::line->mend;
-    $main::redis->revive;
-    $main::redis->cli('FLUSHALL');
-
-    wait_for(sub { http('GET /api/chat/session/0')->status != 503 }, 15)
-        or die "nginx does not find Redis\n";
-}
-
-sub made {
-    my ($fields, @headers) = @_;
-
-    my $reply = http('POST /api/chat/session', $fields // {}, @headers);
-
-    is($reply->status, 201, 'made');
-    return $reply->json->{session_id};
-}
-
-sub session {
-    my ($id, @headers) = @_;
-    return http("GET /api/chat/session/$id?limit=1000", undef, @headers)->json;
-}
-
-sub user { return { role => 'user', content => "$_[0]" } }
-
-sub body {
-    my ($id, $more, @messages) = @_;
-
-    return { model => 'm1', session_id => $id, %{ $more // {} },
-             messages => [ map { ref ? $_ : user($_) } @messages ] };
-}
-
-sub say {
-    my ($id, @messages) = @_;
-    return http('POST /api/chat', body($id, {}, @messages));
-}
 
 
 # What the server was asked last: its body, which must be JSON.
@@ -97,44 +42,6 @@ sub asked {
 
 sub texts { return join '|', map { "$_->{role}:$_->{content}" } @_ }
 
-sub stored {
-    my ($id) = @_;
-    return join '|', map { "$_->{role}:$_->{content}:$_->{status}" }
-                     @{ session($id)->{messages} };
-}
-
-
-# The frame that says whether a reply was saved; there must be one only.
-
-sub marked {
-    my ($reply, $what) = @_;
-
-    my @frames = map { $json->decode($_) } grep { /"session_id"/ }
-                 map { s/^data: //r } $reply->lines;
-
-    is(scalar @frames, 1, "$what - one frame tells of the session")
-        or diag($reply->raw);
-    return $frames[0] // {};
-}
-
-sub is_saved {
-    my ($reply, $id, $what, $saved) = @_;
-
-    $saved //= 1;
-
-    my $frame = marked($reply, $what);
-
-    is($reply->status, 200, "$what - status");
-    ok($reply->complete, "$what - a proper end");
-    is($frame->{session_id}, $id, "$what - whose");
-    is($frame->{saved}, $saved ? JSON::PP::true : JSON::PP::false,
-       "$what - saved: $saved");
-    ok($frame->{done} || ($frame->{choices}
-                          && $frame->{choices}[0]{finish_reason}),
-       "$what - in the last frame");
-
-    return $frame;
-}
 
 sub refused {
     my ($reply, $what, $status, $error) = @_;
@@ -146,20 +53,6 @@ sub refused {
     like($said, $error, "$what - error");
 }
 
-sub lock_of { return $main::redis->cli('GET', "ollama:{$_[0]}:task") }
-
-sub is_free {
-    my ($id, $what) = @_;
-    ok(wait_for(sub { lock_of($id) eq '' }), "$what - the session is free");
-}
-
-add_block_preprocessor(sub {
-    my ($block) = @_;
-
-    $block->set_value('http_config',
-                      '    ollama_redis unix:$TEST_NGINX_REDIS_PATH;')
-        if !defined $block->http_config;
-});
 
 no_shuffle();
 run_tests();
@@ -716,7 +609,7 @@ my $id = made();
 
 # it ends as it should, though the server's framing has no end
 my $reply = say($id, 'a');
-is(marked($reply, 'no last chunk')->{saved}, JSON::PP::true, 'saved');
+is(mark_of($reply, 'no last chunk')->{saved}, JSON::PP::true, 'saved');
 is(stored($id), 'user:a:complete|assistant:w0 w1 w2 w3 w4 :complete', 'stored');
 
 fake_set(model => 'm1', fault => undef, frames => 3, gap_ms => 100);
@@ -1091,7 +984,7 @@ my @clients = map { client(timeout => 30) } @ids;
 for my $turn (1 .. 5) {
     $clients[$_]->request('POST /api/chat', body($ids[$_], {}, "$turn"))
         for 0 .. $#ids;
-    is(marked($clients[$_]->reply, "turn $turn")->{saved}, JSON::PP::true)
+    is(mark_of($clients[$_]->reply, "turn $turn")->{saved}, JSON::PP::true)
         for 0 .. $#ids;
 }
 

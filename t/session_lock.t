@@ -5,38 +5,13 @@
 
 use lib 't/lib';
 
-use Test::Nginx::Ollama::Line;
-use Test::Nginx::Ollama::Redis;
-
-our ($redis, $line);
-
-BEGIN {
-    $redis = Test::Nginx::Ollama::Redis->start;
-    $ENV{TEST_NGINX_REDIS_PATH} = $redis->path;
-
-    $line = Test::Nginx::Ollama::Line->start($redis);
-    $ENV{TEST_NGINX_LINE_PATH} = $line->path;
-}
-
+use Test::Nginx::Ollama::Session line => 1, args => 'timeout=5s', balanced => 1,
+    qw(block_begins made lock_of);
 use Test::Nginx::Ollama;
+use Test::Nginx::Ollama::Stop;
 use JSON::PP;
 use Time::HiRes qw(sleep time);
 
-
-# nginx may have come before Redis
-
-sub begin {
-    $main::redis->revive;
-    $main::redis->cli('FLUSHALL');
-
-    wait_for(sub { http('GET /api/chat/session/0')->status == 404 }, 15)
-        or die "nginx does not find Redis\n";
-}
-
-sub made {
-    return http('POST /api/chat/session', { model => 'm1' })->json
-           ->{session_id};
-}
 
 sub body {
     my ($id, %more) = @_;
@@ -48,16 +23,12 @@ sub body {
 
 sub say { return http('POST /api/chat', body(@_)) }
 
-sub stored {
+sub statuses {
     my ($id) = @_;
 
     return join '|', map { "$_->{role}:$_->{status}" }
            @{ http("GET /api/chat/session/$id")->json->{messages} };
 }
-
-sub cancel { return http("POST /api/chat/cancel/$_[0]", '') }
-
-sub lock_of { return $main::redis->cli('GET', "ollama:{$_[0]}:task") }
 
 
 # nginx has one worker: what was said to it before this, it has heard.
@@ -67,7 +38,7 @@ sub heard { is(http('GET /api/models/servers')->status, 200, 'nginx is awake') }
 
 # The next chat has it: whoever had it isn't waited for.
 
-sub is_free {
+sub can_chat {
     my ($id, $title) = @_;
 
     my $r;
@@ -76,32 +47,17 @@ sub is_free {
         or diag($r->raw);
 }
 
-add_block_preprocessor(sub {
-    my ($block) = @_;
-
-    if (!defined $block->http_config) {
-        $block->set_value('http_config',
-            '    ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=5s;')
-    }
-
-    if (!defined $block->upstream) {
-        $block->set_value('upstream', "zone ollama 1m;\n"
-            . 'server 127.0.0.1:$TEST_NGINX_FAKE_PORT;' . "\n"
-            . "ollama_balance;\nkeepalive 4;\n");
-    }
-});
-
 run_tests();
 
 __DATA__
 
 === TEST 1: a stop while the history is waited for
 --- test
-main::begin();
+main::block_begins();
 
 for my $by ('task', 'session') {
     for my $more ({}, { stream => JSON::PP::false }) {
-        my $id = main::made();
+        my $id = main::made({ model => 'm1' });
         my $title = "by $by" . (%$more ? ', one piece' : '');
 
         main::say($id);
@@ -125,8 +81,8 @@ for my $by ('task', 'session') {
 
         $main::redis->thaw;
 
-        main::is_free($id, $title);
-        is(main::stored($id), 'user:complete|assistant:complete|'
+        main::can_chat($id, $title);
+        is(main::statuses($id), 'user:complete|assistant:complete|'
            . 'user:complete|assistant:complete', "$title: it left nothing");
     }
 }
@@ -138,10 +94,10 @@ is(scalar(grep { m{POST /api/chat} } fake_asked()), 8,
 
 === TEST 2: a client leaves while the lock is asked for
 --- test
-main::begin();
+main::block_begins();
 
 for my $n (1 .. 5) {
-    my $id = main::made();
+    my $id = main::made({ model => 'm1' });
 
     $main::redis->freeze;
 
@@ -153,16 +109,16 @@ for my $n (1 .. 5) {
     main::heard();
 
     $main::redis->thaw;
-    main::is_free($id, "left, $n");
+    main::can_chat($id, "left, $n");
 }
 
 
 
 === TEST 3: a long message, and a Redis that takes long
 --- test
-main::begin();
+main::block_begins();
 
-my $id = main::made();
+my $id = main::made({ model => 'm1' });
 
 $main::redis->freeze;
 
@@ -174,16 +130,16 @@ sleep 1.3;
 $main::redis->thaw;
 
 like($c->reply->body, qr/"saved":true/, 'it is answered');
-is(main::stored($id), 'user:complete|assistant:complete', 'and stored');
+is(main::statuses($id), 'user:complete|assistant:complete', 'and stored');
 
 
 
 === TEST 4: a worker is killed that has a session
 --- test
-main::begin();
+main::block_begins();
 
 for my $n (1 .. 3) {
-    my $id = main::made();
+    my $id = main::made({ model => 'm1' });
 
     fake_set(model => 'm1', fault => 'stall', after => 2);
     my $c = client();
@@ -198,7 +154,7 @@ for my $n (1 .. 3) {
     wait_for(sub { my ($new) = worker_pids(); $new && $new != $pids[0] });
 
     ok(wait_for(sub { main::lock_of($id) eq '' }), 'it is free soon');
-    main::is_free($id, 'killed');
+    main::can_chat($id, 'killed');
 }
 --- error_log
 exited on signal 9
@@ -210,9 +166,9 @@ exited on signal 9
 --- main_config
 worker_shutdown_timeout 300ms;
 --- test
-main::begin();
+main::block_begins();
 
-my $id = main::made();
+my $id = main::made({ model => 'm1' });
 
 fake_set(model => 'm1', fault => 'stall', after => 2);
 my $c = client();
@@ -225,8 +181,9 @@ reload();
 wait_for(sub { !grep { Test::Nginx::Ollama::is_alive($_) } @old }, 10);
 
 is(main::lock_of($id), '', 'nobody has the session');
-is(main::stored($id), 'user:complete|assistant:cancelled', 'the part is there');
-main::is_free($id, 'afterwards');
+is(main::statuses($id), 'user:complete|assistant:cancelled',
+   'the part is there');
+main::can_chat($id, 'afterwards');
 
 
 
@@ -234,7 +191,7 @@ main::is_free($id, 'afterwards');
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=10s;
 --- test
-main::begin();
+main::block_begins();
 
 for my $case ([ 'another task', 503, qr/lost to another task/,
                 sub { $main::redis->cli('SET', "ollama:{$_[0]}:task", 'x') } ],
@@ -243,7 +200,7 @@ for my $case ([ 'another task', 503, qr/lost to another task/,
                                                    qw(meta msgs task)) } ])
 {
     my ($title, $status, $error, $meanwhile) = @$case;
-    my $id = main::made();
+    my $id = main::made({ model => 'm1' });
 
     # without a model what is new is stored by a command of its own
     $main::line->hold('a word');

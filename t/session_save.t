@@ -4,30 +4,16 @@
 
 use lib 't/lib';
 
-use Test::Nginx::Ollama::Line;
-use Test::Nginx::Ollama::Redis;
-
-our ($redis, $line);
-
-BEGIN {
-    $redis = Test::Nginx::Ollama::Redis->start;
-    $ENV{TEST_NGINX_REDIS_PATH} = $redis->path;
-
-    $line = Test::Nginx::Ollama::Line->start($redis);
-    $ENV{TEST_NGINX_LINE_PATH} = $line->path;
-}
-
+use Test::Nginx::Ollama::Session line => 1, qw(:all);
 use Test::Nginx::Ollama;
-use Test::Nginx::Ollama::Server;
+use Test::Nginx::Ollama::Server qw($server);
+use Test::Nginx::Ollama::Stop;
 use JSON::PP;
 
 our $json = JSON::PP->new->utf8->canonical;
 
 
-# a server that is told each step
-
-our $server = Test::Nginx::Ollama::Server->new;
-$ENV{TEST_NGINX_STEPS_PORT} = $server->port;
+# of the server that is told each step
 
 our $steps = 'server 127.0.0.1:$TEST_NGINX_STEPS_PORT max_fails=0;';
 
@@ -60,71 +46,6 @@ sub event {
 sub said { return $_[0] =~ /v1/ ? event(@_[1 .. $#_]) : frame(@_[1 .. $#_]) }
 
 
-# nginx may have come before Redis
-
-sub block_begins {
-    $main::line->mend;
-    $main::redis->revive;
-    $main::redis->cli('FLUSHALL');
-
-    wait_for(sub { http('GET /api/chat/session/0')->status != 503 }, 15)
-        or die "nginx does not find Redis\n";
-}
-
-sub made {
-    my $reply = http('POST /api/chat/session', {});
-
-    is($reply->status, 201, 'made');
-    return $reply->json->{session_id};
-}
-
-sub session { return http("GET /api/chat/session/$_[0]?limit=1000")->json }
-
-sub body {
-    my ($id, $more, @texts) = @_;
-
-    return { model => 'm1', session_id => $id, %{ $more // {} }, messages =>
-             [ map { { role => 'user', content => $_ } } @texts ] };
-}
-
-sub stored {
-    my ($id) = @_;
-    return join '|', map { "$_->{role}:$_->{content}:$_->{status}" }
-                     @{ session($id)->{messages} };
-}
-
-
-# The frames that tell of the session.
-
-sub marked {
-    my ($reply) = @_;
-
-    return map { $json->decode($_) } grep { /"session_id"/ }
-           map { s/^data: //r } $reply->lines;
-}
-
-sub is_saved {
-    my ($reply, $id, $what, $saved) = @_;
-
-    my @frames = marked($reply);
-
-    is(scalar @frames, 1, "$what - one frame tells of the session")
-        or diag($reply->raw);
-    is($frames[0]{session_id}, $id, "$what - whose");
-    is($frames[0]{saved}, $saved // 1 ? JSON::PP::true : JSON::PP::false,
-       "$what - saved");
-    ok($reply->complete, "$what - a proper end");
-
-    return $frames[0];
-}
-
-sub lock_of { return $main::redis->cli('GET', "ollama:{$_[0]}:task") }
-
-sub is_free {
-    my ($id, $what) = @_;
-    ok(wait_for(sub { lock_of($id) eq '' }, 15), "$what - the session is free");
-}
-
 sub field {
     my ($id, $n, $name) = @_;
 
@@ -139,18 +60,6 @@ sub errors {
            Test::Nginx::Ollama::error_lines();
 }
 
-sub has_cancelled {
-    my ($id) = @_;
-    return http("POST /api/chat/cancel/$id", '')->status;
-}
-
-add_block_preprocessor(sub {
-    my ($block) = @_;
-
-    $block->set_value('http_config',
-                      '    ollama_redis unix:$TEST_NGINX_REDIS_PATH;')
-        if !defined $block->http_config;
-});
 
 no_shuffle();
 run_tests();
@@ -207,7 +116,7 @@ for my $form (@::streams) {
         $s->chunk(said($path, 'one') . $piece);
         $c->read_until(qr/\Q$piece\E/);
 
-        is(has_cancelled($id), 200, "$what, $half - stopped");
+        is(cancel($id)->status, 200, "$what, $half - stopped");
 
         my $frame = is_saved($c->reply, $id, "$what, $half");
         is($frame->{done_reason} // $frame->{choices}[0]{finish_reason},
@@ -227,7 +136,7 @@ $c->request('POST /api/chat', body($id, {}, 'a'));
 my $s = $main::server->accept->header('application/x-ndjson');
 $s->chunk(frame('one') . '{"eval_count":7,"message":{"content":"');
 $c->read_until(qr/eval_count/);
-is(has_cancelled($id), 200, 'stopped');
+is(cancel($id)->status, 200, 'stopped');
 is_saved($c->reply, $id, 'numbers');
 is(session($id)->{messages}[1]{stats}{eval_count}, undef, 'none are stored');
 
@@ -473,7 +382,7 @@ $c->request("POST $path", body($id, $more, 'a'));
 my $s = $main::server->accept->header($type);
 $s->chunk(said($path, 'one') . said($path, '', 1));
 $c->read_until(qr/"stop"/);
-is(has_cancelled($id), 404, 'it has ended');
+is(cancel($id)->status, 404, 'it has ended');
 $s->chunk("data: [DONE]\n\n")->last;
 is_saved($c->reply, $id, 'after');
 is(stored($id), 'user:a:complete|assistant:one:complete', 'after - stored');

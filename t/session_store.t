@@ -6,23 +6,8 @@
 
 use lib 't/lib';
 
-use Test::Nginx::Ollama::Redis;
-
-our $redis;
-
-BEGIN {
-    my $build = $ENV{BUILD} || 'release';
-    my $probe = ($ENV{BUILD_DIR} || "$ENV{PWD}/build/$build")
-                . '/probe/ngx_http_ollama_store_probe_module.so';
-
-    -f $probe or die "there is no $probe, \"make probe\" builds it\n";
-
-    $ENV{TEST_NGINX_LOAD_MODULES} = $probe;
-
-    $redis = Test::Nginx::Ollama::Redis->start;
-    $ENV{TEST_NGINX_REDIS_PATH} = $redis->path;
-}
-
+use Test::Nginx::Ollama::Probe 'store';
+use Test::Nginx::Ollama::Session qw(empty_redis);
 use Test::Nginx::Ollama;
 use JSON::PP;
 use Time::HiRes qw(sleep);
@@ -53,8 +38,7 @@ sub save {
 sub made {
     my ($fields, $owner) = @_;
 
-    $main::redis->revive;
-    $main::redis->cli('FLUSHALL');
+    empty_redis();
 
     return decode_json(http('POST /api/chat/session', $fields // {},
                             'X-Owner' => $owner // 'ann')->body)->{session_id};
@@ -74,8 +58,6 @@ sub contents {
 add_block_preprocessor(sub {
     my ($block) = @_;
 
-    $block->set_value('http_config',
-                      '    ollama_redis unix:$TEST_NGINX_REDIS_PATH;');
     $block->set_value('config', <<'END') if !defined $block->config;
     client_body_buffer_size 1m;
     location = /store { store_probe; }

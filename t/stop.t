@@ -7,7 +7,8 @@ use lib 't/lib';
 
 use Test::Nginx::Ollama;
 use Test::Nginx::Ollama::HTTP2;
-use Test::Nginx::Ollama::Server;
+use Test::Nginx::Ollama::Server qw($server $steps);
+use Test::Nginx::Ollama::Stop;
 
 use IO::Socket::INET;
 use JSON::PP;
@@ -54,27 +55,12 @@ our $balanced = <<'END';
         keepalive 4;
 END
 
-our $locations = join '', map { Test::Nginx::Ollama::location($_) }
-                              '/api/', '/v1/';
-
-our $h2 = '$TEST_NGINX_H2_LISTEN ' . $locations;
-our $tls = '$TEST_NGINX_TLS_LISTEN ' . $locations;
-
 # which worker it was
 
 our $pid = "add_header X-Worker \$pid always;\n";
 
 
-# a server that is told each step
-
-our $server = Test::Nginx::Ollama::Server->new;
-$ENV{TEST_NGINX_STEPS_PORT} = $server->port;
-
-our $steps = 'server 127.0.0.1:$TEST_NGINX_STEPS_PORT max_fails=0;'
-             . ' keepalive 4;';
-
-
-# and one that takes no more connections: its queue is full
+# a server that takes no more connections: its queue is full
 
 our $deaf = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
     or die "can't listen: $!\n";
@@ -109,25 +95,6 @@ sub body {
 }
 
 sub line { return "POST $form{$_[0]}[0]" }
-
-
-sub cancel { return http("POST /api/chat/cancel/$_[0]", '', @_[1 .. $#_]) }
-
-sub is_cancelled {
-    my ($r, $title, $task, $session) = @_;
-
-    is($r->status, 200, "$title: it is stopped") or diag($r->raw);
-    is($r->header('Content-Type'), 'application/json; charset=utf-8');
-    is($r->body, '{"cancelled":true,"task_id":"' . $task . '","session_id":'
-                 . (defined $session ? "\"$session\"" : 'null') . '}');
-}
-
-sub is_unknown {
-    my ($r, $title, $id) = @_;
-
-    is($r->status, 404, "$title: nothing is running");
-    like($r->body, qr/\A\{"error":"[^{}]*\Q$id\E[^{}]*"\}\n?\z/);
-}
 
 
 # The object of the last frame, undef if that is none of a stopped generation.

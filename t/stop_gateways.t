@@ -4,17 +4,10 @@
 
 use lib 't/lib';
 
-use Test::Nginx::Ollama::Redis;
-
-our $redis;
-
-BEGIN {
-    $redis = Test::Nginx::Ollama::Redis->start;
-    $ENV{TEST_NGINX_REDIS_PATH} = $redis->path;
-}
-
+use Test::Nginx::Ollama::Session balanced => 1, qw(empty_redis);
 use Test::Nginx::Ollama;
 use Test::Nginx::Ollama::Gateway;
+use Test::Nginx::Ollama::Stop;
 use JSON::PP;
 use Time::HiRes qw(sleep time);
 
@@ -27,8 +20,7 @@ our $json = JSON::PP->new->utf8;
 sub begin {
     my (%args) = @_;
 
-    $main::redis->revive;
-    $main::redis->cli('FLUSHALL');
+    empty_redis();
 
     $main::other = Test::Nginx::Ollama::Gateway->start(
         redis => 'unix:' . $main::redis->path, %args);
@@ -55,28 +47,9 @@ sub end {
     undef $main::other;
 }
 
-sub cancel {
-    my ($id, @more) = @_;
-    return http("POST /api/chat/cancel/$id", '', @more);
-}
 
 sub elsewhere { return (-port => $main::other->port) }
 
-sub is_cancelled {
-    my ($r, $title, $task, $session) = @_;
-
-    is($r->status, 200, "$title: it is stopped") or diag($r->raw);
-    is_deeply(eval { $r->json },
-              { cancelled => JSON::PP::true, task_id => $task,
-                session_id => $session }, "$title: the answer");
-}
-
-sub is_unknown {
-    my ($r, $title, $id) = @_;
-
-    is($r->status, 404, "$title: nothing is running") or diag($r->raw);
-    like($r->body, qr/\A\{"error":"[^{}]*\Q$id\E[^{}]*"\}\n?\z/);
-}
 
 sub body {
     my (%more) = @_;
@@ -126,21 +99,6 @@ sub allow_there {
                          +subscribe +@hash +@stream +@sortedset +get +exists
                          +del +unlink +pexpire +persist));
 }
-
-add_block_preprocessor(sub {
-    my ($block) = @_;
-
-    if (!defined $block->http_config) {
-        $block->set_value('http_config',
-                          '    ollama_redis unix:$TEST_NGINX_REDIS_PATH;')
-    }
-
-    if (!defined $block->upstream) {
-        $block->set_value('upstream', "zone ollama 1m;\n"
-            . 'server 127.0.0.1:$TEST_NGINX_FAKE_PORT;' . "\n"
-            . "ollama_balance;\nkeepalive 4;\n");
-    }
-});
 
 run_tests();
 

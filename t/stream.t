@@ -8,18 +8,9 @@
 use lib 't/lib';
 
 use Test::Nginx::Ollama;
+use Test::Nginx::Ollama::Bodies;
 use Test::Nginx::Ollama::HTTP2;
-use Test::Nginx::Ollama::Server;
-
-our ($chat, $one, $openai, $claude)
-    = ('{"model":"m1","messages":[{"role":"user","content":"hi"}]}',
-       '{"model":"m1","stream":false,"messages":[{"role":"user"}]}',
-       '{"model":"m1","stream":true,"messages":[{"role":"user",'
-       . '"content":"hi"}]}',
-       '{"model":"m1","stream":true,"max_tokens":9,"messages":[{"role":'
-       . '"user","content":"hi"}]}');
-
-our $prompt = '{"model":"m1","stream":true,"prompt":"hi","input":"hi"}';
+use Test::Nginx::Ollama::Server qw($server $steps);
 
 
 # [ what it is, the endpoint, a body ] of all forms of streams
@@ -30,20 +21,6 @@ our @streams = ([ 'chat', '/api/chat', $chat ],
                 [ 'completions', '/v1/completions', $prompt ],
                 [ 'Responses', '/v1/responses', $prompt ],
                 [ 'Anthropic', '/v1/messages', $claude ]);
-
-
-our $h2 = '$TEST_NGINX_H2_LISTEN '
-          . join '', map { Test::Nginx::Ollama::location($_) }
-                         '/api/', '/v1/';
-
-
-# a server that is told each step
-
-our $server = Test::Nginx::Ollama::Server->new;
-$ENV{TEST_NGINX_STEPS_PORT} = $server->port;
-
-our $steps = 'server 127.0.0.1:$TEST_NGINX_STEPS_PORT max_fails=0;'
-             . ' keepalive 4;';
 
 
 # has the next reply cut there, by a connection that is kept for it: fake_set()

@@ -5,32 +5,9 @@
 use lib 't/lib';
 
 use Test::Nginx::Ollama;
+use Test::Nginx::Ollama::Bodies;
 use Test::Nginx::Ollama::HTTP2;
-use Test::Nginx::Ollama::Server;
-
-our ($chat, $one, $openai)
-    = ('{"model":"m1","messages":[{"role":"user","content":"hi"}]}',
-       '{"model":"m1","stream":false,"messages":[{"role":"user"}]}',
-       '{"model":"m1","stream":true,"messages":[{"role":"user",'
-       . '"content":"hi"}]}');
-
-our $claude = '{"model":"m1","stream":true,"max_tokens":9,"messages":[{"role":'
-              . '"user","content":"hi"}]}';
-
-our $prompt = '{"model":"m1","stream":true,"prompt":"hi","input":"hi"}';
-
-our $h2 = '$TEST_NGINX_H2_LISTEN '
-          . join '', map { Test::Nginx::Ollama::location($_) }
-                         '/api/', '/v1/';
-
-
-# a server that is told each step
-
-our $server = Test::Nginx::Ollama::Server->new;
-$ENV{TEST_NGINX_STEPS_PORT} = $server->port;
-
-our $steps = 'server 127.0.0.1:$TEST_NGINX_STEPS_PORT max_fails=0;'
-             . ' keepalive 4;';
+use Test::Nginx::Ollama::Server qw($server $steps);
 
 
 # the last line, in Ollama's form and in OpenAI's

@@ -4,29 +4,13 @@
 use lib 't/lib';
 
 use Test::Nginx::Ollama fakes => 2;
+use Test::Nginx::Ollama::Bodies;
 use Test::Nginx::Ollama::HTTP2;
-use Test::Nginx::Ollama::Server;
+use Test::Nginx::Ollama::Server qw($server);
 use Time::HiRes qw(sleep);
 
-our ($chat, $one, $openai, $claude)
-    = ('{"model":"m1","messages":[{"role":"user","content":"hi"}]}',
-       '{"model":"m1","stream":false,"messages":[{"role":"user"}]}',
-       '{"model":"m1","stream":true,"messages":[{"role":"user",'
-       . '"content":"hi"}]}',
-       '{"model":"m1","stream":true,"max_tokens":9,"messages":[{"role":'
-       . '"user","content":"hi"}]}');
-
-our $prompt = '{"model":"m1","stream":true,"prompt":"hi","input":"hi"}';
 
 our $time = qr/\d+\.\d\d\d/;
-
-our $h2 = '$TEST_NGINX_H2_LISTEN '
-          . join '', map { Test::Nginx::Ollama::location($_) }
-                         '/api/', '/v1/';
-
-
-our $server = Test::Nginx::Ollama::Server->new;
-$ENV{TEST_NGINX_STEPS_PORT} = $server->port;
 
 
 # the n-th line of the log, its end left out

@@ -44,6 +44,8 @@ package Test::Nginx::Ollama;
 # $TEST_NGINX_TLS_LISTEN (the same of TLS, with a certificate),
 # $TEST_NGINX_FREE_PORT (nobody listens there), $TEST_NGINX_CONF_DIR (the
 # project's conf/).  "include ollama_params;" works as in an installed nginx.
+# For "config": $locations, the default ones, and $h2 and $tls, which have a
+# "listen" of HTTP/2 or TLS before these.
 #
 # Functions:
 #
@@ -52,6 +54,8 @@ package Test::Nginx::Ollama;
 #                                     dies if they don't come true
 #     fake_asked()                    the record's requests as a list of
 #                                     "METHOD uri"
+#     prompt_of(request)              the messages of one in the record, as
+#                                     "user:hi|assistant:hello"
 #     fake_reset()                    (done before every block)
 #     fake_freeze(), fake_thaw(), fake_kill(), fake_revive()
 #                                     see Test::Nginx::Ollama::Fake
@@ -83,6 +87,7 @@ use Cwd qw(abs_path);
 use File::Basename qw(basename dirname);
 use File::Path qw(make_path remove_tree);
 use File::Temp qw(tempdir);
+use JSON::PP ();
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
@@ -126,12 +131,17 @@ use Test::Nginx::Ollama::Client;
 use Test::Nginx::Ollama::Fake;
 
 
-our @EXPORT = qw(fake_set fake_requests fake_asked fake_reset fake_port
+our @EXPORT = qw(fake_set fake_requests fake_asked prompt_of fake_reset
+                 fake_port
                  fake_freeze fake_thaw fake_kill fake_revive
                  at_once who servers server wait_status reload
                  nginx_pid worker_pids
                  http http2 raw client curl
                  access_log error_log_has wait_for conf_dir);
+
+our $locations = join '', map { location($_) } '/api/', '/v1/';
+our $h2 = "\$TEST_NGINX_H2_LISTEN $locations";
+our $tls = "\$TEST_NGINX_TLS_LISTEN $locations";
 
 my $default_log = <<'END';
     log_format ollama '$request_method $uri $status model=$ollama_model '
@@ -167,6 +177,7 @@ sub import {
     no strict 'refs';
     no warnings 'redefine';
     *{"${caller}::$_"} = \&$_ for @EXPORT;
+    *{"${caller}::$_"} = \$$_ for qw(locations h2 tls);
 }
 
 
@@ -550,6 +561,14 @@ sub fake_requests {
 sub fake_asked {
     my %args = @_;
     return fake_of(\%args)->asked(%args);
+}
+
+sub prompt_of {
+    my ($request) = @_;
+
+    return join '|', map { "$_->{role}:$_->{content}" }
+                     @{ JSON::PP->new->decode($request->{body})
+                        ->{messages} };
 }
 
 sub fake_reset {

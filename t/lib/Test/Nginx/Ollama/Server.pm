@@ -14,6 +14,11 @@ package Test::Nginx::Ollama::Server;
 #     ok($r->gone);                       # the gateway has closed it
 #
 # Nothing here waits for longer than $limit seconds, but dies then.
+#
+#     use Test::Nginx::Ollama::Server qw($server $steps);
+#
+# makes one, at $TEST_NGINX_STEPS_PORT in configurations; $steps are the lines
+# for "upstream".
 
 use strict;
 use warnings;
@@ -23,6 +28,25 @@ use IO::Socket::INET;
 
 
 my $limit = 10;
+
+our $server;
+our $steps = 'server 127.0.0.1:$TEST_NGINX_STEPS_PORT max_fails=0;'
+             . ' keepalive 4;';
+
+
+sub import {
+    my ($class, @names) = @_;
+
+    @names or return;
+
+    $server ||= $class->new;
+    $ENV{TEST_NGINX_STEPS_PORT} = $server->port;
+
+    my $caller = caller;
+
+    no strict 'refs';
+    *{"${caller}::$_"} = \$$_ for map { s/\A\$//r } @names;
+}
 
 
 sub new {
