@@ -13,7 +13,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a request goes where its model is
+=== TEST 1: a request goes to a server that has its model
 --- upstream eval: main::servers_with($::often, '', '', '')
 --- fake
 {"server":{"models":[{"name":"a"},{"name":"d","loaded":true}]}}
@@ -58,7 +58,7 @@ is(fake_requests(fake => 3, path => '/api/chat')->{count}, 3);
 
 
 
-=== TEST 2: two servers with one warm model each: no cold load in 200 requests
+=== TEST 2: two servers with a loaded model each: no load in 200 requests
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"server":{"models":[{"name":"m1","loaded":true},{"name":"m2"}]}}
@@ -80,7 +80,7 @@ is(fake_requests(fake => $_)->{count}, 100) for 1, 2;
 
 
 
-=== TEST 3: also when all come at once, and one after the other
+=== TEST 3: no model is loaded when requests for two loaded models come at once
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"server":{"models":[{"name":"m1","loaded":true},{"name":"m2"}]}}
@@ -102,7 +102,7 @@ is(fake_requests(fake => $_)->{loads}, 0, "no load at server $_") for 1, 2;
 
 
 
-=== TEST 4: a burst for a cold model goes to one server, as does what follows
+=== TEST 4: a burst for a model that is not loaded goes to one server
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"model":"m2","load_ms":700}
@@ -125,7 +125,7 @@ is(fake_requests(fake => 1)->{loads} + fake_requests(fake => 2)->{loads}, 1,
 
 
 
-=== TEST 5: so it does while the server is looked at, which doesn't show a load
+=== TEST 5: a model that is loading keeps its server though probes don't show it
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"model":"m2","load_ms":2000}
@@ -156,7 +156,7 @@ is(fake_requests(fake => 1)->{loads} + fake_requests(fake => 2)->{loads}, 1,
 
 
 
-=== TEST 6: warmth is seen when a look finds it, and when it has gone
+=== TEST 6: a model counts as loaded when a probe finds it, until one doesn't
 --- upstream eval: main::servers_with($::often, '', '')
 --- test
 set_models(1, m1 => 0);
@@ -177,7 +177,7 @@ is(who(@replies), '1 1 1 1 1 1', 'loaded here');
 
 
 
-=== TEST 7: the least busy of those that have it loaded
+=== TEST 7: of servers that have the model loaded, the one with fewest requests
 --- upstream eval: main::servers_with($::once, '', '', '')
 --- fake3
 {"server":{"models":[{"name":"m1"}]}}
@@ -203,7 +203,7 @@ ok(wait_for(sub { in_flight() eq '0 0 0' }, 10), 'all have left');
 
 
 
-=== TEST 8: in turn among equals
+=== TEST 8: equal servers take turns
 --- upstream eval: main::servers_with($::once, '', '', '')
 --- test
 wait_status(up => 1, 2, 3);
@@ -214,7 +214,7 @@ is(join(' ', sort split / /, $who), '1 1 1 2 2 2 3 3 3');
 
 
 
-=== TEST 9: weight: in turn, and of what is held
+=== TEST 9: weight counts among idle and among busy servers
 --- upstream eval: main::servers_with($::once, 'weight=3', '')
 --- test
 wait_status(up => 1, 2);
@@ -229,7 +229,7 @@ $_->close for @held;
 
 
 
-=== TEST 10: max_conns, and what comes when all are full
+=== TEST 10: max_conns limits a server; when all are full the answer is 503
 --- upstream eval: main::servers_with($::once, 'max_conns=1', 'max_conns=2')
 --- test
 wait_status(up => 1, 2);
@@ -264,7 +264,7 @@ $_->close for @held;
 
 
 
-=== TEST 11: a full server is not the answer when its model is elsewhere, too
+=== TEST 11: a full server with the model loaded yields to one that must load it
 --- upstream eval: main::servers_with($::once, 'max_conns=1', '', '')
 --- fake2
 {"server":{"models":[{"name":"m1"}]}}
@@ -281,7 +281,7 @@ $_->close for @held;
 
 
 
-=== TEST 12: backup
+=== TEST 12: a backup server gets what no other server can take
 --- upstream eval: main::servers_with($::once, 'max_conns=2', 'backup')
 --- fake
 {"server":{"models":[{"name":"m1"}]}}
@@ -309,7 +309,7 @@ Connection refused
 
 
 
-=== TEST 13: down
+=== TEST 13: a server marked "down" gets nothing
 --- upstream eval: main::servers_with($::often, 'down', '')
 --- fake
 {"server":{"models":[{"name":"m1","loaded":true},{"name":"m3"}]}}
@@ -327,7 +327,7 @@ is(fake_requests(fake => 1)->{count}, 0);
 
 
 
-=== TEST 14: a model that no server has
+=== TEST 14: a model that no server has is answered 404
 --- upstream eval: main::servers_with($::often, '', '')
 --- asked
 nothing
@@ -352,7 +352,7 @@ ok(access_log(qr/ 404 .* outcome=rejected /));
 
 
 
-=== TEST 15: one that comes is found, one that goes is not
+=== TEST 15: a model that appears is routed, one that disappears is answered 404
 --- upstream eval: main::servers_with($::often, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -368,7 +368,7 @@ is(fake_requests(fake => 1)->{count}, 0);
 
 
 
-=== TEST 16: a picture that is out of date is not the client's trouble
+=== TEST 16: a model removed since the last probe is found on another server
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"server":{"models":[{"name":"m1","loaded":true},{"name":"m3"}]}}
@@ -395,7 +395,7 @@ is(fake_requests(fake => 2)->{count}, 6, 'nobody is asked twice');
 
 
 
-=== TEST 17: names are one when they are to Ollama
+=== TEST 17: model names that are equal to Ollama are equal to the balancer
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"server":{"models":[{"name":"M1","loaded":true},{"name":"hf.co/Some/One:Q4"}]}}
@@ -426,7 +426,7 @@ is(http(chat($_))->status, 404, $_) for 'hf.co/Some/One', 'y';
 
 
 
-=== TEST 18: a server that has not been looked at may have every model
+=== TEST 18: a server that was not probed yet may have every model
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"server":{"models":[{"name":"m1"},{"name":"m3"}],"lists_hang":true}}
@@ -449,7 +449,7 @@ like($r->body, qr/model 'zz' not found/);
 
 
 
-=== TEST 19: a server that answers 503 at once attracts nothing
+=== TEST 19: a server that answers 503 at once does not attract requests
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"model":"m1","status":503}
@@ -475,7 +475,7 @@ ok(wait_for(sub { who(map { http(chat('m1')) } 1 .. 4)
 
 
 
-=== TEST 20: so does one that answers 500
+=== TEST 20: a server that answers 500 at once does not attract requests
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"model":"m1","status":500}
@@ -492,7 +492,7 @@ is(join('', grep { $_->status != 500 } @failed), '', 'a 500 is an answer');
 
 
 
-=== TEST 21: one that refuses is asked when nobody else is left
+=== TEST 21: a server that refuses is asked if no other is left
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"model":"m1","status":503}
@@ -513,7 +513,7 @@ is(fake_requests(fake => 2)->{count}, 0, 'never one without the model');
 
 
 
-=== TEST 22: a slow one gets fewer
+=== TEST 22: a slow server gets fewer requests
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"model":"m1","ttft_ms":600}
@@ -546,7 +546,7 @@ cmp_ok(count_of(1, @replies), '<', count_of(2, @replies),
 
 
 
-=== TEST 23: 502, 503, 504, a death before the first byte: to another with it
+=== TEST 23: 502, 503, 504, no first byte: another server with the model gets it
 --- upstream eval: main::servers_with($::once, ('max_fails=0') x 3)
 --- fake2
 {"server":{"models":[{"name":"m1"}]}}
@@ -580,7 +580,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 24: never after the first byte
+=== TEST 24: no other server is asked after the first byte
 --- upstream eval: main::servers_with($::once, '', 'backup')
 --- asked2
 nothing
@@ -601,7 +601,7 @@ ollama server
 
 
 
-=== TEST 25: a map sends a model to its own upstream
+=== TEST 25: a map sends each model to its own upstream
 --- http_config
     map $ollama_model $pool {
         default      ollama;
@@ -647,7 +647,7 @@ is(http(chat('m3:7b'))->status, 404);
 
 
 
-=== TEST 26: keepalive: connections are used again
+=== TEST 26: connections to a server are used again by keepalive
 --- upstream eval: main::servers_with($::once, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -661,7 +661,7 @@ for my $n (1, 2) {
 
 
 
-=== TEST 27: a location without ollama_api: any server that is up
+=== TEST 27: a location without ollama_api uses any server that is up
 --- upstream eval: main::servers_with($::often, '', '')
 --- config eval
 Test::Nginx::Ollama::location('/api/')
@@ -688,7 +688,7 @@ is($counts->(), '3 7');
 
 
 
-=== TEST 28: management goes to one server
+=== TEST 28: a management request goes to one server
 --- upstream eval: main::servers_with($::often, '', '')
 --- ollama
         ollama_management on;
@@ -701,7 +701,7 @@ ok(wait_for(sub { http(chat('m9'))->status == 200 }, 20),
 
 
 
-=== TEST 29: two requests on a connection of HTTP/2, each where its model is
+=== TEST 29: two requests on one HTTP/2 connection go to different servers
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"server":{"models":[{"name":"a"}]}}
@@ -720,7 +720,7 @@ for my $model (qw(a b b a)) {
 
 
 
-=== TEST 30: one that answers 429, or breaks off, draws no requests
+=== TEST 30: a server that answers 429 or breaks off does not attract requests
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake2
 {"model":"m1","ttft_ms":20}
@@ -749,7 +749,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 31: what doesn't need the model loaded doesn't make it warm
+=== TEST 31: a request that needs no loaded model does not count as loading it
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake2
 {"server":{"models":[{"name":"m1","loaded":false}]}}
@@ -764,7 +764,7 @@ is(who(map { http(chat('m1')) } 1 .. 6), '1 1 1 1 1 1');
 
 
 
-=== TEST 32: an immediate failure to connect is not what the server before said
+=== TEST 32: a failed connect is not taken for the previous server's 404
 --- upstream
         zone ollama 1m;
         server 127.0.0.1:$TEST_NGINX_FAKE_PORT;

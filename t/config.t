@@ -28,7 +28,7 @@ __DATA__
 
 
 
-=== an upstream may come after its location, in any case
+=== an upstream may come after its location, its name in any case
 --- bare
 --- http_config
     server {
@@ -105,7 +105,7 @@ names upstream "ollama", but "proxy_pass" of that location goes to "127.0.0.1
 
 
 
-=== also if it comes from outside
+=== an inherited proxy_pass_request_body off is refused
 --- config
     proxy_pass_request_body off;
 
@@ -121,7 +121,7 @@ can't work with "proxy_pass_request_body off"
 
 
 
-=== a path that proxy_pass has changes nothing
+=== a path in proxy_pass changes nothing
 --- config
     location /api/ {
         ollama_api ollama;
@@ -135,7 +135,7 @@ GET /api/version
 
 
 
-=== also with a prefix
+=== a path in proxy_pass changes nothing with a prefix
 --- config
     location /llm/api/ {
         ollama_api ollama prefix=/llm;
@@ -151,7 +151,7 @@ GET /api/tags
 
 
 
-=== a second parameter that is no prefix is refused
+=== an invalid second parameter of ollama_api is refused
 --- config
     location /api/ {
         ollama_api ollama prefix=llm;
@@ -165,7 +165,7 @@ GET /api/tags
 
 
 
-=== and so is one of another name
+=== an unknown parameter of ollama_api is refused
 --- config
     location /api/ {
         ollama_api ollama policy=fast;
@@ -207,7 +207,7 @@ invalid number of arguments in "ollama_api" directive
 
 
 
-=== ollama_api is no directive of http, nor of if
+=== ollama_api in http is refused
 --- http_config
     ollama_api ollama;
 --- config
@@ -235,7 +235,7 @@ invalid number of arguments in "ollama_api" directive
 
 
 
-=== ollama_management twice, or with another word, is refused
+=== ollama_management twice is refused
 --- ollama
         ollama_management on;
         ollama_management off;
@@ -246,7 +246,7 @@ invalid number of arguments in "ollama_api" directive
 
 
 
-=== ollama_management with another word is refused
+=== ollama_management with a value other than on or off is refused
 --- ollama
         ollama_management yes;
 --- must_die
@@ -267,7 +267,7 @@ invalid value "yes" in "ollama_management" directive, it must be "on" or "off"
 
 
 
-=== ollama_session_ttl that is no time is refused
+=== ollama_session_ttl with an invalid time is refused
 --- ollama
         ollama_session_ttl never;
 --- must_die
@@ -298,7 +298,7 @@ unknown "nobody" variable
 
 
 
-=== ollama_forbid of what every request needs is refused
+=== ollama_forbid of a field that every request needs is refused
 --- ollama
         ollama_forbid keep_alive Model;
 --- must_die
@@ -308,7 +308,7 @@ field "Model" can't be forbidden: no request would work without it
 
 
 
-=== ollama_forbid of what is no field is refused
+=== ollama_forbid of an invalid field name is refused
 --- test
 my @bad = ('""', '.', '.a', 'a.', 'a..b', 'options.', 'a.b.c.d.e.f.g.h.i.j',
            'messages', 'messages.images', 'stream');
@@ -326,7 +326,7 @@ for my $field (qw(keep_alive options.num_ctx options Options.NUM_GPU x),
 
 
 
-=== ollama_origins of what is no origin is refused
+=== ollama_origins with an invalid origin is refused
 --- test
 for my $origin ('""', 'chat.example', 'https://', '://a', 'https://a/',
                 'https://a/b', 'https://*.a.*', 'https://**', '**',
@@ -346,7 +346,7 @@ for my $origin ('*', 'https://a', 'http://a:80', 'https://*.a.b', 'app://*',
 
 
 
-=== an unknown directive of ours is refused
+=== an unknown directive that begins with ollama_ is refused
 --- ollama
         ollama_apis ollama;
 --- must_die
@@ -356,7 +356,7 @@ unknown directive "ollama_apis"
 
 
 
-=== proxy_buffering on is warned of, and works
+=== proxy_buffering on causes a warning, and works
 --- params
 proxy_buffering on;
 --- test
@@ -367,7 +367,7 @@ is(http('POST /api/chat', $main::chat)->status, 200, 'chat');
 
 
 
-=== so it is without ollama_params, and what else is missing shows
+=== without ollama_params: a warning, and what else is missing shows
 --- config
     location /api/ {
         ollama_api ollama;
@@ -381,7 +381,7 @@ is(http('POST /api/chat', $main::chat)->status, 200, 'chat');
 
 
 
-=== nothing is warned of with ollama_params
+=== with ollama_params there is no warning
 --- test
 is(http('POST /api/chat', $main::chat)->status, 200, 'chat');
 --- no_error_log
@@ -414,7 +414,7 @@ POST /api/pull
 
 
 
-=== in a server, with the page and other locations beside
+=== ollama_api in a server, beside a page and other locations
 --- http_config
     server {
     listen 127.0.0.1:$TEST_NGINX_FREE_PORT;
@@ -461,7 +461,7 @@ POST /v1/chat/completions
 
 
 
-=== in a server, a location that goes elsewhere is left as it was
+=== ollama_api in a server leaves a location with another upstream alone
 --- http_config
     upstream page {
         server 127.0.0.1:$TEST_NGINX_FAKE2_PORT;
@@ -497,7 +497,7 @@ GET /nope
 
 
 
-=== in a server, a location whose upstream a map chooses is guarded
+=== ollama_api in a server guards a location with a mapped upstream
 --- http_config
     map $ollama_model $pool {
         default ollama;
@@ -554,7 +554,7 @@ POST /api/chat?a=%20
 
 
 
-=== a map to nowhere is an error of the gateway, in its form
+=== a map to an unknown upstream is an error in Ollama's form
 --- http_config
     map $ollama_model $pool {
         default nowhere;
@@ -575,7 +575,7 @@ no resolver defined
 
 
 
-=== limit_except works
+=== ollama_api works with limit_except
 --- ollama
         limit_except POST {
             deny all;
@@ -595,7 +595,7 @@ POST /api/chat
 
 
 
-=== if works
+=== ollama_api works with if
 --- ollama
         if ($http_x_stop) {
             return 403;
@@ -630,7 +630,7 @@ CORE::join "\n", map { "POST /api/chat$_" } '', '?tag=1', '?slow=1', '?path=1'
 
 
 
-=== an if with a proxy_pass of its own is guarded as well
+=== an if with its own proxy_pass is guarded as well
 --- http_config
     upstream second {
         server 127.0.0.1:$TEST_NGINX_FAKE2_PORT;
@@ -650,7 +650,7 @@ POST /api/chat?second=1
 
 
 
-=== locations of any kind work
+=== ollama_api works in locations of any kind
 --- config
     location = /api/chat {
         ollama_api ollama;
@@ -711,7 +711,7 @@ GET /api/version
 
 
 
-=== rewrite, try_files and mirror beside it
+=== ollama_api works with rewrite, try_files and mirror
 --- http_config
     upstream second {
         server 127.0.0.1:$TEST_NGINX_FAKE2_PORT;
@@ -746,7 +746,7 @@ POST /api/chat
 
 
 
-=== ollama_balance with all that nginx's servers have
+=== ollama_balance accepts all parameters of nginx's server
 --- test
 for my $lines ('zone a 1m; ollama_balance;', 'ollama_balance; zone a 1m;',
                'zone a 1m; ollama_balance; keepalive 4;',
@@ -767,7 +767,7 @@ for my $lines ('zone a 1m; ollama_balance;', 'ollama_balance; zone a 1m;',
 
 
 
-=== ollama_balance without a zone is refused, and told how
+=== ollama_balance without a zone is refused, with an example
 --- upstream
         server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
         ollama_balance;
@@ -807,7 +807,7 @@ for my $other ('least_conn;', 'ip_hash;', 'random;', 'hash $uri;') {
 
 
 
-=== parameters of ollama_balance that are none
+=== invalid parameters of ollama_balance are refused
 --- test
 for my $bad ('queue=', 'queue=x', 'queue=-1', 'queue=1k', 'timeout=',
              'timeout=x', 'timeout=-1s', 'on', 'Queue=1', 'policy=fast',
@@ -826,7 +826,7 @@ like(main::check_config('ollama_balance;'),
 
 
 
-=== parameters of ollama_poll
+=== parameters of ollama_poll are checked
 --- test
 for my $good ('interval=1s', 'interval=100ms timeout=100ms', 'timeout=1m',
               'interval=1h timeout=2s', 'tls', 'tls tls_name=a.example')
@@ -853,7 +853,7 @@ like(main::check_config('ollama_poll;'),
 
 
 
-=== ollama_zone
+=== parameters of ollama_zone are checked
 --- test
 is(main::check_upstream('ollama_poll;', "ollama_zone $_;"), '', "size $_")
     for qw(1m 1024k 64m 1048576);
@@ -873,7 +873,7 @@ like(main::check_upstream('', 'ollama_zone;'),
 
 
 
-=== a small ollama_zone serves all the same
+=== a small ollama_zone works, with fewer models
 --- http_config
     ollama_zone 1m;
 --- upstream
@@ -906,7 +906,7 @@ is(http('POST /api/chat', $main::chat)->status, 200);
 
 
 
-=== upstreams that nothing of ours is asked of get no memory
+=== upstreams without our directives take no shared memory
 --- bare
 --- http_config
     upstream ollama {

@@ -134,7 +134,7 @@ POST /api/chat
 
 
 
-=== TEST 2: frames are the server's, at any split
+=== TEST 2: frames are the server's, however its reply is split
 --- test
 my $done = '{"model":"m1","message":{"role":"assistant","content":"."},'
            . '"done":true,"done_reason":"stop"}';
@@ -186,7 +186,7 @@ for my $what (sort keys %reply) {
 
 
 
-=== TEST 3: each byte is sent when the server has sent it
+=== TEST 3: each byte is sent to the client as soon as the server has sent it
 --- upstream eval: $::steps
 --- test
 my $c = client()->request($::path, main::body());
@@ -221,7 +221,7 @@ main::is_closed($c->reply, 'talk', 'max_turns', 2);
 
 
 
-=== TEST 4: three take part, each with words and settings of its own
+=== TEST 4: three models take part, with instructions and settings of their own
 --- test
 my $r = main::talk(models => [ { model => 'm1', name => 'Ann', system => 'A' },
                                { model => 'm2', options => { seed => 2 } },
@@ -249,7 +249,7 @@ is($options[1], '{"seed":2,"top_k":9}', 'options of one');
 
 
 
-=== TEST 5: each turn goes where its model is, or is pinned
+=== TEST 5: each turn goes to a server of its model, or to the server_url given
 --- upstream eval: $::two
 --- fake
 {"server":{"models":[{"name":"m1:latest"},{"name":"both:latest"}]}}
@@ -281,7 +281,7 @@ for my $n (1, 2) {
 
 
 
-=== TEST 6: a server that fails before its first byte is followed by another
+=== TEST 6: a server that fails before its first byte is replaced by another
 --- upstream eval: $::two
 --- test
 wait_status(up => 1, 2);
@@ -298,7 +298,7 @@ is(scalar(grep { $_->{status} == 200 && $_->{end} eq 'complete' }
 
 
 
-=== TEST 7: a turn that fails ends the conversation
+=== TEST 7: a turn that fails ends the conversation with a closing line
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- params
@@ -387,7 +387,7 @@ is(server(1)->{in_flight}, 0, 'nothing is left');
 
 
 
-=== TEST 8: replies of all forms
+=== TEST 8: replies of all forms and framings are relayed
 --- test
 my %form = (
     'HTTP/1.0' => { http10 => JSON::PP::true },
@@ -417,7 +417,7 @@ for my $what (sort keys %form) {
 
 
 
-=== TEST 9: with nginx's buffering on
+=== TEST 9: with proxy_buffering on: turns, failures and stops
 --- upstream eval: $::balanced
 --- params
 proxy_buffering on;
@@ -451,7 +451,7 @@ for my $size (0, 1000, 20_000) {
 
 
 
-=== TEST 10: the same by HTTP/1.1: the connection stays
+=== TEST 10: an HTTP/1.1 connection stays open after a failed conversation
 --- test
 fake_set(model => 'm2', fault => 'die');
 
@@ -470,7 +470,7 @@ closed the connection before the end of its reply
 
 
 
-=== TEST 11: no place, no server
+=== TEST 11: all servers full or down: 503
 --- upstream eval: $::balanced =~ s/(PORT);/$1 max_conns=1;/r
 --- test
 wait_status(up => 1);
@@ -499,7 +499,7 @@ like($r->json->{error}, qr/no server that is up/);
 
 
 
-=== TEST 12: a server that is full has perhaps a place when it is asked
+=== TEST 12: a server that is full at first may have a free slot at its turn
 --- upstream eval: $::two =~ s/(PORT);/$1 max_conns=1;/gr
 --- fake
 {"server":{"models":[{"name":"m1:latest"}]}}
@@ -536,7 +536,7 @@ for my $wait (0, 1) {
 
 
 
-=== TEST 13: a stop, in every state
+=== TEST 13: a stop by its id works in every state
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -597,7 +597,7 @@ ok(!(grep { !/outcome=cancelled/ } grep { /multi-model/ } access_log()),
 
 
 
-=== TEST 14: a line that has begun is finished first, if its rest comes soon
+=== TEST 14: a stop completes a line that has begun, if the rest comes soon
 --- upstream eval: $::steps
 --- test
 for my $rest (1, 0) {
@@ -627,7 +627,7 @@ for my $rest (1, 0) {
 
 
 
-=== TEST 15: a stop when the frame was the last, but the server goes on
+=== TEST 15: a stop after the last frame, but before the server's end of reply
 --- upstream eval: $::steps
 --- test
 my $c = client()->request($::path, main::body(task_id => 'one'));
@@ -643,7 +643,7 @@ ok(!$::server->asked, 'no other is asked');
 
 
 
-=== TEST 16: after the end there is nothing to stop
+=== TEST 16: a stop after the end is answered 404
 --- test
 main::is_closed(main::talk(task_id => 'one'), 'talk', 'max_turns', 2);
 is(main::cancel('one')->status, 404, 'it is over');
@@ -653,7 +653,7 @@ main::is_closed(main::talk(task_id => 'one'), 'again', 'max_turns', 2);
 
 
 
-=== TEST 17: a client that leaves ends it
+=== TEST 17: a client that leaves ends the conversation
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -688,7 +688,7 @@ is(server(1)->{in_flight}, 0, 'nothing is left');
 
 
 
-=== TEST 18: a reload in the middle
+=== TEST 18: a reload does not end the conversation
 --- upstream eval: $::balanced
 --- test
 wait_status(up => 1);
@@ -705,7 +705,7 @@ ok(wait_for(sub { worker_pids(1) == 2 }, 10), 'the old workers end');
 
 
 
-=== TEST 19: no stream
+=== TEST 19: with "stream": false the reply is one object with all turns
 --- test
 fake_set(model => 'm2', thinking => 2);
 
@@ -758,7 +758,7 @@ is($all->{replies}[1]{message}{content} // '', 'w0 ', 'what it had said');
 
 
 
-=== TEST 20: what can't be had is refused before a server is asked
+=== TEST 20: invalid requests are refused before a server is asked
 --- upstream eval: $::balanced
 --- ollama
 ollama_forbid options.num_ctx;
@@ -833,7 +833,7 @@ nothing
 
 
 
-=== TEST 21: a body of any size and form
+=== TEST 21: a request body of any size, framing and buffering is accepted
 --- upstream eval: $::balanced
 --- params
 client_max_body_size 3m;
@@ -861,7 +861,7 @@ is(http($::path, main::body(initial_message => 'x' x 3_200_000))->status, 413,
 
 
 
-=== TEST 22: a task's name
+=== TEST 22: task_id names the conversation; one that is in use is refused
 --- test
 fake_set(model => 'm1', frames => 9, gap_ms => 60_000);
 
@@ -878,7 +878,7 @@ is($last->{task_id}, 'one', 'by the header');
 
 
 
-=== TEST 23: what is forbidden is taken out
+=== TEST 23: fields that ollama_forbid names are removed from every turn
 --- ollama
 ollama_forbid options.num_ctx options.a;
 --- test
@@ -906,7 +906,7 @@ is($::json->encode($::json->decode($_->{body})->{options}), '{}', 'none left')
 
 
 
-=== TEST 24: where options are forbidden altogether
+=== TEST 24: ollama_forbid of "options" removes them as a whole
 --- ollama
 ollama_forbid options;
 --- test
@@ -918,7 +918,7 @@ ok(!exists $::json->decode($_->{body})->{options}, 'none') for main::asked();
 
 
 
-=== TEST 25: in locations of all kinds
+=== TEST 25: works with a prefix, in exact and regex locations, and with a map
 --- http_config
 map $ollama_model $pool { default nobody;  m1 ollama;  m2 other; }
 upstream other { server 127.0.0.1:$TEST_NGINX_FAKE2_PORT; }
@@ -972,7 +972,7 @@ is($_->{headers}{'x-part'}, '/re', 'what the location had found')
 
 
 
-=== TEST 26: an administrator's error_page is for what is one reply
+=== TEST 26: error_page for a failed turn does not replace the stream
 --- ollama
 error_page 404 /nowhere;
 --- params
@@ -983,7 +983,7 @@ main::is_closed(main::talk(), 'error_page', 'error', 1, qr/not found/);
 
 
 
-=== TEST 27: an HTTP/1.0 client, and TLS
+=== TEST 27: an HTTP/1.0 client and a TLS client get the whole conversation
 --- config eval: $::tls
 --- test
 my $r = http($::path, main::body(), -version => '1.0');
@@ -1018,7 +1018,7 @@ is(server(1)->{in_flight}, 0, 'nothing is left');
 
 
 
-=== TEST 29: long replies, and a client that is slow
+=== TEST 29: long replies to a slow client take little memory
 --- upstream eval: $::balanced
 --- http_config eval
 "server { listen 127.0.0.1:\$TEST_NGINX_FREE_PORT sndbuf=32k;\n"

@@ -759,7 +759,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: workers are killed
+=== TEST 1: killed workers lose no message that was answered as saved
 --- test
 main::rounds('worker');
 --- error_log
@@ -768,13 +768,13 @@ exited on signal 9
 
 
 
-=== TEST 2: nginx is killed
+=== TEST 2: a killed nginx loses no message that was answered as saved
 --- test
 main::rounds('nginx');
 
 
 
-=== TEST 3: Redis is killed that syncs always
+=== TEST 3: a killed Redis with appendfsync always loses no saved message
 --- test
 main::rounds('redis');
 --- error_log
@@ -782,7 +782,7 @@ redis
 
 
 
-=== TEST 4: Redis is killed that syncs every second
+=== TEST 4: a killed Redis with appendfsync everysec: every session stays sound
 --- test
 main::start_redis_anew('everysec');
 main::rounds('everysec');
@@ -791,7 +791,7 @@ redis
 
 
 
-=== TEST 5: Redis and nginx are killed
+=== TEST 5: Redis and nginx killed together lose no saved message
 --- test
 main::start_redis_anew('always');
 main::rounds('both');
@@ -800,18 +800,18 @@ main::rounds('both');
 
 
 
-=== TEST 6: a reload
+=== TEST 6: a reload fails no chat and loses no message
 --- test
 main::rounds('reload');
 
 
 
-=== TEST 7: a binary upgrade
+=== TEST 7: a binary upgrade fails no chat and loses no message
 --- test
 main::rounds('upgrade');
 
 
 
-=== TEST 8: all sessions can be gone on with
+=== TEST 8: every session of the tests above can be continued
 --- test
 main::go_on();

@@ -58,7 +58,7 @@ run_tests();
 
 __DATA__
 
-=== 413, by the length that is announced
+=== 413 by the Content-Length
 --- params
 client_max_body_size 1k;
 --- test
@@ -74,7 +74,7 @@ nothing
 
 
 
-=== 413, when chunks get too many
+=== 413 when a chunked body gets too large
 --- params
 client_max_body_size 1k;
 --- test
@@ -111,7 +111,7 @@ upstream prematurely closed connection
 
 
 
-=== 502, when what the server answers is not HTTP
+=== 502, when the server's reply is not HTTP
 --- fake
 {"model":"*","fault":"bad_header"}
 --- test
@@ -122,7 +122,7 @@ main::both(502, qr/broke off its answer/, $main::chat);
 
 
 
-=== 502, when what the server answers can't be the end of a request
+=== 502, when the server answers 101
 --- fake
 {"model":"*","status":101,"body":""}
 --- test
@@ -156,7 +156,7 @@ nothing
 
 
 
-=== 401, with the question for a password
+=== 401 by auth_basic, with WWW-Authenticate
 --- ollama
         auth_basic "Our models";
         auth_basic_user_file ../html/users;
@@ -180,7 +180,7 @@ POST /api/chat
 
 
 
-=== 429, by limit_req, and 503, its default
+=== 429 by limit_req, and 503, its default status
 --- http_config
     limit_req_zone $uri zone=one:1m rate=1r/m;
     limit_req_zone $uri zone=two:1m rate=1r/m;
@@ -213,7 +213,7 @@ limiting requests
 
 
 
-=== 400 of ours, and the connection goes on
+=== 400 by the module, and the connection stays
 --- test
 main::both(400, qr/^invalid request body at byte \d+: /, '{');
 main::both(400, qr/^invalid request body at byte \d+: /, '{}');
@@ -234,7 +234,7 @@ POST /api/chat
 
 
 
-=== 400 of nginx, in the body
+=== 400 by nginx, within the body
 --- test
 for my $path ('/api/chat', '/v1/chat/completions') {
     my $r = raw("POST $path HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked"
@@ -249,7 +249,7 @@ nothing
 
 
 
-=== 408: who sends no body is not waited for
+=== 408, when the client does not send its body
 --- params
 client_body_timeout 150ms;
 --- test
@@ -267,7 +267,7 @@ nothing
 
 
 
-=== 415 for a compressed body, which would have to be read
+=== 415 for a compressed body
 --- test
 for my $encoding (qw(gzip GZIP deflate br zstd x), 'identity,gzip') {
     main::both(415, qr/"\Q$encoding\E"/, 'x' x 10,
@@ -306,7 +306,7 @@ nothing
 
 
 
-=== HEAD has the same header and no body
+=== an error to HEAD has the same header and no body
 --- config
     location / {
         ollama_api ollama;
@@ -340,7 +340,7 @@ for my $path (sort keys %is) {
 
 
 
-=== an HTTP/1.0 client
+=== errors to an HTTP/1.0 client
 --- upstream
         server 127.0.0.1:$TEST_NGINX_FREE_PORT;
 --- test
@@ -357,7 +357,7 @@ for (['POST /api/chat', '{', 400], ['POST /api/nope', '', 404],
 
 
 
-=== an HTTP/2 client
+=== errors to an HTTP/2 client
 --- config
     $TEST_NGINX_H2_LISTEN
 
@@ -440,7 +440,7 @@ for (['/api/chat', $main::chat, 502], ['/api/chat', 'x' x 1025, 413],
 
 
 
-=== and over ours
+=== an administrator's error_page wins over the module's errors
 --- config
     error_page 400 401 403 404 405 415 501 /oops.html;
 
@@ -562,7 +562,7 @@ for my $status (400, 404, 429, 499, 500, 501, 502, 503, 504) {
 
 
 
-=== a server's unknown model and failure, as the real one words them
+=== a server's errors have the words of a real Ollama
 --- test
 my $r = http('POST /api/chat', { model => 'nope', messages => [] });
 is($r->status, 404, 'unknown model');
@@ -601,7 +601,7 @@ for ('/plain', '/off/') {
 
 
 
-=== charset and add_header of the administrator apply
+=== charset and add_header apply to errors
 --- config
     charset koi8-r;
     charset_types application/json text/plain;

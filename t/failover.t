@@ -108,7 +108,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a server is killed under load: what had not begun is answered
+=== TEST 1: a server is killed under load: requests not yet begun are answered
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"model":"m1","ttft_ms":40,"gap_ms":20,"frames":10}
@@ -159,7 +159,7 @@ ok(wait_for(sub { who(http(chat('m1'))) eq 1 }, 10), 'and is used');
 
 
 
-=== TEST 2: both are gone, and come back
+=== TEST 2: all servers down: 502 or 503 until one is back
 --- upstream eval: main::servers_with('', '', '')
 --- test
 wait_status(up => 1, 2);
@@ -195,7 +195,7 @@ are_good('and more', at_once(6, chat('m1')));
 
 
 
-=== TEST 3: nothing but success between the first one and the next
+=== TEST 3: once one request succeeds, all that follow do
 --- upstream eval: main::servers_with($::quick, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -212,7 +212,7 @@ are_good('from then on', map { http(chat('m1')) } 1 .. 10);
 
 
 
-=== TEST 4: a model only on a server that is down is not "not found"
+=== TEST 4: a model whose only server is down: 503, not 404
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake
 {"server":{"models":[{"name":"m1"},{"name":"m3"}]}}
@@ -237,7 +237,7 @@ is(fake_requests(fake => 2)->{count}, 1, 'no other is asked for it');
 
 
 
-=== TEST 5: a refused connection takes a server out at once, in all workers
+=== TEST 5: a refused connection marks the server down at once, in all workers
 --- upstream eval: main::servers_with($::once, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -261,7 +261,7 @@ Connection refused
 
 
 
-=== TEST 6: max_fails=0: requests take nobody out
+=== TEST 6: max_fails=0: failed requests don't mark a server down, probes do
 --- upstream eval: main::servers_with($::once, 'max_fails=0', 'max_fails=0')
 --- fake
 {"model":"m1","fault":"die_before_header"}
@@ -286,7 +286,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 7: max_fails=3
+=== TEST 7: max_fails=3: a server is down after three failures to connect
 --- upstream eval: main::servers_with($::once, 'max_fails=3', '')
 --- test
 wait_status(up => 1, 2);
@@ -310,7 +310,7 @@ Connection refused
 
 
 
-=== TEST 8: statuses never count
+=== TEST 8: an HTTP status never marks a server down
 --- upstream eval: main::servers_with($::once, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -326,7 +326,7 @@ for my $status (400, 404, 429, 500, 502, 503, 504) {
 
 
 
-=== TEST 9: a server freezes: who waits there for a first byte is moved
+=== TEST 9: a server answers no probe: requests without a first byte are moved
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake
 {"model":"m1","ttft_ms":60000}
@@ -358,7 +358,7 @@ is(in_flight(), '0 0');
 
 
 
-=== TEST 10: the same with a process that stands still
+=== TEST 10: a server process is stopped: waiting requests are moved
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake
 {"model":"m1","ttft_ms":3000}
@@ -383,7 +383,7 @@ wait_status(up => 1);
 
 
 
-=== TEST 11: a stream that has begun waits for its server, and goes on
+=== TEST 11: a stream that has begun stays with its frozen server and goes on
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake
 {"model":"m1","frames":6,"gap_ms":300}
@@ -410,7 +410,7 @@ wait_status(up => 1);
 
 
 
-=== TEST 12: where no other has the model, one stays and waits
+=== TEST 12: a request stays at its frozen server if no other has the model
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake
 {"model":"m1","ttft_ms":300}
@@ -437,7 +437,7 @@ wait_status(up => 1);
 
 
 
-=== TEST 13: one is moved once
+=== TEST 13: a request is moved once
 --- upstream eval: main::servers_with($::quick, '', '', '')
 --- fake
 {"model":"m1","ttft_ms":60000}
@@ -470,7 +470,7 @@ are_good('both', map { $_->reply } @held);
 
 
 
-=== TEST 14: a long load on a server that answers its looks is left alone
+=== TEST 14: a request stays at a server that loads slowly but answers probes
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake
 {"model":"m2","load_ms":3500}
@@ -485,7 +485,7 @@ is(fake_requests(fake => 1)->{count} + fake_requests(fake => 2)->{count}, 1,
 
 
 
-=== TEST 15: nginx, or the whole machine, stands still for seconds
+=== TEST 15: nginx or the whole machine pauses: servers are up after one probe
 --- upstream eval: main::servers_with($::patient, '', '', '')
 --- fake
 {"server":{"lists_delay_ms":100}}
@@ -524,7 +524,7 @@ for my $round (1 .. 4) {
 
 
 
-=== TEST 16: streams go on when all has stood still
+=== TEST 16: streams go on after the whole machine has paused
 --- upstream eval: main::servers_with($::patient, '', '')
 --- fake
 {"model":"m1","gap_ms":100,"frames":20}
@@ -543,7 +543,7 @@ is(fake_requests(fake => 1)->{count} + fake_requests(fake => 2)->{count}, 4);
 
 
 
-=== TEST 17: requests that wait are not moved because all has stood still
+=== TEST 17: waiting requests are not moved after the whole machine has paused
 --- upstream eval: main::servers_with($::patient, '', '')
 --- fake
 {"model":"m1","ttft_ms":8000}
@@ -562,7 +562,7 @@ is(fake_requests(fake => $_)->{count}, 2) for 1, 2;
 
 
 
-=== TEST 18: a worker is killed: its places are free again, those of others not
+=== TEST 18: a killed worker's slots are released, those of others are kept
 --- upstream eval: main::servers_with($::often, 'max_conns=6', 'max_conns=6')
 --- test
 wait_status(up => 1, 2);
@@ -598,7 +598,7 @@ exited on signal 9
 
 
 
-=== TEST 19: both workers, with requests in every state
+=== TEST 19: all workers are killed: no slot stays taken
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"model":"m2","load_ms":60000}
@@ -628,7 +628,7 @@ exited on signal 9
 
 
 
-=== TEST 20: killed again and again, somebody looks at the servers
+=== TEST 20: whichever worker is killed, the servers are still probed
 --- upstream eval: main::servers_with($::often, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -647,7 +647,7 @@ exited on signal 9
 
 
 
-=== TEST 21: reload with streams: they are counted, and nobody is "checking"
+=== TEST 21: reload keeps counts of running streams and the servers' status
 --- upstream eval: main::servers_with($::often, 'max_conns=3', 'max_conns=3')
 --- test
 wait_status(up => 1, 2);
@@ -695,7 +695,7 @@ ok(wait_for(sub { in_flight() eq '0 0' }, 20));
 
 
 
-=== TEST 22: all ways that a request can end: none leaves a place taken
+=== TEST 22: every way a request can end releases its slot
 --- upstream eval: main::servers_with($::often, 'max_fails=0', 'max_fails=0')
 --- params
 proxy_read_timeout 300ms;
@@ -730,7 +730,7 @@ ok(wait_for(sub { http(chat('m1'))->status == 200 }, 10));
 
 
 
-=== TEST 23: clients that leave, in every state
+=== TEST 23: clients that leave in every state release their slots
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"model":"m1","ttft_ms":200,"gap_ms":100}
@@ -764,7 +764,7 @@ is(server($_)->{status}, 'up', 'nobody was marked for that') for 1, 2;
 
 
 
-=== TEST 24: one of two hangs: all lists answer, and chats go to the other
+=== TEST 24: one of two servers hangs: lists answer, chats go to the other
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"server":{"hang":true}}
@@ -784,7 +784,7 @@ is(fake_requests(fake => 1)->{count}, 0);
 
 
 
-=== TEST 25: a server that hangs from the start is down after the time-out
+=== TEST 25: a server that hangs from the start is down after a probe's timeout
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake
 {"server":{"hang":true}}

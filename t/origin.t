@@ -24,7 +24,7 @@ run_tests();
 
 __DATA__
 
-=== no page, no check
+=== requests without an Origin are not checked
 --- server_name: chat.example
 --- test
 my $r = http('GET /api/tags');
@@ -77,7 +77,7 @@ nothing
 
 
 
-=== the refusal names the page and the directive, and is nothing it may read
+=== the refusal names the page and the directive, without CORS headers
 --- test
 my $r = http('POST /api/chat', '{"model":"m1"}',
              Origin => 'http://evil.example');
@@ -98,7 +98,7 @@ nothing
 
 
 
-=== two Origin lines are 403, also if each would be allowed
+=== two Origin lines are 403, even if each would be allowed
 --- test
 for (['http://localhost', 'http://evil.example'],
      ['http://evil.example', 'http://localhost'],
@@ -170,7 +170,7 @@ for (['chat.example', 'http://chat.example:8080'],
 
 
 
-=== a foreign page whose name leads here is 403 where server_name is another
+=== a page under a name that is not server_name is 403 (DNS rebinding)
 --- server_name: chat.example
 --- test
 for ('evil.example', 'evil.example:8080', 'chat.example.evil.example',
@@ -196,7 +196,7 @@ GET /api/tags
 
 
 
-=== a server without a name, or named _, goes by any
+=== a server without a name, or named _, accepts pages of any name
 --- http_config
     server {
         listen 127.0.0.1:$TEST_NGINX_FREE_PORT;
@@ -295,7 +295,7 @@ is_deeply(main::statuses('/api/tags', 'localhost', @bad),
 
 
 
-=== a star allows all pages
+=== ollama_origins * allows all pages
 --- ollama
         ollama_origins *;
 --- test
@@ -311,7 +311,7 @@ is(http('GET /api/tags', undef, Origin => ['http://a', 'http://a'])->status,
 
 
 
-=== a page that is allowed may read the reply, and our header lines
+=== an allowed page may read the reply and the X- headers
 --- config
     ollama_origins https://one.example;
 
@@ -333,7 +333,7 @@ like($r->header('Access-Control-Expose-Headers'), qr/\b\Q$_\E\b/, "$_ is shown")
 
 
 
-=== also errors, the gateway's and a server's
+=== an allowed page may read errors, the gateway's and a server's
 --- config
     ollama_origins https://one.example;
 
@@ -388,7 +388,7 @@ is($r->header('Access-Control-Allow-Origin'), 'https://one.example',
 
 
 
-=== a preflight is answered here
+=== a preflight is answered by the gateway
 --- config
     ollama_origins https://one.example;
 
@@ -438,7 +438,7 @@ nothing
 
 
 
-=== a preflight needs no password nor a place, a foreign page gets no try
+=== a preflight needs no password and counts for no limit
 --- http_config
     limit_req_zone $binary_remote_addr zone=one:1m rate=1r/m;
 --- config
@@ -525,7 +525,7 @@ is(main::statuses('/own/api/tags', 'localhost', 'http://localhost:3000')
 
 
 
-=== what a server sees is a local client, whatever page calls
+=== a server sees no Origin and the Host of a local client
 --- config
     ollama_origins https://one.example;
 
@@ -548,7 +548,7 @@ for my $origin (undef, 'https://one.example', 'app://x') {
 
 
 
-=== a server's own words to browsers don't come through
+=== a server's own CORS headers are removed
 --- upstream
         server 127.0.0.1:$TEST_NGINX_FREE_PORT;
 --- tcp_listen: $TEST_NGINX_FREE_PORT

@@ -146,7 +146,7 @@ qr/\[notice\] .* redis "unix:.*" is up$/
 
 
 
-=== by TCP, IPv6 too, with a prefix and a database
+=== Redis by TCP and IPv6, with a prefix and a database
 --- http_config
     ollama_redis [::1]:$TEST_NGINX_REDIS_PORT prefix=x: db=3;
 --- test
@@ -156,7 +156,7 @@ like(state_of(), qr/\Aavailable prefix=x: /, 'prefix');
 
 
 
-=== by name, of whose addresses one answers
+=== Redis by a host name of which one address answers
 --- http_config
     ollama_redis localhost:$TEST_NGINX_REDIS_PORT;
 --- test
@@ -164,7 +164,7 @@ is(ask('PING'), 'status PONG', 'ping');
 
 
 
-=== a database that isn't there
+=== a database that does not exist: unavailable, and logged
 --- http_config
     ollama_redis 127.0.0.1:$TEST_NGINX_REDIS_PORT db=99;
 --- test
@@ -177,7 +177,7 @@ qr/\[error\] .* redis "127.0.0.1:\d+" is down: SELECT failed: ERR DB index/
 
 
 
-=== a user and a password
+=== login with a user and a password
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH user=super password=super;
 --- test
@@ -185,7 +185,7 @@ is(ask('ACL', 'WHOAMI'), 'string super', 'who');
 
 
 
-=== the default user's password, known later
+=== login with a password that Redis gets later
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH "password=a secret";
 --- test
@@ -202,7 +202,7 @@ secret
 
 
 
-=== a wrong password is said, and not shown
+=== a wrong password is logged without showing it
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH user=super password=scrt;
 --- test
@@ -215,7 +215,7 @@ scrt
 
 
 
-=== a missing password
+=== a missing password is logged
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH;
 --- init
@@ -234,7 +234,7 @@ qr/is down: NOAUTH Authentication required/
 
 
 
-=== nobody there: all fails at once, and is said once; then it comes
+=== Redis is down: commands fail at once, one log line; then it comes up
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH;
 --- test
@@ -257,7 +257,7 @@ is(ask('SET', 'a', 1), 'status OK', 'back');
 
 
 
-=== a server that is killed takes its commands along
+=== commands in progress fail when Redis is killed
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=10s;
 --- test
@@ -281,7 +281,7 @@ qr/is down: (?:it closed|connection reset)/
 
 
 
-=== a server that stands still costs the time limit, once
+=== a stalled Redis costs one timeout, later commands fail at once
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=400ms;
 --- test
@@ -307,7 +307,7 @@ qr/is down: timed out/
 
 
 
-=== a long command only delays others, within the limit
+=== a slow command delays others, within the timeout
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=5s;
 --- test
@@ -319,7 +319,7 @@ is($slow->reply->body, "status OK\n", 'first');
 
 
 
-=== that an idle server stands still is known before it is asked
+=== an idle Redis that stalls is detected before it is needed
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=300ms;
 --- test
@@ -334,7 +334,7 @@ qr/is down: timed out/
 
 
 
-=== one that accepts and says nothing
+=== a server that accepts and never answers is unavailable
 --- http_config
     ollama_redis 127.0.0.1:$TEST_NGINX_GARBAGE_PORT timeout=500ms;
 --- test
@@ -346,7 +346,7 @@ qr/is down: timed out/
 
 
 
-=== what is no Redis is no harm
+=== a server that does not speak the Redis protocol does no harm
 --- http_config
     ollama_redis 127.0.0.1:$TEST_NGINX_GARBAGE_PORT timeout=2s;
 --- test
@@ -358,7 +358,7 @@ no_redis("HTTP/1.1 400 Bad Request\r\n\r\n", "\0\1\2\3\r\n",
 
 
 
-=== numbers out of bounds are no harm
+=== numbers out of range in replies do no harm
 --- http_config
     ollama_redis 127.0.0.1:$TEST_NGINX_GARBAGE_PORT timeout=2s;
 --- test
@@ -369,7 +369,7 @@ is down: invalid reply:
 
 
 
-=== what a server says when it can't serve is said
+=== errors at the greeting are logged in Redis's words
 --- http_config
     ollama_redis 127.0.0.1:$TEST_NGINX_GARBAGE_PORT timeout=2s;
 --- test
@@ -382,7 +382,7 @@ no_redis("-ERR max number of clients reached\r\n", "+",
 
 
 
-=== one that becomes no Redis later is no harm either
+=== invalid replies later in a connection do no harm
 --- http_config
     ollama_redis 127.0.0.1:$TEST_NGINX_GARBAGE_PORT timeout=2s;
 --- test
@@ -400,7 +400,7 @@ for my $garbage ("+OK\r\n", "+OK\r\n" x 100, "-ERR bye\r\n", "*0\r\n", "x",
 
 
 
-=== errors of Redis are the caller's, and the connection stays
+=== errors of Redis go to the caller, and the connection stays
 --- http_config
     ollama_redis 127.0.0.1:$TEST_NGINX_GARBAGE_PORT timeout=2s;
 --- test
@@ -424,7 +424,7 @@ is down: it closed the connection
 
 
 
-=== a replica refuses what it may not do
+=== a replica refuses writes
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH;
 --- test
@@ -435,7 +435,7 @@ is(ask('PING'), 'status PONG', 'read');
 
 
 
-=== so many wait, and no more
+=== the number of waiting commands is limited
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=20s;
 --- test
@@ -449,7 +449,7 @@ is(ask('?count=1000', 'PING'), 'status PONG (1000)', 'and free again');
 
 
 
-=== those before the first connection wait for it
+=== commands before the first connection wait for it
 --- http_config
     ollama_redis 127.0.0.1:$TEST_NGINX_GARBAGE_PORT timeout=5s;
 --- test
@@ -470,7 +470,7 @@ is down: it closed the connection
 
 
 
-=== big ones, both ways
+=== large commands and replies
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=20s;
 --- test
@@ -483,7 +483,7 @@ like(ask('?count=20', 'APPEND', 'b', 'y' x 10_000_000),
 
 
 
-=== what was forgotten is done all the same
+=== a command whose caller has gone is carried out
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH;
 --- test
@@ -495,7 +495,7 @@ ok(wait_for(sub { $main::redis->cli('GET', 'b') eq 1 }), 'done');
 
 
 
-=== a client that leaves is forgotten
+=== a client that leaves while Redis is waited for
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=10s;
 --- test
@@ -514,7 +514,7 @@ is(ask('INCR', 'a'), 'integer 51', 'done');
 
 
 
-=== a script is sent where Redis doesn't know it
+=== a script is sent when Redis does not have it cached
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH;
 --- test
@@ -530,7 +530,7 @@ like(ask('?script=1', 'k', 'v'), qr/\Arefused: ERR /, 'its error');
 
 
 
-=== messages come, and what is between two connections is known of
+=== messages arrive, and a reconnect is reported to the subscriber
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH;
     redis_probe_subscribe news;
@@ -563,7 +563,7 @@ ok(wait_for(sub { state_of() =~ / a c d{900}$/ }), 'message');
 
 
 
-=== a subscription behind a line that is dead is renewed
+=== a subscription on a dead connection is renewed
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=500ms;
     redis_probe_subscribe news;
@@ -582,7 +582,7 @@ qr/for messages is down: timed out/
 
 
 
-=== one who may not subscribe
+=== a user without permission to subscribe
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH user=mute password=pw;
     redis_probe_subscribe news;
@@ -597,7 +597,7 @@ qr/for messages is down: SUBSCRIBE failed: NOPERM/
 
 
 
-=== a reload with another address
+=== a reload changes the address of Redis
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH;
     redis_probe_subscribe news;
@@ -626,7 +626,7 @@ is up
 
 
 
-=== who quits waits for what it asked, no longer
+=== a worker that shuts down waits for its commands, no longer
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=5s;
 --- test
@@ -648,7 +648,7 @@ ok(wait_for(sub { !-f "$ENV{TEST_NGINX_SERVROOT}/logs/nginx.pid" }, 3),
 
 
 
-=== who is terminated doesn't wait
+=== a worker that is terminated does not wait
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=20s;
     redis_probe_subscribe news;
@@ -665,7 +665,7 @@ $main::redis->thaw;
 
 
 
-=== worker_shutdown_timeout ends it, too
+=== worker_shutdown_timeout ends the wait for Redis
 --- main_config
     worker_shutdown_timeout 300ms;
 --- http_config
@@ -684,7 +684,7 @@ $main::redis->thaw;
 
 
 
-=== without the directive there is none
+=== without ollama_redis commands are unavailable
 --- config
     location = /redis { redis_probe; }
 --- test
@@ -693,7 +693,7 @@ like(state_of(), qr/\Aunavailable prefix=- /, 'state');
 
 
 
-=== what can't work is refused
+=== invalid parameters of ollama_redis are refused
 --- test
 my @wrong = (
     ['', qr/invalid number of arguments in "ollama_redis"/],

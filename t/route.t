@@ -309,7 +309,7 @@ nothing
 
 
 
-=== the root says that all is well, without a server
+=== the root answers without a server
 --- config
     location = / {
         ollama_api ollama;
@@ -529,7 +529,7 @@ for my $size (0, 1, 4096, 300_000, 2_000_003) {
 
 
 
-=== ollama_management of a server is inherited, and taken back in a location
+=== ollama_management is inherited, and can be switched off in a location
 --- config
     ollama_management on;
 

@@ -58,7 +58,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: what /api/models/servers says
+=== TEST 1: /api/models/servers reports each server and its models
 --- upstream eval: main::servers_with($::often, 'max_conns=4', '')
 --- fake
 {"server":{"version":"0.9.1"}}
@@ -123,7 +123,7 @@ like($r->header('Allow'), qr/GET/);
 
 
 
-=== TEST 2: a server that was not looked at yet
+=== TEST 2: a server that was not probed yet is "checking"
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"server":{"lists_hang":true}}
@@ -139,7 +139,7 @@ is_deeply($one->{models}, []);
 
 
 
-=== TEST 3: the reason why a server is down
+=== TEST 3: a server that is down is reported with the reason
 --- upstream eval: main::servers_with($::quick, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -205,7 +205,7 @@ is(http(chat('m1'))->status, 200);
 
 
 
-=== TEST 4: names and numbers that no sound server says
+=== TEST 4: invalid names and numbers from a server are left out
 --- upstream eval: main::servers_with($::quick, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -269,7 +269,7 @@ is(http(chat('m1'))->status, 200);
 
 
 
-=== TEST 5: many bad ones at once are all left out, and told so once
+=== TEST 5: many invalid models are left out and logged once
 --- upstream eval: main::servers_with($::quick, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -297,7 +297,7 @@ for (map { @{ $_->{models} } } servers()) {
 
 
 
-=== TEST 6: more models than there is room for
+=== TEST 6: more models than fit in memory: those known before are kept
 --- upstream eval: main::servers_with($::quick, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -337,7 +337,7 @@ is(http(chat($left_out))->status, 200, "one that was left out, $left_out");
 
 
 
-=== TEST 7: more servers than there is room for
+=== TEST 7: more servers than fit in memory: the rest still gets requests
 --- upstream eval
 "        zone ollama 1m;\n"
 . CORE::join('', map {
@@ -370,7 +370,7 @@ cmp_ok(scalar @said, '>=', 1, 'but said');
 
 
 
-=== TEST 8: IPv6, a unix socket, a name with two addresses
+=== TEST 8: servers by IPv6, by a unix socket, by a name with two addresses
 --- upstream
         zone ollama 1m;
         server [::1]:$TEST_NGINX_FAKE3_PORT;
@@ -418,7 +418,7 @@ for my $model (qw(six path four)) {
 
 
 
-=== TEST 9: one server line, two addresses: each is looked at
+=== TEST 9: a server line with two addresses: each is probed
 --- upstream
         zone ollama 1m;
         server localhost:$TEST_NGINX_FAKE5_PORT;
@@ -432,7 +432,7 @@ are_good('chats', map { http(chat('m1')) } 1 .. 4);
 
 
 
-=== TEST 10: https
+=== TEST 10: servers are probed by https
 --- http_config
     server {
         listen 127.0.0.1:$TEST_NGINX_FREE_PORT ssl;
@@ -480,7 +480,7 @@ is(http('GET /api/models/server/models?server_url=' . $url =~ s/https/http/r)
 
 
 
-=== TEST 11: a certificate that is not the expected one
+=== TEST 11: a server with an unexpected certificate is down
 --- http_config
     server {
         listen 127.0.0.1:$TEST_NGINX_FREE_PORT ssl;
@@ -530,7 +530,7 @@ like($status->('')->{error}, qr/certificate|TLS|SSL/i);
 
 
 
-=== TEST 12: TLS to a server that speaks none, and the reverse
+=== TEST 12: a probe by TLS to a plain server, and the reverse, finds it down
 --- http_config
     server {
         listen 127.0.0.1:$TEST_NGINX_FREE_PORT ssl;
@@ -575,7 +575,7 @@ for my $prefix ('', '/plain') {
 
 
 
-=== TEST 13: reload: the picture stays
+=== TEST 13: a reload keeps what is known of the servers
 --- upstream eval: main::servers_with($::once, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -598,7 +598,7 @@ are_good('chats', at_once(4, chat('m1')));
 
 
 
-=== TEST 14: reload with other servers: those that stay keep theirs
+=== TEST 14: a reload that changes a server keeps what is known of the others
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake5
 {"server":{"models":[{"name":"five"}]}}
@@ -635,7 +635,7 @@ cmp_ok(fake_requests(fake => 2, polls => 1)->{count} - $n, '<=', 3);
 
 
 
-=== TEST 15: reload again and again: servers don't pile up
+=== TEST 15: repeated reloads do not accumulate servers
 --- upstream eval: main::servers_with($::often, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -651,7 +651,7 @@ wait_models(1, 'new+');
 
 
 
-=== TEST 16: one worker looks: no two looks at a server at the same time
+=== TEST 16: one worker probes, and never a server twice at the same time
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"server":{"lists_delay_ms":150}}
@@ -684,7 +684,7 @@ like($looks[0]{headers}{host}, qr/\Alocalhost/, 'as Ollama wants it');
 
 
 
-=== TEST 17: a server that redirects: nobody follows
+=== TEST 17: a probe does not follow redirects
 --- http_config
     server {
         listen 127.0.0.1:$TEST_NGINX_FREE_PORT;
@@ -715,7 +715,7 @@ is(fake_requests(fake => 2, polls => 1)->{count}, 0);
 
 
 
-=== TEST 18: diagnostics
+=== TEST 18: /api/models/server/check reports each step
 --- upstream eval: main::servers_with($::quick, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -782,7 +782,7 @@ is(http("POST /api/models/server/check?server_url=$url", '')->status, 405);
 
 
 
-=== TEST 19: a client that doesn't wait for the diagnostics
+=== TEST 19: a client that leaves during /api/models/server/check
 --- upstream eval: main::servers_with($::once, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -801,7 +801,7 @@ ok(!fake_requests(fake => 1, polls => 1, wait_active => 0)->{timed_out},
 
 
 
-=== TEST 20: the models of one server
+=== TEST 20: /api/models/server/models lists the models of one server
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake2
 {"server":{"models":[{"name":"b","loaded":true}]}}
@@ -838,7 +838,7 @@ is($get->($url)->json->{status}, 'down');
 
 
 
-=== TEST 21: an upstream that is not polled
+=== TEST 21: an upstream without ollama_poll is not probed
 --- upstream
         server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
         server 127.0.0.1:$TEST_NGINX_FAKE2_PORT;
@@ -852,7 +852,7 @@ is(fake_requests(fake => $_, polls => 1)->{count}, 0) for 1, 2;
 
 
 
-=== TEST 22: an upstream that is polled, but balanced by nginx's own rules
+=== TEST 22: an upstream with ollama_poll and nginx's own balancing is probed
 --- upstream
         server 127.0.0.1:$TEST_NGINX_FAKE_PORT max_fails=0;
         server 127.0.0.1:$TEST_NGINX_FAKE2_PORT max_fails=0;
@@ -872,7 +872,7 @@ ok(wait_for(sub { http(chat('m1')); fake_requests(fake => 2)->{count} }, 10),
 
 
 
-=== TEST 23: until a server was looked at lists are passed on; none up: 503
+=== TEST 23: lists are passed on until a probe ended; with no server up: 503
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake
 {"server":{"lists_delay_ms":0,"listen":true}}
@@ -903,7 +903,7 @@ is(join(' ', map { $_->{status} } servers()), 'down down');
 
 
 
-=== TEST 24: before the first look
+=== TEST 24: chats and lists are passed on before the first probe
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"server":{"hang":false,"lists_delay_ms":600}}
@@ -917,7 +917,7 @@ is(fake_requests(fake => 1)->{count} + fake_requests(fake => 2)->{count}, 2);
 
 
 
-=== TEST 25: what is not a server's is not looked at: two upstreams
+=== TEST 25: two upstreams: each knows its own servers only
 --- http_config
     upstream other {
         zone other 1m;
@@ -955,7 +955,7 @@ is(http('GET /other/api/models/server/models?server_url=127.0.0.1:'
 
 
 
-=== TEST 26: bytes that are not UTF-8, and a reply without an end
+=== TEST 26: invalid UTF-8 and an endless reply from a server
 --- http_config
     server {
         listen 127.0.0.1:$TEST_NGINX_FREE_PORT;

@@ -59,7 +59,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a conversation goes on, by its session alone
+=== TEST 1: a conversation continues by its session id alone
 --- test
 block_begins();
 
@@ -117,7 +117,7 @@ for my $form (@::forms) {
 
 
 
-=== TEST 2: byte by byte
+=== TEST 2: history is inserted without changing a byte of the request
 --- params
 client_body_buffer_size 1k;
 --- test
@@ -147,7 +147,7 @@ is(fake_requests(last => 1)->{requests}[0]{body},
 
 
 
-=== TEST 3: where the members stand in a body is no matter
+=== TEST 3: the order of fields in the body does not matter
 --- test
 block_begins();
 
@@ -176,7 +176,7 @@ for my $body ('{%s,"session_id":"%s"}', '{"session_id":"%2$s",%1$s}',
 
 
 
-=== TEST 4: a header names the session; the body wins
+=== TEST 4: X-Session-Id names the session; the body's field wins
 --- test
 block_begins();
 my $id = made({ model => 'm1' });
@@ -189,7 +189,7 @@ is(@{ session($id)->{messages} }, 4, 'both');
 
 
 
-=== TEST 5: thinking is stored, and not sent back
+=== TEST 5: thinking is stored, but not sent back
 --- fake
 {"model":"m1","thinking":2}
 --- test
@@ -251,7 +251,7 @@ for my $form (@::forms) {
 
 
 
-=== TEST 7: a title is made of the first message, if there is none
+=== TEST 7: without a title the first user message becomes the title
 --- test
 block_begins();
 my $id = made({ title => 'mine' });
@@ -268,7 +268,7 @@ cmp_ok(length session($id)->{title}, '<', 200, 'short');
 
 
 
-=== TEST 8: whose session, and which
+=== TEST 8: a session that is unknown or someone else's is refused
 --- ollama
     ollama_session_owner $http_x_owner;
 --- test
@@ -297,7 +297,7 @@ POST /api/chat
 
 
 
-=== TEST 9: what is missing
+=== TEST 9: a request without a model or messages is refused
 --- test
 block_begins();
 my $id = made();
@@ -328,7 +328,7 @@ nothing
 
 
 
-=== TEST 10: an empty list, and messages of all kinds
+=== TEST 10: an empty list of messages, and messages of any role
 --- test
 block_begins();
 my $id = made({ system => 's' });
@@ -356,7 +356,7 @@ is(texts(@{ asked()->{messages} }), join('|', 'user:',
 
 
 
-=== TEST 11: large messages, in a file
+=== TEST 11: large messages in a body that is in a file
 --- params
 client_max_body_size 30m;
 client_body_buffer_size 1k;
@@ -419,7 +419,7 @@ is(http('POST /api/chat', { model => 'm1', messages => [ map { user($_) }
 
 
 
-=== TEST 13: as long as a history may be, with what is new and the reply
+=== TEST 13: the limit of size counts history, new messages and the reply
 --- params
 client_max_body_size 30m;
 --- test
@@ -480,7 +480,7 @@ $still->($id, 'long');
 
 
 
-=== TEST 14: one generation at a time
+=== TEST 14: one generation at a time has the session
 --- fake
 {"model":"m1","frames":1000,"gap_ms":50}
 --- test
@@ -521,7 +521,7 @@ is_free($id, 'in the end');
 
 
 
-=== TEST 15: stop, by the session's id and the task's
+=== TEST 15: a stop by the session's id and by the task's
 --- fake
 {"model":"m1","frames":1000,"gap_ms":20}
 --- test
@@ -563,7 +563,7 @@ for my $form (@::forms) {
 
 
 
-=== TEST 16: a client leaves
+=== TEST 16: a client that leaves: the partial reply is stored
 --- fake
 {"model":"m1","frames":1000,"gap_ms":20}
 --- test
@@ -598,7 +598,7 @@ like(stored($id), qr/\Auser:a:complete/, 'early - the question');
 
 
 
-=== TEST 17: a client leaves after the last frame has come
+=== TEST 17: a client that leaves after the last frame: the reply is complete
 --- fake
 {"model":"m1","fault":"die_after_done"}
 --- http_config
@@ -630,7 +630,7 @@ is(stored($id), 'user:a:complete|assistant:w0 w1 w2 :complete', 'complete');
 
 
 
-=== TEST 18: a server breaks off
+=== TEST 18: a server breaks off: the partial reply is stored as interrupted
 --- test
 block_begins();
 
@@ -660,7 +660,7 @@ for my $fault ('die', 'reset', 'die_mid_frame', 'garbage', 'no_done') {
 
 
 
-=== TEST 19: Redis stands still at the end of a reply
+=== TEST 19: Redis stalls at the end of a reply: it is saved later
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=400ms;
 --- fake
@@ -707,7 +707,7 @@ for my $form (@::forms[0, 2]) {
 
 
 
-=== TEST 20: Redis is down
+=== TEST 20: Redis is down: chats in sessions are answered 503, others work
 --- test
 block_begins();
 my $id = made({ model => 'm1' });
@@ -731,7 +731,7 @@ POST /api/chat
 
 
 
-=== TEST 21: Redis dies during a reply
+=== TEST 21: Redis dies during a reply: "saved" is false
 --- fake
 {"model":"m1","frames":5,"gap_ms":100}
 --- test
@@ -748,7 +748,7 @@ like($c->{raw}, qr/w4 /, 'intact');
 
 
 
-=== TEST 22: no server is up, or none has the model
+=== TEST 22: no server is up or has the model: the session is free again
 --- upstream
         zone ollama 1m;
         server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
@@ -778,7 +778,7 @@ is_saved(say($id, 'a'), $id, 'up');
 
 
 
-=== TEST 23: a server's own error
+=== TEST 23: a server's error is passed on, and the session is free again
 --- test
 block_begins();
 my $id = made();
@@ -793,7 +793,7 @@ is_saved(say($id, 'b'), $id, 'again');
 
 
 
-=== TEST 24: an error's end isn't waited for
+=== TEST 24: a session is free before a server's error reply has ended
 --- upstream
         server 127.0.0.1:$TEST_NGINX_STEP_PORT;
 --- test
@@ -816,7 +816,7 @@ is(stored($id), 'user:a:complete', 'the question');
 
 
 
-=== TEST 25: a session is deleted during a reply
+=== TEST 25: a session that is deleted during a reply stays deleted
 --- fake
 {"model":"m1","frames":4,"gap_ms":100}
 --- test
@@ -839,7 +839,7 @@ for my $form (@::forms[0, 2]) {
 
 
 
-=== TEST 26: buffering on
+=== TEST 26: with proxy_buffering on a reply is saved
 --- params
 proxy_buffering on;
 --- test
@@ -868,7 +868,7 @@ is_saved(http($_->[1] eq '/api/chat' ? 'POST /api/chat' : "POST $_->[1]",
 
 
 
-=== TEST 27: a reply in pieces, however it is cut
+=== TEST 27: a reply is saved however it is split
 --- test
 block_begins();
 
@@ -889,7 +889,7 @@ for my $split (1, 2, 7, 100) {
 
 
 
-=== TEST 28: HTTP/2
+=== TEST 28: chats in sessions by HTTP/2
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":20,"gap_ms":5}
@@ -957,7 +957,7 @@ exited on signal 9
 
 
 
-=== TEST 30: a reload during a reply
+=== TEST 30: a reload during a reply: the reply is saved
 --- fake
 {"model":"m1","frames":20,"gap_ms":50}
 --- test
@@ -975,7 +975,7 @@ is_saved(say($id, 'b'), $id, 'a new worker');
 
 
 
-=== TEST 31: many messages at once, and turns on one connection
+=== TEST 31: many sessions at once, with several turns on one connection
 --- test
 block_begins();
 my @ids = map { made() } 1 .. 20;
@@ -993,7 +993,7 @@ $_->close for @clients;
 
 
 
-=== TEST 32: without a session nothing is held back
+=== TEST 32: a chat without a session is not changed or stored
 --- test
 block_begins();
 
@@ -1011,7 +1011,7 @@ is($main::redis->cli('KEYS', 'ollama:{*'), '', 'nothing is stored');
 
 
 
-=== TEST 33: a message that came late isn't stored twice
+=== TEST 33: a message whose storing was delayed is not stored twice
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=300ms;
 --- test
@@ -1055,7 +1055,7 @@ for my $form (@::forms[0, 3]) {
 
 
 
-=== TEST 34: what got no reply is not said twice; only that
+=== TEST 34: messages that got no reply are not stored again when repeated
 --- test
 block_begins();
 
@@ -1125,7 +1125,7 @@ is(@{ asked()->{messages} }, 700, 'long - each is asked once');
 
 
 
-=== TEST 35: Redis can't be reached at the end: it is told later
+=== TEST 35: Redis can't be reached at the end of a reply: it is saved later
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
 --- fake
@@ -1179,7 +1179,7 @@ for my $how ('cancelled', 'interrupted') {
 
 
 
-=== TEST 36: what was saved late is there once
+=== TEST 36: a delayed save that is repeated stores one reply
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=300ms;
 --- test
@@ -1221,7 +1221,7 @@ qr/was not saved in its session yet: Redis failed, or did not answer in time/
 
 
 
-=== TEST 37: what is too late changes nothing
+=== TEST 37: a delayed save is dropped if the session has changed meanwhile
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
 --- fake
@@ -1288,7 +1288,7 @@ for my $form (@::forms[0, 2]) {
 
 
 
-=== TEST 39: a lock that is taken late is given back
+=== TEST 39: a delayed lock is released
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=300ms;
 --- test
@@ -1308,7 +1308,7 @@ is_saved(say($id, 'b'), $id, 'next');
 
 
 
-=== TEST 40: a client leaves before its session is read
+=== TEST 40: a client that leaves before its session is read
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=20s;
 --- test
@@ -1331,7 +1331,7 @@ nothing
 
 
 
-=== TEST 41: a client leaves before anything is said
+=== TEST 41: a client that leaves before the first token
 --- fake
 {"model":"m1","ttft_ms":60000}
 --- test
@@ -1364,7 +1364,7 @@ for my $form (@::forms) {
 
 
 
-=== TEST 42: a stop before anything is said, or while the model is loading
+=== TEST 42: a stop before the first token or while the model is loading
 --- test
 block_begins();
 
@@ -1402,7 +1402,7 @@ for my $wait ('ttft_ms', 'load_ms') {
 
 
 
-=== TEST 43: after a reply that broke off
+=== TEST 43: a chat after a reply that broke off
 --- test
 block_begins();
 
@@ -1433,7 +1433,7 @@ for my $fault ([ fault => 'die', after => 2 ], [ error_line_after => 2 ]) {
 
 
 
-=== TEST 44: what is no message
+=== TEST 44: invalid messages are refused
 --- test
 block_begins();
 my $id = made();
@@ -1479,7 +1479,7 @@ POST /api/chat
 
 
 
-=== TEST 45: a message of 20 MB, and what leads nowhere in Redis
+=== TEST 45: a message of 20 MB, and special characters in ids and texts
 --- params
 client_max_body_size 30m;
 --- test

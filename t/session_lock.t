@@ -51,7 +51,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a stop while the history is waited for
+=== TEST 1: a stop while the chat waits for its history
 --- test
 main::block_begins();
 
@@ -92,7 +92,7 @@ is(scalar(grep { m{POST /api/chat} } fake_asked()), 8,
 
 
 
-=== TEST 2: a client leaves while the lock is asked for
+=== TEST 2: a client that leaves while the lock is requested
 --- test
 main::block_begins();
 
@@ -114,7 +114,7 @@ for my $n (1 .. 5) {
 
 
 
-=== TEST 3: a long message, and a Redis that takes long
+=== TEST 3: a large message while Redis is slow
 --- test
 main::block_begins();
 
@@ -134,7 +134,7 @@ is(main::statuses($id), 'user:complete|assistant:complete', 'and stored');
 
 
 
-=== TEST 4: a worker is killed that has a session
+=== TEST 4: a worker that has a session is killed: its lock expires
 --- test
 main::block_begins();
 
@@ -162,7 +162,7 @@ exited on signal 9
 
 
 
-=== TEST 5: the time for a shutdown is over: what was said is saved
+=== TEST 5: worker_shutdown_timeout ends a chat: the partial reply is saved
 --- main_config
 worker_shutdown_timeout 300ms;
 --- test
@@ -187,7 +187,7 @@ main::can_chat($id, 'afterwards');
 
 
 
-=== TEST 6: the session is lost while a chat waits for it
+=== TEST 6: the lock is lost while a chat waits for Redis
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=10s;
 --- test

@@ -66,7 +66,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: what a server sends behind its reply's end takes nothing from it
+=== TEST 1: data after the end of a reply does not change what is saved
 --- upstream eval: $::steps
 --- test
 block_begins();
@@ -92,7 +92,7 @@ for my $form (@::streams) {
 
 
 
-=== TEST 2: a stop in the middle of a line
+=== TEST 2: a stop in the middle of a line saves what was read
 --- upstream eval: $::steps
 --- test
 block_begins();
@@ -142,7 +142,7 @@ is(session($id)->{messages}[1]{stats}{eval_count}, undef, 'none are stored');
 
 
 
-=== TEST 3: a renewal that comes after the save takes no lock
+=== TEST 3: a delayed renewal does not take a released lock
 --- upstream eval: $::steps
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=30s;
@@ -188,7 +188,7 @@ is(lock_of($id), '', 'the session is free');
 
 
 
-=== TEST 4: a refusal is told once, not with each command
+=== TEST 4: an error of Redis is logged once, not for each command
 --- test
 block_begins();
 my @ids = map { made() } 1 .. 5;
@@ -211,7 +211,7 @@ $main::redis->cli('CONFIG', 'SET', 'min-replicas-to-write', 0);
 
 
 
-=== TEST 5: Redis is down: that is told once, whatever the reason becomes
+=== TEST 5: Redis is down: it is logged once, even if the reason changes
 --- test
 block_begins();
 
@@ -229,7 +229,7 @@ ok(wait_for(sub { errors(qr/redis "\S+" is down/) == 2 }), 'and told anew');
 
 
 
-=== TEST 6: a reply that is too long is no whole one
+=== TEST 6: a reply over the size limit is saved as interrupted
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=30s;
 --- fake
@@ -253,7 +253,7 @@ for my $form (@::streams) {
 
 
 
-=== TEST 7: a client that takes nothing any more has left
+=== TEST 7: a client that stops reading counts as one that left
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=500ms;
 --- params
@@ -277,7 +277,7 @@ for my $form (@::streams) {
 
 
 
-=== TEST 8: the same with buffering on
+=== TEST 8: a client that stops reading, with proxy_buffering on
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=500ms;
 --- params
@@ -298,7 +298,7 @@ $c->close;
 
 
 
-=== TEST 9: a reply that is not understood is no whole one
+=== TEST 9: a reply of an unknown format is saved as interrupted
 --- upstream eval: $::steps
 --- test
 block_begins();
@@ -318,7 +318,7 @@ is(stored($id), 'user:a:complete|assistant::interrupted', 'stored');
 
 
 
-=== TEST 10: a model that is loaded says nothing
+=== TEST 10: a request that only loads a model stores no message
 --- test
 block_begins();
 
@@ -342,7 +342,7 @@ for my $more ({}, { stream => JSON::PP::false }, { keep_alive => 0 }) {
 
 
 
-=== TEST 11: an empty answer to a question is one
+=== TEST 11: an empty reply to a question is stored
 --- upstream eval: $::steps
 --- test
 block_begins();
@@ -358,7 +358,7 @@ ok(!exists session($id)->{messages}[1]{stats}, 'no statistics, no stats');
 
 
 
-=== TEST 12: a session that is named twice is listed once
+=== TEST 12: a session id that is given twice is listed once
 --- test
 block_begins();
 my ($one, $two) = (made(), made());
@@ -369,7 +369,7 @@ is(join(' ', map { $_->{session_id} } @{ http('GET /api/chat/sessions?'
 
 
 
-=== TEST 13: a stop that comes with a stream's end, or after it
+=== TEST 13: a stop at the end of a stream or after it
 --- upstream eval: $::steps
 --- test
 block_begins();
@@ -419,7 +419,7 @@ $stop->close;
 
 
 
-=== TEST 14: clients leave while Redis is away, and comes back
+=== TEST 14: clients that leave while Redis is away: saved when it is back
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
 --- fake
@@ -455,7 +455,7 @@ for my $id (@ids) {
 
 
 
-=== TEST 15: what nginx can't save before it ends is told
+=== TEST 15: what can't be saved before nginx exits is logged
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
 --- fake
@@ -479,7 +479,7 @@ $main::line->mend;
 
 
 
-=== TEST 16: what a server refuses for good isn't kept
+=== TEST 16: messages that a server rejects for good are not stored
 --- test
 block_begins();
 

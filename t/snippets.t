@@ -64,7 +64,7 @@ run_tests();
 
 __DATA__
 
-=== nginx.conf runs as it is, but for addresses and paths
+=== conf/nginx.conf runs unchanged but for addresses and paths
 --- config
 --- test
 my $dir = File::Temp->newdir;
@@ -132,7 +132,7 @@ POST /v1/chat/completions
 
 
 
-=== every snippet is tested here
+=== every file in conf/snippets is tested here
 --- config
 --- test
 my @there = sort map { m{([^/]+)$} } glob "$main::conf/snippets/*";
@@ -142,7 +142,7 @@ is_deeply(\@there, [qw(ollama_auth_request.conf ollama_http.conf
 
 
 
-=== open, behind TLS, beside what the server had
+=== ollama_open.conf behind TLS, beside what the server had
 --- bare
 --- http_config
     include ollama_http.conf;
@@ -180,7 +180,7 @@ POST /api/chat
 
 
 
-=== open, with limits of requests and streams
+=== ollama_open.conf limits requests and streams
 --- bare
 --- http_config
     include ollama_http.conf;
@@ -208,7 +208,7 @@ limiting requests
 
 
 
-=== password, behind TLS
+=== ollama_password.conf behind TLS
 --- bare
 --- http_config
     include ollama_http.conf;
@@ -252,7 +252,7 @@ POST /api/chat
 
 
 
-=== password, whose guesses are limited too
+=== ollama_password.conf limits guesses
 --- bare
 --- http_config
     include ollama_http.conf;
@@ -270,7 +270,7 @@ nothing
 
 
 
-=== auth_request, behind TLS
+=== ollama_auth_request.conf behind TLS
 --- bare
 --- http_config
     include ollama_http.conf;
@@ -337,7 +337,7 @@ POST /api/chat
 
 
 
-=== auth_request, when the service is down
+=== auth_request to a service that is down
 --- bare
 --- http_config
     include ollama_http.conf;
@@ -355,7 +355,7 @@ nothing
 
 
 
-=== auth_basic, auth_request and limits at once, in a server with TLS only
+=== auth_basic, auth_request and limits together, with TLS only
 --- bare
 --- http_config
     include ollama_http.conf;

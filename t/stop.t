@@ -316,7 +316,7 @@ like($r->body, qr/w4 .*"done":true/s, 'the server is asked again');
 
 
 
-=== TEST 2: what is no stream
+=== TEST 2: a reply that is not a stream
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -350,7 +350,7 @@ is(server(1)->{in_flight}, 0);
 
 
 
-=== TEST 3: with nginx's buffering on
+=== TEST 3: with proxy_buffering on
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- params
@@ -387,7 +387,7 @@ is(main::outcomes($n), "cancelled $n", 'the log');
 
 
 
-=== TEST 4: by TLS
+=== TEST 4: a stream by TLS
 --- upstream eval: $::balanced
 --- config eval: $::tls
 --- test
@@ -421,7 +421,7 @@ for my $version (qw(--http1.1 --http2)) {
 
 
 
-=== TEST 5: by the connection of HTTP/2 that the generation has
+=== TEST 5: a stop on the HTTP/2 connection of the generation itself
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -440,7 +440,7 @@ for my $state (sort keys %::state) {
 
 
 
-=== TEST 6: while the connection is made
+=== TEST 6: a stop while the connection to the server is being made
 --- upstream
         server 127.0.0.1:$TEST_NGINX_DEAF_PORT max_fails=0;
 --- params
@@ -484,7 +484,7 @@ is(main::outcomes(36), 'cancelled 24 client_closed 12');
 
 
 
-=== TEST 7: the line that was begun is finished first
+=== TEST 7: a stop completes the line that has begun
 --- upstream eval: $::steps
 --- config eval: $::h2
 --- test
@@ -557,7 +557,7 @@ for my $cut (1, 9, 12, length($event[1]) - 2,
 
 
 
-=== TEST 8: or cut, if it doesn't end
+=== TEST 8: a line that does not end soon is broken off
 --- upstream eval: $::steps
 --- config eval: $::h2
 --- test
@@ -606,7 +606,7 @@ for my $rest ('data: {"choi', 'da', "data: {\"a\":1}\n", ": x\n", '') {
 
 
 
-=== TEST 9: meanwhile the reply comes to its end, or the server or client goes
+=== TEST 9: the reply, server or client ends while a stop waits for a line
 --- upstream eval: $::steps
 --- test
 my $first = "{\"message\":{\"content\":\"w0 \"},\"done\":false}\n";
@@ -710,7 +710,7 @@ $s->close;
 
 
 
-=== TEST 10: a line that came in pieces
+=== TEST 10: a stop of lines that arrive in pieces
 --- upstream eval: $::balanced
 --- fake
 {"model":"m1","frames":1000000,"gap_ms":3,"split":7,"split_delay_us":500}
@@ -726,7 +726,7 @@ for (1 .. 30) {
 
 
 
-=== TEST 11: after the last frame there is nothing to be stopped
+=== TEST 11: a stop after the last frame is answered 404
 --- upstream eval: $::steps
 --- test
 my $last = "{\"message\":{\"content\":\"\"},\"done\":true}\n";
@@ -756,7 +756,7 @@ is(main::outcomes(2), 'ok 2');
 
 
 
-=== TEST 12: a client that reads nothing
+=== TEST 12: a stop of a stream whose client does not read
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -802,7 +802,7 @@ for my $buffering (0, 1) {
 
 
 
-=== TEST 13: names
+=== TEST 13: task ids: generated, by header, by body
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -866,7 +866,7 @@ for my $bad ('', 'x' x 65, 'a b', 'a/b', "\xc3\xa9", 'a.b') {
 
 
 
-=== TEST 14: a name that is in use
+=== TEST 14: a task id that is in use is refused with 409
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -920,7 +920,7 @@ like(main::outcomes(1), qr/\brejected 56\b/);
 
 
 
-=== TEST 15: what is no stop
+=== TEST 15: an unknown or invalid id, another method or a body stops nothing
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -984,7 +984,7 @@ main::is_stopped($c->reply, 'chat', 'a');
 
 
 
-=== TEST 16: by the session's id
+=== TEST 16: a stop by the session's id
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -1006,7 +1006,7 @@ for my $state (sort keys %::state) {
 
 
 
-=== TEST 17: any worker
+=== TEST 17: a stop that another worker receives
 --- upstream eval: $::balanced
 --- ollama eval: $::pid
 --- fake
@@ -1037,7 +1037,7 @@ is(fake_requests(wait_active => 0)->{active}, 0);
 
 
 
-=== TEST 18: many at once
+=== TEST 18: many stops at once
 --- upstream eval: $::balanced
 --- fake
 {"model":"m1","frames":1000000,"gap_ms":50}
@@ -1066,7 +1066,7 @@ is(main::outcomes(200), 'cancelled 200');
 
 
 
-=== TEST 19: a stream that an old worker holds
+=== TEST 19: a stop of a stream that an old worker still has after a reload
 --- upstream eval: $::balanced
 --- ollama eval: $::pid
 --- test
@@ -1091,7 +1091,7 @@ for my $state (sort keys %::state) {
 
 
 
-=== TEST 20: a worker that is killed
+=== TEST 20: a killed worker's generations are forgotten
 --- upstream eval: $::balanced
 --- ollama eval: $::pid
 --- test
@@ -1138,7 +1138,7 @@ exited on signal 11
 
 
 
-=== TEST 21: one that is killed while it is asked
+=== TEST 21: a worker is killed while it is asked to stop
 --- upstream eval: $::balanced
 --- ollama eval: $::pid
 --- test
@@ -1177,7 +1177,7 @@ exited on signal 11
 
 
 
-=== TEST 22: more generations than there is room for
+=== TEST 22: more generations than fit in memory still run
 --- upstream eval: $::balanced
 --- http_config
 ollama_zone 1m;
@@ -1221,7 +1221,7 @@ is(scalar(grep { /no memory/ } Test::Nginx::Ollama::error_lines()), 0);
 
 
 
-=== TEST 23: without a balancer of ours, and elsewhere
+=== TEST 23: works without ollama_balance and in other locations
 --- config
     location /llm/api/ {
         ollama_api ollama prefix=/llm;
@@ -1246,7 +1246,7 @@ main::is_unknown(http('POST /llm/api/chat/cancel/one', ''), 'prefix', 'one');
 
 
 
-=== TEST 24: after another server was asked
+=== TEST 24: a stop after a second server was tried
 --- upstream
         server 127.0.0.1:$TEST_NGINX_FREE_PORT max_fails=0;
         server 127.0.0.1:$TEST_NGINX_FAKE_PORT backup;
@@ -1266,7 +1266,7 @@ Connection refused
 
 
 
-=== TEST 25: after error_page led to another server
+=== TEST 25: a stop after error_page led to another upstream
 --- upstream
         server 127.0.0.1:$TEST_NGINX_FREE_PORT max_fails=0;
 --- http_config
@@ -1297,7 +1297,7 @@ Connection refused
 
 
 
-=== TEST 26: an id that is none is not told in an answer
+=== TEST 26: an invalid session id is not in the reply to a stop
 --- fake
 {"model":"m1","fault":"stall"}
 --- test
@@ -1314,7 +1314,7 @@ for my $id ('a","x":"b', "a\x01b", 'a b', 'x' x 65) {
 
 
 
-=== TEST 27: an answer that goes out slowly is one answer
+=== TEST 27: a reply to a stop that is sent slowly is sent once
 --- config
     location /api/chat/cancel/ {
         limit_rate 20;

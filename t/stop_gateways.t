@@ -158,7 +158,7 @@ main::end();
 
 
 
-=== TEST 2: a stop before the first byte, and of what isn't a stream
+=== TEST 2: a stop before the first byte, and of a reply that is not a stream
 --- test
 main::begin();
 
@@ -180,7 +180,7 @@ main::end();
 
 
 
-=== TEST 3: who may stop
+=== TEST 3: only the owner may stop, from any gateway
 --- ollama
 ollama_session_owner $http_x_owner;
 --- test
@@ -215,7 +215,7 @@ main::end();
 
 
 
-=== TEST 4: a word that is lost delays a stop
+=== TEST 4: a lost message from Redis delays a stop, but does not prevent it
 --- test
 main::allow_there();
 main::begin(redis => 'unix:' . $main::redis->path
@@ -278,7 +278,7 @@ is down
 
 
 
-=== TEST 5: without Redis each gateway stops its own
+=== TEST 5: without Redis each gateway stops its own generations
 --- test
 main::begin();
 
@@ -305,7 +305,7 @@ is down
 
 
 
-=== TEST 6: a gateway that was killed has nothing running
+=== TEST 6: a killed gateway's generations are forgotten
 --- test
 main::begin();
 
@@ -321,7 +321,7 @@ main::is_unknown(main::cancel('dead'), 'dead', 'dead');
 
 
 
-=== TEST 7: a name that is used again isn't stopped by what was asked before
+=== TEST 7: an old stop does not stop a later task of the same name
 --- test
 main::begin();
 
@@ -341,7 +341,7 @@ main::end();
 
 
 
-=== TEST 8: many at once, each stopped from the other side
+=== TEST 8: forty generations, each stopped from the other gateway
 --- test
 main::begin(workers => 2);
 

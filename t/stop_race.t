@@ -160,7 +160,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a stop and the end of a stream
+=== TEST 1: a stop against the end of a stream of /api/chat
 --- upstream eval: $::balanced
 --- http_config eval: $::many
 --- fake
@@ -183,7 +183,7 @@ is(scalar(grep { !m{/api/chat 200 .* outcome=(?:ok|cancelled) }
 
 
 
-=== TEST 2: of an SSE stream
+=== TEST 2: a stop against the end of an SSE stream
 --- upstream eval: $::balanced
 --- http_config eval: $::many
 --- fake
@@ -203,7 +203,7 @@ is(server(1)->{in_flight}, 0);
 
 
 
-=== TEST 3: of what is no stream
+=== TEST 3: a stop against the end of a reply that is not a stream
 --- upstream eval: $::balanced
 --- http_config eval: $::many
 --- fake
@@ -223,7 +223,7 @@ is(server(1)->{in_flight}, 0);
 
 
 
-=== TEST 4: many names that come and go, in a small zone
+=== TEST 4: 10,000 task ids in a small zone: none stays taken
 --- upstream eval: $::balanced
 --- http_config eval: "ollama_zone 1m;\n$::many"
 --- fake

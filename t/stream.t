@@ -77,7 +77,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a frame is there before the next one is sent
+=== TEST 1: a frame arrives before the next one is sent
 --- config eval: $::h2
 --- test
 fake_set(model => 'm1', frames => 5, fault => 'stall', after => 2);
@@ -102,7 +102,7 @@ for my $stream (@::streams) {
 
 
 
-=== TEST 2: the next one is sent when the client has it
+=== TEST 2: each of many frames arrives before the server sends the next
 --- upstream eval: $::steps
 --- config eval: $::h2
 --- test
@@ -131,7 +131,7 @@ for my $c (client(), h2()) {
 
 
 
-=== TEST 3: the header comes with the first frame's
+=== TEST 3: the header arrives before the first frame
 --- upstream eval: $::steps
 --- test
 my $c = client();
@@ -150,7 +150,7 @@ $s->close;
 
 
 
-=== TEST 4: byte for byte, at every split of the reply
+=== TEST 4: NDJSON arrives byte for byte, however the reply is split
 --- test
 my @lines = ("{\"model\":\"m1\",\"message\":{\"content\":\"\\u00e9\xc3\xa9 "
              . "\xf0\x9f\x98\x80\\\"\\\\\"},\"done\":false}\n",
@@ -184,7 +184,7 @@ is(scalar(grep { !/outcome=ok .* generated=2 / } access_log()), 0,
 
 
 
-=== TEST 5: the same for events
+=== TEST 5: SSE arrives byte for byte, however the reply is split
 --- test
 my $reply = join '', map { "data: $_\n\n" }
     '{"choices":[{"delta":{"content":"[DONE]"}}]}',
@@ -211,7 +211,7 @@ is(scalar(grep { !/outcome=ok .* prompt=3 generated=4 / } access_log()), 0,
 
 
 
-=== TEST 6: all kinds of replies are those of the server
+=== TEST 6: replies of all kinds equal those of the server
 --- fake
 {"model":"m1","frames":5,"thinking":3,"tool_calls":true,"unicode":true}
 --- test
@@ -241,7 +241,7 @@ is(scalar(grep { !/outcome=(ok|error)/ } access_log()), 0);
 
 
 
-=== TEST 7: large frames, many in a piece, and a server that hurries
+=== TEST 7: large frames, several in a packet, and a fast server
 --- params
 client_max_body_size 10m;
 --- config eval: $::h2
@@ -269,7 +269,7 @@ is(scalar(grep { !/outcome=ok/ } access_log()), 0);
 
 
 
-=== TEST 8: HTTP/2, with curl, too
+=== TEST 8: streams by HTTP/2, also with curl
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":3}
@@ -288,7 +288,7 @@ like($r->body, qr/data: \[DONE\]\n\n\z/);
 
 
 
-=== TEST 9: gzip in the location keeps frames going
+=== TEST 9: gzip in the location does not delay frames
 --- http_config
     gzip on;
     gzip_min_length 1;
@@ -329,7 +329,7 @@ $c->close;
 
 
 
-=== TEST 10: what a server has packed is left alone
+=== TEST 10: a reply that the server compressed is passed on as it is
 --- fake
 {"model":"m1","frames":3,"encoding":"gzip"}
 --- test
@@ -353,7 +353,7 @@ is(scalar(grep { !/outcome=ok ttft=- .* prompt=- generated=- / }
 
 
 
-=== TEST 11: connections are used again, on both sides
+=== TEST 11: connections are reused on both sides
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":2}
@@ -380,7 +380,7 @@ is(scalar @{ $record->{connections} }, 1, 'one connection to the server');
 
 
 
-=== TEST 12: a reply that a server ends by closing
+=== TEST 12: a reply whose end is the end of the connection
 --- config eval: $::h2
 --- test
 for my $keys ([qw(http10)], [qw(connection_close)], [qw(length)],
@@ -408,7 +408,7 @@ is(scalar(grep { !/outcome=ok/ } access_log()), 0);
 
 
 
-=== TEST 13: the client goes away: the server's connection is closed
+=== TEST 13: the client leaves: the server's connection is closed
 --- config eval: $::h2
 --- test
 my %state = (
@@ -463,7 +463,7 @@ is(scalar(grep { !/outcome=client_closed/ } @log), 0, "all $n were logged so");
 
 
 
-=== TEST 14: the same with nginx's buffering on
+=== TEST 14: the client leaves, with proxy_buffering on
 --- params
 proxy_buffering on;
 --- test
@@ -482,7 +482,7 @@ same(@$_) for @::streams;
 
 
 
-=== TEST 15: HEAD
+=== TEST 15: HEAD has a header and no body
 --- fake
 {"model":"m1","frames":5}
 --- test
@@ -500,7 +500,7 @@ is($c->request('POST /api/chat', $::chat)->reply->end, 'complete');
 
 
 
-=== TEST 16: a client of HTTP/1.0
+=== TEST 16: an HTTP/1.0 client gets a stream
 --- fake
 {"model":"m1","frames":5}
 --- test

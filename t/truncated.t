@@ -167,7 +167,7 @@ closed the connection before the end of its reply
 
 
 
-=== TEST 3: amid a frame: a newline sets the last line off
+=== TEST 3: closed within a frame: a newline precedes the error line
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":5,"fault":"die_mid_frame","after":2}
@@ -186,7 +186,7 @@ closed the connection before the end of its reply
 
 
 
-=== TEST 4: no newline but after a cut line, at every place of a cut
+=== TEST 4: a newline precedes the error only after an incomplete line
 --- upstream eval: $::steps
 --- test
 my $frames = "{\"a\":1}\n{\"b\":\"\\n\"}\r\n";
@@ -231,7 +231,7 @@ closed the connection before the end of its reply
 
 
 
-=== TEST 5: a server that stalls
+=== TEST 5: the server stalls: the error line comes after proxy_read_timeout
 --- params
 proxy_read_timeout 200ms;
 --- config eval: $::h2
@@ -253,7 +253,7 @@ stalled
 
 
 
-=== TEST 6: a line that is no frame ends the stream
+=== TEST 6: a line that is not a frame ends the stream and is not passed on
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":5,"fault":"garbage","after":2}
@@ -280,7 +280,7 @@ sent something that is no frame of a reply
 
 
 
-=== TEST 7: what is no frame
+=== TEST 7: all kinds of lines that are not a frame
 --- upstream eval: $::steps
 --- test
 my $good = "{\"message\":{\"content\":\"x\"},\"done\":false}\n";
@@ -311,7 +311,7 @@ sent something that is no frame of a reply
 
 
 
-=== TEST 8: broken chunks
+=== TEST 8: invalid chunked encoding
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":5,"fault":"bad_chunk","after":2,"gap_ms":5}
@@ -335,7 +335,7 @@ broken framing
 
 
 
-=== TEST 9: a well framed end without the last frame
+=== TEST 9: a properly framed end without the last frame is an error
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":3,"no_done":true}
@@ -364,7 +364,7 @@ ended its reply without finishing it
 
 
 
-=== TEST 10: no body at all
+=== TEST 10: an empty body is an error
 --- upstream eval: $::steps
 --- test
 for my $header ([ 'application/x-ndjson', 'Content-Length' => 0 ],
@@ -387,7 +387,7 @@ ended its reply without finishing it
 
 
 
-=== TEST 11: dead in the middle of a reply with a length
+=== TEST 11: a reply with Content-Length that is too short
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":5,"length":true,"fault":"die","after":2}
@@ -404,7 +404,7 @@ closed the connection before the end of its reply
 
 
 
-=== TEST 12: all was said, only the framing lacks its end: complete
+=== TEST 12: the last frame came, only the framing is incomplete: complete
 --- config eval: $::h2
 --- test
 for my $fault (qw(die_after_done short_length)) {
@@ -433,7 +433,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 13: the server's own error line: no second one
+=== TEST 13: a server's own error line is passed on, none is added
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":5,"error_line_after":2,"error":"out of memory"}
@@ -450,7 +450,7 @@ is(outcomes(), 'interrupted');
 
 
 
-=== TEST 14: its error line, and then it dies
+=== TEST 14: a server's own error line, then a closed connection: none is added
 --- upstream eval: $::steps
 --- test
 my $c = client();
@@ -470,7 +470,7 @@ upstream prematurely closed
 
 
 
-=== TEST 15: OpenAI's form of it is only an end without [DONE]
+=== TEST 15: a /v1 stream that ends without [DONE] is truncated
 --- fake
 {"model":"m1","frames":5,"error_line_after":2}
 --- test
@@ -484,7 +484,7 @@ ended its reply without finishing it
 
 
 
-=== TEST 16: what comes after the last frame is not of the reply
+=== TEST 16: data after the last frame is not passed on
 --- upstream eval: $::steps
 --- test
 my $last = "{\"done\":true}\n";
@@ -531,7 +531,7 @@ sent more than its reply
 
 
 
-=== TEST 17: a slow client gets all that came, then the last line
+=== TEST 17: a slow client gets all that came, then the error line
 --- config eval: $::h2
 --- test
 for my $fault (qw(die garbage die_mid_frame)) {
@@ -566,7 +566,7 @@ closed the connection before the end of its reply
 
 
 
-=== TEST 18: the same with nginx's buffering, in memory and in a file
+=== TEST 18: with proxy_buffering on, in memory and in a file
 --- params
 proxy_buffering on;
 proxy_buffers 4 4k;
@@ -604,7 +604,7 @@ closed the connection before the end of its reply
 
 
 
-=== TEST 19: a good reply that is read late, out of a file
+=== TEST 19: a complete reply that is read late, out of a file, stays complete
 --- params
 proxy_buffering on;
 proxy_buffers 4 4k;
@@ -628,7 +628,7 @@ is(outcomes(), 'ok');
 
 
 
-=== TEST 20: a server that stalls, with nginx's buffering
+=== TEST 20: the server stalls, with proxy_buffering on
 --- params
 proxy_buffering on;
 proxy_read_timeout 200ms;
@@ -647,7 +647,7 @@ stalled
 
 
 
-=== TEST 21: broken chunks with nginx's buffering
+=== TEST 21: invalid chunked encoding, with proxy_buffering on
 --- params
 proxy_buffering on;
 --- fake
@@ -660,7 +660,7 @@ upstream sent invalid chunked response
 
 
 
-=== TEST 22: a server's broken connection isn't used again, others are
+=== TEST 22: a broken connection to a server is not reused, others are
 --- params
 proxy_read_timeout 200ms;
 --- test
@@ -686,7 +686,7 @@ ollama server
 
 
 
-=== TEST 23: a client that leaves while a server floods
+=== TEST 23: a client that leaves while a server sends without pause
 --- fake
 {"model":"m1","fault":"flood"}
 --- test
@@ -700,7 +700,7 @@ ok(access_log(qr/outcome=client_closed/));
 
 
 
-=== TEST 24: an error before the first byte keeps its status and its body
+=== TEST 24: an error before the first byte keeps its status and body
 --- config eval: $::h2
 --- test
 my $n = 0;
@@ -737,7 +737,7 @@ is(outcomes(), 'error');
 
 
 
-=== TEST 25: dead before the header: 502
+=== TEST 25: the connection is closed before the header: 502
 --- config eval: $::h2
 --- fake
 {"model":"m1","fault":"die_before_header"}
@@ -749,7 +749,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 26: nonsense in place of the header: 502
+=== TEST 26: an invalid header: 502
 --- config eval: $::h2
 --- fake
 {"model":"m1","fault":"bad_header"}
@@ -760,7 +760,7 @@ upstream sent no valid HTTP/1.0 header
 
 
 
-=== TEST 27: silence before the header: 504
+=== TEST 27: no header within proxy_read_timeout: 504
 --- params
 proxy_read_timeout 100ms;
 --- fake

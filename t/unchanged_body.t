@@ -52,7 +52,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: large replies, by any buffering
+=== TEST 1: large replies, with all kinds of buffering
 --- plain
         location / {
             @OLLAMA@
@@ -328,7 +328,7 @@ like(same('refused', sub { get('GET /no/x', undef, 'X-No' => 1) })->{head},
 
 
 
-=== TEST 6: the log
+=== TEST 6: the access log
 --- plain eval: $::plain
 --- test
 my $one = '{"done":true}';

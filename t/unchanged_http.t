@@ -82,7 +82,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 2: HTTP/2: streams of one connection, mixed
+=== TEST 2: HTTP/2: interleaved streams of one connection
 --- plain eval: $::plain
 --- test
 my %held;
@@ -138,7 +138,7 @@ is(join(' ', @{ same('many', sub {
 
 
 
-=== TEST 3: HTTP/2: windows, and streams that are reset
+=== TEST 3: HTTP/2: flow control windows, and streams that are reset
 --- plain eval: $::plain
 --- test
 say(sub { answer('y' x 5000) });
@@ -234,7 +234,7 @@ like(same('100-continue', sub {
 
 
 
-=== TEST 5: trailers, where nginx doesn't know them
+=== TEST 5: trailers, in an nginx that doesn't pass them on
 --- skip_nginx: 12: > 1.27.1
 --- plain eval: $::plain
 --- test
@@ -247,7 +247,7 @@ is($r->{body}, 'abc');
 
 
 
-=== TEST 6: trailers, where it does
+=== TEST 6: trailers, in an nginx that passes them on
 --- skip_nginx: 12: < 1.27.2
 --- plain
         location / {
@@ -274,7 +274,7 @@ for my $line ('GET /api/tags', 'POST /api/chat') {
 
 
 
-=== TEST 7: a tunnel
+=== TEST 7: an upgraded connection
 --- plain
         location / {
             proxy_pass http://u_@V@;

@@ -25,7 +25,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: the header of a reply: what, in which order, how often
+=== TEST 1: the header of a reply: which lines, in which order, how often
 --- plain eval: $::plain
 --- test
 say(sub {
@@ -200,7 +200,7 @@ same('HTTP/1.0', sub { $asked->('GET /api/tags', undef, -version => '1.0') });
 
 
 
-=== TEST 4: a reply that is followed: a length becomes chunks, no more
+=== TEST 4: with ollama_api a length may become chunks, nothing else changes
 --- plain eval: $::plain
 --- test
 my $reply = '{"model":"m1","done":true}';
@@ -248,7 +248,7 @@ is(same('204', sub { get('POST /api/chat', $::chat) })->{body}, '');
 
 
 
-=== TEST 5: HEAD, empty bodies, 304, and lengths that lie
+=== TEST 5: HEAD, empty bodies, 304, and a wrong Content-Length
 --- plain eval: $::plain
 --- test
 say(sub { answer('', 'Content-Length' => 1234, ETag => '"e"') });
@@ -352,7 +352,7 @@ same('416 from the server', sub { get('GET /v1/models', undef,
 
 
 
-=== TEST 7: error pages and redirects inside
+=== TEST 7: error pages and internal redirects
 --- plain
         error_page 502 /sorry;
         location = /sorry { return 200 "sorry $request_uri"; }
