@@ -1,8 +1,9 @@
-# Each request goes to a server that has its model, best to one that has it
-# loaded, then to the least busy one; and none is lost to a server that refuses.
+# Guards the promise that each request goes to a server that has its model, if
+# possible to one that has it loaded, then to the least busy one; and that no
+# request fails because one server refuses it.
 #
-# Which server answered is told by X-Ollama-Server, what it had to do for that
-# by its record: nothing here is measured by a clock.
+# Which server answered is told by X-Ollama-Server, what it had to do by the
+# stand-in's record: nothing here is measured by a clock.
 
 use lib 't/lib';
 

@@ -1,6 +1,6 @@
-# Guards what models that talk with each other are promised: one reply of all
-# turns, each frame as its server sent it and at once, each turn a chat like any
-# other, a closing line whatever way it ends, and nothing left over.
+# Guards what clients are promised of conversations between models: one reply
+# with all turns, each frame as its server sent it and without delay, each turn
+# routed and stopped like any chat, and a closing line however it ends.
 
 use lib 't/lib';
 

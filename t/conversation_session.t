@@ -1,6 +1,6 @@
-# Guards what a conversation between models is promised in a session: it is
-# stored turn by turn, whatever way it ends, the closing line tells the truth
-# about it, and a later one goes on from there.
+# Guards what clients are promised of a conversation between models in a
+# session: it is stored turn by turn however it ends, the closing line says
+# truly whether all was saved, and a later conversation continues from there.
 
 use lib 't/lib';
 

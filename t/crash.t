@@ -1,10 +1,11 @@
-# Whatever dies in the midst of replies, and whenever: what was answered
-# "saved":true is in its session, once and whole; so is each message that a
-# server was asked with; and places, names of tasks and sessions are free again.
+# Guards the promise that no crash loses what was answered as saved: whatever is
+# killed in the middle of replies, each message that was answered "saved":true,
+# and each that a server was sent, is in its session once and whole; and slots,
+# task ids and sessions are free afterwards.
 #
-# A round begins several chats, lets something happen at a moment of its own,
-# and reads all their sessions back.  OLLAMA_KILL_ROUNDS says how many rounds
-# each block has; in 6 of them each of the moments comes once.
+# A round begins several chats, kills something at one of the moments below, and
+# reads all their sessions back.  OLLAMA_KILL_ROUNDS says how many rounds each
+# block has; in 6 of them each of the moments comes once.
 
 use lib 't/lib';
 

@@ -1,7 +1,7 @@
 # Guards the promise that whatever goes wrong before a reply begins reaches the
-# client with its true status, as JSON in the form its path has; that an
-# administrator's error_page wins; and that what a server says itself stays as
-# it is.
+# client with its true status, as JSON in the form of its path; that an
+# administrator's error_page wins; and that a server's own errors stay as they
+# are.
 
 use Test::Nginx::Ollama;
 

@@ -1,7 +1,8 @@
-# A server that dies, freezes or comes back, a worker that is killed, a machine
-# that stands still: what clients see of it, and what nginx counts afterwards.
+# Guards what clients see when a server dies, freezes or comes back, when a
+# worker is killed or the whole machine pauses: another server answers if one
+# can, and streams that have begun go on.
 #
-# After every block the harness looks at nginx's counts: all are zero.
+# After every block the harness checks nginx's counts of requests: all are zero.
 
 use lib 't/lib';
 

@@ -1,6 +1,6 @@
-# Fields that clients may not set are taken out of the body, wherever and
-# however often they stand, and the reply's X-Ollama-Removed names them; what
-# is not forbidden stays byte for byte.
+# Guards the promise that fields which ollama_forbid names are removed from the
+# body, wherever and however often they stand, and that X-Ollama-Removed names
+# them; all other bytes stay as they were.
 
 use lib 't/lib';
 

@@ -1,5 +1,6 @@
-# The lists of all servers as one, for clients that know of one server only:
-# from memory, with what the servers said.
+# Guards the lists of models for clients that know of one server only: they are
+# those of all servers together, answered from memory, in the servers' own
+# words.
 
 use lib 't/lib';
 

@@ -1,7 +1,7 @@
-# Guards the promise that only pages that ollama_origins allows may call, as a
-# server that listens on loopback would have seen to it: before all else, for
-# every endpoint, and also where a foreign page's own name leads here.  The
-# server itself must not see the page, as it would refuse it.
+# Guards the promise that only pages that ollama_origins allows may call, on
+# every endpoint and before all else, even if a foreign page's own name leads
+# here (DNS rebinding).  The server itself must not see the page, as it would
+# refuse it.
 
 use Test::Nginx::Ollama;
 

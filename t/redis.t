@@ -1,9 +1,9 @@
-# Guards the promise that Redis is on nobody's way: a command is answered or
-# fails within its time limit, whatever Redis does; that a connection comes back
-# by itself, is said once to be down or up, and is nobody's end: not of a
-# worker, by what a server sends, nor of one that quits.
+# Guards the promise that Redis never blocks nginx: a command is answered or
+# fails within its timeout, whatever Redis does.  The connection is restored by
+# itself, each change between down and up is logged once, and no reply of a
+# server, valid or not, crashes a worker or keeps it from exiting.
 #
-# t/probe has a module that gives requests to it.
+# t/probe has a module that passes requests to Redis.
 
 use lib 't/lib';
 

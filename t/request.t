@@ -1,7 +1,7 @@
-# A request's body on its way: what the server gets is what the client sent,
-# but for the gateway's own fields, with the length that it has then; wherever
-# nginx keeps the body, and however it came.  A bad body is refused with what
-# is wrong and where, no server is asked, and the connection goes on.
+# Guards the way of a request's body: the server gets what the client sent but
+# for the gateway's own fields, with the right length, however the body arrived
+# and wherever nginx buffers it.  A bad body is refused with what is wrong and
+# where, no server is asked, and the connection stays usable.
 
 use lib 't/lib';
 

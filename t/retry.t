@@ -1,6 +1,6 @@
-# Before the first byte of a reply another server is asked, with the whole of
-# the body as it was rewritten, and never after it; and a body is rewritten
-# once, however often a request is sent on to other locations.
+# Guards retries: another server is asked only before the first byte of a reply,
+# and gets the whole body; and a body is rewritten once, however often a request
+# is redirected to other locations.
 
 use lib 't/lib';
 

@@ -1,7 +1,7 @@
-# Guards the promise that a client reaches exactly the endpoints of docs/api.md:
-# the rest is refused before a server is asked, managing models above all,
-# however it is spelled; and a server sees the endpoint that was looked up, in
-# one spelling, with the query string and body as they came.
+# Guards the promise that a client reaches exactly the endpoints of docs/api.md.
+# All else is refused before a server is asked, managing models above all,
+# however the path is spelled; and a server sees the endpoint that was checked,
+# in one spelling, with the query string and body as they came.
 
 use Test::Nginx::Ollama;
 

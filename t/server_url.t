@@ -1,5 +1,5 @@
-# server_url: a request to the server that it names, if the configuration does,
-# too; and no connection to anything else, however that is spelled.
+# Guards server_url: a request goes to the server that it names if that is
+# configured, and no connection is made to anything else, however it is spelled.
 
 use lib 't/lib';
 

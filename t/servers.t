@@ -1,5 +1,5 @@
-# What is known of each server and its models: /api/models/*, whatever the
-# servers say, and wherever they are.
+# Guards /api/models/*, which report what is known of each server and its
+# models, whatever the servers send and wherever they are.
 
 use lib 't/lib';
 

@@ -1,6 +1,6 @@
 # Guards what clients are promised of sessions: every request of the table in
-# docs/api.md, whose they are, that nothing in an id, an owner or a title leads
-# elsewhere, when they end, and that a Redis that is gone is said at once.
+# docs/api.md, owners, that no text in an id, an owner or a title reaches other
+# keys in Redis, expiry, and an answer at once when Redis is down.
 
 use lib 't/lib';
 

@@ -1,6 +1,7 @@
-# Guards what a chat in a session is promised: a server is sent the history and
-# what is new, all that is said is stored once, whatever way it ends, the last
-# frame tells the truth about it, and one generation at a time has the session.
+# Guards what clients are promised of a chat in a session: the server is sent
+# the history and the new messages, everything is stored once however the chat
+# ends, the last frame says truly whether it was saved, and one generation at a
+# time has the session.
 
 use lib 't/lib';
 

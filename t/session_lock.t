@@ -1,7 +1,6 @@
-# Guards the lock of a session: whatever happens to the one who has it, or to
-# the one who asks for it, nobody else waits for it longer than he lives; and
-# what happens to a chat while it waits for Redis: a stop, a client that leaves,
-# a worker that is killed.
+# Guards the lock of a session: it is released, or expires, whatever happens to
+# the task that has it or to one that requests it.  And what happens to a chat
+# that waits for Redis: a stop, a client that leaves, a killed worker.
 
 use lib 't/lib';
 

@@ -1,6 +1,6 @@
-# Guards how a reply in a session ends: whatever the end is, the last frame says
-# whether the reply is stored, what is stored says how it ended, and the log
-# tells what failed, once.
+# Guards the end of a reply in a session: however it ends, the last frame says
+# whether the reply was saved, what is stored says how it ended, and a failure
+# is logged once.
 
 use lib 't/lib';
 

@@ -1,8 +1,8 @@
-# Guards what a generation does to a session: one at a time has it; what was
-# stored is there once, whatever is tried again; and what comes too late changes
-# nothing of what others have stored since.
+# Guards what a task does to a session in Redis: one task at a time has it, a
+# repeated command stores a message once, and a delayed one changes nothing that
+# was stored since.
 #
-# t/probe has a module that does these things to a session.
+# t/probe has a module that runs these commands on a session.
 
 use lib 't/lib';
 

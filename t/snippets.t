@@ -1,6 +1,6 @@
-# Guards the promise that what conf/ offers works as its comments say:
+# Guards the promise that the files in conf/ work as their comments say:
 # nginx.conf by itself, and each of snippets/ in a server block that is there
-# already, with TLS and with authentication and limits in front.
+# already, with TLS, authentication and limits.
 
 use Test::Nginx::Ollama;
 

@@ -1,7 +1,7 @@
-# Stop means stop: whoever asks for it and whatever worker holds the generation,
-# its server's connection is closed at once, in every state, and the client gets
-# one proper last frame and a proper end.  A client that goes away has the same
-# effect on the server.
+# Guards stops: whoever asks for one, and whichever worker has the generation,
+# its connection to the server is closed at once, in every state, and the client
+# gets one proper last frame and a proper end.  A client that leaves has the
+# same effect on the server.
 
 use lib 't/lib';
 

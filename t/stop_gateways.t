@@ -1,6 +1,7 @@
-# Guards what gateways that share a Redis promise each other: a generation is
-# stopped from any of them, by its task or its session, also when the word of it
-# was lost; the one who asks is told the truth; a conversation goes on at any.
+# Guards what gateways that share a Redis promise: a generation can be stopped
+# from any of them, by its task or its session, even if the message about the
+# stop was lost; the reply to a stop is true; and a session continues at any of
+# them.
 
 use lib 't/lib';
 

@@ -1,6 +1,7 @@
-# A stop that meets the natural end, thousands of times: whoever is told that he
-# stopped a generation has stopped it, and nobody else; the client gets one last
-# frame and a proper end either way; afterwards nothing is left of it.
+# Guards stops that meet the natural end of a reply, thousands of times: a
+# client that is told that it stopped a generation has stopped that one and no
+# other, the reply has one last frame and a proper end either way, and no task
+# id stays taken.
 
 use lib 't/lib';
 

@@ -1,9 +1,10 @@
-# A stream's frames reach the client when the server sends them, unchanged, at
-# any split, whatever is spoken on either side; connections are used again;
-# and when the client goes away the server is let go at once, in every state.
+# Guards streams: frames reach the client when the server sends them, unchanged
+# however they are split, by any version of HTTP; connections are reused; and
+# when the client leaves, the server's connection is closed at once, in every
+# state.
 #
-# That a frame came before the next one was sent is told by a server that sends
-# no further one, or only when the test says so.
+# That a frame arrived before the next one was sent is shown by a server that
+# sends no further one, or only when the test says so.
 
 use lib 't/lib';
 

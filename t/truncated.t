@@ -1,6 +1,7 @@
-# A stream that looks finished is finished.  Every other end is told in a last
-# line, and nothing follows it that a client could take for the end of a reply:
-# no terminating chunk, and by HTTP/2 the stream is reset.
+# Guards the promise that a stream which looks finished is finished.  Every
+# other end is reported in a last line, and nothing follows it that a client
+# could take for the end of a reply: no terminating chunk, and with HTTP/2 the
+# stream is reset.
 
 use lib 't/lib';
 

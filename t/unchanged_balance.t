@@ -1,6 +1,6 @@
-# Which server is asked, when another one is, and on which connection: by
-# nginx's own rules, the same without the module, beside a location that uses
-# it and in that location itself.
+# Guards nginx's own balancing: which server is asked, when another one is, and
+# on which connection is the same without the module, with it loaded but unused,
+# and in a location that uses it.
 
 use lib 't/lib';
 

@@ -1,5 +1,6 @@
-# Large bodies, nginx's filters, its cache and its log are the same without the
-# module, beside a location that uses it and in that location itself.
+# Guards nginx's handling of bodies: large ones, filters, the cache and the log
+# are the same without the module, with it loaded but unused, and in a location
+# that uses it.
 
 use lib 't/lib';
 

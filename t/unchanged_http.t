@@ -1,6 +1,6 @@
-# HTTP/2, and what is more than a request and a reply (1xx, trailers, tunnels),
-# are the same without the module, beside a location that uses it and in that
-# location itself.
+# Guards nginx's HTTP/2, interim responses, trailers and upgraded connections:
+# they are the same without the module, with it loaded but unused, and in a
+# location that uses it.
 
 use lib 't/lib';
 

@@ -1,7 +1,7 @@
-# What nginx's proxy does is the same without the module, beside a location
-# that uses it, and (but for X-Ollama-Server, and a length that is not known
-# before the end) in that location itself: headers, both ways, ranges, error
-# pages, access.
+# Guards nginx's proxy: headers both ways, ranges, error pages and access are
+# the same without the module, with it loaded but unused, and in a location that
+# uses it, except for X-Ollama-Server and a length that is not known before the
+# end.
 
 use lib 't/lib';
 

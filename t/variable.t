@@ -1,5 +1,5 @@
-# What the variables say in the access log, for every way that a request can
-# end; and that nothing in them, which clients choose, can break a log's line.
+# Guards the variables in the access log, for every way that a request can end;
+# and that no name that a client chooses can break or forge a line of the log.
 
 use lib 't/lib';
 
