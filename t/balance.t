@@ -45,7 +45,7 @@ for my $uri (sort keys %bodies) {
         my @replies = map { http("POST $uri", { model => $model,
                                                 %{ $bodies{$uri} } }) } 1 .. 3;
 
-        is(who(@replies), join(' ', ($server{$model}) x 3),
+        is(servers_of(@replies), join(' ', ($server{$model}) x 3),
            "$uri with $model");
         is(join(' ', map { $_->status } @replies), '200 200 200');
     }
@@ -115,7 +115,7 @@ wait_status(up => 1, 2);
 my @replies = at_once(20, chat('m2'));
 
 are_good('the burst', @replies);
-my $where = who($replies[0]);
+my $where = servers_of($replies[0]);
 is(count_of($where, @replies), 20, "all of it at server $where");
 
 @replies = map { http(chat('m2')) } 1 .. 6;
@@ -167,14 +167,14 @@ wait_models($_, 'm1') for 1, 2;
 set_models(2, m1 => 1);
 wait_models(2, 'm1+');
 my @replies = map { http(chat('m1')) } 1 .. 6;
-is(who(@replies), '2 2 2 2 2 2', 'loaded there');
+is(servers_of(@replies), '2 2 2 2 2 2', 'loaded there');
 
 set_models(2, m1 => 0);
 set_models(1, m1 => 1);
 wait_models(2, 'm1');
 wait_models(1, 'm1+');
 @replies = map { http(chat('m1')) } 1 .. 6;
-is(who(@replies), '1 1 1 1 1 1', 'loaded here');
+is(servers_of(@replies), '1 1 1 1 1 1', 'loaded here');
 
 
 
@@ -192,7 +192,7 @@ is(held_by(@held) =~ tr/2//, 3, 'and half');
 is(in_flight(), '3 3 0', 'as it counts');
 
 # two leave one server: the next ones go there
-my ($first, $second) = grep { who($_->parsed) eq 2 } @held;
+my ($first, $second) = grep { servers_of($_->parsed) eq 2 } @held;
 $_->close for $first, $second;
 ok(wait_for(sub { in_flight() eq '3 1 0' }, 10), 'clients leave');
 
@@ -209,7 +209,7 @@ ok(wait_for(sub { in_flight() eq '0 0 0' }, 10), 'all have left');
 --- test
 wait_status(up => 1, 2, 3);
 
-my $who = who(map { http(chat('m1')) } 1 .. 9);
+my $who = servers_of(map { http(chat('m1')) } 1 .. 9);
 like($who, qr/\A(\d) (\d) (\d) \1 \2 \3 \1 \2 \3\z/, 'the same turn');
 is(join(' ', sort split / /, $who), '1 1 1 2 2 2 3 3 3');
 
@@ -256,10 +256,10 @@ is(fake_requests(fake => 1)->{count} + fake_requests(fake => 2)->{count}, 3,
 ok(access_log(qr/ 503 .* outcome=rejected /));
 
 # a place that is free is used again
-my ($one) = grep { who($_->parsed) eq 1 } @held;
+my ($one) = grep { servers_of($_->parsed) eq 1 } @held;
 $one->close;
 ok(wait_for(sub { in_flight() eq '0 2' }, 10));
-is(who(http(chat('m1'))), 1);
+is(servers_of(http(chat('m1'))), 1);
 
 $_->close for @held;
 
@@ -292,10 +292,10 @@ $_->close for @held;
 wait_status(up => 1, 2);
 
 my @replies = map { http(chat('m1')) } 1 .. 4;
-is(who(@replies), '1 1 1 1', 'not asked while another can');
+is(servers_of(@replies), '1 1 1 1', 'not asked while another can');
 
 @replies = map { http(chat('m3')) } 1 .. 2;
-is(who(@replies), '2 2', 'asked for what only it has');
+is(servers_of(@replies), '2 2', 'asked for what only it has');
 
 my @held = hold(3, 'm1');
 is(held_by(@held), '1 1 2', 'asked when the others are full');
@@ -304,7 +304,7 @@ $_->close for @held;
 fake_set(fake => 1, server => { listen => JSON::PP::false });
 @replies = map { http(chat('m1')) } 1 .. 3;
 are_good('with the first gone', @replies);
-like(who(@replies), qr/2 2\z/, 'asked when the others are down');
+like(servers_of(@replies), qr/2 2\z/, 'asked when the others are down');
 --- error_log
 Connection refused
 
@@ -320,7 +320,7 @@ Connection refused
 wait_status(up => 2);
 
 my @replies = map { http(chat('m1')) } 1 .. 6;
-is(who(@replies), '2 2 2 2 2 2');
+is(servers_of(@replies), '2 2 2 2 2 2');
 
 my $r = http(chat('m3'));
 like($r->status, qr/\A(?:404|503)\z/, 'not asked for what only it has');
@@ -361,7 +361,7 @@ is(http(chat('new'))->status, 404);
 
 set_models(2, m1 => 1, new => 0);
 ok(wait_for(sub { http(chat('new'))->status == 200 }, 20), 'it came');
-is(who(http(chat('new'))), 2);
+is(servers_of(http(chat('new'))), 2);
 
 set_models(2, m1 => 1);
 ok(wait_for(sub { http(chat('new'))->status == 404 }, 20), 'it went');
@@ -383,7 +383,7 @@ set_models(1, m3 => 0);
 
 my @replies = map { http(chat('m1')) } 1 .. 5;
 are_good('asked elsewhere', @replies);
-is(who(@replies), '2 2 2 2 2');
+is(servers_of(@replies), '2 2 2 2 2');
 
 is(fake_requests(fake => 1)->{count}, 1, 'and here only once');
 wait_models(1, 'm3');
@@ -412,15 +412,15 @@ for my $name ('m1', 'M1', 'm1:latest', 'M1:LATEST', 'library/m1',
 {
     my $r = http(chat($name));
     is($r->status, 200, $name);
-    is(who($r), 1, 'where it is loaded');
+    is(servers_of($r), 1, 'where it is loaded');
 }
 
 for my $name ('hf.co/Some/One:Q4', 'HF.co/some/one:q4') {
-    is(who(http(chat($name))), 1, $name);
+    is(servers_of(http(chat($name))), 1, $name);
 }
 
 for my $name ('x/y', 'X/Y:latest', 'registry.ollama.ai/x/y') {
-    is(who(http(chat($name))), 2, $name);
+    is(servers_of(http(chat($name))), 2, $name);
 }
 
 is(http(chat($_))->status, 404, $_) for 'hf.co/Some/One', 'y';
@@ -437,11 +437,11 @@ is(http(chat($_))->status, 404, $_) for 'hf.co/Some/One', 'y';
 wait_status(up => 2);
 is(server(1)->{status}, 'checking');
 
-is(who(http(chat('m3'))), 1, 'it is tried');
+is(servers_of(http(chat('m3'))), 1, 'it is tried');
 is(http(chat('m3'))->status, 200);
 
 # not before those that surely have it
-is(who(map { http(chat('m1')) } 1 .. 4), '2 2 2 2');
+is(servers_of(map { http(chat('m1')) } 1 .. 4), '2 2 2 2');
 
 # and what it answers holds
 my $r = http(chat('zz'));
@@ -470,8 +470,8 @@ is(server(1)->{status}, 'up', 'it is busy, not down');
 
 # it is used again when it answers
 fake_set(fake => 1, model => 'm1', status => undef);
-ok(wait_for(sub { who(http(chat('m1'))) eq 1 }, 30), 'used again');
-ok(wait_for(sub { who(map { http(chat('m1')) } 1 .. 4)
+ok(wait_for(sub { servers_of(http(chat('m1'))) eq 1 }, 30), 'used again');
+ok(wait_for(sub { servers_of(map { http(chat('m1')) } 1 .. 4)
                   =~ /1 2 1 2|2 1 2 1/ }, 5), 'as before');
 
 
@@ -543,7 +543,7 @@ for (1 .. 40) {
 push @replies, map { $_->reply } @open;
 are_good('all', @replies);
 cmp_ok(count_of(1, @replies), '<', count_of(2, @replies),
-       'the fast one had more: ' . who(@replies));
+       'the fast one had more: ' . servers_of(@replies));
 
 
 
@@ -564,7 +564,7 @@ for my $set ({ status => 502 }, { status => 503 }, { status => 504 },
     for my $uri (qw(/api/chat /v1/chat/completions)) {
         my $r = http("POST $uri", { model => 'm1', @say });
         is($r->status, 200);
-        is(who($r), 2);
+        is(servers_of($r), 2);
     }
 }
 
@@ -640,9 +640,9 @@ ok(wait_for(sub {
           @{ http('GET /big/api/models/servers')->json->{servers} }
 }, 20));
 
-is(who(map { http(chat('m1')) } 1 .. 4), '1 1 1 1');
-is(who(map { http(chat('m3')) } 1 .. 4), '2 2 2 2');
-is(who(map { http(chat('M4')) } 1 .. 4), '3 3 3 3');
+is(servers_of(map { http(chat('m1')) } 1 .. 4), '1 1 1 1');
+is(servers_of(map { http(chat('m3')) } 1 .. 4), '2 2 2 2');
+is(servers_of(map { http(chat('M4')) } 1 .. 4), '3 3 3 3');
 is(http(chat('zz'))->status, 404);
 is(http(chat('m3:7b'))->status, 404);
 
@@ -716,7 +716,7 @@ wait_status(up => 1, 2);
 for my $model (qw(a b b a)) {
     my $r = http2(chat($model));
     is($r->status, 200);
-    is(who($r), $model eq 'a' ? 1 : 2, $model);
+    is(servers_of($r), $model eq 'a' ? 1 : 2, $model);
 }
 
 
@@ -761,7 +761,7 @@ is(http('POST /api/show', '{"model":"m1","server_url":"http://127.0.0.1:'
                           . $ENV{TEST_NGINX_FAKE2_PORT} . '"}')->status, 200)
     for 1 .. 3;
 
-is(who(map { http(chat('m1')) } 1 .. 6), '1 1 1 1 1 1');
+is(servers_of(map { http(chat('m1')) } 1 .. 6), '1 1 1 1 1 1');
 
 
 

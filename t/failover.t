@@ -140,7 +140,7 @@ is(scalar(grep { $_->status != 200 } @replies), 0, 'no error status');
 is(@good + @cut, 30, 'each is whole, or was cut: ' . @cut);
 is(scalar(grep { $_->body !~ /"w0 ".*\n\{"error":"[^\n]*"\}\n\z/s } @cut), 0,
    'and each of those had begun, and says so');
-is(scalar(grep { who($_) ne 1 } @cut), 0);
+is(scalar(grep { servers_of($_) ne 1 } @cut), 0);
 
 # nobody else is sent there
 @replies = at_once(10, chat('m1'));
@@ -153,7 +153,7 @@ is(server(1)->{error}, 'connection refused');
 fake_revive(fake => 1);
 wait_status(up => 1);
 is(server(1)->{error}, undef);
-ok(wait_for(sub { who(http(chat('m1'))) eq 1 }, 10), 'and is used');
+ok(wait_for(sub { servers_of(http(chat('m1'))) eq 1 }, 10), 'and is used');
 --- no_error_log
 [alert]
 [crit]

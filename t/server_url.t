@@ -36,7 +36,7 @@ wait_status(up => 1, 2, 3);
 for my $n (1 .. 3, 3, 2, 1) {
     my $r = main::pinned(main::url($n));
     is($r->status, 200);
-    is(who($r), $n, 'said by its header');
+    is(servers_of($r), $n, 'said by its header');
 
     my $got = fake_requests(fake => $n, wait_ended => 1)->{requests}[-1];
     unlike($got->{body}, qr/server_url/, 'it is taken out');
@@ -60,14 +60,14 @@ for my $uri (sort keys %bodies) {
                             %{ $bodies{$uri} } })
     } 1 .. 3;
 
-    is(who(@replies), '2 2 2', $uri);
+    is(servers_of(@replies), '2 2 2', $uri);
     is(join(' ', map { $_->status } @replies), '200 200 200');
 
     @replies = map {
         http("POST $uri", { model => 'm1', %{ $bodies{$uri} } },
              'X-Server-Url' => main::url(3))
     } 1 .. 3;
-    is(who(@replies), '3 3 3', "$uri, by a header");
+    is(servers_of(@replies), '3 3 3', "$uri, by a header");
 }
 
 ok(!grep { exists $_->{headers}{'x-server-url'} }
@@ -91,9 +91,9 @@ for my $url (main::url(2), map({ main::url(2) . $_ } qw(/ /v1 /v1/ /api /api/)),
     # "V1" isn't promised
     next if $url =~ /V1/ && $replies[0]->status == 404;
 
-    is(who(@replies), '2 2', $url);
-    is(who(map { http(chat('m1'), 'X-Server-Url' => $url) } 1 .. 2), '2 2',
-       'as a header');
+    is(servers_of(@replies), '2 2', $url);
+    is(servers_of(map { http(chat('m1'), 'X-Server-Url' => $url) } 1 .. 2),
+       '2 2', 'as a header');
 }
 
 
@@ -237,11 +237,11 @@ for my $body ("{\"server_url\":\"$one\",\"model\":\"m1\","
               . "\"messages\":[{\"server_url\":\"$one\"}]}")
 {
     my @replies = map { http('POST /api/chat', $body) } 1 .. 3;
-    is(who(@replies), '2 2 2', $body);
+    is(servers_of(@replies), '2 2 2', $body);
 }
 
-is(who(map { main::pinned($two, 'm1', 'X-Server-Url' => $three) } 1 .. 3),
-   '2 2 2', 'the body wins');
+is(servers_of(map { main::pinned($two, 'm1', 'X-Server-Url' => $three) }
+                  1 .. 3), '2 2 2', 'the body wins');
 
 
 
@@ -260,11 +260,11 @@ for (1 .. 3) {
 }
 
 is(fake_requests(fake => 2)->{count}, 0, 'no other is asked');
-is(who(http(chat('m1'))), 2);
+is(servers_of(http(chat('m1'))), 2);
 
 fake_set(fake => 1, server => { listen => JSON::PP::true });
 wait_status(up => 1);
-is(who(main::pinned(main::url(1))), 1);
+is(servers_of(main::pinned(main::url(1))), 1);
 --- no_error_log
 [alert]
 [crit]
@@ -309,7 +309,7 @@ my $r = main::pinned(main::url(1));
 is($r->status, 503);
 like($r->header('Retry-After'), qr/\A\d+\z/);
 like($r->body, qr/\A\{"error":"server busy[^"]*"\}\z/);
-is(who(main::pinned(main::url(2))), 2);
+is(servers_of(main::pinned(main::url(2))), 2);
 
 $_->close for grep { $_ } $held, $other;
 
@@ -338,7 +338,7 @@ is(main::pinned(main::url(1), 'a')->status, 200);
 --- test
 wait_status(up => 1, 2);
 
-is(who(map { main::pinned(main::url(2)) } 1 .. 3), '2 2 2', 'a backup');
+is(servers_of(map { main::pinned(main::url(2)) } 1 .. 3), '2 2 2', 'a backup');
 
 my $r = main::pinned(main::url(3));
 is($r->status, 503, 'down');

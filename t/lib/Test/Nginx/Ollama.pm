@@ -66,7 +66,7 @@ package Test::Nginx::Ollama;
 #     error_log_has(pattern)          waits for a line of the error log
 #     wait_for(sub, [seconds])        until it is true; what it returned
 #     at_once(n, line, body, ...)     as http(), so many at once: the replies
-#     who(reply ...)                  which server each came from, as "1 2 1"
+#     servers_of(reply ...)           which server each came from, as "1 2 1"
 #     servers()                       what /api/models/servers says: a list
 #     server(n)                       what it says of that stand-in
 #     wait_status(up => 1, 2)         until these stand-ins are that; dies if
@@ -134,7 +134,7 @@ use Test::Nginx::Ollama::Fake;
 our @EXPORT = qw(fake_set fake_requests fake_asked prompt_of fake_reset
                  fake_port
                  fake_freeze fake_thaw fake_kill fake_revive
-                 at_once who servers server wait_status reload
+                 at_once servers_of servers server wait_status reload
                  nginx_pid worker_pids
                  http http2 raw client curl
                  access_log error_log_has wait_for conf_dir);
@@ -430,7 +430,7 @@ sub end_block {
     $_->revive for @fakes;
 
     if (!defined $block->must_die) {
-        push @wrong, places_taken($block);
+        push @wrong, slots_taken($block);
 
         for my $fake (@fakes) {
             my $record = $fake->requests(wait_active => 0, soft => 1);
@@ -466,9 +466,9 @@ sub end_block {
 }
 
 
-# A balancer counts who is busy: in the end nobody is.
+# A balancer counts the requests at each server: in the end there are none.
 
-sub places_taken {
+sub slots_taken {
     my ($block) = @_;
 
     return if ($block->http_config // '') !~ /^\s*ollama_balance/m;
@@ -597,7 +597,7 @@ sub at_once {
 }
 
 
-sub who {
+sub servers_of {
     my %name = map { $_->port => $_->n } @fakes;
 
     return join ' ', map {

@@ -2,7 +2,7 @@ package Test::Nginx::Ollama::Fleet;
 
 # For tests of several servers behind ollama_balance.
 #
-#     $often, $once       lines for "upstream": looks so often that a test sees
+#     $often, $once       lines for "upstream": probes so often that a test sees
 #                         what changes, or so seldom that it doesn't
 #     @say                messages, for a body
 #
@@ -38,7 +38,7 @@ our @EXPORT = qw($often $once @say chat servers_with set_models wait_models
 BEGIN {
     no strict 'refs';
     *$_ = \&{"Test::Nginx::Ollama::$_"}
-        for qw(client fake_count fake_set server servers wait_for who);
+        for qw(client fake_count fake_set server servers wait_for servers_of);
 }
 
 our $often = "        ollama_poll interval=200ms timeout=10s;\n";
@@ -95,7 +95,7 @@ sub wait_models {
 
 sub count_of {
     my ($fake, @replies) = @_;
-    return scalar grep { who($_) eq $fake } @replies;
+    return scalar grep { servers_of($_) eq $fake } @replies;
 }
 
 
@@ -133,7 +133,7 @@ sub hold {
 
 sub held_by {
     my (@held) = @_;
-    return who(map { $_->parsed } @held);
+    return servers_of(map { $_->parsed } @held);
 }
 
 

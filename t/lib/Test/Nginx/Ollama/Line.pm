@@ -57,10 +57,10 @@ sub path { return "$_[0]{dir}/sock" }
 
 sub held { return -e "$_[0]{dir}/held" }
 
-sub hold  { $_[0]->look_for("all $_[1]") }
-sub catch { $_[0]->look_for("one $_[1]") }
+sub hold  { $_[0]->stop_at("all $_[1]") }
+sub catch { $_[0]->stop_at("one $_[1]") }
 
-sub look_for {
+sub stop_at {
     my ($self, $text) = @_;
 
     $self->mend;
