@@ -28,6 +28,7 @@ use IO::Select;
 use IO::Socket::UNIX;
 use JSON::PP;
 use List::Util qw(shuffle);
+use Test::Nginx::Ollama::Process qw(is_alive kill_all);
 use Time::HiRes qw(sleep time);
 
 workers(2);
@@ -295,13 +296,8 @@ sub workers_are_back {
 
 
 sub kill_nginx {
-    my @pids = (nginx_pid(), worker_pids(1));
-
-    kill KILL => @pids;
+    kill_all(nginx_pid());
     $redis->thaw;
-
-    wait_for(sub { !grep { Test::Nginx::Ollama::is_alive($_) } @pids }, 20)
-        or die "not all of @pids have died\n";
 }
 
 sub start_nginx {
@@ -356,7 +352,7 @@ sub send_quit {
 }
 
 sub old_is_gone {
-    wait_for(sub { !Test::Nginx::Ollama::is_alive($old) }, 20)
+    wait_for(sub { !is_alive($old) }, 20)
         or die "the old nginx does not end after QUIT\n";
 }
 

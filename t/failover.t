@@ -278,9 +278,12 @@ for my $n (1 .. 8) {
 my $tries = fake_requests(fake => 1)->{count};
 cmp_ok($tries, '>=', 1, "it was tried: $tries");
 
-# the looks do
+# the looks do, after a request that came to it
 listen_to(1, 0);
-http(chat('m1'));
+ok(wait_for(sub {
+    http(chat('m1'));
+    return logged('connect\(\) failed .* request:');
+}, 20), 'a request finds it closed');
 wait_status(down => 1);
 --- error_log
 upstream prematurely closed connection

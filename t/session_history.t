@@ -620,7 +620,7 @@ my $c = client();
 $c->request('POST /api/chat', body($id, {}, 'a'));
 $c->read_until(qr/w2 /);
 $main::redis->freeze;
-sleep 0.4;
+fake_requests(wait_ended => 2);
 $c->close;
 sleep 0.2;
 $main::redis->thaw;

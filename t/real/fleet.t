@@ -176,7 +176,7 @@ sub are_answered {
 {
     my $port = $ollama[0]{port};
 
-    are_answered('killed', load(12, sub { Real::stop($ollama[0], 'KILL') }));
+    are_answered('killed', load(12, sub { Real::killed($ollama[0]) }));
     become(0, 'down');
     is((servers())[0]{error}, 'connection refused', 'why');
     is(are_answered('without it', load(4)), 0, 'none is cut');
@@ -214,7 +214,7 @@ for my $round (1, 2) {
     my @port = map { $_->{port} } @ollama;
     my @statuses;
 
-    Real::stop($_, 'KILL') for @ollama;
+    Real::killed($_) for @ollama;
     push @statuses, ask('other')->{status} for 1 .. 10;
     @ollama = map { Real::ollama(OLLAMA_MODELS => $dir[$_],
                                  port => $port[$_]) } 0, 1;

@@ -40,13 +40,8 @@ sub gateway {
 
 sub killed {
     my ($nginx) = @_;
-    my $pid = $nginx->{pid};
 
-    my @workers = split ' ', slurp("/proc/$pid/task/$pid/children");
-    cmp_ok(scalar @workers, '>', 1, 'it has workers');
-
-    kill KILL => @workers;
-    Real::stop($nginx, 'KILL');
+    cmp_ok(scalar Real::killed($nginx), '>', 1, 'it had workers');
 }
 
 sub user { return { role => 'user', content => $_[0] } }

@@ -27,6 +27,9 @@ use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
+use lib dirname(__FILE__) . '/../../lib';
+use Test::Nginx::Ollama::Process qw(kill_all);
+
 our @EXPORT = qw(same bare decode wait_for slurp plain);
 
 my $here = abs_path(dirname(__FILE__) . '/..');
@@ -311,15 +314,17 @@ sub models {
 }
 
 
-# stop($server, signal): one of them, now, by TERM if nothing else is said
+# killed($server): by KILL, with nginx's workers or Ollama's engines, whose ids
+# are returned
 
-sub stop {
-    my ($server, $signal) = @_;
+sub killed {
+    my ($server) = @_;
+    my @children = kill_all($server->{pid});
 
-    kill $signal // 'TERM', $server->{pid};
-    wait_for(20, sub { waitpid($server->{pid}, POSIX::WNOHANG()) != 0 })
-        or BAIL_OUT("$server->{what} does not end");
+    waitpid $server->{pid}, 0;
     @running = grep { $_ != $server } @running;
+
+    return @children;
 }
 
 
@@ -334,7 +339,7 @@ sub end {
 
         kill TERM => $pid;
         ok(wait_for(20, sub { waitpid($pid, POSIX::WNOHANG()) != 0 }),
-           "$server->{what} ends") or kill KILL => $pid;
+           "$server->{what} ends") or kill_all($pid);
 
         next if $server->{what} ne 'nginx';
 
@@ -352,8 +357,12 @@ END {
     local $?;
 
     for my $server (reverse @running) {
-        kill TERM => $server->{pid};
-        waitpid($server->{pid}, 0);
+        my $pid = $server->{pid};
+
+        # one may stand still
+        kill $_ => $pid for qw(TERM CONT);
+        wait_for(20, sub { waitpid($pid, POSIX::WNOHANG()) != 0 })
+            or kill_all($pid);
     }
 }
 

@@ -129,6 +129,7 @@ use Test::Nginx::Util ();
 use Test::Nginx::Socket ();
 use Test::Nginx::Ollama::Client;
 use Test::Nginx::Ollama::Fake;
+use Test::Nginx::Ollama::Process qw(is_alive kill_all);
 
 
 our @EXPORT = qw(fake_set fake_requests fake_asked prompt_of fake_reset
@@ -514,19 +515,9 @@ sub quit_nginx {
     return 1 if wait_for(sub { !is_alive($pid) }, 3);
 
     kill TERM => $pid;
-    wait_for(sub { !is_alive($pid) }, 2) or kill KILL => $pid;
+    wait_for(sub { !is_alive($pid) }, 2) or kill_all($pid);
 
     return defined $block->quit_late;
-}
-
-
-sub is_alive {
-    my ($pid) = @_;
-
-    open my $in, '<', "/proc/$pid/stat" or return 0;
-    my $stat = <$in>;
-
-    return defined $stat && $stat !~ /\) Z /;
 }
 
 
@@ -824,7 +815,7 @@ sub quit_nginx_at_end {
 
     if (-f $file && (my ($pid) = read_file($file) =~ /(\d+)/)) {
         kill TERM => $pid;
-        wait_for(sub { !is_alive($pid) }, 3) or kill KILL => $pid;
+        wait_for(sub { !is_alive($pid) }, 3) or kill_all($pid);
         unlink $file;
     }
 }

@@ -21,6 +21,7 @@ use IO::Socket::INET;
 use POSIX ();
 
 use Test::Nginx::Ollama ();
+use Test::Nginx::Ollama::Process qw(kill_all);
 
 
 sub start {
@@ -121,9 +122,7 @@ sub pid  { return $_[0]{pid} }
 sub worker_pids {
     my ($self) = @_;
 
-    open my $in, '<', "/proc/$self->{pid}/task/$self->{pid}/children"
-        or return ();
-    return split ' ', <$in> // '';
+    return Test::Nginx::Ollama::Process::children($self->{pid});
 }
 
 
@@ -147,7 +146,7 @@ sub quit {
             sub { waitpid($pid, POSIX::WNOHANG()) }, 10))
     {
         push @wrong, "the other gateway did not end when asked to\n";
-        CORE::kill KILL => $pid;
+        kill_all($pid);
         waitpid $pid, 0;
     }
 
@@ -161,12 +160,11 @@ sub kill {
 
     $self->{pid} or return;
 
-    my @workers = $self->worker_pids;
     my $pid = delete $self->{pid};
 
     local $?;
 
-    CORE::kill KILL => $pid, @workers;
+    kill_all($pid);
     waitpid $pid, 0;
 }
 
