@@ -8,12 +8,13 @@ use Test::Nginx::Ollama fakes => 2;
 use Test::Nginx::Ollama::HTTP2;
 use Test::Nginx::Ollama::Server qw($server $steps);
 use Test::Nginx::Ollama::Stop;
+use Cpanel::JSON::XS ();
 use JSON::PP;
 use Time::HiRes qw(sleep time);
 
 workers(2);
 
-our $json = JSON::PP->new->utf8->canonical;
+our $json = Cpanel::JSON::XS->new->utf8->canonical;
 our $path = 'POST /api/chat/multi-model';
 
 our $balanced = <<'END';

@@ -9,10 +9,11 @@ use Test::Nginx::Ollama::Session qw(block_begins made session stored lock_of
 use Test::Nginx::Ollama;
 use Test::Nginx::Ollama::HTTP2;
 use Test::Nginx::Ollama::Stop;
+use Cpanel::JSON::XS ();
 use JSON::PP;
 use Time::HiRes qw(sleep time);
 
-our $json = JSON::PP->new->utf8->canonical;
+our $json = Cpanel::JSON::XS->new->utf8->canonical;
 our $path = 'POST /api/chat/multi-model';
 our $w = 'w0 w1 w2 w3 w4 ';
 

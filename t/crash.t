@@ -26,6 +26,7 @@ use Test::Nginx::Ollama::Session args => 'timeout=5s', redis => [
 use Test::Nginx::Ollama;
 use IO::Select;
 use IO::Socket::UNIX;
+use Cpanel::JSON::XS ();
 use JSON::PP;
 use List::Util qw(shuffle);
 use Test::Nginx::Ollama::Process qw(is_alive kill_all);
@@ -33,7 +34,7 @@ use Time::HiRes qw(sleep time);
 
 workers(2);
 
-our $json = JSON::PP->new->utf8->canonical;
+our $json = Cpanel::JSON::XS->new->utf8->canonical;
 our $rounds = $ENV{OLLAMA_KILL_ROUNDS} || 6;
 
 

@@ -10,6 +10,7 @@ use Test::Nginx::Ollama;
 use Test::Nginx::Ollama::HTTP2;
 use Test::Nginx::Ollama::Server;
 use IO::Socket::INET;
+use Cpanel::JSON::XS ();
 use JSON::PP;
 use Time::HiRes qw(sleep time);
 
@@ -20,7 +21,7 @@ BEGIN {
     $ENV{TEST_NGINX_STEP_PORT} = $step->port;
 }
 
-our $json = JSON::PP->new->utf8->canonical;
+our $json = Cpanel::JSON::XS->new->utf8->canonical;
 # in the four forms a reply has: path, more of the body
 
 our @forms = (

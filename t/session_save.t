@@ -8,9 +8,10 @@ use Test::Nginx::Ollama::Session line => 1, qw(:all);
 use Test::Nginx::Ollama;
 use Test::Nginx::Ollama::Server qw($server);
 use Test::Nginx::Ollama::Stop;
+use Cpanel::JSON::XS ();
 use JSON::PP;
 
-our $json = JSON::PP->new->utf8->canonical;
+our $json = Cpanel::JSON::XS->new->utf8->canonical;
 
 
 # of the server that is told each step

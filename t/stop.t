@@ -10,6 +10,7 @@ use Test::Nginx::Ollama::HTTP2;
 use Test::Nginx::Ollama::Server qw($server $steps);
 use Test::Nginx::Ollama::Stop;
 
+use Cpanel::JSON::XS ();
 use IO::Socket::INET;
 use JSON::PP;
 use Time::HiRes qw(sleep);
@@ -103,7 +104,7 @@ sub line { return "POST $form{$_[0]}[0]" }
 sub last_frame {
     my ($form, $body, $one, $flood) = @_;
 
-    my $json = JSON::PP->new->utf8;
+    my $json = Cpanel::JSON::XS->new->utf8;
     my (@data, @good);
 
     if ($one) {

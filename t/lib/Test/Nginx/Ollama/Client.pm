@@ -35,18 +35,18 @@ package Test::Nginx::Ollama::Client;
 use strict;
 use warnings;
 
+use Cpanel::JSON::XS ();
 use Errno qw(ECONNRESET EINTR EPIPE);
 use Exporter qw(import);
 use IO::Select;
 use IO::Socket::INET;
-use JSON::PP;
 use POSIX ();
 use Socket qw(SOL_SOCKET SO_LINGER SO_RCVBUF);
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(http http2 raw client curl);
 
-my $json = JSON::PP->new->utf8->canonical;
+my $json = Cpanel::JSON::XS->new->utf8->canonical;
 
 
 sub client { return Test::Nginx::Ollama::Client->new(@_) }
@@ -172,7 +172,14 @@ sub reply {
     my $reply = $self->parsed;
 
     while (!$reply->{complete}) {
+        my $at = length $self->{raw};
         my $more = $self->read($until);
+
+        # all is parsed anew, which takes long where much has come: not before
+        # the last chunk is there
+        next if $more && $reply->chunked
+                && index($self->{raw}, "0\r\n\r\n", $at > 4 ? $at - 4 : 0) < 0;
+
         $reply = $self->parsed;
 
         if (!$more) {
@@ -493,9 +500,9 @@ sub read_body {
     }
 
     if ($self->chunked) {
-        while ($rest =~ /\A([0-9A-Fa-f]+)\r\n/) {
+        while ($rest =~ /\G([0-9A-Fa-f]+)\r\n/g) {
             my $size = hex $1;
-            my $at = $+[0];
+            my $at = pos $rest;
 
             if ($size == 0) {
                 $self->{complete} = substr($rest, $at, 2) eq "\r\n" ? 1 : 0;
@@ -506,7 +513,7 @@ sub read_body {
 
             $self->{body} .= substr $rest, $at, $size;
             length $rest >= $at + $size + 2 or return;
-            $rest = substr $rest, $at + $size + 2;
+            pos($rest) = $at + $size + 2;
         }
 
         return;

@@ -19,8 +19,8 @@ package Test::Nginx::Ollama::HTTP2;
 use strict;
 use warnings;
 
+use Cpanel::JSON::XS ();
 use Exporter qw(import);
-use JSON::PP;
 use Time::HiRes qw(time);
 
 use parent -norequire, 'Test::Nginx::Ollama::Client';
@@ -74,7 +74,7 @@ sub frame {
 sub request {
     my ($self, $line, $body, @headers) = @_;
 
-    $body = JSON::PP->new->utf8->canonical->encode($body) if ref $body;
+    $body = Cpanel::JSON::XS->new->utf8->canonical->encode($body) if ref $body;
 
     if (!defined $body) {
         return $self->open($line, @headers, -last => 1);
