@@ -54,6 +54,31 @@ sub steps {
                      @{ $check->{steps} };
 }
 
+
+# that the first server is down for such a reason when its stand-in does so, and
+# up again afterwards
+
+sub is_down_because {
+    my ($reason, %set) = @_;
+    my $title = join ' ', map { substr "$_ " . ($set{$_} // 'null'), 0, 60 }
+                          keys %set;
+
+    fake_set(fake => 1, server => \%set);
+    wait_status(down => 1);
+
+    my $one = server(1);
+    like($one->{error}, $reason, $title);
+    cmp_ok(length $one->{error}, '<', 200);
+    like($one->{checked_at}, qr/\A$::date\z/);
+
+    fake_set(fake => 1, server => { map { $_ => undef } keys %set })
+        if !exists $set{listen};
+    fake_set(fake => 1, server => { listen => JSON::PP::true });
+    wait_status(up => 1);
+    is(server(1)->{error}, undef, 'and up again');
+}
+
+
 run_tests();
 
 __DATA__
@@ -139,48 +164,26 @@ is_deeply($one->{models}, []);
 
 
 
-=== TEST 3: a server that is down is reported with the reason
---- upstream eval: main::servers_with($::quick, '', '')
+=== a server that is down is reported with the reason
+--- upstream eval: main::servers_with($::often, '', '')
 --- test
 wait_status(up => 1, 2);
 
-my $because = sub {
-    my ($reason, %set) = @_;
-    my $title = join ' ', map { substr "$_ " . ($set{$_} // 'null'), 0, 60 }
-                          keys %set;
+is_down_because(qr/\Aconnection refused\z/, listen => JSON::PP::false);
+is_down_because(qr/\b$_\b/, lists_status => $_)
+    for 500, 503, 404, 403, 401, 204;
 
-    fake_set(fake => 1, server => \%set);
-    wait_status(down => 1);
-
-    my $one = server(1);
-    like($one->{error}, $reason, $title);
-    cmp_ok(length $one->{error}, '<', 200);
-    like($one->{checked_at}, qr/\A$::date\z/);
-
-    fake_set(fake => 1, server => { map { $_ => undef } keys %set })
-        if !exists $set{listen};
-    fake_set(fake => 1, server => { listen => JSON::PP::true });
-    wait_status(up => 1);
-    is(server(1)->{error}, undef, 'and up again');
-};
-
-$because->(qr/\Aconnection refused\z/, listen => JSON::PP::false);
-$because->(qr/\Atimed out\z/, hang => JSON::PP::true);
-$because->(qr/\Atimed out\z/, lists_hang => JSON::PP::true);
-$because->(qr/\Atimed out\z/, lists_delay_ms => 5000);
-$because->(qr/\b$_\b/, lists_status => $_) for 500, 503, 404, 403, 401, 204;
-
-$because->(qr/JSON|tags|invalid/i, tags_body => $_)
+is_down_because(qr/JSON|tags|invalid/i, tags_body => $_)
     for '', '{', '{"models":[', 'hello', '<html>', '[]', 'null', '"x"', '1',
         '{"models":{}}', '{"models":1}', '{"models":[]}}', '{"models":[]} x',
         '{}',
         '{"models":[]' . ' ' x 200_000, "{\"models\":[\"\x01\"]}",
         '{"models":' . '[' x 5000 . ']' x 5000 . '}';
 
-$because->(qr/too (?:big|large|long)|larger|large/i,
-           tags_body => '{"models":[' . ' ' x 5_000_000 . ']}');
-$because->(qr/too (?:big|large|long)|larger|large/i, chunked_json => $_,
-           tags_body => '{"models":[' . ' ' x 5_000_000 . ']}')
+is_down_because(qr/too (?:big|large|long)|larger|large/i,
+                tags_body => '{"models":[' . ' ' x 5_000_000 . ']}');
+is_down_because(qr/too (?:big|large|long)|larger|large/i, chunked_json => $_,
+                tags_body => '{"models":[' . ' ' x 5_000_000 . ']}')
     for JSON::PP::true;
 
 # without these two it can be used all the same, but it is told
@@ -205,7 +208,22 @@ is(http(chat('m1'))->status, 200);
 
 
 
-=== TEST 4: invalid names and numbers from a server are left out
+=== a server that does not answer in time is down: timed out
+--- upstream eval: main::servers_with($::quick, '', '')
+--- test
+wait_status(up => 1, 2);
+
+is_down_because(qr/\Atimed out\z/, hang => JSON::PP::true);
+is_down_because(qr/\Atimed out\z/, lists_hang => JSON::PP::true);
+is_down_because(qr/\Atimed out\z/, lists_delay_ms => 5000);
+is(server(2)->{status}, 'up');
+--- no_error_log
+[alert]
+[crit]
+
+
+
+=== invalid names and numbers from a server are left out
 --- upstream eval: main::servers_with($::quick, '', '')
 --- test
 wait_status(up => 1, 2);

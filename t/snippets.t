@@ -100,6 +100,13 @@ is(system(@nginx, '-t', '-q'), 0, 'nginx -t');
 is(system(@nginx), 0, 'it starts');
 
 my @at = (-port => $port);
+
+# lists are passed on until the server has been looked at
+ok(wait_for(sub {
+    my $said = http('GET /api/models/servers', undef, @at)->json;
+    return $said->{servers}[0]{status} eq 'up';
+}), 'its server is up');
+
 my $r = http('POST /api/chat', $main::chat, @at);
 is($r->status, 200, 'chat');
 like($r->body, qr/"done":true/, 'chat has an end');

@@ -14,9 +14,9 @@ package Test::Nginx::Ollama::Fake;
 use strict;
 use warnings;
 
+use Cpanel::JSON::XS qw(decode_json encode_json);
 use HTTP::Tiny;
 use IPC::Open2;
-use JSON::PP;
 
 
 sub start {
@@ -24,7 +24,7 @@ sub start {
 
     my $self = bless { n => $n, port => 0, control => 0,
                        address => '127.0.0.1', %option,
-                       http => HTTP::Tiny->new(timeout => 15) }, $class;
+                       http => HTTP::Tiny->new(timeout => 60) }, $class;
 
     $self->run or die "server $n did not start\n";
 
@@ -98,6 +98,9 @@ sub requests {
     my ($self, %args) = @_;
 
     my $soft = delete $args{soft};
+
+    # it comes at once, if the machine is not very busy
+    $args{timeout_ms} //= 10_000;
 
     my $query = join '&', map {
         my $value = $args{$_};
