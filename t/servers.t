@@ -679,12 +679,14 @@ wait_status(up => 1, 2);
 reload();
 reload();
 
+# they may be in the middle of a look
+ok(wait_for(sub { worker_pids(1) == 2 }, 20), 'the old workers end');
+
 my $polls = fake_requests(fake => 1, polls => 1, timeout_ms => 20000,
                           wait_ended => 15 + fake_requests(fake => 1,
                                                            polls => 1)->{ended})
             ->{requests};
 
-# those of the old workers may be in between
 my @looks = @$polls[-12 .. -1];
 my $overlaps = 0;
 
