@@ -14,7 +14,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a request goes to a server that has its model
+=== a request goes to a server that has its model
 --- upstream eval: main::servers_with($::often, '', '', '')
 --- fake
 {"server":{"models":[{"name":"a"},{"name":"d","loaded":true}]}}
@@ -59,7 +59,7 @@ is(fake_requests(fake => 3, path => '/api/chat')->{count}, 3);
 
 
 
-=== TEST 2: two servers with a loaded model each: no load in 200 requests
+=== two servers with a loaded model each: no load in 200 requests
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"server":{"models":[{"name":"m1","loaded":true},{"name":"m2"}]}}
@@ -81,7 +81,7 @@ is(fake_requests(fake => $_)->{count}, 100) for 1, 2;
 
 
 
-=== TEST 3: no model is loaded when requests for two loaded models come at once
+=== no model is loaded when requests for two loaded models come at once
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"server":{"models":[{"name":"m1","loaded":true},{"name":"m2"}]}}
@@ -103,7 +103,7 @@ is(fake_requests(fake => $_)->{loads}, 0, "no load at server $_") for 1, 2;
 
 
 
-=== TEST 4: a burst for a model that is not loaded goes to one server
+=== a burst for a model that is not loaded goes to one server
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"model":"m2","load_ms":700}
@@ -126,7 +126,7 @@ is(fake_requests(fake => 1)->{loads} + fake_requests(fake => 2)->{loads}, 1,
 
 
 
-=== TEST 5: a model that is loading keeps its server though probes don't show it
+=== a model that is loading keeps its server though probes don't show it
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"model":"m2","load_ms":2000}
@@ -157,7 +157,7 @@ is(fake_requests(fake => 1)->{loads} + fake_requests(fake => 2)->{loads}, 1,
 
 
 
-=== TEST 6: a model counts as loaded when a probe finds it, until one doesn't
+=== a model counts as loaded when a probe finds it, until one doesn't
 --- upstream eval: main::servers_with($::often, '', '')
 --- test
 set_models(1, m1 => 0);
@@ -178,7 +178,7 @@ is(servers_of(@replies), '1 1 1 1 1 1', 'loaded here');
 
 
 
-=== TEST 7: of servers that have the model loaded, the one with fewest requests
+=== of servers that have the model loaded, the one with fewest requests
 --- upstream eval: main::servers_with($::once, '', '', '')
 --- fake3
 {"server":{"models":[{"name":"m1"}]}}
@@ -204,7 +204,7 @@ ok(wait_for(sub { in_flight() eq '0 0 0' }, 10), 'all have left');
 
 
 
-=== TEST 8: equal servers take turns
+=== equal servers take turns
 --- upstream eval: main::servers_with($::once, '', '', '')
 --- test
 wait_status(up => 1, 2, 3);
@@ -215,7 +215,7 @@ is(join(' ', sort split / /, $who), '1 1 1 2 2 2 3 3 3');
 
 
 
-=== TEST 9: weight counts among idle and among busy servers
+=== weight counts among idle and among busy servers
 --- upstream eval: main::servers_with($::once, 'weight=3', '')
 --- test
 wait_status(up => 1, 2);
@@ -230,7 +230,7 @@ $_->close for @held;
 
 
 
-=== TEST 10: max_conns limits a server; when all are full the answer is 503
+=== max_conns limits a server; when all are full the answer is 503
 --- upstream eval: main::servers_with($::once, 'max_conns=1', 'max_conns=2')
 --- test
 wait_status(up => 1, 2);
@@ -265,7 +265,7 @@ $_->close for @held;
 
 
 
-=== TEST 11: a full server with the model loaded yields to one that must load it
+=== a full server with the model loaded yields to one that must load it
 --- upstream eval: main::servers_with($::once, 'max_conns=1', '', '')
 --- fake2
 {"server":{"models":[{"name":"m1"}]}}
@@ -282,7 +282,7 @@ $_->close for @held;
 
 
 
-=== TEST 12: a backup server gets what no other server can take
+=== a backup server gets what no other server can take
 --- upstream eval: main::servers_with($::once, 'max_conns=2', 'backup')
 --- fake
 {"server":{"models":[{"name":"m1"}]}}
@@ -310,7 +310,7 @@ Connection refused
 
 
 
-=== TEST 13: a server marked "down" gets nothing
+=== a server marked "down" gets nothing
 --- upstream eval: main::servers_with($::often, 'down', '')
 --- fake
 {"server":{"models":[{"name":"m1","loaded":true},{"name":"m3"}]}}
@@ -328,7 +328,7 @@ is(fake_requests(fake => 1)->{count}, 0);
 
 
 
-=== TEST 14: a model that no server has is answered 404
+=== a model that no server has is answered 404
 --- upstream eval: main::servers_with($::often, '', '')
 --- asked
 nothing
@@ -353,7 +353,7 @@ ok(access_log(qr/ 404 .* outcome=rejected /));
 
 
 
-=== TEST 15: a model that appears is routed, one that disappears is answered 404
+=== a model that appears is routed, one that disappears is answered 404
 --- upstream eval: main::servers_with($::often, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -369,7 +369,7 @@ is(fake_requests(fake => 1)->{count}, 0);
 
 
 
-=== TEST 16: a model removed since the last probe is found on another server
+=== a model removed since the last probe is found on another server
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"server":{"models":[{"name":"m1","loaded":true},{"name":"m3"}]}}
@@ -396,7 +396,7 @@ is(fake_requests(fake => 2)->{count}, 6, 'nobody is asked twice');
 
 
 
-=== TEST 17: model names that are equal to Ollama are equal to the balancer
+=== model names that are equal to Ollama are equal to the balancer
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"server":{"models":[{"name":"M1","loaded":true},{"name":"hf.co/Some/One:Q4"}]}}
@@ -427,7 +427,7 @@ is(http(chat($_))->status, 404, $_) for 'hf.co/Some/One', 'y';
 
 
 
-=== TEST 18: a server that was not probed yet may have every model
+=== a server that was not probed yet may have every model
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"server":{"models":[{"name":"m1"},{"name":"m3"}],"lists_hang":true}}
@@ -450,7 +450,7 @@ like($r->body, qr/model 'zz' not found/);
 
 
 
-=== TEST 19: a server that answers 503 at once does not attract requests
+=== a server that answers 503 at once does not attract requests
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"model":"m1","status":503}
@@ -476,7 +476,7 @@ ok(wait_for(sub { servers_of(map { http(chat('m1')) } 1 .. 4)
 
 
 
-=== TEST 20: a server that answers 500 at once does not attract requests
+=== a server that answers 500 at once does not attract requests
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"model":"m1","status":500}
@@ -493,7 +493,7 @@ is(join('', grep { $_->status != 500 } @failed), '', 'a 500 is an answer');
 
 
 
-=== TEST 21: a server that refuses is asked if no other is left
+=== a server that refuses is asked if no other is left
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"model":"m1","status":503}
@@ -514,7 +514,7 @@ is(fake_requests(fake => 2)->{count}, 0, 'never one without the model');
 
 
 
-=== TEST 22: a slow server gets fewer requests
+=== a slow server gets fewer requests
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"model":"m1","ttft_ms":600}
@@ -547,7 +547,7 @@ cmp_ok(count_of(1, @replies), '<', count_of(2, @replies),
 
 
 
-=== TEST 23: 502, 503, 504, no first byte: another server with the model gets it
+=== 502, 503, 504, no first byte: another server with the model gets it
 --- upstream eval: main::servers_with($::once, ('max_fails=0') x 3)
 --- fake2
 {"server":{"models":[{"name":"m1"}]}}
@@ -581,7 +581,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 24: no other server is asked after the first byte
+=== no other server is asked after the first byte
 --- upstream eval: main::servers_with($::once, '', 'backup')
 --- asked2
 nothing
@@ -602,7 +602,7 @@ ollama server
 
 
 
-=== TEST 25: a map sends each model to its own upstream
+=== a map sends each model to its own upstream
 --- http_config
     map $ollama_model $pool {
         default      ollama;
@@ -648,7 +648,7 @@ is(http(chat('m3:7b'))->status, 404);
 
 
 
-=== TEST 26: connections to a server are used again by keepalive
+=== connections to a server are used again by keepalive
 --- upstream eval: main::servers_with($::once, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -662,7 +662,7 @@ for my $n (1, 2) {
 
 
 
-=== TEST 27: a location without ollama_api uses any server that is up
+=== a location without ollama_api uses any server that is up
 --- upstream eval: main::servers_with($::often, '', '')
 --- config eval
 Test::Nginx::Ollama::location('/api/')
@@ -689,7 +689,7 @@ is($counts->(), '3 7');
 
 
 
-=== TEST 28: a management request goes to one server
+=== a management request goes to one server
 --- upstream eval: main::servers_with($::often, '', '')
 --- ollama
         ollama_management on;
@@ -702,7 +702,7 @@ ok(wait_for(sub { http(chat('m9'))->status == 200 }, 20),
 
 
 
-=== TEST 29: two requests on one HTTP/2 connection go to different servers
+=== two requests on one HTTP/2 connection go to different servers
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"server":{"models":[{"name":"a"}]}}
@@ -721,7 +721,7 @@ for my $model (qw(a b b a)) {
 
 
 
-=== TEST 30: a server that answers 429 or breaks off does not attract requests
+=== a server that answers 429 or breaks off does not attract requests
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake2
 {"model":"m1","ttft_ms":20}
@@ -750,7 +750,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 31: a request that needs no loaded model does not count as loading it
+=== a request that needs no loaded model does not count as loading it
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake2
 {"server":{"models":[{"name":"m1","loaded":false}]}}
@@ -765,7 +765,7 @@ is(servers_of(map { http(chat('m1')) } 1 .. 6), '1 1 1 1 1 1');
 
 
 
-=== TEST 32: a failed connect is not taken for the previous server's 404
+=== a failed connect is not taken for the previous server's 404
 --- upstream
         zone ollama 1m;
         server 127.0.0.1:$TEST_NGINX_FAKE_PORT;

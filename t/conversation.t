@@ -87,7 +87,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: two models take turns
+=== two models take turns
 --- test
 my $r = http($::path, main::body(max_turns => 3, task_id => 'one'),
              'Content-Type' => 'text/plain', 'X-Session-Id' => '',
@@ -135,7 +135,7 @@ POST /api/chat
 
 
 
-=== TEST 2: frames are the server's, however its reply is split
+=== frames are the server's, however its reply is split
 --- test
 my $done = '{"model":"m1","message":{"role":"assistant","content":"."},'
            . '"done":true,"done_reason":"stop"}';
@@ -187,7 +187,7 @@ for my $what (sort keys %reply) {
 
 
 
-=== TEST 3: each byte is sent to the client as soon as the server has sent it
+=== each byte is sent to the client as soon as the server has sent it
 --- upstream eval: $::steps
 --- test
 my $c = client()->request($::path, main::body());
@@ -222,7 +222,7 @@ main::is_closed($c->reply, 'talk', 'max_turns', 2);
 
 
 
-=== TEST 4: three models take part, with instructions and settings of their own
+=== three models take part, with instructions and settings of their own
 --- test
 my $r = main::talk(models => [ { model => 'm1', name => 'Ann', system => 'A' },
                                { model => 'm2', options => { seed => 2 } },
@@ -250,7 +250,7 @@ is($options[1], '{"seed":2,"top_k":9}', 'options of one');
 
 
 
-=== TEST 5: each turn goes to a server of its model, or to the server_url given
+=== each turn goes to a server of its model, or to the server_url given
 --- upstream eval: $::two
 --- fake
 {"server":{"models":[{"name":"m1:latest"},{"name":"both:latest"}]}}
@@ -282,7 +282,7 @@ for my $n (1, 2) {
 
 
 
-=== TEST 6: a server that fails before its first byte is replaced by another
+=== a server that fails before its first byte is replaced by another
 --- upstream eval: $::two
 --- test
 wait_status(up => 1, 2);
@@ -299,7 +299,7 @@ is(scalar(grep { $_->{status} == 200 && $_->{end} eq 'complete' }
 
 
 
-=== TEST 7: a turn that fails ends the conversation with a closing line
+=== a turn that fails ends the conversation with a closing line
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- params
@@ -388,7 +388,7 @@ is(server(1)->{in_flight}, 0, 'nothing is left');
 
 
 
-=== TEST 8: replies of all forms and framings are relayed
+=== replies of all forms and framings are relayed
 --- test
 my %form = (
     'HTTP/1.0' => { http10 => JSON::PP::true },
@@ -418,7 +418,7 @@ for my $what (sort keys %form) {
 
 
 
-=== TEST 9: with proxy_buffering on: turns, failures and stops
+=== with proxy_buffering on: turns, failures and stops
 --- upstream eval: $::balanced
 --- params
 proxy_buffering on;
@@ -452,7 +452,7 @@ for my $size (0, 1000, 20_000) {
 
 
 
-=== TEST 10: an HTTP/1.1 connection stays open after a failed conversation
+=== an HTTP/1.1 connection stays open after a failed conversation
 --- test
 fake_set(model => 'm2', fault => 'die');
 
@@ -471,7 +471,7 @@ closed the connection before the end of its reply
 
 
 
-=== TEST 11: all servers full or down: 503
+=== all servers full or down: 503
 --- upstream eval: $::balanced =~ s/(PORT);/$1 max_conns=1;/r
 --- test
 wait_status(up => 1);
@@ -500,7 +500,7 @@ like($r->json->{error}, qr/no server that is up/);
 
 
 
-=== TEST 12: a server that is full at first may have a free slot at its turn
+=== a server that is full at first may have a free slot at its turn
 --- upstream eval: $::two =~ s/(PORT);/$1 max_conns=1;/gr
 --- fake
 {"server":{"models":[{"name":"m1:latest"}]}}
@@ -537,7 +537,7 @@ for my $wait (0, 1) {
 
 
 
-=== TEST 13: a stop by its id works in every state
+=== a stop by its id works in every state
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -598,7 +598,7 @@ ok(!(grep { !/outcome=cancelled/ } grep { /multi-model/ } access_log()),
 
 
 
-=== TEST 14: a stop completes a line that has begun, if the rest comes soon
+=== a stop completes a line that has begun, if the rest comes soon
 --- upstream eval: $::steps
 --- test
 for my $rest (1, 0) {
@@ -628,7 +628,7 @@ for my $rest (1, 0) {
 
 
 
-=== TEST 15: a stop after the last frame, but before the server's end of reply
+=== a stop after the last frame, but before the server's end of reply
 --- upstream eval: $::steps
 --- test
 my $c = client()->request($::path, main::body(task_id => 'one'));
@@ -644,7 +644,7 @@ ok(!$::server->asked, 'no other is asked');
 
 
 
-=== TEST 16: a stop after the end is answered 404
+=== a stop after the end is answered 404
 --- test
 main::is_closed(main::talk(task_id => 'one'), 'talk', 'max_turns', 2);
 is(main::cancel('one')->status, 404, 'it is over');
@@ -654,7 +654,7 @@ main::is_closed(main::talk(task_id => 'one'), 'again', 'max_turns', 2);
 
 
 
-=== TEST 17: a client that leaves ends the conversation
+=== a client that leaves ends the conversation
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -689,7 +689,7 @@ is(server(1)->{in_flight}, 0, 'nothing is left');
 
 
 
-=== TEST 18: a reload does not end the conversation
+=== a reload does not end the conversation
 --- upstream eval: $::balanced
 --- test
 wait_status(up => 1);
@@ -706,7 +706,7 @@ ok(wait_for(sub { worker_pids(1) == 2 }, 10), 'the old workers end');
 
 
 
-=== TEST 19: with "stream": false the reply is one object with all turns
+=== with "stream": false the reply is one object with all turns
 --- test
 fake_set(model => 'm2', thinking => 2);
 
@@ -759,7 +759,7 @@ is($all->{replies}[1]{message}{content} // '', 'w0 ', 'what it had said');
 
 
 
-=== TEST 20: invalid requests are refused before a server is asked
+=== invalid requests are refused before a server is asked
 --- upstream eval: $::balanced
 --- ollama
 ollama_forbid options.num_ctx;
@@ -834,7 +834,7 @@ nothing
 
 
 
-=== TEST 21: a request body of any size, framing and buffering is accepted
+=== a request body of any size, framing and buffering is accepted
 --- upstream eval: $::balanced
 --- params
 client_max_body_size 3m;
@@ -862,7 +862,7 @@ is(http($::path, main::body(initial_message => 'x' x 3_200_000))->status, 413,
 
 
 
-=== TEST 22: task_id names the conversation; one that is in use is refused
+=== task_id names the conversation; one that is in use is refused
 --- test
 fake_set(model => 'm1', frames => 9, gap_ms => 60_000);
 
@@ -879,7 +879,7 @@ is($last->{task_id}, 'one', 'by the header');
 
 
 
-=== TEST 23: fields that ollama_forbid names are removed from every turn
+=== fields that ollama_forbid names are removed from every turn
 --- ollama
 ollama_forbid options.num_ctx options.a;
 --- test
@@ -907,7 +907,7 @@ is($::json->encode($::json->decode($_->{body})->{options}), '{}', 'none left')
 
 
 
-=== TEST 24: ollama_forbid of "options" removes them as a whole
+=== ollama_forbid of "options" removes them as a whole
 --- ollama
 ollama_forbid options;
 --- test
@@ -919,7 +919,7 @@ ok(!exists $::json->decode($_->{body})->{options}, 'none') for main::asked();
 
 
 
-=== TEST 25: works with a prefix, in exact and regex locations, and with a map
+=== works with a prefix, in exact and regex locations, and with a map
 --- http_config
 map $ollama_model $pool { default nobody;  m1 ollama;  m2 other; }
 upstream other { server 127.0.0.1:$TEST_NGINX_FAKE2_PORT; }
@@ -973,7 +973,7 @@ is($_->{headers}{'x-part'}, '/re', 'what the location had found')
 
 
 
-=== TEST 26: error_page for a failed turn does not replace the stream
+=== error_page for a failed turn does not replace the stream
 --- ollama
 error_page 404 /nowhere;
 --- params
@@ -984,7 +984,7 @@ main::is_closed(main::talk(), 'error_page', 'error', 1, qr/not found/);
 
 
 
-=== TEST 27: an HTTP/1.0 client and a TLS client get the whole conversation
+=== an HTTP/1.0 client and a TLS client get the whole conversation
 --- config eval: $::tls
 --- test
 my $r = http($::path, main::body(), -version => '1.0');
@@ -1002,7 +1002,7 @@ for my $http ('--http1.1', '--http2') {
 
 
 
-=== TEST 28: a hundred turns
+=== a hundred turns
 --- upstream eval: $::balanced
 --- test
 wait_status(up => 1);
@@ -1019,7 +1019,7 @@ is(server(1)->{in_flight}, 0, 'nothing is left');
 
 
 
-=== TEST 29: long replies to a slow client take little memory
+=== long replies to a slow client take little memory
 --- upstream eval: $::balanced
 --- http_config eval
 "server { listen 127.0.0.1:\$TEST_NGINX_FREE_PORT sndbuf=32k;\n"

@@ -52,7 +52,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: each turn is stored with the name of who said it
+=== each turn is stored with the name of who said it
 --- config eval: $::h2
 --- test
 block_begins();
@@ -89,7 +89,7 @@ for my $http (\&http, \&http2) {
 
 
 
-=== TEST 2: a conversation continues with the same or other models, or as a chat
+=== a conversation continues with the same or other models, or as a chat
 --- test
 block_begins();
 my $id = made();
@@ -127,7 +127,7 @@ is(prompt_of((@{ fake_requests()->{requests} })[0]),
 
 
 
-=== TEST 3: the session's instructions are for models without their own
+=== the session's instructions are for models without their own
 --- test
 block_begins();
 my $id = made({ system => 'S' });
@@ -141,7 +141,7 @@ is(prompt_of($asked[1]), "system:T|user:hi|user:$::w", 'the second');
 
 
 
-=== TEST 4: a long history is sent to both models, one over the limit is refused
+=== a long history is sent to both models, one over the limit is refused
 --- params
 proxy_read_timeout 30s;
 --- test
@@ -176,7 +176,7 @@ closing(talk($id), 'a short one', $id, 'max_turns', 2);
 
 
 
-=== TEST 5: an opening message that got no reply is stored once when sent again
+=== an opening message that got no reply is stored once when sent again
 --- test
 block_begins();
 my $id = made();
@@ -197,7 +197,7 @@ is(stored($id), "user:hi:complete|m1:$::w:complete|m2:$::w:complete"
 
 
 
-=== TEST 6: a session that is unknown or someone else's is refused
+=== a session that is unknown or someone else's is refused
 --- ollama
 ollama_session_owner $http_x_user;
 --- test
@@ -228,7 +228,7 @@ is(scalar(() = stored($id, 'X-User' => 'ann') =~ /complete/g), 6, 'stored');
 
 
 
-=== TEST 7: one generation at a time has the session
+=== one generation at a time has the session
 --- fake
 {"model":"m1","frames":1000,"gap_ms":50}
 --- test
@@ -262,7 +262,7 @@ is(cancel($id)->status, 404, 'a second time');
 
 
 
-=== TEST 8: a stop in a later turn, and before the first token
+=== a stop in a later turn, and before the first token
 --- test
 block_begins();
 
@@ -289,7 +289,7 @@ is_free($id, 'waiting');
 
 
 
-=== TEST 9: a stop while the gateway waits for Redis
+=== a stop while the gateway waits for Redis
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=5s;
 --- test
@@ -331,7 +331,7 @@ closing($c->reply, 'unknown', 'none', 'cancelled', 0, 0);
 
 
 
-=== TEST 10: a client that leaves: what was said is stored
+=== a client that leaves: what was said is stored
 --- test
 block_begins();
 
@@ -369,7 +369,7 @@ is_free($id, 'at once');
 
 
 
-=== TEST 11: a turn that fails: what was said is stored
+=== a turn that fails: what was said is stored
 --- test
 block_begins();
 
@@ -394,7 +394,7 @@ for (['die', { fault => 'die' }, '|m2:w0 :interrupted', 1],
 
 
 
-=== TEST 12: Redis is down at the start: 503 with a session, works without one
+=== Redis is down at the start: 503 with a session, works without one
 --- test
 block_begins();
 my $id = made();
@@ -414,7 +414,7 @@ like($r->body, qr/"done_reason":"max_turns".*"session_id":null\}\n\z/,
 
 
 
-=== TEST 13: Redis stalls: what could not be saved is saved later
+=== Redis stalls: what could not be saved is saved later
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=300ms;
 --- fake
@@ -439,7 +439,7 @@ is_free($id, 'late');
 
 
 
-=== TEST 14: Redis dies: the conversation goes on, with "saved": false
+=== Redis dies: the conversation goes on, with "saved": false
 --- fake
 {"model":"*","frames":3,"gap_ms":50}
 --- test
@@ -455,7 +455,7 @@ closing($c->reply, 'gone', $id, 'max_turns', 4, 0);
 
 
 
-=== TEST 15: a session that is deleted meanwhile stays deleted
+=== a session that is deleted meanwhile stays deleted
 --- fake
 {"model":"*","frames":3,"gap_ms":50}
 --- test
@@ -472,7 +472,7 @@ is(http("GET /api/chat/session/$id")->status, 404, 'it stays so');
 
 
 
-=== TEST 16: a reload in the middle loses no turn
+=== a reload in the middle loses no turn
 --- fake
 {"model":"*","frames":5,"gap_ms":50}
 --- test

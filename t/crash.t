@@ -757,7 +757,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: killed workers lose no message that was answered as saved
+=== killed workers lose no message that was answered as saved
 --- test
 main::rounds('worker');
 --- error_log
@@ -766,13 +766,13 @@ exited on signal 9
 
 
 
-=== TEST 2: a killed nginx loses no message that was answered as saved
+=== a killed nginx loses no message that was answered as saved
 --- test
 main::rounds('nginx');
 
 
 
-=== TEST 3: a killed Redis with appendfsync always loses no saved message
+=== a killed Redis with appendfsync always loses no saved message
 --- test
 main::rounds('redis');
 --- error_log
@@ -780,7 +780,7 @@ redis
 
 
 
-=== TEST 4: a killed Redis with appendfsync everysec: every session stays sound
+=== a killed Redis with appendfsync everysec: every session stays sound
 --- test
 main::start_redis_anew('everysec');
 main::rounds('everysec');
@@ -789,7 +789,7 @@ redis
 
 
 
-=== TEST 5: Redis and nginx killed together lose no saved message
+=== Redis and nginx killed together lose no saved message
 --- test
 main::start_redis_anew('always');
 main::rounds('both');
@@ -798,18 +798,18 @@ main::rounds('both');
 
 
 
-=== TEST 6: a reload fails no chat and loses no message
+=== a reload fails no chat and loses no message
 --- test
 main::rounds('reload');
 
 
 
-=== TEST 7: a binary upgrade fails no chat and loses no message
+=== a binary upgrade fails no chat and loses no message
 --- test
 main::rounds('upgrade');
 
 
 
-=== TEST 8: every session of the tests above can be continued
+=== every session of the tests above can be continued
 --- test
 main::go_on();

@@ -109,7 +109,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a server is killed under load: requests not yet begun are answered
+=== a server is killed under load: requests not yet begun are answered
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"model":"m1","ttft_ms":40,"gap_ms":20,"frames":10}
@@ -160,7 +160,7 @@ ok(wait_for(sub { servers_of(http(chat('m1'))) eq 1 }, 10), 'and is used');
 
 
 
-=== TEST 2: all servers down: 502 or 503 until one is back
+=== all servers down: 502 or 503 until one is back
 --- upstream eval: main::servers_with('', '', '')
 --- test
 wait_status(up => 1, 2);
@@ -196,7 +196,7 @@ are_good('and more', at_once(6, chat('m1')));
 
 
 
-=== TEST 3: once one request succeeds, all that follow do
+=== once one request succeeds, all that follow do
 --- upstream eval: main::servers_with($::quick, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -213,7 +213,7 @@ are_good('from then on', map { http(chat('m1')) } 1 .. 10);
 
 
 
-=== TEST 4: a model whose only server is down: 503, not 404
+=== a model whose only server is down: 503, not 404
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake
 {"server":{"models":[{"name":"m1"},{"name":"m3"}]}}
@@ -238,7 +238,7 @@ is(fake_requests(fake => 2)->{count}, 1, 'no other is asked for it');
 
 
 
-=== TEST 5: a refused connection marks the server down at once, in all workers
+=== a refused connection marks the server down at once, in all workers
 --- upstream eval: main::servers_with($::once, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -262,7 +262,7 @@ Connection refused
 
 
 
-=== TEST 6: max_fails=0: failed requests don't mark a server down, probes do
+=== max_fails=0: failed requests don't mark a server down, probes do
 --- upstream eval: main::servers_with($::once, 'max_fails=0', 'max_fails=0')
 --- fake
 {"model":"m1","fault":"die_before_header"}
@@ -290,7 +290,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 7: max_fails=3: a server is down after three failures to connect
+=== max_fails=3: a server is down after three failures to connect
 --- upstream eval: main::servers_with($::once, 'max_fails=3', '')
 --- test
 wait_status(up => 1, 2);
@@ -314,7 +314,7 @@ Connection refused
 
 
 
-=== TEST 8: an HTTP status never marks a server down
+=== an HTTP status never marks a server down
 --- upstream eval: main::servers_with($::once, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -330,7 +330,7 @@ for my $status (400, 404, 429, 500, 502, 503, 504) {
 
 
 
-=== TEST 9: a server answers no probe: requests without a first byte are moved
+=== a server answers no probe: requests without a first byte are moved
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake
 {"model":"m1","ttft_ms":60000}
@@ -362,7 +362,7 @@ is(in_flight(), '0 0');
 
 
 
-=== TEST 10: a server process is stopped: waiting requests are moved
+=== a server process is stopped: waiting requests are moved
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake
 {"model":"m1","ttft_ms":3000}
@@ -387,7 +387,7 @@ wait_status(up => 1);
 
 
 
-=== TEST 11: a stream that has begun stays with its frozen server and goes on
+=== a stream that has begun stays with its frozen server and goes on
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake
 {"model":"m1","frames":6,"gap_ms":300}
@@ -414,7 +414,7 @@ wait_status(up => 1);
 
 
 
-=== TEST 12: a request stays at its frozen server if no other has the model
+=== a request stays at its frozen server if no other has the model
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake
 {"model":"m1","ttft_ms":300}
@@ -441,7 +441,7 @@ wait_status(up => 1);
 
 
 
-=== TEST 13: a request is moved once
+=== a request is moved once
 --- upstream eval: main::servers_with($::quick, '', '', '')
 --- fake
 {"model":"m1","ttft_ms":60000}
@@ -474,7 +474,7 @@ are_good('both', map { $_->reply } @held);
 
 
 
-=== TEST 14: a request stays at a server that loads slowly but answers probes
+=== a request stays at a server that loads slowly but answers probes
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake
 {"model":"m2","load_ms":3500}
@@ -489,7 +489,7 @@ is(fake_requests(fake => 1)->{count} + fake_requests(fake => 2)->{count}, 1,
 
 
 
-=== TEST 15: nginx or the whole machine pauses: servers are up after one probe
+=== nginx or the whole machine pauses: servers are up after one probe
 --- upstream eval: main::servers_with($::patient, '', '', '')
 --- fake
 {"server":{"lists_delay_ms":100}}
@@ -528,7 +528,7 @@ for my $round (1 .. 4) {
 
 
 
-=== TEST 16: streams go on after the whole machine has paused
+=== streams go on after the whole machine has paused
 --- upstream eval: main::servers_with($::patient, '', '')
 --- fake
 {"model":"m1","gap_ms":100,"frames":20}
@@ -547,7 +547,7 @@ is(fake_requests(fake => 1)->{count} + fake_requests(fake => 2)->{count}, 4);
 
 
 
-=== TEST 17: waiting requests are not moved after the whole machine has paused
+=== waiting requests are not moved after the whole machine has paused
 --- upstream eval: main::servers_with($::patient, '', '')
 --- fake
 {"model":"m1","ttft_ms":8000}
@@ -566,7 +566,7 @@ is(fake_requests(fake => $_)->{count}, 2) for 1, 2;
 
 
 
-=== TEST 18: a killed worker's slots are released, those of others are kept
+=== a killed worker's slots are released, those of others are kept
 --- upstream eval: main::servers_with($::often, 'max_conns=6', 'max_conns=6')
 --- test
 wait_status(up => 1, 2);
@@ -602,7 +602,7 @@ exited on signal 9
 
 
 
-=== TEST 19: all workers are killed: no slot stays taken
+=== all workers are killed: no slot stays taken
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"model":"m2","load_ms":60000}
@@ -632,7 +632,7 @@ exited on signal 9
 
 
 
-=== TEST 20: whichever worker is killed, the servers are still probed
+=== whichever worker is killed, the servers are still probed
 --- upstream eval: main::servers_with($::often, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -651,7 +651,7 @@ exited on signal 9
 
 
 
-=== TEST 21: reload keeps counts of running streams and the servers' status
+=== reload keeps counts of running streams and the servers' status
 --- upstream eval: main::servers_with($::often, 'max_conns=3', 'max_conns=3')
 --- test
 wait_status(up => 1, 2);
@@ -699,7 +699,7 @@ ok(wait_for(sub { in_flight() eq '0 0' }, 20));
 
 
 
-=== TEST 22: every way a request can end releases its slot
+=== every way a request can end releases its slot
 --- upstream eval: main::servers_with($::often, 'max_fails=0', 'max_fails=0')
 --- params
 proxy_read_timeout 300ms;
@@ -734,7 +734,7 @@ ok(wait_for(sub { http(chat('m1'))->status == 200 }, 10));
 
 
 
-=== TEST 23: clients that leave in every state release their slots
+=== clients that leave in every state release their slots
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"model":"m1","ttft_ms":200,"gap_ms":100}
@@ -768,7 +768,7 @@ is(server($_)->{status}, 'up', 'nobody was marked for that') for 1, 2;
 
 
 
-=== TEST 24: one of two servers hangs: lists answer, chats go to the other
+=== one of two servers hangs: lists answer, chats go to the other
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"server":{"hang":true}}
@@ -788,7 +788,7 @@ is(fake_requests(fake => 1)->{count}, 0);
 
 
 
-=== TEST 25: a server that hangs from the start is down after a probe's timeout
+=== a server that hangs from the start is down after a probe's timeout
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake
 {"server":{"hang":true}}

@@ -33,7 +33,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a forbidden field is removed wherever it stands in the body
+=== a forbidden field is removed wherever it stands in the body
 --- ollama
         ollama_forbid keep_alive;
 --- test
@@ -68,7 +68,7 @@ removed('/api/chat',
 
 
 
-=== TEST 2: a forbidden field inside an object is removed, the rest is kept
+=== a forbidden field inside an object is removed, the rest is kept
 --- ollama
         ollama_forbid options.num_ctx options.num_gpu;
 --- test
@@ -105,7 +105,7 @@ removed('/api/chat',
 
 
 
-=== TEST 3: an object is removed as a whole; names may be four levels deep
+=== an object is removed as a whole; names may be four levels deep
 --- ollama
         ollama_forbid format a.b.c.d think options;
 --- test
@@ -128,7 +128,7 @@ removed('/api/generate',
 
 
 
-=== TEST 4: the gateway's own fields are removed, too, but not reported
+=== the gateway's own fields are removed, too, but not reported
 --- ollama
         ollama_forbid keep_alive options.num_ctx;
 --- test
@@ -143,7 +143,7 @@ removed('/api/chat',
 
 
 
-=== TEST 5: a forbidden task_id is not reported, as it is never passed on
+=== a forbidden task_id is not reported, as it is never passed on
 --- ollama
         ollama_forbid task_id keep_alive;
 --- test
@@ -152,7 +152,7 @@ removed('/api/chat',
 
 
 
-=== TEST 6: fields are removed from requests to /v1, too
+=== fields are removed from requests to /v1, too
 --- ollama
         ollama_forbid temperature stream_options.include_usage;
 --- test
@@ -170,7 +170,7 @@ removed('/v1/chat/completions',
 
 
 
-=== TEST 7: a location inherits the fields unless it has its own
+=== a location inherits the fields unless it has its own
 --- http_config
     ollama_forbid keep_alive;
 --- config
@@ -223,7 +223,7 @@ for my $row ([ '', '{"model":"m1","format":"json","think":true}',
 
 
 
-=== TEST 8: hundreds of removed fields in a body that is in a file
+=== hundreds of removed fields in a body that is in a file
 --- params
 client_body_buffer_size 1k;
 --- ollama
@@ -253,7 +253,7 @@ is($r->header('X-Ollama-Removed'), 'x, options.y');
 
 
 
-=== TEST 9: a body with too many fields to remove is refused with 400
+=== a body with too many fields to remove is refused with 400
 --- ollama
         ollama_forbid x;
 --- asked
@@ -268,7 +268,7 @@ is($r->header('X-Ollama-Removed'), undef);
 
 
 
-=== TEST 10: X-Ollama-Removed is also in a server's error reply
+=== X-Ollama-Removed is also in a server's error reply
 --- fake
 {"model":"m1","status":500,"error":"no memory"}
 --- ollama

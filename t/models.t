@@ -55,7 +55,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: /api/tags lists each model once, the newest
+=== /api/tags lists each model once, the newest
 --- upstream eval: main::servers_with($::often, '', '', '')
 --- fake eval
 main::has({ name => 'a', size => 1, modified_at => '2026-03-01T00:00:00Z' },
@@ -89,7 +89,7 @@ is(fake_requests(fake => $_)->{count} - ($_ == 3), 0, 'from memory') for 1 .. 3;
 
 
 
-=== TEST 2: /api/ps lists what is loaded on any server
+=== /api/ps lists what is loaded on any server
 --- upstream eval: main::servers_with($::often, '', '', '')
 --- fake
 {"server":{"models":[{"name":"a","loaded":true,"size_vram":7},{"name":"b"}]}}
@@ -114,7 +114,7 @@ is(http('GET /api/ps')->body, '{"models":[]}');
 
 
 
-=== TEST 3: /v1/models lists each model once in OpenAI's form
+=== /v1/models lists each model once in OpenAI's form
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake eval
 main::has({ name => 'a', modified_at => '2026-03-01T00:00:00Z' },
@@ -163,7 +163,7 @@ is(fake_requests(fake => 2)->{count}, 0, 'from memory');
 
 
 
-=== TEST 4: /api/version is the lowest version of the servers that are up
+=== /api/version is the lowest version of the servers that are up
 --- upstream eval: main::servers_with($::often, '', '', '')
 --- fake
 {"server":{"version":"0.17.4"}}
@@ -201,7 +201,7 @@ for my $version ('', 'x', '1', '999999999999999999999.1', '0.0.0', "a\"b") {
 
 
 
-=== TEST 5: models of a server that is down are not listed
+=== models of a server that is down are not listed
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"server":{"models":[{"name":"a","loaded":true}]}}
@@ -227,7 +227,7 @@ is(scalar keys %{ main::entries('/api/tags', 'models', 'name') }, 2);
 
 
 
-=== TEST 6: ETag and 304
+=== ETag and 304
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake eval
 main::has({ name => 'm1', loaded => JSON::PP::true,
@@ -282,7 +282,7 @@ ok(wait_for(sub { http('GET /api/ps')->header('ETag') ne $ps }, 10),
 
 
 
-=== TEST 7: all workers give the same lists
+=== all workers give the same lists
 --- upstream eval: main::servers_with($::once, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -303,7 +303,7 @@ for my $path (qw(/api/tags /api/ps /v1/models /api/version)) {
 
 
 
-=== TEST 8: HEAD is answered, other methods get 405, longer paths 404
+=== HEAD is answered, other methods get 405, longer paths 404
 --- upstream eval: main::servers_with($::once, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -328,7 +328,7 @@ is(fake_requests(fake => $_)->{count}, 0) for 1, 2;
 
 
 
-=== TEST 9: lists by HTTP/2 and on a kept connection
+=== lists by HTTP/2 and on a kept connection
 --- upstream eval: main::servers_with($::once, '', '')
 --- config eval
 '$TEST_NGINX_H2_LISTEN ' . Test::Nginx::Ollama::location('/api/')
@@ -348,7 +348,7 @@ for (1 .. 5) {
 
 
 
-=== TEST 10: a long list arrives whole
+=== a long list arrives whole
 --- upstream eval: main::servers_with($::often, '', '')
 --- test
 my @models = map { { name => sprintf('model%03d:7b', $_),
@@ -371,7 +371,7 @@ is(scalar @{ $servers->json->{servers}[0]{models} }, 800);
 
 
 
-=== TEST 11: a page whose origin is not allowed gets no list
+=== a page whose origin is not allowed gets no list
 --- upstream eval: main::servers_with($::once, '', '')
 --- ollama
         ollama_origins https://one.example;

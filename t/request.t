@@ -108,7 +108,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a body without the gateway's own fields arrives byte for byte
+=== a body without the gateway's own fields arrives byte for byte
 --- test
 my $odd = " {\n\t\"model\" :\r\n\"m1\",\"messages\":[ ],\"x\":1.0e+5,"
           . "\"x\":-0 ,\"\":{\"a\":[1, 2 ,{}]},\"\\u0066\":\"\\/\\u00e9"
@@ -125,7 +125,7 @@ ok(!exists $got->{headers}{'transfer-encoding'});
 
 
 
-=== TEST 2: the gateway's own fields are removed, wherever they stand
+=== the gateway's own fields are removed, wherever they stand
 --- test
 sent_and_got([
     # first, in the middle, last, alone with the model
@@ -155,7 +155,7 @@ sent_and_got([
 
 
 
-=== TEST 3: field names are matched as the server would match them
+=== field names are matched as the server would match them
 --- test
 sent_and_got([
     '{"TASK_ID":"a","model":"m1","Session_Id":"","messages":[]}',
@@ -185,7 +185,7 @@ sent_and_got([
 
 
 
-=== TEST 4: blanks around removed fields do no harm
+=== blanks around removed fields do no harm
 --- test
 sent_and_got([
     "{ \"task_id\" : \"a\" , \"model\" : \"m1\" }",
@@ -202,7 +202,7 @@ sent_and_got([
 
 
 
-=== TEST 5: fields are removed at any buffer size and by any framing
+=== fields are removed at any buffer size and by any framing
 --- http_config
     client_header_timeout 10s;
 --- config eval: $::buffers
@@ -270,7 +270,7 @@ for my $buffer (qw(16 1k 8k 1m)) {
 
 
 
-=== TEST 6: fields are removed from a body in a file, whatever its size
+=== fields are removed from a body in a file, whatever its size
 --- ollama
         client_body_in_file_only clean;
 --- test
@@ -291,7 +291,7 @@ for my $size (10, 70_000, 3_000_000) {
 
 
 
-=== TEST 7: the Content-Type of the body makes no difference, as with Ollama
+=== the Content-Type of the body makes no difference, as with Ollama
 --- test
 my ($n, $c) = (0, client());
 
@@ -306,7 +306,7 @@ for my $type (undef, 'application/json', 'text/plain',
 
 
 
-=== TEST 8: 300 MB of images: no copy in memory, and other clients are served
+=== 300 MB of images: no copy in memory, and other clients are served
 --- params
 client_max_body_size 400m;
 proxy_read_timeout 60s;
@@ -387,7 +387,7 @@ cmp_ok($after, '>', 2, 'answered during the scan');
 
 
 
-=== TEST 9: a body that is not JSON: 400 that says where, and no server is asked
+=== a body that is not JSON: 400 that says where, and no server is asked
 --- asked
 nothing
 --- test
@@ -433,7 +433,7 @@ while (my ($body, $at, $text) = splice @bad, 0, 3) {
 
 
 
-=== TEST 10: not an object, no model, or a field of the wrong type: 400
+=== not an object, no model, or a field of the wrong type: 400
 --- asked
 nothing
 --- test
@@ -506,7 +506,7 @@ while (my ($body, $at, $text) = splice @bad, 0, 3) {
 
 
 
-=== TEST 11: the connection is still usable after refused bodies
+=== the connection is still usable after refused bodies
 --- config eval: $::h2
 --- test
 my $c = client();
@@ -530,7 +530,7 @@ is($h2->request('POST /api/chat', '{"model":"m1"}')->reply->status, 200);
 
 
 
-=== TEST 12: 64 nested levels are accepted, 65 are refused
+=== 64 nested levels are accepted, 65 are refused
 --- asked
 POST /api/chat
 POST /api/chat
@@ -558,7 +558,7 @@ for my $pair (['[', ']'], ['{"a":', '}']) {
 
 
 
-=== TEST 13: /v1 errors have OpenAI's form and types
+=== /v1 errors have OpenAI's form and types
 --- asked
 POST /v1/chat/completions
 --- test
@@ -586,7 +586,7 @@ is($c->request('POST /v1/chat/completions',
 
 
 
-=== TEST 14: a compressed body is refused
+=== a compressed body is refused
 --- asked
 POST /api/chat
 --- test
@@ -605,7 +605,7 @@ is($c->request('POST /api/chat', '{"model":"m1"}',
 
 
 
-=== TEST 15: task_id must be 1 to 64 of A-Z a-z 0-9 _ -
+=== task_id must be 1 to 64 of A-Z a-z 0-9 _ -
 --- test
 my $c = client();
 
@@ -633,7 +633,7 @@ for my $id ('a', 'Z', '0', '_', '-', 'aA0_-' x 12 . 'abcd', '\u0061b') {
 
 
 
-=== TEST 16: headers may name task, session and server; the body's fields win
+=== headers may name task, session and server; the body's fields win
 --- test
 my $c = client();
 
@@ -661,7 +661,7 @@ for my $got (@{ fake_requests(wait_ended => 3)->{requests} }) {
 
 
 
-=== TEST 17: the model the gateway routes by is the one the server reads
+=== the model the gateway routes by is the one the server reads
 --- fake
 {"server":{"models":[{"name":"m1"},{"name":"m2"},{"name":"é"}]}}
 --- test
@@ -717,7 +717,7 @@ for my $model ("\xc3\xa9", 'a/b/c/d:e:f', 'm1 ', 'm\\"2', '\ud83d\ude00',
 
 
 
-=== TEST 18: "stream" is read as the server reads it
+=== "stream" is read as the server reads it
 --- fake
 {"model":"m1","frames":2}
 --- test
@@ -750,7 +750,7 @@ is(scalar(grep { !/outcome=ok/ } access_log()), 0, 'all were taken as whole');
 
 
 
-=== TEST 19: a client that leaves while it sends its body: no server is asked
+=== a client that leaves while it sends its body: no server is asked
 --- config eval: $::h2
 --- params
 client_body_buffer_size 1k;
@@ -791,7 +791,7 @@ ok(wait_for(sub { 16 <= grep { m{POST /api/chat} } access_log() }),
 
 
 
-=== TEST 20: a client that leaves while its body is scanned
+=== a client that leaves while its body is scanned
 --- params
 client_max_body_size 400m;
 --- asked
@@ -809,7 +809,7 @@ ok(wait_for(sub { grep { m{POST /api/chat} } access_log() }, 10));
 
 
 
-=== TEST 21: pipelined requests are answered in order
+=== pipelined requests are answered in order
 --- test
 my $one = '{"model":"m1","task_id":"a","messages":[],"x":"1"}';
 my $two = '{"model":"m2","messages":[],"session_id":"","x":"22"}';
@@ -842,7 +842,7 @@ is(join(' ', map { $_->{body} // '' } @{ fake_requests()->{requests} }),
 
 
 
-=== TEST 22: list endpoints need no body
+=== list endpoints need no body
 --- test
 for my $uri (qw(/api/tags /api/version /api/ps /v1/models)) {
     is(http("GET $uri")->status, 200, $uri);

@@ -70,7 +70,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a server is busy, lacks the model or dies: the next one is asked
+=== a server is busy, lacks the model or dies: the next one is asked
 --- upstream eval: $::both
 --- config eval: $::h2
 --- test
@@ -96,7 +96,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 2: a server that can't be connected to: the next one is asked
+=== a server that can't be connected to: the next one is asked
 --- upstream eval: $::both
 --- fake
 {"model":"m1","fault":"refuse"}
@@ -112,7 +112,7 @@ connect() failed (111: Connection refused)
 
 
 
-=== TEST 3: an error about the request itself goes to the client, not to a retry
+=== an error about the request itself goes to the client, not to a retry
 --- upstream eval: $::both
 --- asked2
 nothing
@@ -128,7 +128,7 @@ for my $status (400, 429, 500) {
 
 
 
-=== TEST 4: no other server is asked after the first byte
+=== no other server is asked after the first byte
 --- upstream eval: $::both
 --- params
 proxy_read_timeout 200ms;
@@ -153,7 +153,7 @@ ollama server
 
 
 
-=== TEST 5: a body in memory or in a file is sent again whole
+=== a body in memory or in a file is sent again whole
 --- upstream eval: $::both
 --- params
 client_body_buffer_size 64k;
@@ -185,7 +185,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 6: a body is sent again whole, by any framing and HTTP version
+=== a body is sent again whole, by any framing and HTTP version
 --- upstream eval: $::both
 --- config eval
 '$TEST_NGINX_H2_LISTEN '
@@ -222,7 +222,7 @@ for my $size (300, 20_000, 300_000) {
 
 
 
-=== TEST 7: a server dies with half of the body: the next one gets all of it
+=== a server dies with half of the body: the next one gets all of it
 --- upstream eval: $::steps
 --- ollama
         ollama_forbid keep_alive options.num_ctx;
@@ -250,7 +250,7 @@ qr/\[error\] .*(?:prematurely closed|reset by peer|Broken pipe)/
 
 
 
-=== TEST 8: the number of tries is limited
+=== the number of tries is limited
 --- upstream
         server 127.0.0.1:$TEST_NGINX_FAKE_PORT max_fails=0;
         server 127.0.0.1:$TEST_NGINX_FAKE_PORT max_fails=0;
@@ -276,7 +276,7 @@ like(access_log(qr/chat/),
 
 
 
-=== TEST 9: all servers fail: 502
+=== all servers fail: 502
 --- upstream eval: $::both
 --- fake
 {"model":"m1","fault":"die_before_header"}
@@ -294,7 +294,7 @@ connect() failed
 
 
 
-=== TEST 10: a request whose client has left is not retried
+=== a request whose client has left is not retried
 --- upstream eval: $::both
 --- fake
 {"model":"m1","fault":"hang"}
@@ -310,7 +310,7 @@ ok(access_log(qr/outcome=client_closed/));
 
 
 
-=== TEST 11: try_files to a named location: the body is rewritten once
+=== try_files to a named location: the body is rewritten once
 --- params
 client_body_buffer_size 16k;
 --- config
@@ -363,7 +363,7 @@ is(scalar(grep { !/ model=m1 .* outcome=ok / } access_log()), 0);
 
 
 
-=== TEST 12: try_files to another prefix: the body is rewritten once
+=== try_files to another prefix: the body is rewritten once
 --- params
 client_body_buffer_size 16k;
 --- config
@@ -398,7 +398,7 @@ for my $pad (10, 50_000) {
 
 
 
-=== TEST 13: error_page to another upstream: the body is sent whole
+=== error_page to another upstream: the body is sent whole
 --- params
 client_body_buffer_size 16k;
 --- http_config
@@ -461,7 +461,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 14: a mirror gets the body that the server gets
+=== a mirror gets the body that the server gets
 --- params
 client_body_buffer_size 16k;
 --- config
@@ -499,7 +499,7 @@ for my $size (300, 500_000) {
 
 
 
-=== TEST 15: auth_request in front: the body is sent whole
+=== auth_request in front: the body is sent whole
 --- config
     location / {
         include ollama_params;
@@ -554,7 +554,7 @@ for my $body (bodies(300), bodies(300_000)) {
 
 
 
-=== TEST 16: limit_req in front: refused requests reach no server
+=== limit_req in front: refused requests reach no server
 --- http_config
     limit_req_zone $http_x_user zone=users:1m rate=1r/m;
 --- ollama

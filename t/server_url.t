@@ -28,7 +28,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a request goes to the server that it names
+=== a request goes to the server that it names
 --- upstream eval: main::servers_with($::once, '', '', '')
 --- test
 wait_status(up => 1, 2, 3);
@@ -75,7 +75,7 @@ ok(!grep { exists $_->{headers}{'x-server-url'} }
 
 
 
-=== TEST 2: a server may be named with or without scheme, slash and /v1
+=== a server may be named with or without scheme, slash and /v1
 --- upstream eval: main::servers_with($::once, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -98,7 +98,7 @@ for my $url (main::url(2), map({ main::url(2) . $_ } qw(/ /v1 /v1/ /api /api/)),
 
 
 
-=== TEST 3: a host name of the configuration is matched in any case
+=== a host name of the configuration is matched in any case
 --- upstream
         zone ollama 1m;
         server LocalHost:$TEST_NGINX_FAKE_PORT;
@@ -121,7 +121,7 @@ is(main::pinned("http://127.0.0.1:$port")->status, 404);
 
 
 
-=== TEST 4: a server that is not configured: 404, and no connection is made
+=== a server that is not configured: 404, and no connection is made
 --- upstream eval: main::servers_with($::once, '', '')
 --- asked
 nothing
@@ -197,7 +197,7 @@ ok(access_log(qr/ 404 .* outcome=rejected /));
 
 
 
-=== TEST 5: a value that is no string is refused; null and "" name no server
+=== a value that is no string is refused; null and "" name no server
 --- upstream eval: main::servers_with($::once, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -217,7 +217,7 @@ is(http('POST /api/chat', '{"model":"m1","server_url":null}')->status, 200);
 
 
 
-=== TEST 6: server_url is read as Go reads JSON; the body's wins
+=== server_url is read as Go reads JSON; the body's wins
 --- upstream eval: main::servers_with($::once, '', '', '')
 --- test
 wait_status(up => 1, 2, 3);
@@ -245,7 +245,7 @@ is(servers_of(map { main::pinned($two, 'm1', 'X-Server-Url' => $three) }
 
 
 
-=== TEST 7: the named server is down: 503
+=== the named server is down: 503
 --- upstream eval: main::servers_with($::often, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -271,7 +271,7 @@ is(servers_of(main::pinned(main::url(1))), 1);
 
 
 
-=== TEST 8: the named server fails: no other is asked
+=== the named server fails: no other is asked
 --- upstream eval: main::servers_with($::once, 'max_fails=0', 'max_fails=0')
 --- asked2
 nothing
@@ -297,7 +297,7 @@ like(main::pinned(main::url(1))->status, qr/\A50[23]\z/, 'refused');
 
 
 
-=== TEST 9: the named server is full: 503
+=== the named server is full: 503
 --- upstream eval: main::servers_with($::once, 'max_conns=1', '')
 --- test
 wait_status(up => 1, 2);
@@ -315,7 +315,7 @@ $_->close for grep { $_ } $held, $other;
 
 
 
-=== TEST 10: the named server lacks the model: 404
+=== the named server lacks the model: 404
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"server":{"models":[{"name":"a"}]}}
@@ -333,7 +333,7 @@ is(main::pinned(main::url(1), 'a')->status, 200);
 
 
 
-=== TEST 11: a named backup server is used, one marked "down" is not
+=== a named backup server is used, one marked "down" is not
 --- upstream eval: main::servers_with($::once, '', 'backup', 'down')
 --- test
 wait_status(up => 1, 2);
@@ -346,7 +346,7 @@ is(fake_requests(fake => 3)->{count}, 0);
 
 
 
-=== TEST 12: an upstream of two servers without ollama_balance: 501
+=== an upstream of two servers without ollama_balance: 501
 --- upstream
         server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
         server 127.0.0.1:$TEST_NGINX_FAKE2_PORT;
@@ -361,7 +361,7 @@ is(main::pinned(main::url(3))->status, 404, 'not configured');
 
 
 
-=== TEST 13: an upstream of one server may be named without ollama_balance
+=== an upstream of one server may be named without ollama_balance
 --- upstream
         server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
 --- asked
@@ -372,7 +372,7 @@ is(main::pinned(main::url(2))->status, 404, 'not configured');
 
 
 
-=== TEST 14: a frozen server that was named: its requests are not moved
+=== a frozen server that was named: its requests are not moved
 --- upstream eval
 main::servers_with("        ollama_poll interval=200ms timeout=500ms;\n",
                    '', '')

@@ -83,7 +83,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: /api/models/servers reports each server and its models
+=== /api/models/servers reports each server and its models
 --- upstream eval: main::servers_with($::often, 'max_conns=4', '')
 --- fake
 {"server":{"version":"0.9.1"}}
@@ -148,7 +148,7 @@ like($r->header('Allow'), qr/GET/);
 
 
 
-=== TEST 2: a server that was not probed yet is "checking"
+=== a server that was not probed yet is "checking"
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"server":{"lists_hang":true}}
@@ -287,7 +287,7 @@ is(http(chat('m1'))->status, 200);
 
 
 
-=== TEST 5: many invalid models are left out and logged once
+=== many invalid models are left out and logged once
 --- upstream eval: main::servers_with($::quick, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -315,7 +315,7 @@ for (map { @{ $_->{models} } } servers()) {
 
 
 
-=== TEST 6: more models than fit in memory: those known before are kept
+=== more models than fit in memory: those known before are kept
 --- upstream eval: main::servers_with($::quick, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -355,7 +355,7 @@ is(http(chat($left_out))->status, 200, "one that was left out, $left_out");
 
 
 
-=== TEST 7: more servers than fit in memory: the rest still gets requests
+=== more servers than fit in memory: the rest still gets requests
 --- upstream eval
 "        zone ollama 1m;\n"
 . CORE::join('', map {
@@ -388,7 +388,7 @@ cmp_ok(scalar @said, '>=', 1, 'but said');
 
 
 
-=== TEST 8: servers by IPv6, by a unix socket, by a name with two addresses
+=== servers by IPv6, by a unix socket, by a name with two addresses
 --- upstream
         zone ollama 1m;
         server [::1]:$TEST_NGINX_FAKE3_PORT;
@@ -436,7 +436,7 @@ for my $model (qw(six path four)) {
 
 
 
-=== TEST 9: a server line with two addresses: each is probed
+=== a server line with two addresses: each is probed
 --- upstream
         zone ollama 1m;
         server localhost:$TEST_NGINX_FAKE5_PORT;
@@ -450,7 +450,7 @@ are_good('chats', map { http(chat('m1')) } 1 .. 4);
 
 
 
-=== TEST 10: servers are probed by https
+=== servers are probed by https
 --- http_config
     server {
         listen 127.0.0.1:$TEST_NGINX_FREE_PORT ssl;
@@ -498,7 +498,7 @@ is(http('GET /api/models/server/models?server_url=' . $url =~ s/https/http/r)
 
 
 
-=== TEST 11: a server with an unexpected certificate is down
+=== a server with an unexpected certificate is down
 --- http_config
     server {
         listen 127.0.0.1:$TEST_NGINX_FREE_PORT ssl;
@@ -548,7 +548,7 @@ like($status->('')->{error}, qr/certificate|TLS|SSL/i);
 
 
 
-=== TEST 12: a probe by TLS to a plain server, and the reverse, finds it down
+=== a probe by TLS to a plain server, and the reverse, finds it down
 --- http_config
     server {
         listen 127.0.0.1:$TEST_NGINX_FREE_PORT ssl;
@@ -593,7 +593,7 @@ for my $prefix ('', '/plain') {
 
 
 
-=== TEST 13: a reload keeps what is known of the servers
+=== a reload keeps what is known of the servers
 --- upstream eval: main::servers_with($::once, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -616,7 +616,7 @@ are_good('chats', at_once(4, chat('m1')));
 
 
 
-=== TEST 14: a reload that changes a server keeps what is known of the others
+=== a reload that changes a server keeps what is known of the others
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake5
 {"server":{"models":[{"name":"five"}]}}
@@ -653,7 +653,7 @@ cmp_ok(fake_requests(fake => 2, polls => 1)->{count} - $n, '<=', 3);
 
 
 
-=== TEST 15: repeated reloads do not accumulate servers
+=== repeated reloads do not accumulate servers
 --- upstream eval: main::servers_with($::often, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -669,7 +669,7 @@ wait_models(1, 'new+');
 
 
 
-=== TEST 16: one worker probes, and never a server twice at the same time
+=== one worker probes, and never a server twice at the same time
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"server":{"lists_delay_ms":150}}
@@ -704,7 +704,7 @@ like($looks[0]{headers}{host}, qr/\Alocalhost/, 'as Ollama wants it');
 
 
 
-=== TEST 17: a probe does not follow redirects
+=== a probe does not follow redirects
 --- http_config
     server {
         listen 127.0.0.1:$TEST_NGINX_FREE_PORT;
@@ -735,7 +735,7 @@ is(fake_requests(fake => 2, polls => 1)->{count}, 0);
 
 
 
-=== TEST 18: /api/models/server/check reports each step
+=== /api/models/server/check reports each step
 --- upstream eval: main::servers_with($::quick, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -802,7 +802,7 @@ is(http("POST /api/models/server/check?server_url=$url", '')->status, 405);
 
 
 
-=== TEST 19: a client that leaves during /api/models/server/check
+=== a client that leaves during /api/models/server/check
 --- upstream eval: main::servers_with($::once, '', '')
 --- test
 wait_status(up => 1, 2);
@@ -821,7 +821,7 @@ ok(!fake_requests(fake => 1, polls => 1, wait_active => 0)->{timed_out},
 
 
 
-=== TEST 20: /api/models/server/models lists the models of one server
+=== /api/models/server/models lists the models of one server
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake2
 {"server":{"models":[{"name":"b","loaded":true}]}}
@@ -858,7 +858,7 @@ is($get->($url)->json->{status}, 'down');
 
 
 
-=== TEST 21: an upstream without ollama_poll is not probed
+=== an upstream without ollama_poll is not probed
 --- upstream
         server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
         server 127.0.0.1:$TEST_NGINX_FAKE2_PORT;
@@ -872,7 +872,7 @@ is(fake_requests(fake => $_, polls => 1)->{count}, 0) for 1, 2;
 
 
 
-=== TEST 22: an upstream with ollama_poll and nginx's own balancing is probed
+=== an upstream with ollama_poll and nginx's own balancing is probed
 --- upstream
         server 127.0.0.1:$TEST_NGINX_FAKE_PORT max_fails=0;
         server 127.0.0.1:$TEST_NGINX_FAKE2_PORT max_fails=0;
@@ -892,7 +892,7 @@ ok(wait_for(sub { http(chat('m1')); fake_requests(fake => 2)->{count} }, 10),
 
 
 
-=== TEST 23: lists are passed on until a probe ended; with no server up: 503
+=== lists are passed on until a probe ended; with no server up: 503
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake
 {"server":{"lists_delay_ms":0,"listen":true}}
@@ -923,7 +923,7 @@ is(join(' ', map { $_->{status} } servers()), 'down down');
 
 
 
-=== TEST 24: chats and lists are passed on before the first probe
+=== chats and lists are passed on before the first probe
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"server":{"hang":false,"lists_delay_ms":600}}
@@ -937,7 +937,7 @@ is(fake_requests(fake => 1)->{count} + fake_requests(fake => 2)->{count}, 2);
 
 
 
-=== TEST 25: two upstreams: each knows its own servers only
+=== two upstreams: each knows its own servers only
 --- http_config
     upstream other {
         zone other 1m;
@@ -975,7 +975,7 @@ is(http('GET /other/api/models/server/models?server_url=127.0.0.1:'
 
 
 
-=== TEST 26: invalid UTF-8 and an endless reply from a server
+=== invalid UTF-8 and an endless reply from a server
 --- http_config
     server {
         listen 127.0.0.1:$TEST_NGINX_FREE_PORT;

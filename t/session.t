@@ -70,7 +70,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: POST makes a session and returns its fields
+=== POST makes a session and returns its fields
 --- test
 block_begins();
 my ($status, $json, $reply) = ask('POST /api/chat/session',
@@ -99,7 +99,7 @@ is_deeply([ @$json{qw(title model system)} ], [ (undef) x 3 ], 'nothing');
 
 
 
-=== TEST 2: an invalid body is refused
+=== an invalid body is refused
 --- test
 block_begins();
 my $id = made();
@@ -145,7 +145,7 @@ is(length $json->{system}, 16384, 'whole');
 
 
 
-=== TEST 3: a body over 64 KB is refused
+=== a body over 64 KB is refused
 --- params
 client_max_body_size 30m;
 client_body_buffer_size 1k;
@@ -172,7 +172,7 @@ is((ask('DELETE ' . path($id), 'x' x 100_000))[0], 204, 'not wanted');
 
 
 
-=== TEST 4: PATCH changes title, model and system
+=== PATCH changes title, model and system
 --- test
 block_begins();
 my $id = made({ title => 'a', model => 'b', system => 'c' });
@@ -201,7 +201,7 @@ is_deeply($read, $json, 'as told');
 
 
 
-=== TEST 5: special characters in fields are stored as they are
+=== special characters in fields are stored as they are
 --- test
 block_begins();
 my $id = made();
@@ -232,7 +232,7 @@ is((grep { !/\Aollama:\{[0-9a-f]{32}\}:meta\z/ } split / /, keys_left()), 0,
 
 
 
-=== TEST 6: DELETE removes the session and all of its keys
+=== DELETE removes the session and all of its keys
 --- test
 block_begins();
 my $id = made({ title => 'a' });
@@ -248,7 +248,7 @@ refused('again', 404, 'session not found', 'DELETE ' . path($id));
 
 
 
-=== TEST 7: an unknown or invalid id is answered 404
+=== an unknown or invalid id is answered 404
 --- test
 block_begins();
 
@@ -272,7 +272,7 @@ refused('none', 404, '404 page not found', 'GET /api/chat/session/');
 
 
 
-=== TEST 8: other methods are answered 405
+=== other methods are answered 405
 --- test
 block_begins();
 
@@ -301,7 +301,7 @@ cmp_ok($reply->header('Content-Length'), '>', 100, 'HEAD - length');
 
 
 
-=== TEST 9: messages are returned as they were stored
+=== messages are returned as they were stored
 --- test
 block_begins();
 my $id = made();
@@ -339,7 +339,7 @@ is_deeply($json->{messages}, [
 
 
 
-=== TEST 10: messages are returned by pages
+=== messages are returned by pages
 --- test
 block_begins();
 my $id = made();
@@ -388,7 +388,7 @@ for ('limit=0', 'limit=-1', 'limit=x', 'limit=99999999999999999999',
 
 
 
-=== TEST 11: a page of large messages is limited in size
+=== a page of large messages is limited in size
 --- test
 block_begins();
 my $id = made();
@@ -413,7 +413,7 @@ is($after, '', 'the last one');
 
 
 
-=== TEST 12: DELETE messages?from= removes that message and all that follow
+=== DELETE messages?from= removes that message and all that follow
 --- test
 block_begins();
 my $id = made();
@@ -460,7 +460,7 @@ is_deeply(decode_json($reply->body),
 
 
 
-=== TEST 13: many messages are removed at once
+=== many messages are removed at once
 --- test
 block_begins();
 my $id = made();
@@ -474,7 +474,7 @@ is($main::redis->cli('XLEN', "ollama:{$id}:msgs"), 1, 'one is left');
 
 
 
-=== TEST 14: a session is visible to its owner only
+=== a session is visible to its owner only
 --- ollama
     ollama_session_owner $http_x_owner;
 --- test
@@ -518,7 +518,7 @@ is(keys_left(), '', 'nothing is left');
 
 
 
-=== TEST 15: sessions with and without an owner are not visible to each other
+=== sessions with and without an owner are not visible to each other
 --- config
     location /a/ {
         ollama_api ollama prefix=/a;
@@ -548,7 +548,7 @@ is($see->('a', $free), 404, 'nobody\'s, to her');
 
 
 
-=== TEST 16: special characters in an owner's name reach no other keys
+=== special characters in an owner's name reach no other keys
 --- ollama
     ollama_session_owner $http_x_owner;
 --- test
@@ -573,7 +573,7 @@ is($main::redis->cli('DBSIZE'), 2 * @owners, 'keys');
 
 
 
-=== TEST 17: the list of an owner's sessions, newest first
+=== the list of an owner's sessions, newest first
 --- ollama
     ollama_session_owner $http_x_owner;
 --- test
@@ -627,7 +627,7 @@ refused('limit', 400, qr/^the argument limit must be a number from 1 to 100/,
 
 
 
-=== TEST 18: a long list of sessions of equal times, some of them expired
+=== a long list of sessions of equal times, some of them expired
 --- ollama
     ollama_session_owner $http_x_owner;
 --- test
@@ -664,7 +664,7 @@ is($main::redis->cli('ZCARD', 'ollama:owner:ann'), 0, 'all are out');
 
 
 
-=== TEST 19: sessions can be listed by their ids
+=== sessions can be listed by their ids
 --- test
 block_begins();
 my @ids = map { made({ title => "t$_" }) } 1 .. 3;
@@ -688,7 +688,7 @@ refused('list', 403, qr/have no owner here/, 'GET /api/chat/sessions?idx=a');
 
 
 
-=== TEST 20: writing extends a session's life, reading does not
+=== writing extends a session's life, reading does not
 --- ollama
     ollama_session_ttl 100s;
     ollama_session_owner $http_x_owner;
@@ -731,7 +731,7 @@ is_deeply((ask('GET /api/chat/sessions', undef, @ann))[1]{sessions}, [],
 
 
 
-=== TEST 21: a session lives 30 days by default, 0 means for ever
+=== a session lives 30 days by default, 0 means for ever
 --- config
     location /a/ {
         ollama_api ollama prefix=/a;
@@ -761,7 +761,7 @@ is($main::redis->cli('PTTL', "ollama:{$json->{session_id}}:meta"), -1,
 
 
 
-=== TEST 22: a session under another key prefix is not found
+=== a session under another key prefix is not found
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH prefix=x-y:;
 --- test
@@ -772,7 +772,7 @@ is((ask('GET ' . path($id)))[0], 200, 'read');
 
 
 
-=== TEST 23: without ollama_redis: 503
+=== without ollama_redis: 503
 --- http_config
 --- test
 for ('POST /api/chat/session', 'GET ' . path('a'), 'DELETE ' . path('a'),
@@ -788,7 +788,7 @@ refused('PATCH', 503, 'session history is unavailable', 'PATCH ' . path('a'),
 
 
 
-=== TEST 24: Redis dies and returns: 503 at once, then sessions work again
+=== Redis dies and returns: 503 at once, then sessions work again
 --- test
 block_begins();
 my $id = made();
@@ -815,7 +815,7 @@ qr/redis .* is down/
 
 
 
-=== TEST 25: Redis stalls: 503 within the timeout
+=== Redis stalls: 503 within the timeout
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=400ms;
 --- test
@@ -836,7 +836,7 @@ qr/redis .* is down: timed out/
 
 
 
-=== TEST 26: clients that leave while Redis is waited for
+=== clients that leave while Redis is waited for
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=5s;
 --- test
@@ -863,7 +863,7 @@ is((ask('GET ' . path($id)))[0], 404, 'deleted');
 
 
 
-=== TEST 27: an error of Redis is answered 503
+=== an error of Redis is answered 503
 --- test
 block_begins();
 my $id = made();
@@ -883,7 +883,7 @@ is(keys_left(), '', 'nothing is half done');
 
 
 
-=== TEST 28: invalid messages in Redis do not break the session's JSON
+=== invalid messages in Redis do not break the session's JSON
 --- test
 block_begins();
 my $id = made();
@@ -904,7 +904,7 @@ is($json->{messages}[9]{content}, '', 'not from within');
 
 
 
-=== TEST 29: sessions by HTTP/2
+=== sessions by HTTP/2
 --- config
     $TEST_NGINX_H2_LISTEN
     location /api/ {
@@ -929,7 +929,7 @@ is(http2("GET $frozen")->status, 404, 'all goes on');
 
 
 
-=== TEST 30: error_page and limits apply to sessions
+=== error_page and limits apply to sessions
 --- config
     location /api/ {
         ollama_api ollama;
@@ -944,7 +944,7 @@ is(http('GET ' . path('a'))->body, "nothing\n", 'error_page');
 
 
 
-=== TEST 31: several requests for sessions on one connection
+=== several requests for sessions on one connection
 --- test
 block_begins();
 my $c = client();

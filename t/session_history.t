@@ -61,7 +61,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a conversation continues by its session id alone
+=== a conversation continues by its session id alone
 --- test
 block_begins();
 
@@ -119,7 +119,7 @@ for my $form (@::forms) {
 
 
 
-=== TEST 2: history is inserted without changing a byte of the request
+=== history is inserted without changing a byte of the request
 --- params
 client_body_buffer_size 1k;
 --- test
@@ -149,7 +149,7 @@ is(fake_requests(last => 1)->{requests}[0]{body},
 
 
 
-=== TEST 3: the order of fields in the body does not matter
+=== the order of fields in the body does not matter
 --- test
 block_begins();
 
@@ -178,7 +178,7 @@ for my $body ('{%s,"session_id":"%s"}', '{"session_id":"%2$s",%1$s}',
 
 
 
-=== TEST 4: X-Session-Id names the session; the body's field wins
+=== X-Session-Id names the session; the body's field wins
 --- test
 block_begins();
 my $id = made({ model => 'm1' });
@@ -191,7 +191,7 @@ is(@{ session($id)->{messages} }, 4, 'both');
 
 
 
-=== TEST 5: thinking is stored, but not sent back
+=== thinking is stored, but not sent back
 --- fake
 {"model":"m1","thinking":2}
 --- test
@@ -216,7 +216,7 @@ for my $form (@::forms) {
 
 
 
-=== TEST 6: tool calls, their results and images are sent back
+=== tool calls, their results and images are sent back
 --- fake
 {"model":"m1","tool_calls":true}
 --- test
@@ -253,7 +253,7 @@ for my $form (@::forms) {
 
 
 
-=== TEST 7: without a title the first user message becomes the title
+=== without a title the first user message becomes the title
 --- test
 block_begins();
 my $id = made({ title => 'mine' });
@@ -270,7 +270,7 @@ cmp_ok(length session($id)->{title}, '<', 200, 'short');
 
 
 
-=== TEST 8: a session that is unknown or someone else's is refused
+=== a session that is unknown or someone else's is refused
 --- ollama
     ollama_session_owner $http_x_owner;
 --- test
@@ -299,7 +299,7 @@ POST /api/chat
 
 
 
-=== TEST 9: a request without a model or messages is refused
+=== a request without a model or messages is refused
 --- test
 block_begins();
 my $id = made();
@@ -330,7 +330,7 @@ nothing
 
 
 
-=== TEST 10: an empty list of messages, and messages of any role
+=== an empty list of messages, and messages of any role
 --- test
 block_begins();
 my $id = made({ system => 's' });
@@ -358,7 +358,7 @@ is(texts(@{ asked()->{messages} }), join('|', 'user:',
 
 
 
-=== TEST 11: large messages in a body that is in a file
+=== large messages in a body that is in a file
 --- params
 client_max_body_size 30m;
 client_body_buffer_size 1k;
@@ -383,7 +383,7 @@ is($main::redis->cli('XLEN', "ollama:{$id}:msgs"), 6, 'stored');
 
 
 
-=== TEST 12: a history of 2,000 messages, and one that is too long
+=== a history of 2,000 messages, and one that is too long
 --- test
 block_begins();
 my $id = made();
@@ -421,7 +421,7 @@ is(http('POST /api/chat', { model => 'm1', messages => [ map { user($_) }
 
 
 
-=== TEST 13: the limit of size counts history, new messages and the reply
+=== the limit of size counts history, new messages and the reply
 --- params
 client_max_body_size 30m;
 --- test
@@ -482,7 +482,7 @@ $still->($id, 'long');
 
 
 
-=== TEST 14: one generation at a time has the session
+=== one generation at a time has the session
 --- fake
 {"model":"m1","frames":1000,"gap_ms":50}
 --- test
@@ -523,7 +523,7 @@ is_free($id, 'in the end');
 
 
 
-=== TEST 15: a stop by the session's id and by the task's
+=== a stop by the session's id and by the task's
 --- fake
 {"model":"m1","frames":1000,"gap_ms":20}
 --- test
@@ -565,7 +565,7 @@ for my $form (@::forms) {
 
 
 
-=== TEST 16: a client that leaves: the partial reply is stored
+=== a client that leaves: the partial reply is stored
 --- fake
 {"model":"m1","frames":1000,"gap_ms":20}
 --- test
@@ -600,7 +600,7 @@ like(stored($id), qr/\Auser:a:complete/, 'early - the question');
 
 
 
-=== TEST 17: a client that leaves after the last frame: the reply is complete
+=== a client that leaves after the last frame: the reply is complete
 --- fake
 {"model":"m1","fault":"die_after_done"}
 --- http_config
@@ -632,7 +632,7 @@ is(stored($id), 'user:a:complete|assistant:w0 w1 w2 :complete', 'complete');
 
 
 
-=== TEST 18: a server breaks off: the partial reply is stored as interrupted
+=== a server breaks off: the partial reply is stored as interrupted
 --- test
 block_begins();
 
@@ -662,7 +662,7 @@ for my $fault ('die', 'reset', 'die_mid_frame', 'garbage', 'no_done') {
 
 
 
-=== TEST 19: Redis stalls at the end of a reply: it is saved later
+=== Redis stalls at the end of a reply: it is saved later
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=400ms;
 --- fake
@@ -709,7 +709,7 @@ for my $form (@::forms[0, 2]) {
 
 
 
-=== TEST 20: Redis is down: chats in sessions are answered 503, others work
+=== Redis is down: chats in sessions are answered 503, others work
 --- test
 block_begins();
 my $id = made({ model => 'm1' });
@@ -733,7 +733,7 @@ POST /api/chat
 
 
 
-=== TEST 21: Redis dies during a reply: "saved" is false
+=== Redis dies during a reply: "saved" is false
 --- fake
 {"model":"m1","frames":5,"gap_ms":100}
 --- test
@@ -750,7 +750,7 @@ like($c->{raw}, qr/w4 /, 'intact');
 
 
 
-=== TEST 22: no server is up or has the model: the session is free again
+=== no server is up or has the model: the session is free again
 --- upstream
         zone ollama 1m;
         server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
@@ -780,7 +780,7 @@ is_saved(say($id, 'a'), $id, 'up');
 
 
 
-=== TEST 23: a server's error is passed on, and the session is free again
+=== a server's error is passed on, and the session is free again
 --- test
 block_begins();
 my $id = made();
@@ -795,7 +795,7 @@ is_saved(say($id, 'b'), $id, 'again');
 
 
 
-=== TEST 24: a session is free before a server's error reply has ended
+=== a session is free before a server's error reply has ended
 --- upstream
         server 127.0.0.1:$TEST_NGINX_STEP_PORT;
 --- test
@@ -818,7 +818,7 @@ is(stored($id), 'user:a:complete', 'the question');
 
 
 
-=== TEST 25: a session that is deleted during a reply stays deleted
+=== a session that is deleted during a reply stays deleted
 --- fake
 {"model":"m1","frames":4,"gap_ms":100}
 --- test
@@ -841,7 +841,7 @@ for my $form (@::forms[0, 2]) {
 
 
 
-=== TEST 26: with proxy_buffering on a reply is saved
+=== with proxy_buffering on a reply is saved
 --- params
 proxy_buffering on;
 --- test
@@ -870,7 +870,7 @@ is_saved(http($_->[1] eq '/api/chat' ? 'POST /api/chat' : "POST $_->[1]",
 
 
 
-=== TEST 27: a reply is saved however it is split
+=== a reply is saved however it is split
 --- test
 block_begins();
 
@@ -891,7 +891,7 @@ for my $split (1, 2, 7, 100) {
 
 
 
-=== TEST 28: chats in sessions by HTTP/2
+=== chats in sessions by HTTP/2
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":20,"gap_ms":5}
@@ -925,7 +925,7 @@ $c->close;
 
 
 
-=== TEST 29: a worker is killed during a reply: the session is soon free
+=== a worker is killed during a reply: the session is soon free
 --- fake
 {"model":"m1","frames":100000,"gap_ms":50}
 --- test
@@ -959,7 +959,7 @@ exited on signal 9
 
 
 
-=== TEST 30: a reload during a reply: the reply is saved
+=== a reload during a reply: the reply is saved
 --- fake
 {"model":"m1","frames":20,"gap_ms":50}
 --- test
@@ -977,7 +977,7 @@ is_saved(say($id, 'b'), $id, 'a new worker');
 
 
 
-=== TEST 31: many sessions at once, with several turns on one connection
+=== many sessions at once, with several turns on one connection
 --- test
 block_begins();
 my @ids = map { made() } 1 .. 20;
@@ -995,7 +995,7 @@ $_->close for @clients;
 
 
 
-=== TEST 32: a chat without a session is not changed or stored
+=== a chat without a session is not changed or stored
 --- test
 block_begins();
 
@@ -1013,7 +1013,7 @@ is($main::redis->cli('KEYS', 'ollama:{*'), '', 'nothing is stored');
 
 
 
-=== TEST 33: a message whose storing was delayed is not stored twice
+=== a message whose storing was delayed is not stored twice
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=300ms;
 --- test
@@ -1057,7 +1057,7 @@ for my $form (@::forms[0, 3]) {
 
 
 
-=== TEST 34: messages that got no reply are not stored again when repeated
+=== messages that got no reply are not stored again when repeated
 --- test
 block_begins();
 
@@ -1127,7 +1127,7 @@ is(@{ asked()->{messages} }, 700, 'long - each is asked once');
 
 
 
-=== TEST 35: Redis can't be reached at the end of a reply: it is saved later
+=== Redis can't be reached at the end of a reply: it is saved later
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
 --- fake
@@ -1181,7 +1181,7 @@ for my $how ('cancelled', 'interrupted') {
 
 
 
-=== TEST 36: a delayed save that is repeated stores one reply
+=== a delayed save that is repeated stores one reply
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=300ms;
 --- test
@@ -1223,7 +1223,7 @@ qr/was not saved in its session yet: Redis failed, or did not answer in time/
 
 
 
-=== TEST 37: a delayed save is dropped if the session has changed meanwhile
+=== a delayed save is dropped if the session has changed meanwhile
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
 --- fake
@@ -1264,7 +1264,7 @@ for my $meanwhile (
 
 
 
-=== TEST 38: Redis refuses the reply: the session is free
+=== Redis refuses the reply: the session is free
 --- fake
 {"model":"m1","frames":3,"gap_ms":100}
 --- test
@@ -1290,7 +1290,7 @@ for my $form (@::forms[0, 2]) {
 
 
 
-=== TEST 39: a delayed lock is released
+=== a delayed lock is released
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=300ms;
 --- test
@@ -1310,7 +1310,7 @@ is_saved(say($id, 'b'), $id, 'next');
 
 
 
-=== TEST 40: a client that leaves before its session is read
+=== a client that leaves before its session is read
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=20s;
 --- test
@@ -1333,7 +1333,7 @@ nothing
 
 
 
-=== TEST 41: a client that leaves before the first token
+=== a client that leaves before the first token
 --- fake
 {"model":"m1","ttft_ms":60000}
 --- test
@@ -1366,7 +1366,7 @@ for my $form (@::forms) {
 
 
 
-=== TEST 42: a stop before the first token or while the model is loading
+=== a stop before the first token or while the model is loading
 --- test
 block_begins();
 
@@ -1404,7 +1404,7 @@ for my $wait ('ttft_ms', 'load_ms') {
 
 
 
-=== TEST 43: a chat after a reply that broke off
+=== a chat after a reply that broke off
 --- test
 block_begins();
 
@@ -1435,7 +1435,7 @@ for my $fault ([ fault => 'die', after => 2 ], [ error_line_after => 2 ]) {
 
 
 
-=== TEST 44: invalid messages are refused
+=== invalid messages are refused
 --- test
 block_begins();
 my $id = made();
@@ -1481,7 +1481,7 @@ POST /api/chat
 
 
 
-=== TEST 45: a message of 20 MB, and special characters in ids and texts
+=== a message of 20 MB, and special characters in ids and texts
 --- params
 client_max_body_size 30m;
 --- test

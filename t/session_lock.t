@@ -50,7 +50,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a stop while the chat waits for its history
+=== a stop while the chat waits for its history
 --- test
 main::block_begins();
 
@@ -91,7 +91,7 @@ is(scalar(grep { m{POST /api/chat} } fake_asked()), 8,
 
 
 
-=== TEST 2: a client that leaves while the lock is requested
+=== a client that leaves while the lock is requested
 --- test
 main::block_begins();
 
@@ -113,7 +113,7 @@ for my $n (1 .. 5) {
 
 
 
-=== TEST 3: a large message while Redis is slow
+=== a large message while Redis is slow
 --- test
 main::block_begins();
 
@@ -133,7 +133,7 @@ is(main::statuses($id), 'user:complete|assistant:complete', 'and stored');
 
 
 
-=== TEST 4: a worker that has a session is killed: its lock expires
+=== a worker that has a session is killed: its lock expires
 --- test
 main::block_begins();
 
@@ -161,7 +161,7 @@ exited on signal 9
 
 
 
-=== TEST 5: worker_shutdown_timeout ends a chat: the partial reply is saved
+=== worker_shutdown_timeout ends a chat: the partial reply is saved
 --- main_config
 worker_shutdown_timeout 300ms;
 --- test
@@ -186,7 +186,7 @@ main::can_chat($id, 'afterwards');
 
 
 
-=== TEST 6: the lock is lost while a chat waits for Redis
+=== the lock is lost while a chat waits for Redis
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=10s;
 --- test

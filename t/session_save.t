@@ -67,7 +67,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: data after the end of a reply does not change what is saved
+=== data after the end of a reply does not change what is saved
 --- upstream eval: $::steps
 --- test
 block_begins();
@@ -93,7 +93,7 @@ for my $form (@::streams) {
 
 
 
-=== TEST 2: a stop in the middle of a line saves what was read
+=== a stop in the middle of a line saves what was read
 --- upstream eval: $::steps
 --- test
 block_begins();
@@ -143,7 +143,7 @@ is(session($id)->{messages}[1]{stats}{eval_count}, undef, 'none are stored');
 
 
 
-=== TEST 3: a delayed renewal does not take a released lock
+=== a delayed renewal does not take a released lock
 --- upstream eval: $::steps
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=30s;
@@ -189,7 +189,7 @@ is(lock_of($id), '', 'the session is free');
 
 
 
-=== TEST 4: an error of Redis is logged once, not for each command
+=== an error of Redis is logged once, not for each command
 --- test
 block_begins();
 my @ids = map { made() } 1 .. 5;
@@ -212,7 +212,7 @@ $main::redis->cli('CONFIG', 'SET', 'min-replicas-to-write', 0);
 
 
 
-=== TEST 5: Redis is down: it is logged once, even if the reason changes
+=== Redis is down: it is logged once, even if the reason changes
 --- test
 block_begins();
 
@@ -230,7 +230,7 @@ ok(wait_for(sub { errors(qr/redis "\S+" is down/) == 2 }), 'and told anew');
 
 
 
-=== TEST 6: a reply over the size limit is saved as interrupted
+=== a reply over the size limit is saved as interrupted
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=30s;
 --- fake
@@ -254,7 +254,7 @@ for my $form (@::streams) {
 
 
 
-=== TEST 7: a client that stops reading counts as one that left
+=== a client that stops reading counts as one that left
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=500ms;
 --- params
@@ -278,7 +278,7 @@ for my $form (@::streams) {
 
 
 
-=== TEST 8: a client that stops reading, with proxy_buffering on
+=== a client that stops reading, with proxy_buffering on
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=500ms;
 --- params
@@ -299,7 +299,7 @@ $c->close;
 
 
 
-=== TEST 9: a reply of an unknown format is saved as interrupted
+=== a reply of an unknown format is saved as interrupted
 --- upstream eval: $::steps
 --- test
 block_begins();
@@ -319,7 +319,7 @@ is(stored($id), 'user:a:complete|assistant::interrupted', 'stored');
 
 
 
-=== TEST 10: a request that only loads a model stores no message
+=== a request that only loads a model stores no message
 --- test
 block_begins();
 
@@ -343,7 +343,7 @@ for my $more ({}, { stream => JSON::PP::false }, { keep_alive => 0 }) {
 
 
 
-=== TEST 11: an empty reply to a question is stored
+=== an empty reply to a question is stored
 --- upstream eval: $::steps
 --- test
 block_begins();
@@ -359,7 +359,7 @@ ok(!exists session($id)->{messages}[1]{stats}, 'no statistics, no stats');
 
 
 
-=== TEST 12: a session id that is given twice is listed once
+=== a session id that is given twice is listed once
 --- test
 block_begins();
 my ($one, $two) = (made(), made());
@@ -370,7 +370,7 @@ is(join(' ', map { $_->{session_id} } @{ http('GET /api/chat/sessions?'
 
 
 
-=== TEST 13: a stop at the end of a stream or after it
+=== a stop at the end of a stream or after it
 --- upstream eval: $::steps
 --- test
 block_begins();
@@ -420,7 +420,7 @@ $stop->close;
 
 
 
-=== TEST 14: clients that leave while Redis is away: saved when it is back
+=== clients that leave while Redis is away: saved when it is back
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
 --- fake
@@ -456,7 +456,7 @@ for my $id (@ids) {
 
 
 
-=== TEST 15: what can't be saved before nginx exits is logged
+=== what can't be saved before nginx exits is logged
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
 --- fake
@@ -480,7 +480,7 @@ $main::line->mend;
 
 
 
-=== TEST 16: messages that a server rejects for good are not stored
+=== messages that a server rejects for good are not stored
 --- test
 block_begins();
 

@@ -74,7 +74,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: begin, add and save make a turn
+=== begin, add and save make a turn
 --- test
 my $id = made({ model => 'm1', system => 'be kind' });
 
@@ -109,7 +109,7 @@ like(whole('begin', $id, 'ann', 't2', 5000),
 
 
 
-=== TEST 2: one task at a time has the session
+=== one task at a time has the session
 --- test
 my $id = made();
 
@@ -135,7 +135,7 @@ is(contents($id), '', 'nothing was written');
 
 
 
-=== TEST 3: a session that is unknown, deleted or someone else's
+=== a session that is unknown, deleted or someone else's
 --- test
 my $id = made();
 
@@ -155,7 +155,7 @@ is($main::redis->cli('DBSIZE'), 0, 'and stays so');
 
 
 
-=== TEST 4: a repeated command stores each message once
+=== a repeated command stores each message once
 --- test
 my $id = made();
 does('begin', $id, 'ann', 't1', 5000);
@@ -178,7 +178,7 @@ is(contents($id), 'a b c d', 'nothing has changed');
 
 
 
-=== TEST 5: after its lock has expired a task may save if no other has begun
+=== after its lock has expired a task may save if no other has begun
 --- test
 my $id = made();
 does('begin', $id, 'ann', 't1', 50);
@@ -199,7 +199,7 @@ is(contents($id), 'a b d', 'messages');
 
 
 
-=== TEST 6: a message's number is never used again
+=== a message's number is never used again
 --- test
 my $id = made();
 does('begin', $id, 'ann', 't1', 5000);
@@ -219,7 +219,7 @@ is(contents($id), 'a d', 'messages');
 
 
 
-=== TEST 7: two tasks of the same name are told apart
+=== two tasks of the same name are told apart
 --- test
 my $id = made();
 my $begun = sub {
@@ -255,7 +255,7 @@ is(does('renew', $id, $first, 5000), 'lost', 'the first');
 
 
 
-=== TEST 8: a delayed save is refused after its messages were deleted
+=== a delayed save is refused after its messages were deleted
 --- test
 my $id = made();
 does('begin', $id, 'ann', 't1', 50);
@@ -269,7 +269,7 @@ is(contents($id), 'a', 'messages');
 
 
 
-=== TEST 9: begin returns the number of messages without a reply
+=== begin returns the number of messages without a reply
 --- test
 my $id = made();
 my $unanswered = sub {
@@ -297,7 +297,7 @@ is($unanswered->('t6'), 0, 'one is gone');
 
 
 
-=== TEST 10: the history is read by pages
+=== the history is read by pages
 --- test
 my $id = made();
 does('begin', $id, 'ann', 't1', 5000);
@@ -316,7 +316,7 @@ like(whole('page', $id, 0, 5, 1), qr/ last=1 .* more=1\n.*1"}\n\z/, 'bytes');
 
 
 
-=== TEST 11: a title is made of the first user message
+=== a title is made of the first user message
 --- test
 for (
     [ user('one\ntwo'), 'one' ],

@@ -266,7 +266,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a stream, in every state and form
+=== a stream, in every state and form
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -317,7 +317,7 @@ like($r->body, qr/w4 .*"done":true/s, 'the server is asked again');
 
 
 
-=== TEST 2: a reply that is not a stream
+=== a reply that is not a stream
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -351,7 +351,7 @@ is(server(1)->{in_flight}, 0);
 
 
 
-=== TEST 3: with proxy_buffering on
+=== with proxy_buffering on
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- params
@@ -388,7 +388,7 @@ is(main::outcomes($n), "cancelled $n", 'the log');
 
 
 
-=== TEST 4: a stream by TLS
+=== a stream by TLS
 --- upstream eval: $::balanced
 --- config eval: $::tls
 --- test
@@ -422,7 +422,7 @@ for my $version (qw(--http1.1 --http2)) {
 
 
 
-=== TEST 5: a stop on the HTTP/2 connection of the generation itself
+=== a stop on the HTTP/2 connection of the generation itself
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -441,7 +441,7 @@ for my $state (sort keys %::state) {
 
 
 
-=== TEST 6: a stop while the connection to the server is being made
+=== a stop while the connection to the server is being made
 --- upstream
         server 127.0.0.1:$TEST_NGINX_DEAF_PORT max_fails=0;
 --- params
@@ -485,7 +485,7 @@ is(main::outcomes(36), 'cancelled 24 client_closed 12');
 
 
 
-=== TEST 7: a stop completes the line that has begun
+=== a stop completes the line that has begun
 --- upstream eval: $::steps
 --- config eval: $::h2
 --- test
@@ -558,7 +558,7 @@ for my $cut (1, 9, 12, length($event[1]) - 2,
 
 
 
-=== TEST 8: a line that does not end soon is broken off
+=== a line that does not end soon is broken off
 --- upstream eval: $::steps
 --- config eval: $::h2
 --- test
@@ -607,7 +607,7 @@ for my $rest ('data: {"choi', 'da', "data: {\"a\":1}\n", ": x\n", '') {
 
 
 
-=== TEST 9: the reply, server or client ends while a stop waits for a line
+=== the reply, server or client ends while a stop waits for a line
 --- upstream eval: $::steps
 --- test
 my $first = "{\"message\":{\"content\":\"w0 \"},\"done\":false}\n";
@@ -711,7 +711,7 @@ $s->close;
 
 
 
-=== TEST 10: a stop of lines that arrive in pieces
+=== a stop of lines that arrive in pieces
 --- upstream eval: $::balanced
 --- fake
 {"model":"m1","frames":1000000,"gap_ms":3,"split":7,"split_delay_us":500}
@@ -727,7 +727,7 @@ for (1 .. 30) {
 
 
 
-=== TEST 11: a stop after the last frame is answered 404
+=== a stop after the last frame is answered 404
 --- upstream eval: $::steps
 --- test
 my $last = "{\"message\":{\"content\":\"\"},\"done\":true}\n";
@@ -757,7 +757,7 @@ is(main::outcomes(2), 'ok 2');
 
 
 
-=== TEST 12: a stop of a stream whose client does not read
+=== a stop of a stream whose client does not read
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -803,7 +803,7 @@ for my $buffering (0, 1) {
 
 
 
-=== TEST 13: task ids: generated, by header, by body
+=== task ids: generated, by header, by body
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -867,7 +867,7 @@ for my $bad ('', 'x' x 65, 'a b', 'a/b', "\xc3\xa9", 'a.b') {
 
 
 
-=== TEST 14: a task id that is in use is refused with 409
+=== a task id that is in use is refused with 409
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -921,7 +921,7 @@ like(main::outcomes(1), qr/\brejected 56\b/);
 
 
 
-=== TEST 15: an unknown or invalid id, another method or a body stops nothing
+=== an unknown or invalid id, another method or a body stops nothing
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -985,7 +985,7 @@ main::is_stopped($c->reply, 'chat', 'a');
 
 
 
-=== TEST 16: a stop by the session's id
+=== a stop by the session's id
 --- upstream eval: $::balanced
 --- config eval: $::h2
 --- test
@@ -1007,7 +1007,7 @@ for my $state (sort keys %::state) {
 
 
 
-=== TEST 17: a stop that another worker receives
+=== a stop that another worker receives
 --- upstream eval: $::balanced
 --- ollama eval: $::pid
 --- fake
@@ -1038,7 +1038,7 @@ is(fake_requests(wait_active => 0)->{active}, 0);
 
 
 
-=== TEST 18: many stops at once
+=== many stops at once
 --- upstream eval: $::balanced
 --- fake
 {"model":"m1","frames":1000000,"gap_ms":50}
@@ -1067,7 +1067,7 @@ is(main::outcomes(200), 'cancelled 200');
 
 
 
-=== TEST 19: a stop of a stream that an old worker still has after a reload
+=== a stop of a stream that an old worker still has after a reload
 --- upstream eval: $::balanced
 --- ollama eval: $::pid
 --- test
@@ -1092,7 +1092,7 @@ for my $state (sort keys %::state) {
 
 
 
-=== TEST 20: a killed worker's generations are forgotten
+=== a killed worker's generations are forgotten
 --- upstream eval: $::balanced
 --- ollama eval: $::pid
 --- test
@@ -1139,7 +1139,7 @@ exited on signal 11
 
 
 
-=== TEST 21: a worker is killed while it is asked to stop
+=== a worker is killed while it is asked to stop
 --- upstream eval: $::balanced
 --- ollama eval: $::pid
 --- test
@@ -1178,7 +1178,7 @@ exited on signal 11
 
 
 
-=== TEST 22: more generations than fit in memory still run
+=== more generations than fit in memory still run
 --- upstream eval: $::balanced
 --- http_config
 ollama_zone 1m;
@@ -1222,7 +1222,7 @@ is(scalar(grep { /no memory/ } Test::Nginx::Ollama::error_lines()), 0);
 
 
 
-=== TEST 23: works without ollama_balance and in other locations
+=== works without ollama_balance and in other locations
 --- config
     location /llm/api/ {
         ollama_api ollama prefix=/llm;
@@ -1247,7 +1247,7 @@ main::is_unknown(http('POST /llm/api/chat/cancel/one', ''), 'prefix', 'one');
 
 
 
-=== TEST 24: a stop after a second server was tried
+=== a stop after a second server was tried
 --- upstream
         server 127.0.0.1:$TEST_NGINX_FREE_PORT max_fails=0;
         server 127.0.0.1:$TEST_NGINX_FAKE_PORT backup;
@@ -1267,7 +1267,7 @@ Connection refused
 
 
 
-=== TEST 25: a stop after error_page led to another upstream
+=== a stop after error_page led to another upstream
 --- upstream
         server 127.0.0.1:$TEST_NGINX_FREE_PORT max_fails=0;
 --- http_config
@@ -1298,7 +1298,7 @@ Connection refused
 
 
 
-=== TEST 26: an invalid session id is not in the reply to a stop
+=== an invalid session id is not in the reply to a stop
 --- fake
 {"model":"m1","fault":"stall"}
 --- test
@@ -1315,7 +1315,7 @@ for my $id ('a","x":"b', "a\x01b", 'a b', 'x' x 65) {
 
 
 
-=== TEST 27: a reply to a stop that is sent slowly is sent once
+=== a reply to a stop that is sent slowly is sent once
 --- config
     location /api/chat/cancel/ {
         limit_rate 20;

@@ -105,7 +105,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a stop from another gateway, by task and by session
+=== a stop from another gateway, by task and by session
 --- test
 main::begin(workers => 2);
 
@@ -159,7 +159,7 @@ main::end();
 
 
 
-=== TEST 2: a stop before the first byte, and of a reply that is not a stream
+=== a stop before the first byte, and of a reply that is not a stream
 --- test
 main::begin();
 
@@ -181,7 +181,7 @@ main::end();
 
 
 
-=== TEST 3: only the owner may stop, from any gateway
+=== only the owner may stop, from any gateway
 --- ollama
 ollama_session_owner $http_x_owner;
 --- test
@@ -216,7 +216,7 @@ main::end();
 
 
 
-=== TEST 4: a lost message from Redis delays a stop, but does not prevent it
+=== a lost message from Redis delays a stop, but does not prevent it
 --- test
 main::allow_there();
 main::begin(redis => 'unix:' . $main::redis->path
@@ -279,7 +279,7 @@ is down
 
 
 
-=== TEST 5: without Redis each gateway stops its own generations
+=== without Redis each gateway stops its own generations
 --- test
 main::begin();
 
@@ -306,7 +306,7 @@ is down
 
 
 
-=== TEST 6: a killed gateway's generations are forgotten
+=== a killed gateway's generations are forgotten
 --- test
 main::begin();
 
@@ -322,7 +322,7 @@ main::is_unknown(main::cancel('dead'), 'dead', 'dead');
 
 
 
-=== TEST 7: an old stop does not stop a later task of the same name
+=== an old stop does not stop a later task of the same name
 --- test
 main::begin();
 
@@ -342,7 +342,7 @@ main::end();
 
 
 
-=== TEST 8: forty generations, each stopped from the other gateway
+=== forty generations, each stopped from the other gateway
 --- test
 main::begin(workers => 2);
 
@@ -370,7 +370,7 @@ main::end();
 
 
 
-=== TEST 9: a conversation of models is stopped from another gateway
+=== a conversation of models is stopped from another gateway
 --- test
 main::begin();
 

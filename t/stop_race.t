@@ -161,7 +161,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a stop against the end of a stream of /api/chat
+=== a stop against the end of a stream of /api/chat
 --- upstream eval: $::balanced
 --- http_config eval: $::many
 --- fake
@@ -184,7 +184,7 @@ is(scalar(grep { !m{/api/chat 200 .* outcome=(?:ok|cancelled) }
 
 
 
-=== TEST 2: a stop against the end of an SSE stream
+=== a stop against the end of an SSE stream
 --- upstream eval: $::balanced
 --- http_config eval: $::many
 --- fake
@@ -204,7 +204,7 @@ is(server(1)->{in_flight}, 0);
 
 
 
-=== TEST 3: a stop against the end of a reply that is not a stream
+=== a stop against the end of a reply that is not a stream
 --- upstream eval: $::balanced
 --- http_config eval: $::many
 --- fake
@@ -224,7 +224,7 @@ is(server(1)->{in_flight}, 0);
 
 
 
-=== TEST 4: 10,000 task ids in a small zone: none stays taken
+=== 10,000 task ids in a small zone: none stays taken
 --- upstream eval: $::balanced
 --- http_config eval: "ollama_zone 1m;\n$::many"
 --- fake

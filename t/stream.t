@@ -78,7 +78,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a frame arrives before the next one is sent
+=== a frame arrives before the next one is sent
 --- config eval: $::h2
 --- test
 fake_set(model => 'm1', frames => 5, fault => 'stall', after => 2);
@@ -103,7 +103,7 @@ for my $stream (@::streams) {
 
 
 
-=== TEST 2: each of many frames arrives before the server sends the next
+=== each of many frames arrives before the server sends the next
 --- upstream eval: $::steps
 --- config eval: $::h2
 --- test
@@ -132,7 +132,7 @@ for my $c (client(), h2()) {
 
 
 
-=== TEST 3: the header arrives before the first frame
+=== the header arrives before the first frame
 --- upstream eval: $::steps
 --- test
 my $c = client();
@@ -151,7 +151,7 @@ $s->close;
 
 
 
-=== TEST 4: NDJSON arrives byte for byte, however the reply is split
+=== NDJSON arrives byte for byte, however the reply is split
 --- test
 my @lines = ("{\"model\":\"m1\",\"message\":{\"content\":\"\\u00e9\xc3\xa9 "
              . "\xf0\x9f\x98\x80\\\"\\\\\"},\"done\":false}\n",
@@ -185,7 +185,7 @@ is(scalar(grep { !/outcome=ok .* generated=2 / } access_log()), 0,
 
 
 
-=== TEST 5: SSE arrives byte for byte, however the reply is split
+=== SSE arrives byte for byte, however the reply is split
 --- test
 my $reply = join '', map { "data: $_\n\n" }
     '{"choices":[{"delta":{"content":"[DONE]"}}]}',
@@ -212,7 +212,7 @@ is(scalar(grep { !/outcome=ok .* prompt=3 generated=4 / } access_log()), 0,
 
 
 
-=== TEST 6: replies of all kinds equal those of the server
+=== replies of all kinds equal those of the server
 --- fake
 {"model":"m1","frames":5,"thinking":3,"tool_calls":true,"unicode":true}
 --- test
@@ -242,7 +242,7 @@ is(scalar(grep { !/outcome=(ok|error)/ } access_log()), 0);
 
 
 
-=== TEST 7: large frames, several in a packet, and a fast server
+=== large frames, several in a packet, and a fast server
 --- params
 client_max_body_size 10m;
 --- config eval: $::h2
@@ -270,7 +270,7 @@ is(scalar(grep { !/outcome=ok/ } access_log()), 0);
 
 
 
-=== TEST 8: streams by HTTP/2, also with curl
+=== streams by HTTP/2, also with curl
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":3}
@@ -289,7 +289,7 @@ like($r->body, qr/data: \[DONE\]\n\n\z/);
 
 
 
-=== TEST 9: gzip in the location does not delay frames
+=== gzip in the location does not delay frames
 --- http_config
     gzip on;
     gzip_min_length 1;
@@ -330,7 +330,7 @@ $c->close;
 
 
 
-=== TEST 10: a reply that the server compressed is passed on as it is
+=== a reply that the server compressed is passed on as it is
 --- fake
 {"model":"m1","frames":3,"encoding":"gzip"}
 --- test
@@ -354,7 +354,7 @@ is(scalar(grep { !/outcome=ok ttft=- .* prompt=- generated=- / }
 
 
 
-=== TEST 11: connections are reused on both sides
+=== connections are reused on both sides
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":2}
@@ -381,7 +381,7 @@ is(scalar @{ $record->{connections} }, 1, 'one connection to the server');
 
 
 
-=== TEST 12: a reply whose end is the end of the connection
+=== a reply whose end is the end of the connection
 --- config eval: $::h2
 --- test
 for my $keys ([qw(http10)], [qw(connection_close)], [qw(length)],
@@ -409,7 +409,7 @@ is(scalar(grep { !/outcome=ok/ } access_log()), 0);
 
 
 
-=== TEST 13: the client leaves: the server's connection is closed
+=== the client leaves: the server's connection is closed
 --- config eval: $::h2
 --- test
 my %state = (
@@ -464,7 +464,7 @@ is(scalar(grep { !/outcome=client_closed/ } @log), 0, "all $n were logged so");
 
 
 
-=== TEST 14: the client leaves, with proxy_buffering on
+=== the client leaves, with proxy_buffering on
 --- params
 proxy_buffering on;
 --- test
@@ -483,7 +483,7 @@ same(@$_) for @::streams;
 
 
 
-=== TEST 15: HEAD has a header and no body
+=== HEAD has a header and no body
 --- fake
 {"model":"m1","frames":5}
 --- test
@@ -501,7 +501,7 @@ is($c->request('POST /api/chat', $::chat)->reply->end, 'complete');
 
 
 
-=== TEST 16: an HTTP/1.0 client gets a stream
+=== an HTTP/1.0 client gets a stream
 --- fake
 {"model":"m1","frames":5}
 --- test
@@ -528,7 +528,7 @@ is(fake_requests(wait_ended => 7)->{requests}[-1]{end}, 'client_closed');
 
 
 
-=== TEST 17: a slow client gets megabytes, whole and in order
+=== a slow client gets megabytes, whole and in order
 --- config eval: "listen 127.0.0.1:\$TEST_NGINX_FREE_PORT sndbuf=16k; $::h2"
 --- test
 my $words = join '', map { "w$_ " } 0 .. 399;
@@ -574,7 +574,7 @@ is(scalar(grep { !/outcome=ok/ } access_log()), 0);
 
 
 
-=== TEST 18: two streams at once, frame by frame
+=== two streams at once, frame by frame
 --- upstream eval: $::steps
 --- test
 my ($a, $b) = (client(), client());

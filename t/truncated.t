@@ -118,7 +118,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: the server closes the connection between two frames
+=== the server closes the connection between two frames
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":5,"fault":"die","after":2}
@@ -151,7 +151,7 @@ closed the connection before the end of its reply
 
 
 
-=== TEST 2: the server resets the connection
+=== the server resets the connection
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":5,"fault":"reset","after":2,"gap_ms":5}
@@ -168,7 +168,7 @@ closed the connection before the end of its reply
 
 
 
-=== TEST 3: closed within a frame: a newline precedes the error line
+=== closed within a frame: a newline precedes the error line
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":5,"fault":"die_mid_frame","after":2}
@@ -187,7 +187,7 @@ closed the connection before the end of its reply
 
 
 
-=== TEST 4: a newline precedes the error only after an incomplete line
+=== a newline precedes the error only after an incomplete line
 --- upstream eval: $::steps
 --- test
 my $frames = "{\"a\":1}\n{\"b\":\"\\n\"}\r\n";
@@ -232,7 +232,7 @@ closed the connection before the end of its reply
 
 
 
-=== TEST 5: the server stalls: the error line comes after proxy_read_timeout
+=== the server stalls: the error line comes after proxy_read_timeout
 --- params
 proxy_read_timeout 200ms;
 --- config eval: $::h2
@@ -254,7 +254,7 @@ stalled
 
 
 
-=== TEST 6: a line that is not a frame ends the stream and is not passed on
+=== a line that is not a frame ends the stream and is not passed on
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":5,"fault":"garbage","after":2}
@@ -281,7 +281,7 @@ sent something that is no frame of a reply
 
 
 
-=== TEST 7: all kinds of lines that are not a frame
+=== all kinds of lines that are not a frame
 --- upstream eval: $::steps
 --- test
 my $good = "{\"message\":{\"content\":\"x\"},\"done\":false}\n";
@@ -312,7 +312,7 @@ sent something that is no frame of a reply
 
 
 
-=== TEST 8: invalid chunked encoding
+=== invalid chunked encoding
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":5,"fault":"bad_chunk","after":2,"gap_ms":5}
@@ -336,7 +336,7 @@ broken framing
 
 
 
-=== TEST 9: a properly framed end without the last frame is an error
+=== a properly framed end without the last frame is an error
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":3,"no_done":true}
@@ -365,7 +365,7 @@ ended its reply without finishing it
 
 
 
-=== TEST 10: an empty body is an error
+=== an empty body is an error
 --- upstream eval: $::steps
 --- test
 for my $header ([ 'application/x-ndjson', 'Content-Length' => 0 ],
@@ -388,7 +388,7 @@ ended its reply without finishing it
 
 
 
-=== TEST 11: a reply with Content-Length that is too short
+=== a reply with Content-Length that is too short
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":5,"length":true,"fault":"die","after":2}
@@ -405,7 +405,7 @@ closed the connection before the end of its reply
 
 
 
-=== TEST 12: the last frame came, only the framing is incomplete: complete
+=== the last frame came, only the framing is incomplete: complete
 --- config eval: $::h2
 --- test
 for my $fault (qw(die_after_done short_length)) {
@@ -434,7 +434,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 13: a server's own error line is passed on, none is added
+=== a server's own error line is passed on, none is added
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":5,"error_line_after":2,"error":"out of memory"}
@@ -451,7 +451,7 @@ is(outcomes(), 'interrupted');
 
 
 
-=== TEST 14: a server's own error line, then a closed connection: none is added
+=== a server's own error line, then a closed connection: none is added
 --- upstream eval: $::steps
 --- test
 my $c = client();
@@ -471,7 +471,7 @@ upstream prematurely closed
 
 
 
-=== TEST 15: a /v1 stream that ends without [DONE] is truncated
+=== a /v1 stream that ends without [DONE] is truncated
 --- fake
 {"model":"m1","frames":5,"error_line_after":2}
 --- test
@@ -485,7 +485,7 @@ ended its reply without finishing it
 
 
 
-=== TEST 16: data after the last frame is not passed on
+=== data after the last frame is not passed on
 --- upstream eval: $::steps
 --- test
 my $last = "{\"done\":true}\n";
@@ -532,7 +532,7 @@ sent more than its reply
 
 
 
-=== TEST 17: a slow client gets all that came, then the error line
+=== a slow client gets all that came, then the error line
 --- config eval: $::h2
 --- test
 for my $fault (qw(die garbage die_mid_frame)) {
@@ -567,7 +567,7 @@ closed the connection before the end of its reply
 
 
 
-=== TEST 18: with proxy_buffering on, in memory and in a file
+=== with proxy_buffering on, in memory and in a file
 --- params
 proxy_buffering on;
 proxy_buffers 4 4k;
@@ -605,7 +605,7 @@ closed the connection before the end of its reply
 
 
 
-=== TEST 19: a complete reply that is read late, out of a file, stays complete
+=== a complete reply that is read late, out of a file, stays complete
 --- params
 proxy_buffering on;
 proxy_buffers 4 4k;
@@ -629,7 +629,7 @@ is(outcomes(), 'ok');
 
 
 
-=== TEST 20: the server stalls, with proxy_buffering on
+=== the server stalls, with proxy_buffering on
 --- params
 proxy_buffering on;
 proxy_read_timeout 200ms;
@@ -648,7 +648,7 @@ stalled
 
 
 
-=== TEST 21: invalid chunked encoding, with proxy_buffering on
+=== invalid chunked encoding, with proxy_buffering on
 --- params
 proxy_buffering on;
 --- fake
@@ -661,7 +661,7 @@ upstream sent invalid chunked response
 
 
 
-=== TEST 22: a broken connection to a server is not reused, others are
+=== a broken connection to a server is not reused, others are
 --- params
 proxy_read_timeout 200ms;
 --- test
@@ -687,7 +687,7 @@ ollama server
 
 
 
-=== TEST 23: a client that leaves while a server sends without pause
+=== a client that leaves while a server sends without pause
 --- fake
 {"model":"m1","fault":"flood"}
 --- test
@@ -701,7 +701,7 @@ ok(access_log(qr/outcome=client_closed/));
 
 
 
-=== TEST 24: an error before the first byte keeps its status and body
+=== an error before the first byte keeps its status and body
 --- config eval: $::h2
 --- test
 my $n = 0;
@@ -738,7 +738,7 @@ is(outcomes(), 'error');
 
 
 
-=== TEST 25: the connection is closed before the header: 502
+=== the connection is closed before the header: 502
 --- config eval: $::h2
 --- fake
 {"model":"m1","fault":"die_before_header"}
@@ -750,7 +750,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 26: an invalid header: 502
+=== an invalid header: 502
 --- config eval: $::h2
 --- fake
 {"model":"m1","fault":"bad_header"}
@@ -761,7 +761,7 @@ upstream sent no valid HTTP/1.0 header
 
 
 
-=== TEST 27: no header within proxy_read_timeout: 504
+=== no header within proxy_read_timeout: 504
 --- params
 proxy_read_timeout 100ms;
 --- fake

@@ -60,7 +60,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: weights, in nginx's order, over 30 requests
+=== weights, in nginx's order, over 30 requests
 --- plain_http
     upstream u_@V@ {
         server 127.0.0.1:@PEER0@ weight=5;
@@ -85,7 +85,7 @@ same('generations', sub { round(15, 'POST /api/chat', $::chat) });
 
 
 
-=== TEST 2: hash, ip_hash, least_conn
+=== hash, ip_hash, least_conn
 --- plain_http eval
 CORE::join '', map {
     my ($name, $how) = @$_;
@@ -119,7 +119,7 @@ for my $path (qw(c i l)) {
 
 
 
-=== TEST 3: least_conn and hash in a location with ollama_api
+=== least_conn and hash in a location with ollama_api
 --- plain_http eval: main::three('least_conn;')
 --- plain eval: $::plain =~ s/200ms/9s/r
 --- test
@@ -144,7 +144,7 @@ is(same('least_conn', sub {
 
 
 
-=== TEST 4: max_fails and fail_timeout
+=== max_fails and fail_timeout
 --- plain_http
     upstream u_@V@ {
         server 127.0.0.1:@PEER0@ max_fails=2 fail_timeout=60s;
@@ -169,7 +169,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 5: the end of fail_timeout; servers marked backup and down
+=== the end of fail_timeout; servers marked backup and down
 --- plain_http
     upstream u_@V@ {
         server 127.0.0.1:@PEER0@ max_fails=1 fail_timeout=1s;
@@ -195,7 +195,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 6: which failures lead to the next server
+=== which failures lead to the next server
 --- plain_http eval: main::three('')
 --- plain eval
 main::location('proxy_next_upstream error timeout invalid_header http_500 '
@@ -239,7 +239,7 @@ qr/upstream prematurely closed|Connection reset|timed out/
 
 
 
-=== TEST 7: a POST is not sent to a second server
+=== a POST is not sent to a second server
 --- plain_http eval: main::three('')
 --- plain eval
 main::location('proxy_next_upstream error timeout http_503;')
@@ -262,7 +262,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 8: a POST is sent again with non_idempotent, within the limit of tries
+=== a POST is sent again with non_idempotent, within the limit of tries
 --- plain_http eval: main::three('server 127.0.0.1:@PEER3@ backup;')
 --- plain eval
 main::location('proxy_next_upstream error http_503 non_idempotent; '
@@ -294,7 +294,7 @@ is(same('off', sub { get('GET /v1/models'); peers() }) =~ tr/0-9//, 1);
 
 
 
-=== TEST 9: a server that can't be connected to, backup, variables in proxy_pass
+=== a server that can't be connected to, backup, variables in proxy_pass
 --- plain_http
     upstream u_@V@ {
         server 127.0.0.1:@NOBODY@ max_fails=0;
@@ -329,7 +329,7 @@ connect() failed (111: Connection refused)
 
 
 
-=== TEST 10: connections to a server are reused
+=== connections to a server are reused
 --- plain_http eval: main::three('keepalive 3; keepalive_requests 4;')
 --- plain eval: $::plain
 --- test
@@ -368,7 +368,7 @@ for (@how) {
 
 
 
-=== TEST 11: a client that leaves closes the server's connection
+=== a client that leaves closes the server's connection
 --- plain eval: $::plain =~ s/200ms/9s/r
 --- test
 my $request;

@@ -53,7 +53,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: large replies, with all kinds of buffering
+=== large replies, with all kinds of buffering
 --- plain
         location / {
             @OLLAMA@
@@ -112,7 +112,7 @@ for my $uri ('/api/chat', '/v1/embeddings') {
 
 
 
-=== TEST 2: large uploads
+=== large uploads
 --- plain
         client_max_body_size 8m;
         client_body_buffer_size 16k;
@@ -174,7 +174,7 @@ client intended to send too large body
 
 
 
-=== TEST 3: limit_rate
+=== limit_rate
 --- plain eval: $::plain =~ s/proxy_buffering off/limit_rate 30k/r
 --- test
 my $body = '{"a":"' . 'x' x 75_000 . '"}';
@@ -198,7 +198,7 @@ ok($got[0] eq $body && $got[2] eq $body);
 
 
 
-=== TEST 4: gzip, sub_filter, addition and ssi in the same location
+=== gzip, sub_filter, addition and ssi in the same location
 --- plain
         location / {
             @OLLAMA@
@@ -259,7 +259,7 @@ is(same('ssi', sub { get('GET /api/version') })->{body},
 
 
 
-=== TEST 5: proxy_cache, mirror, auth_request
+=== proxy_cache, mirror, auth_request
 --- plain_http
     upstream u_@V@ { server 127.0.0.1:@PEER0@; }
     proxy_cache_path @DIR@/cache_@V@ keys_zone=z_@V@:1m;
@@ -329,7 +329,7 @@ like(same('refused', sub { get('GET /no/x', undef, 'X-No' => 1) })->{head},
 
 
 
-=== TEST 6: the access log
+=== the access log
 --- plain eval: $::plain
 --- test
 my $one = '{"done":true}';

@@ -22,7 +22,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: HTTP/2: the header, HEAD, ranges, errors
+=== HTTP/2: the header, HEAD, ranges, errors
 --- plain eval: $::plain
 --- test
 say(sub { answer('0123456789', 'X-Upper' => 'A', 'Set-Cookie' => 'a=1',
@@ -82,7 +82,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 2: HTTP/2: interleaved streams of one connection
+=== HTTP/2: interleaved streams of one connection
 --- plain eval: $::plain
 --- test
 my %held;
@@ -138,7 +138,7 @@ is(join(' ', @{ same('many', sub {
 
 
 
-=== TEST 3: HTTP/2: flow control windows, and streams that are reset
+=== HTTP/2: flow control windows, and streams that are reset
 --- plain eval: $::plain
 --- test
 say(sub { answer('y' x 5000) });
@@ -194,7 +194,7 @@ is(same('a reset', sub {
 
 
 
-=== TEST 4: interim responses
+=== interim responses
 --- plain eval: $::plain
 --- test
 my $end = answer('{"done":true}', 'Content-Type' => 'application/json');
@@ -234,7 +234,7 @@ like(same('100-continue', sub {
 
 
 
-=== TEST 5: trailers, in an nginx that doesn't pass them on
+=== trailers, in an nginx that doesn't pass them on
 --- skip_nginx: 12: > 1.27.1
 --- plain eval: $::plain
 --- test
@@ -247,7 +247,7 @@ is($r->{body}, 'abc');
 
 
 
-=== TEST 6: trailers, in an nginx that passes them on
+=== trailers, in an nginx that passes them on
 --- skip_nginx: 12: < 1.27.2
 --- plain
         location / {
@@ -274,7 +274,7 @@ for my $line ('GET /api/tags', 'POST /api/chat') {
 
 
 
-=== TEST 7: an upgraded connection
+=== an upgraded connection
 --- plain
         location / {
             proxy_pass http://u_@V@;

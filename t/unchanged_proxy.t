@@ -25,7 +25,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: the header of a reply: which lines, in which order, how often
+=== the header of a reply: which lines, in which order, how often
 --- plain eval: $::plain
 --- test
 say(sub {
@@ -85,7 +85,7 @@ like(same('with an Origin', sub {
 
 
 
-=== TEST 2: directives about the header of a reply
+=== directives about the header of a reply
 --- plain
         location / {
             @OLLAMA@
@@ -120,7 +120,7 @@ like($r->{head}, qr/^Cache-Control: max-age=3600\n/m);
 
 
 
-=== TEST 3: the header of a request
+=== the header of a request
 --- plain
         location / {
             @OLLAMA@
@@ -200,7 +200,7 @@ same('HTTP/1.0', sub { $asked->('GET /api/tags', undef, -version => '1.0') });
 
 
 
-=== TEST 4: with ollama_api a length may become chunks, nothing else changes
+=== with ollama_api a length may become chunks, nothing else changes
 --- plain eval: $::plain
 --- test
 my $reply = '{"model":"m1","done":true}';
@@ -248,7 +248,7 @@ is(same('204', sub { get('POST /api/chat', $::chat) })->{body}, '');
 
 
 
-=== TEST 5: HEAD, empty bodies, 304, and a wrong Content-Length
+=== HEAD, empty bodies, 304, and a wrong Content-Length
 --- plain eval: $::plain
 --- test
 say(sub { answer('', 'Content-Length' => 1234, ETag => '"e"') });
@@ -288,7 +288,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 6: ranges and conditions, the server's and nginx's own
+=== ranges and conditions, the server's and nginx's own
 --- plain
         location / {
             @OLLAMA@
@@ -352,7 +352,7 @@ same('416 from the server', sub { get('GET /v1/models', undef,
 
 
 
-=== TEST 7: error pages and internal redirects
+=== error pages and internal redirects
 --- plain
         error_page 502 /sorry;
         location = /sorry { return 200 "sorry $request_uri"; }
@@ -407,7 +407,7 @@ connect() failed (111: Connection refused)
 
 
 
-=== TEST 8: access, methods and limits of other locations
+=== access, methods and limits of other locations
 --- plain
         satisfy any;
         auth_basic "here";

@@ -47,7 +47,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: a good reply, in all forms
+=== a good reply, in all forms
 --- fake
 {"model":"m1","frames":5,"prompt_eval_count":7}
 --- test
@@ -86,7 +86,7 @@ logged('POST /api/chat', '{"model":"m1","messages":[]}',
 
 
 
-=== TEST 2: tokens of /v1 streams: reported by the server, or frames counted
+=== tokens of /v1 streams: reported by the server, or frames counted
 --- fake
 {"model":"m1","frames":5,"prompt_eval_count":7}
 --- test
@@ -122,7 +122,7 @@ is((grep { $_->{uri} eq '/v1/chat/completions' }
 
 
 
-=== TEST 3: $ollama_ttft is the time to the first token
+=== $ollama_ttft is the time to the first token
 --- http_config
     log_format times 'ttft=$ollama_ttft all=$request_time '
                      'header=$upstream_header_time';
@@ -177,7 +177,7 @@ for (['POST /api/chat', $::chat, 'application/x-ndjson',
 
 
 
-=== TEST 4: a failure before the first byte is "error"
+=== a failure before the first byte is "error"
 --- fake
 {"model":"m1","status":500}
 {"model":"m2","fault":"die_before_header"}
@@ -214,7 +214,7 @@ connect() failed
 
 
 
-=== TEST 5: a truncated reply is "interrupted"
+=== a truncated reply is "interrupted"
 --- fake
 {"model":"m1","frames":5,"fault":"die","after":3}
 --- test
@@ -242,7 +242,7 @@ upstream prematurely closed
 
 
 
-=== TEST 6: a client that has left is "client_closed"
+=== a client that has left is "client_closed"
 --- config eval: $::h2
 --- fake
 {"model":"m1","frames":5,"fault":"stall","after":2}
@@ -283,7 +283,7 @@ like(next_line(), qr/ outcome=ok .* generated=2\z/);
 
 
 
-=== TEST 7: what the gateway refuses is "rejected"
+=== what the gateway refuses is "rejected"
 --- params
 client_max_body_size 1k;
 --- test
@@ -310,7 +310,7 @@ client intended to send too large body
 
 
 
-=== TEST 8: requests without a model
+=== requests without a model
 --- test
 $::lines = 0;
 
@@ -323,7 +323,7 @@ logged('HEAD /api/tags', undef, $rest);
 
 
 
-=== TEST 9: a model's or task's name can't break or forge a line of the log
+=== a model's or task's name can't break or forge a line of the log
 --- http_config
     log_format json escape=json '{"model":"$ollama_model",'
                                 '"session":"$ollama_session_id"}';
@@ -373,7 +373,7 @@ for my $i (0 .. $#names) {
 
 
 
-=== TEST 10: a map of $ollama_model chooses the upstream
+=== a map of $ollama_model chooses the upstream
 --- http_config
     upstream second {
         server 127.0.0.1:$TEST_NGINX_FAKE2_PORT;
@@ -410,7 +410,7 @@ is(join(' ', map { $_->{model} // '-' }
 
 
 
-=== TEST 11: variables are empty in locations without ollama_api
+=== variables are empty in locations without ollama_api
 --- config
     location = /plain {
         return 200 "[$ollama_model$ollama_task_id$ollama_session_id]";
@@ -426,7 +426,7 @@ like(access_log(qr{/plain}),
 
 
 
-=== TEST 12: task and session are those the client names
+=== task and session are those the client names
 --- config eval: $::h2
 --- test
 my $c = h2();

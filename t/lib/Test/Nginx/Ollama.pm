@@ -7,7 +7,7 @@ package Test::Nginx::Ollama;
 #                                  # => '::1' }, { unix => 'name' }]
 #     run_tests();
 #     __DATA__
-#     === TEST 1: a model's reply comes through
+#     === a model's reply comes through
 #     --- request
 #     POST /api/chat
 #     {"model":"m1","messages":[{"role":"user","content":"hello"}]}
