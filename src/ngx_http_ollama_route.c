@@ -414,9 +414,8 @@ ngx_http_ollama_route_enter(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_ollama_error(r, ctx, NGX_HTTP_CONFLICT,
-                                 "task_id \"%V\" is in use by a generation "
-                                 "that is running", &ctx->scan->task_id);
+    return ngx_http_ollama_error_task_in_use(r, ctx,
+                                             &ctx->scan->task_id);
 }
 
 

@@ -506,8 +506,7 @@ ngx_http_ollama_session_run(ngx_http_request_t *r,
     }
 
     if (ngx_http_ollama_redis_prefix() == NULL) {
-        return ngx_http_ollama_error(r, s->ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
-                                     "session history is unavailable");
+        return ngx_http_ollama_error_no_history(r, s->ctx);
     }
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
@@ -524,10 +523,7 @@ ngx_http_ollama_session_run(ngx_http_request_t *r,
     rc = ngx_http_ollama_owner(r, &s->owner);
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_ollama_error(r, s->ctx, NGX_HTTP_FORBIDDEN,
-                                     "sessions belong to an owner here, but "
-                                     "the request has none "
-                                     "(ollama_session_owner)");
+        return ngx_http_ollama_error_no_owner(r, s->ctx);
     }
 
     if (rc != NGX_OK) {
@@ -537,8 +533,7 @@ ngx_http_ollama_session_run(ngx_http_request_t *r,
     rc = begin(s);
 
     if (rc == NGX_ERROR) {
-        return ngx_http_ollama_error(r, s->ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
-                                     "session history is unavailable");
+        return ngx_http_ollama_error_no_history(r, s->ctx);
     }
 
     if (rc != NGX_OK) {
@@ -599,8 +594,7 @@ ngx_http_ollama_session_done(ngx_http_ollama_store_t *store)
         break;
 
     default: /* NGX_HTTP_OLLAMA_STORE_UNAVAILABLE */
-        rc = ngx_http_ollama_error(r, s->ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
-                                   "session history is unavailable");
+        rc = ngx_http_ollama_error_no_history(r, s->ctx);
         break;
     }
 

@@ -106,9 +106,8 @@ ngx_http_ollama_conversation_handler(ngx_http_request_t *r)
     }
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_ollama_error(r, ctx, NGX_HTTP_CONFLICT,
-                                     "task_id \"%V\" is in use by a generation "
-                                     "that is running", &ctx->scan->task_id);
+        return ngx_http_ollama_error_task_in_use(r, ctx,
+                                                 &ctx->scan->task_id);
     }
 
     rc = ngx_http_ollama_conversation_begin(conv);

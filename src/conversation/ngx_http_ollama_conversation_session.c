@@ -101,9 +101,7 @@ ngx_http_ollama_conversation_session_check(
     }
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_ollama_error(r, ctx, NGX_HTTP_FORBIDDEN,
-                                     "sessions belong to an owner here, but "
-                                     "the request has none");
+        return ngx_http_ollama_error_no_owner(r, ctx);
     }
 
     if (!ngx_http_ollama_id_is_valid(&ctx->scan->session_id)) {
@@ -560,9 +558,7 @@ ngx_http_ollama_conversation_not_begun(ngx_http_ollama_conversation_t *conv,
 static ngx_int_t
 ngx_http_ollama_conversation_unavailable(ngx_http_ollama_conversation_t *conv)
 {
-    return ngx_http_ollama_error(conv->request, conv->ctx,
-                                 NGX_HTTP_SERVICE_UNAVAILABLE,
-                                 "session history is unavailable");
+    return ngx_http_ollama_error_no_history(conv->request, conv->ctx);
 }
 
 

@@ -134,6 +134,35 @@ ngx_http_ollama_error_busy(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 }
 
 
+ngx_int_t
+ngx_http_ollama_error_task_in_use(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_str_t *task)
+{
+    return ngx_http_ollama_error(r, ctx, NGX_HTTP_CONFLICT,
+                                 "task_id \"%V\" is in use by a generation "
+                                 "that is running", task);
+}
+
+
+ngx_int_t
+ngx_http_ollama_error_no_owner(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    return ngx_http_ollama_error(r, ctx, NGX_HTTP_FORBIDDEN,
+                                 "sessions belong to an owner here, but the "
+                                 "request has none (ollama_session_owner)");
+}
+
+
+ngx_int_t
+ngx_http_ollama_error_no_history(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    return ngx_http_ollama_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                 "session history is unavailable");
+}
+
+
 /*
  * What a client sent goes into logs and into JSON: bytes that are no
  * characters, or that steer a terminal, are replaced, and a character that the

@@ -19,6 +19,15 @@ ngx_int_t ngx_http_ollama_error(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t status, const char *fmt, ...);
 ngx_int_t ngx_http_ollama_error_busy(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_str_t *session, ngx_str_t *task);
+
+/* Refusals that several rooms make; the same results. */
+ngx_int_t ngx_http_ollama_error_task_in_use(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_str_t *task);
+ngx_int_t ngx_http_ollama_error_no_owner(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+ngx_int_t ngx_http_ollama_error_no_history(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+
 ngx_buf_t *ngx_http_ollama_error_json(ngx_http_request_t *r,
     ngx_uint_t status, ngx_str_t *text, ngx_str_t *task, ngx_str_t *before,
     ngx_str_t *after);

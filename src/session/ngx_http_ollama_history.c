@@ -167,9 +167,7 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
     }
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_ollama_error(r, ctx, NGX_HTTP_FORBIDDEN,
-                                     "sessions belong to an owner here, but "
-                                     "the request has none");
+        return ngx_http_ollama_error_no_owner(r, ctx);
     }
 
     if (!ngx_http_ollama_id_is_valid(&ctx->scan->session_id)) {
@@ -185,9 +183,8 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
     }
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_ollama_error(r, ctx, NGX_HTTP_CONFLICT,
-                                     "task_id \"%V\" is in use by a generation "
-                                     "that is running", &ctx->scan->task_id);
+        return ngx_http_ollama_error_task_in_use(r, ctx,
+                                                 &ctx->scan->task_id);
     }
 
     rc = ngx_http_ollama_history_ask(h);
@@ -297,9 +294,7 @@ ngx_http_ollama_history_ask(ngx_http_ollama_history_t *h)
 static ngx_int_t
 ngx_http_ollama_history_unavailable(ngx_http_ollama_history_t *h)
 {
-    return ngx_http_ollama_error(h->request, h->ctx,
-                                 NGX_HTTP_SERVICE_UNAVAILABLE,
-                                 "session history is unavailable");
+    return ngx_http_ollama_error_no_history(h->request, h->ctx);
 }
 
 
