@@ -25,6 +25,7 @@
 #include "api/ngx_http_ollama_session.h"
 #include "balancer/ngx_http_ollama_candidates.h"
 #include "conversation/ngx_http_ollama_conversation.h"
+#include "conversation/ngx_http_ollama_conversation_body.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_endpoint.h"
@@ -34,6 +35,7 @@
 #include "reply/ngx_http_ollama_stop.h"
 #include "request/ngx_http_ollama_body.h"
 #include "request/ngx_http_ollama_scan.h"
+#include "session/ngx_http_ollama_history.h"
 #include "task/ngx_http_ollama_task.h"
 #include "util/ngx_http_ollama_path.h"
 
@@ -62,6 +64,20 @@ static ngx_int_t ngx_http_ollama_route_find(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_ollama_route_is_managed(ngx_str_t *uri);
 static ngx_int_t ngx_http_ollama_route_not_allowed(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_route_read(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static void ngx_http_ollama_route_scanned(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
+static ngx_int_t ngx_http_ollama_route_read_conversation(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_route_conversation_feed(
+    ngx_http_ollama_ctx_t *ctx, u_char *p, size_t size);
+static ngx_int_t ngx_http_ollama_route_conversation_end(
+    ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_route_conversation_result(
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
+static void ngx_http_ollama_route_conversation_done(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
 static ngx_int_t ngx_http_ollama_route_talk(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_route_pass(ngx_http_request_t *r,
@@ -254,6 +270,24 @@ static ngx_http_ollama_method_t  ngx_http_ollama_methods[] = {
 };
 
 
+/* of a body that goes to a server */
+
+static const ngx_http_ollama_body_parser_t  ngx_http_ollama_route_scan = {
+    ngx_http_ollama_body_scan_feed,
+    ngx_http_ollama_body_scan_end,
+    ngx_http_ollama_route_scanned
+};
+
+
+static const ngx_http_ollama_body_parser_t
+    ngx_http_ollama_route_conversation =
+{
+    ngx_http_ollama_route_conversation_feed,
+    ngx_http_ollama_route_conversation_end,
+    ngx_http_ollama_route_conversation_done
+};
+
+
 /* In the precontent phase: sends a request on its way. */
 
 ngx_int_t
@@ -320,8 +354,10 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
     switch (ctx->endpoint->kind) {
 
     case NGX_HTTP_OLLAMA_ENDPOINT_MODEL:
+        return ngx_http_ollama_route_read(r, ctx);
+
     case NGX_HTTP_OLLAMA_ENDPOINT_CONVERSATION:
-        return ngx_http_ollama_body_read(r, ctx);
+        return ngx_http_ollama_route_read_conversation(r, ctx);
 
     case NGX_HTTP_OLLAMA_ENDPOINT_LIST:
         if (!ngx_http_ollama_fleet_is_polled(olcf->up)) {
@@ -342,6 +378,132 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
     default: /* to a server, as it is */
         return ngx_http_ollama_route_pass(r, ctx, olcf);
     }
+}
+
+
+/* Reads a body that goes to a server. */
+
+static ngx_int_t
+ngx_http_ollama_route_read(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_ollama_body_init(r, ctx);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (ngx_http_ollama_body_scan_init(r, ctx) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_ollama_body_read(r, ctx, &ngx_http_ollama_route_scan);
+}
+
+
+/* A chat in a session waits for its history now. */
+
+static void
+ngx_http_ollama_route_scanned(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
+{
+    if (rc == NGX_OK) {
+        rc = ngx_http_ollama_body_headers(r, ctx);
+    }
+
+    if (rc == NGX_OK && ngx_http_ollama_history_is_wanted(ctx)) {
+        rc = ngx_http_ollama_history_begin(r, ctx,
+                                           ngx_http_ollama_body_finish);
+
+        if (rc == NGX_AGAIN) {
+            return;
+        }
+
+    } else if (rc == NGX_OK && ctx->scan->model.len == 0) {
+        rc = ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                               "invalid request body: \"model\" is required");
+    }
+
+    ngx_http_ollama_body_finish(r, ctx, rc);
+}
+
+
+/* Reads the body of a conversation, which goes to no server. */
+
+static ngx_int_t
+ngx_http_ollama_route_read_conversation(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_ollama_body_init(r, ctx);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ctx->conv_body = ngx_pcalloc(r->pool,
+                                 sizeof(ngx_http_ollama_conversation_body_t));
+    if (ctx->conv_body == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->conv_fields = ngx_http_ollama_conversation_body_begin(ctx->conv_body,
+                                                               r->pool,
+                                                               ctx->pool);
+    if (ctx->conv_fields == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_ollama_body_read(r, ctx,
+                                     &ngx_http_ollama_route_conversation);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_route_conversation_feed(ngx_http_ollama_ctx_t *ctx, u_char *p,
+    size_t size)
+{
+    return ngx_http_ollama_route_conversation_result(ctx,
+              ngx_http_ollama_conversation_body_feed(ctx->conv_fields, p,
+                                                     size));
+}
+
+
+static ngx_int_t
+ngx_http_ollama_route_conversation_end(ngx_http_ollama_ctx_t *ctx)
+{
+    return ngx_http_ollama_route_conversation_result(ctx,
+                      ngx_http_ollama_conversation_body_end(ctx->conv_fields));
+}
+
+
+static ngx_int_t
+ngx_http_ollama_route_conversation_result(ngx_http_ollama_ctx_t *ctx,
+    ngx_int_t rc)
+{
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    return ngx_http_ollama_error(ctx->request, ctx, NGX_HTTP_BAD_REQUEST, "%V",
+                                 &ctx->conv_body->error);
+}
+
+
+static void
+ngx_http_ollama_route_conversation_done(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
+{
+    ctx->scan->task_id = ctx->conv_body->task_id;
+    ctx->scan->session_id = ctx->conv_body->session_id;
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_ollama_body_headers(r, ctx);
+    }
+
+    ngx_http_ollama_body_finish(r, ctx, rc);
 }
 
 

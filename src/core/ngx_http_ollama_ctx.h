@@ -41,6 +41,17 @@ typedef struct {
 } ngx_http_ollama_body_insert_t;
 
 
+/* What reads a body, see ngx_http_ollama_body_read(). */
+
+typedef struct {
+    ngx_int_t               (*feed)(ngx_http_ollama_ctx_t *ctx, u_char *p,
+                                    size_t size);
+    ngx_int_t               (*end)(ngx_http_ollama_ctx_t *ctx);
+    void                    (*done)(ngx_http_request_t *r,
+                                    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
+} ngx_http_ollama_body_parser_t;
+
+
 /* where a request stands on its way in */
 
 typedef enum {
@@ -72,6 +83,7 @@ struct ngx_http_ollama_ctx_s {
     /* request */
 
     ngx_http_ollama_scan_t        *scan;       /* NULL: no body looked at */
+    const ngx_http_ollama_body_parser_t  *parser; /* of the body */
     ngx_chain_t                   *body;       /* what is left to be scanned */
     size_t                         body_pos;   /* and from where in its first */
     u_char                        *map;        /* of a body in a file */

@@ -20,15 +20,12 @@
 #include <ngx_http.h>
 
 #include "request/ngx_http_ollama_body.h"
-#include "conversation/ngx_http_ollama_conversation_body.h"
-#include "conversation/ngx_http_ollama_conversation_fields.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_endpoint.h"
 #include "core/ngx_http_ollama_error.h"
 #include "core/ngx_http_ollama_header.h"
 #include "request/ngx_http_ollama_scan.h"
-#include "session/ngx_http_ollama_history.h"
 #include "util/ngx_http_ollama_id.h"
 
 
@@ -50,30 +47,19 @@ struct ngx_http_ollama_wait_s {
 };
 
 
-static ngx_int_t ngx_http_ollama_body_read_talk(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx);
-static ngx_int_t ngx_http_ollama_body_begin(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx);
-static void ngx_http_ollama_body_body_handler(ngx_http_request_t *r);
+static void ngx_http_ollama_body_read_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_body_map(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static ngx_chain_t *ngx_http_ollama_body_buf(ngx_http_request_t *r,
     u_char *start, u_char *end);
-static ngx_int_t ngx_http_ollama_body_scan(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_body_parse(ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_body_wait(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static void ngx_http_ollama_body_wait_next(ngx_event_t *ev);
 static void ngx_http_ollama_body_wait_handler(ngx_event_t *ev);
 static void ngx_http_ollama_body_wait_end(ngx_http_ollama_ctx_t *ctx);
-static void ngx_http_ollama_body_done(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
-static ngx_int_t ngx_http_ollama_body_refuse(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx);
-static void ngx_http_ollama_body_finish(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
-static ngx_int_t ngx_http_ollama_body_lines(ngx_http_request_t *r,
-    ngx_http_ollama_scan_t *scan);
+static ngx_int_t ngx_http_ollama_body_scan_result(ngx_http_ollama_ctx_t *ctx,
+    ngx_int_t rc);
 static ngx_int_t ngx_http_ollama_body_rewrite(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static ngx_chain_t **ngx_http_ollama_body_put(
@@ -82,19 +68,12 @@ static ngx_int_t ngx_http_ollama_body_replace(ngx_http_request_t *r,
     ngx_chain_t *out, off_t size);
 
 
-/*
- * In the precontent phase: begins to read and scan the body.  Returns what
- * the phase is to return.
- */
-
 ngx_int_t
-ngx_http_ollama_body_read(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx)
+ngx_http_ollama_body_init(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 {
-    ngx_str_t                    encoding;
-    ngx_uint_t                   n, flags;
-    ngx_pool_cleanup_t          *cln;
-    ngx_http_ollama_loc_conf_t  *olcf;
+    ngx_str_t            encoding;
+    ngx_uint_t           n;
+    ngx_pool_cleanup_t  *cln;
 
     n = ngx_http_ollama_header_find(r, "content-encoding", &encoding);
 
@@ -108,8 +87,6 @@ ngx_http_ollama_body_read(ngx_http_request_t *r,
                              "a request body with Content-Encoding \"%V\" "
                              "is not supported: send plain JSON", &encoding);
     }
-
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
 
     ctx->scan = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_scan_t));
     if (ctx->scan == NULL) {
@@ -132,61 +109,21 @@ ngx_http_ollama_body_read(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_CONVERSATION) {
-        return ngx_http_ollama_body_read_talk(r, ctx);
-    }
-
-    flags = ctx->endpoint->scan;
-
-    if (ngx_http_ollama_header_find(r, "x-session-id", &encoding)) {
-        /* the session may have a model */
-        flags |= NGX_HTTP_OLLAMA_SCAN_SESSION;
-    }
-
-    if (ngx_http_ollama_scan_init(ctx->scan, r->pool, ctx->pool,
-                                  flags, olcf->forbid)
-        != NGX_OK)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    return ngx_http_ollama_body_begin(r, ctx);
+    return NGX_OK;
 }
 
 
-/* The same of a conversation, whose body goes to no server. */
-
-static ngx_int_t
-ngx_http_ollama_body_read_talk(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx)
-{
-    ctx->conv_body = ngx_pcalloc(r->pool,
-                            sizeof(ngx_http_ollama_conversation_body_t));
-    if (ctx->conv_body == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ctx->conv_fields = ngx_http_ollama_conversation_body_begin(ctx->conv_body,
-                                                               r->pool,
-                                                               ctx->pool);
-    if (ctx->conv_fields == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    return ngx_http_ollama_body_begin(r, ctx);
-}
-
-
-static ngx_int_t
-ngx_http_ollama_body_begin(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx)
+ngx_int_t
+ngx_http_ollama_body_read(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    const ngx_http_ollama_body_parser_t *parser)
 {
     ngx_int_t  rc;
 
+    ctx->parser = parser;
     ctx->state = NGX_HTTP_OLLAMA_READING;
 
     rc = ngx_http_read_client_request_body(r,
-                                        ngx_http_ollama_body_body_handler);
+                                           ngx_http_ollama_body_read_handler);
 
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
         ctx->state = NGX_HTTP_OLLAMA_ROUTED;
@@ -252,7 +189,7 @@ ngx_http_ollama_body_unmap(ngx_http_ollama_ctx_t *ctx)
 
 
 static void
-ngx_http_ollama_body_body_handler(ngx_http_request_t *r)
+ngx_http_ollama_body_read_handler(ngx_http_request_t *r)
 {
     ngx_int_t               rc;
     ngx_http_ollama_ctx_t  *ctx;
@@ -273,7 +210,7 @@ ngx_http_ollama_body_body_handler(ngx_http_request_t *r)
     }
 
     if (rc == NGX_OK) {
-        rc = ngx_http_ollama_body_scan(r, ctx);
+        rc = ngx_http_ollama_body_parse(ctx);
     }
 
     if (rc == NGX_AGAIN) {
@@ -284,7 +221,7 @@ ngx_http_ollama_body_body_handler(ngx_http_request_t *r)
         }
     }
 
-    ngx_http_ollama_body_done(r, ctx, rc);
+    ctx->parser->done(r, ctx, rc);
 }
 
 
@@ -364,13 +301,12 @@ ngx_http_ollama_body_buf(ngx_http_request_t *r, u_char *start, u_char *end)
 
 
 /*
- * Scans one slice, from ctx->body on.  NGX_OK: the body is scanned and good;
- * NGX_AGAIN: there is more; NGX_DECLINED: it is bad, scan->error says why.
+ * Gives the parser one slice, from ctx->body on.  NGX_AGAIN: there is more;
+ * else the parser's result.
  */
 
 static ngx_int_t
-ngx_http_ollama_body_scan(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx)
+ngx_http_ollama_body_parse(ngx_http_ollama_ctx_t *ctx)
 {
     size_t      n, left;
     ngx_int_t   rc;
@@ -386,11 +322,8 @@ ngx_http_ollama_body_scan(ngx_http_request_t *r,
         n = ngx_min((size_t) (b->last - b->pos) - ctx->body_pos, left);
 
         if (n) {
-            rc = ctx->conv_body
-                 ? ngx_http_ollama_conversation_body_feed(ctx->conv_fields,
-                                                  b->pos + ctx->body_pos, n)
-                 : ngx_http_ollama_scan_feed(ctx->scan,
-                                             b->pos + ctx->body_pos, n);
+            rc = ctx->parser->feed(ctx, b->pos + ctx->body_pos, n);
+
             if (rc != NGX_OK) {
                 return rc;
             }
@@ -407,9 +340,7 @@ ngx_http_ollama_body_scan(ngx_http_request_t *r,
         ctx->body_pos = 0;
     }
 
-    return ctx->conv_body
-           ? ngx_http_ollama_conversation_body_end(ctx->conv_fields)
-           : ngx_http_ollama_scan_end(ctx->scan);
+    return ctx->parser->end(ctx);
 }
 
 
@@ -475,89 +406,75 @@ ngx_http_ollama_body_wait_handler(ngx_event_t *ev)
 
     ngx_http_set_log_request(c->log, r);
 
-    rc = ngx_http_ollama_body_scan(r, ctx);
+    rc = ngx_http_ollama_body_parse(ctx);
 
     if (rc == NGX_AGAIN) {
         ngx_http_ollama_body_wait_next(ev);
         return;
     }
 
-    ngx_http_ollama_body_done(r, ctx, rc);
+    ngx_http_ollama_body_wait_end(ctx);
+
+    ctx->parser->done(r, ctx, rc);
     ngx_http_run_posted_requests(c);
 }
 
 
-/* The scan is over.  A chat in a session waits for its history then. */
-
-static void
-ngx_http_ollama_body_done(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
-{
-    if (ctx->conv_body) {
-        ctx->scan->task_id = ctx->conv_body->task_id;
-        ctx->scan->session_id = ctx->conv_body->session_id;
-    }
-
-    ngx_http_ollama_body_wait_end(ctx);
-
-    if (rc == NGX_OK) {
-        rc = ngx_http_ollama_body_lines(r, ctx->scan);
-    }
-
-    if (rc == NGX_DECLINED) {
-        rc = ngx_http_ollama_body_refuse(r, ctx);
-
-    } else if (rc == NGX_OK && ngx_http_ollama_history_is_wanted(ctx)) {
-        rc = ngx_http_ollama_history_begin(r, ctx,
-                                           ngx_http_ollama_body_finish);
-
-        if (rc == NGX_AGAIN) {
-            return;
-        }
-
-    } else if (rc == NGX_OK && ctx->conv_body == NULL
-               && ctx->scan->model.len == 0)
-    {
-        rc = ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
-                               "invalid request body: \"model\" is required");
-    }
-
-    ngx_http_ollama_body_finish(r, ctx, rc);
-}
-
-
-/* Says what is wrong with the body, or with the header lines in its place. */
-
-static ngx_int_t
-ngx_http_ollama_body_refuse(ngx_http_request_t *r,
+ngx_int_t
+ngx_http_ollama_body_scan_init(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
-    if (ctx->conv_body && ctx->conv_body->error.len) {
-        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST, "%V",
-                                     &ctx->conv_body->error);
+    ngx_str_t                    session;
+    ngx_uint_t                   flags;
+    ngx_http_ollama_loc_conf_t  *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
+
+    flags = ctx->endpoint->scan;
+
+    if (ngx_http_ollama_header_find(r, "x-session-id", &session)) {
+        /* the session may have a model */
+        flags |= NGX_HTTP_OLLAMA_SCAN_SESSION;
     }
 
-    if (ctx->scan->error.len) {
-        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
-                                     "invalid request body at byte %O: %V",
-                                     ctx->scan->error_at, &ctx->scan->error);
-    }
-
-    return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
-                                 "header X-Task-Id must be 1 to 64 characters "
-                                 "of A-Z a-z 0-9 _ -, not \"%V\"",
-                                 &ctx->scan->task_id);
+    return ngx_http_ollama_scan_init(ctx->scan, r->pool, ctx->pool, flags,
+                                     olcf->forbid);
 }
 
 
-/*
- * Runs the phase again, which may end the request; "rc" is NGX_OK, NGX_ERROR
- * or the status of a refusal.
- */
+ngx_int_t
+ngx_http_ollama_body_scan_feed(ngx_http_ollama_ctx_t *ctx, u_char *p,
+    size_t size)
+{
+    return ngx_http_ollama_body_scan_result(ctx,
+                              ngx_http_ollama_scan_feed(ctx->scan, p, size));
+}
 
-static void
-ngx_http_ollama_body_finish(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
+
+ngx_int_t
+ngx_http_ollama_body_scan_end(ngx_http_ollama_ctx_t *ctx)
+{
+    return ngx_http_ollama_body_scan_result(ctx,
+                                        ngx_http_ollama_scan_end(ctx->scan));
+}
+
+
+static ngx_int_t
+ngx_http_ollama_body_scan_result(ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
+{
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    return ngx_http_ollama_error(ctx->request, ctx, NGX_HTTP_BAD_REQUEST,
+                                 "invalid request body at byte %O: %V",
+                                 ctx->scan->error_at, &ctx->scan->error);
+}
+
+
+void
+ngx_http_ollama_body_finish(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_int_t rc)
 {
     ctx->state = NGX_HTTP_OLLAMA_ROUTED;
     ctx->status = (rc >= NGX_HTTP_SPECIAL_RESPONSE)
@@ -584,15 +501,14 @@ ngx_http_ollama_body_finish(ngx_http_request_t *r,
 }
 
 
-/*
- * For clients that can't add fields the gateway's own may be header lines;
- * those of the body win.  NGX_DECLINED: the task's name is malformed.
- */
-
-static ngx_int_t
-ngx_http_ollama_body_lines(ngx_http_request_t *r,
-    ngx_http_ollama_scan_t *scan)
+ngx_int_t
+ngx_http_ollama_body_headers(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
 {
+    ngx_http_ollama_scan_t  *scan;
+
+    scan = ctx->scan;
+
     if (scan->server_url.len == 0) {
         (void) ngx_http_ollama_header_find(r, "x-server-url",
                                            &scan->server_url);
@@ -607,7 +523,10 @@ ngx_http_ollama_body_lines(ngx_http_request_t *r,
         && ngx_http_ollama_header_find(r, "x-task-id", &scan->task_id)
         && !ngx_http_ollama_id_is_valid(&scan->task_id))
     {
-        return NGX_DECLINED;
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                     "header X-Task-Id must be 1 to 64 "
+                                     "characters of A-Z a-z 0-9 _ -, not "
+                                     "\"%V\"", &scan->task_id);
     }
 
     return NGX_OK;
