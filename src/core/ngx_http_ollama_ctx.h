@@ -13,6 +13,7 @@
 #include <ngx_http.h>
 
 #include "core/ngx_http_ollama_endpoint.h"
+#include "util/ngx_http_ollama_timer.h"
 
 
 typedef struct ngx_http_ollama_ctx_s           ngx_http_ollama_ctx_t;
@@ -20,7 +21,6 @@ typedef struct ngx_http_ollama_ctx_s           ngx_http_ollama_ctx_t;
 /* of other folders, which describe them */
 
 typedef struct ngx_http_ollama_scan_s          ngx_http_ollama_scan_t;
-typedef struct ngx_http_ollama_wait_s          ngx_http_ollama_wait_t;
 typedef struct ngx_http_ollama_running_s       ngx_http_ollama_running_t;
 typedef struct ngx_http_ollama_frame_s         ngx_http_ollama_frame_t;
 typedef struct ngx_http_ollama_save_s          ngx_http_ollama_save_t;
@@ -91,7 +91,7 @@ struct ngx_http_ollama_ctx_s {
     ngx_pool_t                    *pool;       /* of the scan, while it lasts */
     ngx_http_ollama_body_insert_t  insert[2];  /* into the body, by place */
     ngx_uint_t                     ninsert;
-    ngx_http_ollama_wait_t        *wait;       /* between its slices */
+    ngx_http_ollama_timer_t       *wait;       /* between its slices */
 
     ngx_http_ollama_save_t   *save;        /* NULL: no session */
     ngx_str_t                 holder;      /* who has its lock, for the store */

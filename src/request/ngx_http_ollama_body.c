@@ -39,14 +39,6 @@
 #define NGX_HTTP_OLLAMA_BODY_POOL   2048
 
 
-/* the scan goes on; nginx's debug log looks for a connection behind a timer */
-
-struct ngx_http_ollama_wait_s {
-    ngx_event_t       event;
-    ngx_connection_t  dummy;
-};
-
-
 static void ngx_http_ollama_body_read_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_body_map(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
@@ -57,7 +49,6 @@ static ngx_int_t ngx_http_ollama_body_wait(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static void ngx_http_ollama_body_wait_next(ngx_event_t *ev);
 static void ngx_http_ollama_body_wait_handler(ngx_event_t *ev);
-static void ngx_http_ollama_body_wait_end(ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_body_scan_result(ngx_http_ollama_ctx_t *ctx,
     ngx_int_t rc);
 static ngx_int_t ngx_http_ollama_body_rewrite(ngx_http_request_t *r,
@@ -144,7 +135,9 @@ ngx_http_ollama_body_cleanup(void *data)
 {
     ngx_http_ollama_ctx_t *ctx = data;
 
-    ngx_http_ollama_body_wait_end(ctx);
+    if (ctx->wait) {
+        ngx_http_ollama_timer_stop(ctx->wait);
+    }
 
     if (ctx->pool) {
         ngx_destroy_pool(ctx->pool);
@@ -154,29 +147,6 @@ ngx_http_ollama_body_cleanup(void *data)
     ngx_http_ollama_body_unmap(ctx);
 }
 
-
-static void
-ngx_http_ollama_body_wait_end(ngx_http_ollama_ctx_t *ctx)
-{
-    ngx_event_t  *ev;
-
-    if (ctx->wait == NULL) {
-        return;
-    }
-
-    ev = &ctx->wait->event;
-
-    if (ev->timer_set) {
-        ngx_del_timer(ev);
-    }
-
-    if (ev->posted) {
-        ngx_delete_posted_event(ev);
-    }
-}
-
-
-/* Lets the mapping of a body go; none of its bytes may be needed any more. */
 
 void
 ngx_http_ollama_body_unmap(ngx_http_ollama_ctx_t *ctx)
@@ -344,36 +314,36 @@ ngx_http_ollama_body_parse(ngx_http_ollama_ctx_t *ctx)
 }
 
 
-/*
- * Lets other requests run before the next slice.  A worker that is to quit
- * does so when no timer is left, whatever is posted: hence the timer, which is
- * not expected to fire, and does no harm if it does.
- */
+/* Lets other requests run before the next slice. */
 
 static ngx_int_t
 ngx_http_ollama_body_wait(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
-    ngx_event_t  *ev;
+    ngx_http_ollama_timer_t  *wait;
 
-    ctx->wait = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_wait_t));
-    if (ctx->wait == NULL) {
+    wait = ngx_palloc(r->pool, sizeof(ngx_http_ollama_timer_t));
+    if (wait == NULL) {
         return NGX_ERROR;
     }
 
-    ctx->wait->dummy.fd = (ngx_socket_t) -1;
-    ctx->wait->dummy.data = r;
+    ngx_http_ollama_timer_init(wait, ngx_http_ollama_body_wait_handler, r,
+                               r->connection->log);
 
-    ev = &ctx->wait->event;
+    /*
+     * A worker that is to quit does so when no timer is left but cancelable
+     * ones, whatever is posted: hence this one, which is not expected to fire,
+     * and does no harm if it does.
+     */
 
-    ev->data = &ctx->wait->dummy;
-    ev->handler = ngx_http_ollama_body_wait_handler;
-    ev->log = r->connection->log;
+    wait->event.cancelable = 0;
+
+    ctx->wait = wait;
 
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    ngx_http_ollama_body_wait_next(ev);
+    ngx_http_ollama_body_wait_next(&wait->event);
 
     return NGX_AGAIN;
 }
@@ -398,8 +368,7 @@ ngx_http_ollama_body_wait_handler(ngx_event_t *ev)
     ngx_http_request_t     *r;
     ngx_http_ollama_ctx_t  *ctx;
 
-    c = ev->data;
-    r = c->data;
+    r = ngx_http_ollama_timer_data(ev);
     c = r->connection;
 
     ctx = ngx_http_ollama_get_ctx(r);
@@ -413,7 +382,7 @@ ngx_http_ollama_body_wait_handler(ngx_event_t *ev)
         return;
     }
 
-    ngx_http_ollama_body_wait_end(ctx);
+    ngx_http_ollama_timer_stop(ctx->wait);
 
     ctx->parser->done(r, ctx, rc);
     ngx_http_run_posted_requests(c);

@@ -17,6 +17,7 @@
 #include <ngx_event.h>
 
 #include "util/ngx_http_ollama_lazyfree.h"
+#include "util/ngx_http_ollama_timer.h"
 
 
 /* freed in a turn, in bytes: some 0.1 ms */
@@ -35,20 +36,21 @@ typedef struct {
 } ngx_http_ollama_lazyfree_piece_t;
 
 
+/* of this worker */
+
+typedef struct {
+    ngx_queue_t              pieces;   /* to be freed; zeroed: none so far */
+    ngx_http_ollama_timer_t  turn;     /* posted while there are any */
+} ngx_http_ollama_lazyfree_state_t;
+
+
 static ngx_int_t ngx_http_ollama_lazyfree_begin(
     ngx_http_ollama_lazyfree_t *shed, ngx_pool_t *pool);
 static void ngx_http_ollama_lazyfree_cleanup(void *data);
 static void ngx_http_ollama_lazyfree_handler(ngx_event_t *ev);
 
 
-/* this worker's */
-
-static ngx_queue_t       ngx_http_ollama_lazyfree_old = {
-    &ngx_http_ollama_lazyfree_old, &ngx_http_ollama_lazyfree_old
-};
-
-static ngx_event_t       ngx_http_ollama_lazyfree_event;
-static ngx_connection_t  ngx_http_ollama_lazyfree_dummy;
+static ngx_http_ollama_lazyfree_state_t  ngx_http_ollama_lazyfree;
 
 
 u_char *
@@ -114,9 +116,9 @@ ngx_http_ollama_lazyfree_cleanup(void *data)
 {
     ngx_queue_t *pieces = data;
 
-    ngx_event_t                       *ev;
     ngx_queue_t                       *q;
     ngx_http_ollama_lazyfree_piece_t  *piece;
+    ngx_http_ollama_lazyfree_state_t  *state;
 
     if (ngx_queue_empty(pieces)) {
         return;
@@ -132,21 +134,22 @@ ngx_http_ollama_lazyfree_cleanup(void *data)
         piece->pool->log = ngx_cycle->log;
     }
 
-    ngx_queue_add(&ngx_http_ollama_lazyfree_old, pieces);
+    state = &ngx_http_ollama_lazyfree;
 
-    ev = &ngx_http_ollama_lazyfree_event;
+    if (state->pieces.next == NULL) {
+        ngx_queue_init(&state->pieces);
+    }
 
-    if (ev->posted) {
+    ngx_queue_add(&state->pieces, pieces);
+
+    if (state->turn.event.posted) {
         return;
     }
 
-    ngx_http_ollama_lazyfree_dummy.fd = (ngx_socket_t) -1;
+    ngx_http_ollama_timer_init(&state->turn, ngx_http_ollama_lazyfree_handler,
+                               NULL, ngx_cycle->log);
 
-    ev->handler = ngx_http_ollama_lazyfree_handler;
-    ev->data = &ngx_http_ollama_lazyfree_dummy;
-    ev->log = ngx_cycle->log;
-
-    ngx_post_event(ev, &ngx_posted_next_events);
+    ngx_post_event(&state->turn.event, &ngx_posted_next_events);
 }
 
 
@@ -154,19 +157,20 @@ static void
 ngx_http_ollama_lazyfree_handler(ngx_event_t *ev)
 {
     size_t                             freed;
-    ngx_queue_t                       *q;
+    ngx_queue_t                       *q, *pieces;
     ngx_http_ollama_lazyfree_piece_t  *piece;
 
+    pieces = &ngx_http_ollama_lazyfree.pieces;
     freed = 0;
 
-    while (!ngx_queue_empty(&ngx_http_ollama_lazyfree_old)) {
+    while (!ngx_queue_empty(pieces)) {
 
         if (freed >= NGX_HTTP_OLLAMA_LAZYFREE_TURN) {
             ngx_post_event(ev, &ngx_posted_next_events);
             return;
         }
 
-        q = ngx_queue_head(&ngx_http_ollama_lazyfree_old);
+        q = ngx_queue_head(pieces);
         piece = ngx_queue_data(q, ngx_http_ollama_lazyfree_piece_t, queue);
 
         freed += piece->size;
