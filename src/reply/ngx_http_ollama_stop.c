@@ -147,19 +147,6 @@ ngx_http_ollama_stop_wait_cleanup(void *data)
 }
 
 
-/* The tap has sent the last frame. */
-
-void
-ngx_http_ollama_stop_sent(ngx_http_ollama_ctx_t *ctx)
-{
-    if (ctx->stopping->timer_set) {
-        ngx_del_timer(ctx->stopping);
-    }
-
-    ngx_post_event(ctx->stopping, &ngx_posted_events);
-}
-
-
 /* The line has ended, or not in time, unless the reply has. */
 
 static void

@@ -16,7 +16,6 @@
 
 
 void ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx);
-void ngx_http_ollama_stop_sent(ngx_http_ollama_ctx_t *ctx);
 
 
 #endif /* _NGX_HTTP_OLLAMA_STOP_H_INCLUDED_ */

@@ -34,7 +34,6 @@
 #include "core/ngx_http_ollama_header.h"
 #include "reply/ngx_http_ollama_ending.h"
 #include "reply/ngx_http_ollama_frame.h"
-#include "reply/ngx_http_ollama_stop.h"
 #include "request/ngx_http_ollama_body.h"
 #include "request/ngx_http_ollama_scan.h"
 #include "task/ngx_http_ollama_task.h"
@@ -53,6 +52,7 @@ static ngx_int_t ngx_http_ollama_tap_buf(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b, ngx_str_t *reason);
 static void ngx_http_ollama_tap_cut(ngx_http_ollama_frame_t *frame,
     ngx_buf_t *b);
+static void ngx_http_ollama_tap_stopped(ngx_http_ollama_ctx_t *ctx);
 static ngx_msec_int_t ngx_http_ollama_tap_elapsed(ngx_http_request_t *r);
 static void ngx_http_ollama_tap_stop_server(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_tap_break(ngx_http_request_t *r,
@@ -388,7 +388,7 @@ ngx_http_ollama_tap_buf(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
             if (ctx->stopping && !frame->line && !frame->event) {
                 ctx->cancelled = 1;
                 ngx_http_ollama_task_end(ctx, 1);
-                ngx_http_ollama_stop_sent(ctx);
+                ngx_http_ollama_tap_stopped(ctx);
 
                 return NGX_DECLINED;
             }
@@ -465,6 +465,19 @@ ngx_http_ollama_tap_cut(ngx_http_ollama_frame_t *frame, ngx_buf_t *b)
             empty = 0;
         }
     }
+}
+
+
+/* The line that stop.c waits for has ended: its event ends the upstream. */
+
+static void
+ngx_http_ollama_tap_stopped(ngx_http_ollama_ctx_t *ctx)
+{
+    if (ctx->stopping->timer_set) {
+        ngx_del_timer(ctx->stopping);
+    }
+
+    ngx_post_event(ctx->stopping, &ngx_posted_events);
 }
 
 
