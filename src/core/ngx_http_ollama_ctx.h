@@ -119,6 +119,8 @@ struct ngx_http_ollama_ctx_s {
     void                    (*finalize)(ngx_http_request_t *r, ngx_int_t rc);
     ngx_int_t                 finalize_rc;
     ngx_http_ollama_frame_t  *frame;       /* NULL: the reply isn't tapped */
+    ngx_buf_t                *final_buf;   /* our own last frame of a reply
+                                              that was stopped */
     ngx_msec_int_t            ttft;        /* ms; -1: no token so far */
 
     unsigned                  no_server:1; /* the balancer had no server:

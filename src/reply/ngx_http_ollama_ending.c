@@ -19,7 +19,6 @@
 #include "core/ngx_http_ollama_error.h"
 #include "reply/ngx_http_ollama_final_frame.h"
 #include "request/ngx_http_ollama_scan.h"
-#include "session/ngx_http_ollama_save.h"
 
 
 static ngx_chain_t *ngx_http_ollama_ending_turn(ngx_http_request_t *r,
@@ -200,7 +199,7 @@ ngx_http_ollama_ending_stopped(ngx_http_request_t *r,
     b->last_in_chain = 1;
     b->flush = 1;
 
-    ngx_http_ollama_save_stopped(ctx, b);
+    ctx->final_buf = b;
 
     cl->buf = b;
     cl->next = NULL;

@@ -50,7 +50,6 @@ struct ngx_http_ollama_save_s {
     int64_t                     n;         /* of the message; 0: none yet */
     ngx_http_ollama_capture_t  *said;      /* NULL: nothing is said */
     off_t                       pos;       /* bytes of the reply so far */
-    ngx_buf_t                  *stopped;   /* our own last frame */
 
     ngx_http_ollama_store_message_t  message;  /* what was said, in the end */
 
@@ -139,15 +138,6 @@ ngx_http_ollama_save_set_number(ngx_http_ollama_ctx_t *ctx, int64_t n)
     ctx->save->n = n;
     ctx->save->lock.n = n;
     ctx->save->asked = (ctx->scan->messages.nelts != 0);
-}
-
-
-void
-ngx_http_ollama_save_stopped(ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b)
-{
-    if (ctx->save) {
-        ctx->save->stopped = b;
-    }
 }
 
 
@@ -332,7 +322,7 @@ ngx_http_ollama_save_buf(ngx_http_ollama_save_t *keep, ngx_buf_t *b,
 
     n = 0;
 
-    if (b == keep->stopped) {
+    if (b == keep->ctx->final_buf) {
         keep->over = keep->said->last;
 
         if (*b->pos == '\n') {

@@ -23,9 +23,6 @@ ngx_int_t ngx_http_ollama_save_begin(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, int64_t ttl);
 void ngx_http_ollama_save_set_number(ngx_http_ollama_ctx_t *ctx, int64_t n);
 
-/* The buffer has our own last frame of a reply that was stopped. */
-void ngx_http_ollama_save_stopped(ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b);
-
 ngx_int_t ngx_http_ollama_save_filter_init(ngx_conf_t *cf);
 
 
