@@ -28,6 +28,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "reply/ngx_http_ollama_capture.h"
 #include "reply/ngx_http_ollama_capture_parse.h"
 
 
