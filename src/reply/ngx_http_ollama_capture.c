@@ -39,23 +39,12 @@
 #define NGX_HTTP_OLLAMA_CAPTURE_LABEL   1024
 
 
-/* in a line of SSE; other forms have sse_json only */
-
-typedef enum {
-    sse_start = 0,
-    sse_space,
-    sse_value,
-    sse_json,
-    sse_skip
-} ngx_http_ollama_capture_state_e;
-
-
 static ngx_int_t ngx_http_ollama_capture_parser(
     ngx_http_ollama_capture_t *said);
-static ngx_int_t ngx_http_ollama_capture_line(ngx_http_ollama_capture_t *said,
+static u_char *ngx_http_ollama_capture_next(ngx_http_ollama_capture_t *said,
     u_char **p, u_char *last);
-static ngx_int_t ngx_http_ollama_capture_event(ngx_http_ollama_capture_t *said,
-    u_char ch);
+static ngx_int_t ngx_http_ollama_capture_line(ngx_http_ollama_capture_t *said,
+    u_char *p, u_char *last);
 static ngx_int_t ngx_http_ollama_capture_object(ngx_http_ollama_capture_t *said,
     u_char *p, u_char *last);
 static ngx_int_t ngx_http_ollama_capture_parse(ngx_http_ollama_capture_t *said,
@@ -77,8 +66,6 @@ ngx_http_ollama_capture_init(ngx_http_ollama_capture_t *said, ngx_pool_t *pool,
 
     said->form = form;
     said->key = key_other;
-    said->state = (form == NGX_HTTP_OLLAMA_CAPTURE_EVENTS) ? sse_start
-                                                           : sse_json;
 
     for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_STATS; i++) {
         said->stat[i] = -1;
@@ -122,23 +109,20 @@ void
 ngx_http_ollama_capture_feed(ngx_http_ollama_capture_t *said, u_char *p,
     size_t size)
 {
-    u_char  *last;
+    u_char  *last, *start;
 
     last = p + size;
     said->feed = p;
 
     while (p < last && !said->over && !said->failed) {
 
-        if (said->state != sse_json) {
+        start = ngx_http_ollama_capture_next(said, &p, last);
 
-            if (ngx_http_ollama_capture_event(said, *p) == NGX_OK) {
-                p++;
-            }
-
+        if (start == NULL) {
             continue;
         }
 
-        if (ngx_http_ollama_capture_line(said, &p, last) != NGX_OK
+        if (ngx_http_ollama_capture_line(said, start, p) != NGX_OK
             || said->gather.failed
             || said->label.failed)
         {
@@ -170,11 +154,7 @@ ngx_http_ollama_capture_cut(ngx_http_ollama_capture_t *said)
     said->object = 0;
     said->quoted = 0;
     said->escaped = 0;
-    said->matched = 0;
-
-    if (said->form == NGX_HTTP_OLLAMA_CAPTURE_EVENTS) {
-        said->state = sse_skip;
-    }
+    ngx_http_ollama_sse_skip(&said->sse);
 
     if (ngx_http_ollama_capture_parser(said) != NGX_OK) {
         said->failed = 1;
@@ -210,30 +190,68 @@ ngx_http_ollama_capture_is_empty(ngx_http_ollama_capture_t *said)
 }
 
 
-/* The line from *p on, or of SSE its value, up to its end or the piece's. */
+/*
+ * Where the next piece of JSON begins, up to its line's end or "last", which *p
+ * is set to.  NULL: there is none in front of that.
+ */
 
-static ngx_int_t
-ngx_http_ollama_capture_line(ngx_http_ollama_capture_t *said, u_char **p,
+static u_char *
+ngx_http_ollama_capture_next(ngx_http_ollama_capture_t *said, u_char **p,
     u_char *last)
 {
-    u_char  *nl, *start;
+    u_char                       *nl, *start;
+    ngx_http_ollama_sse_token_e   token;
 
     start = *p;
-    nl = NULL;
 
-    if (said->form == NGX_HTTP_OLLAMA_CAPTURE_LINES
-        || said->form == NGX_HTTP_OLLAMA_CAPTURE_EVENTS)
-    {
+    switch (said->form) {
+
+    case NGX_HTTP_OLLAMA_CAPTURE_LINES:
         nl = memchr(start, '\n', last - start);
+        *p = nl ? nl + 1 : last;
+
+        return start;
+
+    case NGX_HTTP_OLLAMA_CAPTURE_EVENTS:
+        token = ngx_http_ollama_sse_next(&said->sse, p, last);
+
+        if (token != NGX_HTTP_OLLAMA_SSE_VALUE
+            || said->sse.field != NGX_HTTP_OLLAMA_SSE_DATA)
+        {
+            return NULL;
+        }
+
+        start = said->sse.value;
+
+        if (said->sse.first && *start == '[') {
+            /* [DONE] */
+            said->over = 1;
+            return NULL;
+        }
+
+        return start;
+
+    default: /* one object */
+        *p = last;
+
+        return start;
     }
+}
 
-    *p = nl ? nl + 1 : last;
 
-    if (ngx_http_ollama_capture_object(said, start, *p) != NGX_OK) {
+static ngx_int_t
+ngx_http_ollama_capture_line(ngx_http_ollama_capture_t *said, u_char *p,
+    u_char *last)
+{
+    if (ngx_http_ollama_capture_object(said, p, last) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    if (nl == NULL || said->over) {
+    if (said->form == NGX_HTTP_OLLAMA_CAPTURE_OBJECT
+        || said->form == NGX_HTTP_OLLAMA_CAPTURE_COMPLETION
+        || last[-1] != '\n'
+        || said->over)
+    {
         return NGX_OK;
     }
 
@@ -243,68 +261,7 @@ ngx_http_ollama_capture_line(ngx_http_ollama_capture_t *said, u_char **p,
 
     said->object = 0;
 
-    if (said->form == NGX_HTTP_OLLAMA_CAPTURE_EVENTS) {
-        said->state = sse_start;
-    }
-
     return NGX_OK;
-}
-
-
-/*
- * A byte of an SSE line that is not in its JSON.  NGX_AGAIN: the same byte, in
- * its new state.
- */
-
-static ngx_int_t
-ngx_http_ollama_capture_event(ngx_http_ollama_capture_t *said, u_char ch)
-{
-    static const char  field[] = "data:";
-
-    if (ch == '\n') {
-        said->state = sse_start;
-        said->matched = 0;
-        return NGX_OK;
-    }
-
-    switch (said->state) {
-
-    case sse_start:
-
-        if (ch == '\r' && said->matched == 0) {
-            return NGX_OK;
-        }
-
-        if (ch != (u_char) field[said->matched]) {
-            said->state = sse_skip;
-            return NGX_OK;
-        }
-
-        if (++said->matched == sizeof(field) - 1) {
-            said->matched = 0;
-            said->state = sse_space;
-        }
-
-        return NGX_OK;
-
-    case sse_space:
-        said->state = sse_value;
-        return (ch == ' ') ? NGX_OK : NGX_AGAIN;
-
-    case sse_value:
-
-        if (ch == '[') {
-            /* [DONE] */
-            said->over = 1;
-            return NGX_OK;
-        }
-
-        said->state = sse_json;
-        return NGX_AGAIN;
-
-    default: /* sse_skip */
-        return NGX_OK;
-    }
 }
 
 

@@ -11,6 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "reply/ngx_http_ollama_sse.h"
 #include "util/ngx_http_ollama_json.h"
 #include "util/ngx_http_ollama_strbuf.h"
 
@@ -93,6 +94,7 @@ typedef struct {
 
     unsigned                        over:1;   /* nothing more can come */
     ngx_http_ollama_capture_form_e  form;
+    ngx_http_ollama_sse_t           sse;
     ngx_http_ollama_json_t          json;
     ngx_http_ollama_strbuf_t        gather;   /* all but the next's texts */
     ngx_http_ollama_strbuf_t        label;    /* of reason and model */
@@ -103,8 +105,6 @@ typedef struct {
 
     /* of the line */
 
-    u_char                          state;    /* of SSE */
-    u_char                          matched;
     unsigned                        object:1; /* it has its object */
     unsigned                        quoted:1; /* in a string */
     unsigned                        escaped:1; /* behind a backslash in it */

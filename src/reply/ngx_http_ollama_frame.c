@@ -45,26 +45,6 @@ typedef enum {
 } ngx_http_ollama_frame_key_e;
 
 
-/* in a line of SSE */
-
-typedef enum {
-    sse_start = 0,
-    sse_name,
-    sse_space,
-    sse_data,
-    sse_json,
-    sse_word,
-    sse_skip
-} ngx_http_ollama_frame_state_e;
-
-
-typedef enum {
-    sse_field_data = 0,
-    sse_field_event,
-    sse_field_other
-} ngx_http_ollama_frame_field_e;
-
-
 typedef struct {
     ngx_str_t                    name;
     ngx_http_ollama_frame_key_e  key;
@@ -94,10 +74,8 @@ static ngx_int_t ngx_http_ollama_frame_whole(ngx_http_ollama_frame_t *frame,
     u_char *p, u_char *last, u_char **good);
 static ngx_int_t ngx_http_ollama_frame_sse(ngx_http_ollama_frame_t *frame,
     u_char *p, u_char *last, u_char **good);
-static ngx_int_t ngx_http_ollama_frame_sse_byte(
-    ngx_http_ollama_frame_t *frame, u_char ch);
-static ngx_int_t ngx_http_ollama_frame_sse_field(
-    ngx_http_ollama_frame_t *frame);
+static ngx_int_t ngx_http_ollama_frame_sse_value(
+    ngx_http_ollama_frame_t *frame, u_char *last, ngx_uint_t line_end);
 static ngx_int_t ngx_http_ollama_frame_sse_word(
     ngx_http_ollama_frame_t *frame);
 static ngx_int_t ngx_http_ollama_frame_object(ngx_http_ollama_frame_t *frame,
@@ -355,56 +333,47 @@ static ngx_int_t
 ngx_http_ollama_frame_sse(ngx_http_ollama_frame_t *frame, u_char *p,
     u_char *last, u_char **good)
 {
-    u_char     *nl, *end;
-    ngx_int_t   rc;
+    ngx_int_t                     rc;
+    ngx_uint_t                    line_end;
+    ngx_http_ollama_sse_token_e   token;
 
     while (p < last) {
 
-        if (frame->state == sse_json) {
-            nl = memchr(p, '\n', last - p);
-            end = nl ? nl + 1 : last;
+        token = ngx_http_ollama_sse_next(&frame->sse, &p, last);
 
-            rc = ngx_http_ollama_frame_object(frame, p, end, nl != NULL);
+        line_end = (p[-1] == '\n');
 
-            if (rc == NGX_OK && nl && !frame->object) {
-                rc = NGX_DECLINED;
-            }
+        if (token == NGX_HTTP_OLLAMA_SSE_INVALID) {
+            return NGX_DECLINED;
+        }
 
-        } else {
-            nl = (*p == '\n') ? p : NULL;
-            end = p + 1;
+        if (token == NGX_HTTP_OLLAMA_SSE_VALUE) {
 
-            rc = ngx_http_ollama_frame_sse_byte(frame, *p);
-
-            if (rc == NGX_AGAIN) {
-                /* the same byte, in its new state */
-                continue;
+            rc = ngx_http_ollama_frame_sse_value(frame, p, line_end);
+            if (rc != NGX_OK) {
+                return rc;
             }
         }
 
-        if (rc != NGX_OK) {
-            return rc;
+        frame->line = !line_end;
+
+        if (!line_end) {
+            return NGX_OK;
         }
 
-        p = end;
-        frame->line = (nl == NULL);
+        *good = p;
+        frame->object = 0;
+        frame->event = (token != NGX_HTTP_OLLAMA_SSE_EMPTY);
 
-        if (nl) {
-            *good = p;
-            frame->object = 0;
-            frame->event = (frame->state != sse_start);
-            frame->state = sse_start;
+        if (!frame->event) {
 
-            if (!frame->event) {
-
-                if (frame->done) {
-                    return NGX_OK;
-                }
-
-                /* what its name has told goes with the event */
-                frame->ending = 0;
-                frame->failing = 0;
+            if (frame->done) {
+                return NGX_OK;
             }
+
+            /* what its name has told goes with the event */
+            frame->ending = 0;
+            frame->failing = 0;
         }
     }
 
@@ -412,92 +381,47 @@ ngx_http_ollama_frame_sse(ngx_http_ollama_frame_t *frame, u_char *p,
 }
 
 
-/* A byte of an SSE line that is not in its JSON. */
+/* A piece of a field's value, up to "last". */
 
 static ngx_int_t
-ngx_http_ollama_frame_sse_byte(ngx_http_ollama_frame_t *frame, u_char ch)
+ngx_http_ollama_frame_sse_value(ngx_http_ollama_frame_t *frame, u_char *last,
+    ngx_uint_t line_end)
 {
-    switch (frame->state) {
+    u_char                 *p;
+    ngx_int_t               rc;
+    ngx_http_ollama_sse_t  *sse;
 
-    case sse_start:
-        if (ch == '\n' || ch == '\r') {
-            return NGX_OK;
-        }
+    sse = &frame->sse;
+    p = sse->value;
 
+    if (sse->field == NGX_HTTP_OLLAMA_SSE_OTHER) {
+        return NGX_OK;
+    }
+
+    if (sse->first) {
+        frame->mark = (*p == '[');
         frame->nword = 0;
-        frame->state = (ch == ':') ? sse_skip : sse_name;
+    }
 
-        return NGX_AGAIN;
+    if (sse->field == NGX_HTTP_OLLAMA_SSE_DATA && !frame->mark) {
 
-    case sse_name:
-        if (ch == ':') {
-            return ngx_http_ollama_frame_sse_field(frame);
-        }
+        rc = ngx_http_ollama_frame_object(frame, p, last, line_end);
 
-        if (ch == '\n' || frame->nword == 5) {
-            /* none of the names is longer than "event" or "retry" */
+        if (rc == NGX_OK && line_end && !frame->object) {
             return NGX_DECLINED;
         }
 
-        frame->word[frame->nword++] = ch;
-        return NGX_OK;
+        return rc;
+    }
 
-    case sse_space:
-        frame->nword = 0;
-        frame->state = (frame->field == sse_field_data) ? sse_data
-                       : (frame->field == sse_field_event) ? sse_word
-                       : sse_skip;
+    for ( /* void */ ; p < last; p++) {
 
-        return (ch == ' ') ? NGX_OK : NGX_AGAIN;
-
-    case sse_data:
-        if (ch == '\n') {
-            return NGX_DECLINED;
+        if (*p != '\r' && *p != '\n' && frame->nword < sizeof(frame->word)) {
+            frame->word[frame->nword++] = *p;
         }
-
-        frame->state = (ch == '[') ? sse_word : sse_json;
-        return NGX_AGAIN;
-
-    case sse_word:
-        if (ch == '\n') {
-            return ngx_http_ollama_frame_sse_word(frame);
-        }
-
-        if (ch != '\r' && frame->nword < sizeof(frame->word)) {
-            frame->word[frame->nword++] = ch;
-        }
-
-        return NGX_OK;
-
-    default: /* sse_skip */
-        return NGX_OK;
-    }
-}
-
-
-static ngx_int_t
-ngx_http_ollama_frame_sse_field(ngx_http_ollama_frame_t *frame)
-{
-    frame->state = sse_space;
-
-    if (ngx_http_ollama_frame_is_word(frame, "data")) {
-        frame->field = sse_field_data;
-        return NGX_OK;
     }
 
-    if (ngx_http_ollama_frame_is_word(frame, "event")) {
-        frame->field = sse_field_event;
-        return NGX_OK;
-    }
-
-    if (ngx_http_ollama_frame_is_word(frame, "id")
-        || ngx_http_ollama_frame_is_word(frame, "retry"))
-    {
-        frame->field = sse_field_other;
-        return NGX_OK;
-    }
-
-    return NGX_DECLINED;
+    return line_end ? ngx_http_ollama_frame_sse_word(frame) : NGX_OK;
 }
 
 
@@ -506,7 +430,7 @@ ngx_http_ollama_frame_sse_field(ngx_http_ollama_frame_t *frame)
 static ngx_int_t
 ngx_http_ollama_frame_sse_word(ngx_http_ollama_frame_t *frame)
 {
-    if (frame->field == sse_field_data) {
+    if (frame->sse.field == NGX_HTTP_OLLAMA_SSE_DATA) {
 
         if (!ngx_http_ollama_frame_is_word(frame, "[DONE]")) {
             return NGX_DECLINED;

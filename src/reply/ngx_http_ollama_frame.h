@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 
 #include "core/ngx_http_ollama_endpoint.h"
+#include "reply/ngx_http_ollama_sse.h"
 #include "util/ngx_http_ollama_json.h"
 
 
@@ -33,16 +34,16 @@ typedef enum {
 
 struct ngx_http_ollama_frame_s {
     ngx_http_ollama_json_t         json;
+    ngx_http_ollama_sse_t          sse;
     ngx_http_ollama_frame_form_e   form;
     ngx_http_ollama_frame_end_e    last;
 
     ngx_uint_t                     depth;
     off_t                          close;     /* where the object ended */
     u_char                         key[3];    /* the path of the value */
-    u_char                         state;     /* in a line of SSE */
-    u_char                         field;
     u_char                         nword;
-    u_char                         word[32];  /* a field's name or value */
+    u_char                         word[32];  /* of SSE: an event's name, or a
+                                                 data that is no object */
 
     /* what was found */
 
@@ -58,6 +59,7 @@ struct ngx_http_ollama_frame_s {
     unsigned                       failing:1; /* the object tells an error */
     unsigned                       line:1;    /* in the middle of a line */
     unsigned                       event:1;   /* of SSE: no empty line yet */
+    unsigned                       mark:1;    /* its data is no object */
     unsigned                       block:1;   /* the last of them is open */
     unsigned                       done:1;    /* complete */
     unsigned                       error:1;   /* the server told an error */
