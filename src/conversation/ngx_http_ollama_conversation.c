@@ -26,8 +26,12 @@
 #include <ngx_http.h>
 
 #include "conversation/ngx_http_ollama_conversation.h"
+#include "conversation/ngx_http_ollama_conversation_json.h"
+#include "conversation/ngx_http_ollama_conversation_prompt.h"
+#include "conversation/ngx_http_ollama_conversation_save.h"
 #include "conversation/ngx_http_ollama_conversation_session.h"
 #include "conversation/ngx_http_ollama_conversation_start.h"
+#include "conversation/ngx_http_ollama_conversation_state.h"
 #include "conversation/ngx_http_ollama_conversation_turn.h"
 #include "core/ngx_http_ollama_error.h"
 #include "core/ngx_http_ollama_header.h"
@@ -40,6 +44,8 @@
 static ngx_http_ollama_conversation_t *ngx_http_ollama_conversation_create(
     ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_conversation_begin(
+    ngx_http_ollama_conversation_t *conv);
+static void ngx_http_ollama_conversation_next(
     ngx_http_ollama_conversation_t *conv);
 static ngx_int_t ngx_http_ollama_conversation_turn(
     ngx_http_ollama_conversation_t *conv);
@@ -138,6 +144,7 @@ ngx_http_ollama_conversation_create(ngx_http_request_t *r,
     conv->request = r;
     conv->ctx = ctx;
     conv->talk = ctx->conv_body;
+    conv->next = ngx_http_ollama_conversation_next;
 
     if (ngx_http_ollama_conversation_start(conv) != NGX_OK) {
         return NULL;
@@ -191,7 +198,7 @@ ngx_http_ollama_conversation_begin(ngx_http_ollama_conversation_t *conv)
 }
 
 
-void
+static void
 ngx_http_ollama_conversation_next(ngx_http_ollama_conversation_t *conv)
 {
     ngx_http_request_t  *r;
@@ -525,8 +532,8 @@ ngx_http_ollama_conversation_keep(ngx_http_ollama_conversation_t *conv,
     if (conv->saving) {
         status = &ngx_http_ollama_conversation_status[end];
 
-        return ngx_http_ollama_conversation_session_save(conv, turn, status,
-                                       &message, &stats,
+        return ngx_http_ollama_conversation_save(conv, turn, status, &message,
+                                       &stats,
                                        conv->stopped || conv->error.len
                                        || conv->turns
                                           == conv->talk->max_turns);
@@ -595,11 +602,11 @@ ngx_http_ollama_conversation_end(ngx_http_ollama_conversation_t *conv)
 
     end.turns = conv->turns;
     end.task_id = ctx->scan->task_id;
-    end.saved = ngx_http_ollama_conversation_session_saved(conv);
+    end.saved = ngx_http_ollama_conversation_save_result(conv);
 
     if (conv->saving) {
         end.session_id = ctx->scan->session_id;
-        ngx_http_ollama_conversation_session_leave(conv);
+        ngx_http_ollama_conversation_save_end(conv);
     }
 
     if (conv->stopped) {
@@ -712,6 +719,6 @@ ngx_http_ollama_conversation_cleanup(void *data)
     }
 
     if (conv->saving) {
-        ngx_http_ollama_conversation_session_leave(conv);
+        ngx_http_ollama_conversation_save_end(conv);
     }
 }

@@ -12,65 +12,13 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "conversation/ngx_http_ollama_conversation_body.h"
-#include "conversation/ngx_http_ollama_conversation_json.h"
-#include "conversation/ngx_http_ollama_conversation_prompt.h"
-#include "core/ngx_http_ollama_ctx.h"
-
-
-/* what may be said in all, in bytes */
-#define NGX_HTTP_OLLAMA_CONVERSATION_SIZE  (64 * 1024 * 1024)
-
-
-typedef struct ngx_http_ollama_conversation_save_s
-    ngx_http_ollama_conversation_save_t;
-
 
 /*
- * A conversation, in its request's pool.  At any time one of these is true: a
- * turn runs, as a subrequest; Redis is waited for; it is over.
+ * The content handler of POST /api/chat/multi-model, whose body has been read:
+ * ctx->conv_body.  NGX_DONE: the conversation runs and ends the request by
+ * itself; else what nginx is to end it with, a refusal has been noted in ctx.
  */
-
-struct ngx_http_ollama_conversation_s {
-    ngx_http_request_t                    *request;
-    ngx_http_ollama_ctx_t                 *ctx;
-    ngx_http_ollama_conversation_body_t   *talk;
-
-    ngx_array_t                            said;     /* ..._utterance_t */
-    size_t                                 size;     /* of all that is said */
-    ngx_uint_t                             turns;    /* finished ones */
-    ngx_array_t                            replies;  /* ..._reply_t; if it is
-                                                        no stream */
-
-    ngx_http_ollama_turn_t                *turn;     /* NULL: none runs */
-    ngx_http_post_subrequest_t             post;     /* of all turns */
-    ngx_str_t                              uri;
-    ngx_list_t                             headers;  /* that servers get */
-    ngx_table_elt_t                       *type;     /* of them */
-    ngx_http_variable_value_t             *variables; /* when it began */
-    ngx_chain_t                           *free;     /* bufs of what turns
-                                                        put between frames */
-    ngx_chain_t                           *busy;
-
-    ngx_http_ollama_conversation_save_t   *saving;   /* NULL: no session */
-
-    ngx_str_t                              error;    /* len 0: none */
-    unsigned                               opened:1; /* the first turn began */
-    unsigned                               heard:1;  /* something was said */
-    unsigned                               draining:1; /* the client is to take
-                                                        what was said first */
-    unsigned                               stopped:1;
-    unsigned                               over:1;   /* the end is sent */
-};
-
-
 ngx_int_t ngx_http_ollama_conversation_handler(ngx_http_request_t *r);
-
-/*
- * Goes on: with the next turn, or to the end.  The request may be gone then;
- * called from its own handlers only, never from a subrequest's.
- */
-void ngx_http_ollama_conversation_next(ngx_http_ollama_conversation_t *conv);
 
 
 #endif /* _NGX_HTTP_OLLAMA_CONVERSATION_H_INCLUDED_ */

@@ -16,6 +16,9 @@
 #define NGX_HTTP_OLLAMA_CONVERSATION_TURNS    100
 #define NGX_HTTP_OLLAMA_CONVERSATION_DEFAULT  10    /* turns */
 
+/* all messages of a conversation together, in bytes */
+#define NGX_HTTP_OLLAMA_CONVERSATION_SIZE     (64 * 1024 * 1024)
+
 /* the longest strings, decoded, in bytes; messages may have any length */
 #define NGX_HTTP_OLLAMA_CONVERSATION_NAME     128
 #define NGX_HTTP_OLLAMA_CONVERSATION_VALUE    1024

@@ -18,8 +18,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "conversation/ngx_http_ollama_conversation_session.h"
 #include "conversation/ngx_http_ollama_conversation_save.h"
+#include "conversation/ngx_http_ollama_conversation_turn.h"
 #include "request/ngx_http_ollama_scan.h"
 #include "store/ngx_http_ollama_outbox.h"
 
@@ -35,17 +35,17 @@ typedef struct {
 } ngx_http_ollama_unsaved_t;
 
 
-static ngx_int_t ngx_http_ollama_conversation_save(
+static ngx_int_t ngx_http_ollama_conversation_save_next(
     ngx_http_ollama_conversation_save_t *saving);
-static void ngx_http_ollama_conversation_saved(
+static void ngx_http_ollama_conversation_save_done(
     ngx_http_ollama_store_t *store);
-static void ngx_http_ollama_conversation_forget(
+static void ngx_http_ollama_conversation_save_clear(
     ngx_http_ollama_conversation_save_t *saving);
 
 
 ngx_int_t
-ngx_http_ollama_conversation_session_save(
-    ngx_http_ollama_conversation_t *conv, ngx_http_ollama_turn_t *turn,
+ngx_http_ollama_conversation_save(ngx_http_ollama_conversation_t *conv,
+    ngx_http_ollama_turn_t *turn,
     ngx_str_t *status, ngx_str_t *message, ngx_str_t *stats, ngx_uint_t last)
 {
     ngx_http_ollama_conversation_save_t  *saving;
@@ -76,14 +76,15 @@ ngx_http_ollama_conversation_session_save(
 
     ngx_queue_insert_tail(&saving->unsaved, &unsaved->queue);
 
-    return conv->over ? NGX_OK : ngx_http_ollama_conversation_save(saving);
+    return conv->over ? NGX_OK : ngx_http_ollama_conversation_save_next(saving);
 }
 
 
 /* NGX_AGAIN: the oldest message that isn't stored is on its way to Redis. */
 
 static ngx_int_t
-ngx_http_ollama_conversation_save(ngx_http_ollama_conversation_save_t *saving)
+ngx_http_ollama_conversation_save_next(
+    ngx_http_ollama_conversation_save_t *saving)
 {
     ngx_http_ollama_ctx_t      *ctx;
     ngx_http_ollama_unsaved_t  *unsaved;
@@ -97,7 +98,7 @@ ngx_http_ollama_conversation_save(ngx_http_ollama_conversation_save_t *saving)
     unsaved = ngx_queue_data(ngx_queue_head(&saving->unsaved),
                              ngx_http_ollama_unsaved_t, queue);
 
-    saving->store.handler = ngx_http_ollama_conversation_saved;
+    saving->store.handler = ngx_http_ollama_conversation_save_done;
 
     if (ngx_http_ollama_store_save(&saving->store, &ctx->scan->session_id,
                                    &ctx->holder, unsaved->n,
@@ -116,7 +117,7 @@ ngx_http_ollama_conversation_save(ngx_http_ollama_conversation_save_t *saving)
 
 
 static void
-ngx_http_ollama_conversation_saved(ngx_http_ollama_store_t *store)
+ngx_http_ollama_conversation_save_done(ngx_http_ollama_store_t *store)
 {
     ngx_queue_t                          *q;
     ngx_connection_t                     *c;
@@ -141,7 +142,7 @@ ngx_http_ollama_conversation_saved(ngx_http_ollama_store_t *store)
         ngx_queue_remove(q);
         ngx_destroy_pool(unsaved->pool);
 
-        if (ngx_http_ollama_conversation_save(saving) == NGX_AGAIN) {
+        if (ngx_http_ollama_conversation_save_next(saving) == NGX_AGAIN) {
             return;
         }
 
@@ -159,18 +160,17 @@ ngx_http_ollama_conversation_saved(ngx_http_ollama_store_t *store)
                       "deleted, or another task has it");
 
         saving->lost = 1;
-        ngx_http_ollama_conversation_forget(saving);
+        ngx_http_ollama_conversation_save_clear(saving);
         break;
     }
 
-    ngx_http_ollama_conversation_next(conv);
+    conv->next(conv);
     ngx_http_run_posted_requests(c);
 }
 
 
 ngx_http_ollama_conversation_saved_e
-ngx_http_ollama_conversation_session_saved(
-    ngx_http_ollama_conversation_t *conv)
+ngx_http_ollama_conversation_save_result(ngx_http_ollama_conversation_t *conv)
 {
     ngx_http_ollama_conversation_save_t  *saving;
 
@@ -187,8 +187,7 @@ ngx_http_ollama_conversation_session_saved(
 
 
 void
-ngx_http_ollama_conversation_session_leave(
-    ngx_http_ollama_conversation_t *conv)
+ngx_http_ollama_conversation_save_end(ngx_http_ollama_conversation_t *conv)
 {
     ngx_queue_t                          *q;
     ngx_http_ollama_ctx_t                *ctx;
@@ -215,7 +214,7 @@ ngx_http_ollama_conversation_session_leave(
         saving->given = 1;
     }
 
-    ngx_http_ollama_conversation_forget(saving);
+    ngx_http_ollama_conversation_save_clear(saving);
 
     if (saving->asked && !saving->given) {
         saving->given = 1;
@@ -229,7 +228,8 @@ ngx_http_ollama_conversation_session_leave(
 
 
 static void
-ngx_http_ollama_conversation_forget(ngx_http_ollama_conversation_save_t *saving)
+ngx_http_ollama_conversation_save_clear(
+    ngx_http_ollama_conversation_save_t *saving)
 {
     ngx_queue_t                *q;
     ngx_http_ollama_unsaved_t  *unsaved;

@@ -12,14 +12,15 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "conversation/ngx_http_ollama_conversation.h"
+#include "conversation/ngx_http_ollama_conversation_json.h"
+#include "conversation/ngx_http_ollama_conversation_state.h"
 #include "store/ngx_http_ollama_lock.h"
 #include "store/ngx_http_ollama_store.h"
 
 
 /*
- * A conversation in its session: what conversation_session, which begins it,
- * and conversation_save have in common; nobody else includes it.
+ * A conversation in its session, in the request's pool: made and begun by
+ * conversation_session, which reads the history by the same operation.
  */
 
 struct ngx_http_ollama_conversation_save_s {
@@ -41,6 +42,28 @@ struct ngx_http_ollama_conversation_save_s {
     unsigned                           lost:1;   /* nothing more is stored */
     unsigned                           given:1;  /* the lock, back */
 };
+
+
+/*
+ * Stores a turn's reply.  Takes the turn's pool, and with it the turn; the
+ * strings lie in that pool.  "last": no reply follows, the lock is released
+ * with it.  NGX_AGAIN: calls conv->next() when Redis has answered; NGX_OK:
+ * there is nothing to wait for, whether or not it will be stored.
+ */
+ngx_int_t ngx_http_ollama_conversation_save(
+    ngx_http_ollama_conversation_t *conv, ngx_http_ollama_turn_t *turn,
+    ngx_str_t *status, ngx_str_t *message, ngx_str_t *stats, ngx_uint_t last);
+
+/* What the closing object says: all was stored, not all, or no session. */
+ngx_http_ollama_conversation_saved_e ngx_http_ollama_conversation_save_result(
+    ngx_http_ollama_conversation_t *conv);
+
+/*
+ * Ends it, also more than once: conv->next() won't be called.  The outbox gets
+ * what isn't stored, and releases the lock if that has not been done.
+ */
+void ngx_http_ollama_conversation_save_end(
+    ngx_http_ollama_conversation_t *conv);
 
 
 #endif /* _NGX_HTTP_OLLAMA_CONVERSATION_SAVE_H_INCLUDED_ */

@@ -16,6 +16,7 @@
 #include <ngx_http.h>
 
 #include "conversation/ngx_http_ollama_conversation_session.h"
+#include "conversation/ngx_http_ollama_conversation_prompt.h"
 #include "conversation/ngx_http_ollama_conversation_save.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_error.h"
@@ -472,7 +473,7 @@ ngx_http_ollama_conversation_add(ngx_http_ollama_conversation_save_t *saving)
         /* it will be said */
         conv->said.nelts--;
 
-        ngx_http_ollama_conversation_next(conv);
+        conv->next(conv);
         ngx_http_run_posted_requests(c);
         return;
     }
@@ -516,7 +517,7 @@ ngx_http_ollama_conversation_added(ngx_http_ollama_store_t *store)
     switch (store->result) {
 
     case NGX_HTTP_OLLAMA_STORE_OK:
-        ngx_http_ollama_conversation_next(conv);
+        conv->next(conv);
         ngx_http_run_posted_requests(c);
         return;
 
@@ -545,7 +546,7 @@ ngx_http_ollama_conversation_not_begun(ngx_http_ollama_conversation_t *conv,
 
     if (conv->stopped) {
         conv->saving->lost = 1;
-        ngx_http_ollama_conversation_next(conv);
+        conv->next(conv);
 
     } else {
         ngx_http_finalize_request(conv->request, rc);

@@ -16,8 +16,9 @@
 
 #include "conversation/ngx_http_ollama_conversation_start.h"
 #include "balancer/ngx_http_ollama_candidates.h"
+#include "conversation/ngx_http_ollama_conversation_json.h"
+#include "conversation/ngx_http_ollama_conversation_prompt.h"
 #include "conversation/ngx_http_ollama_conversation_session.h"
-#include "conversation/ngx_http_ollama_conversation_turn.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_error.h"

@@ -27,6 +27,8 @@
 #include <ngx_http.h>
 
 #include "conversation/ngx_http_ollama_conversation_turn.h"
+#include "conversation/ngx_http_ollama_conversation_json.h"
+#include "conversation/ngx_http_ollama_conversation_prompt.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_error.h"

@@ -12,7 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "conversation/ngx_http_ollama_conversation.h"
+#include "conversation/ngx_http_ollama_conversation_state.h"
 #include "reply/ngx_http_ollama_capture.h"
 
 
