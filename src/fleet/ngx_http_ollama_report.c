@@ -5,14 +5,12 @@
 
 
 /*
- * What a server says of itself: its models (/api/tags), those it has loaded
- * (/api/ps) and its version, put together from its replies.  A reply that is
- * none changes nothing.
+ * A report, which is what a probe of a server returned: its models (/api/tags),
+ * those that are loaded (/api/ps) and its version, collected from its replies.
+ * An invalid reply changes nothing.
  *
  * All strings are in the report's pool, or in a reply's body, which must live
- * as long as the pool.
- *
- * Called by look, whose result fleet keeps a copy of; calls reply only.
+ * as long as the pool.  It may use report_parse only, and knows no server.
  */
 
 
@@ -27,7 +25,7 @@ static ngx_int_t ngx_http_ollama_report_whole(
     ngx_http_ollama_report_t *report, ngx_http_ollama_report_parse_kind_e kind,
     ngx_str_t *body);
 static void ngx_http_ollama_report_merge(ngx_http_ollama_report_t *report,
-    ngx_http_ollama_report_parse_t *reply);
+    ngx_http_ollama_report_parse_t *rp);
 static void ngx_http_ollama_report_sort(ngx_array_t *models);
 static int ngx_libc_cdecl ngx_http_ollama_report_compare(const void *one,
     const void *two);
@@ -45,12 +43,6 @@ ngx_http_ollama_report_init(ngx_http_ollama_report_t *report, ngx_pool_t *pool)
 }
 
 
-/*
- * Reads the reply to /api/tags, whose models take the place of any that the
- * report has.  NGX_ERROR: it is no such reply, report->error says why and the
- * rest of the report is as it was.
- */
-
 ngx_int_t
 ngx_http_ollama_report_tags(ngx_http_ollama_report_t *report, ngx_str_t *body)
 {
@@ -60,12 +52,6 @@ ngx_http_ollama_report_tags(ngx_http_ollama_report_t *report, ngx_str_t *body)
 }
 
 
-/*
- * Reads the reply to /api/ps, after that to /api/tags.  What is loaded is
- * noted in the models; one that isn't among them, as it was removed or has
- * come since, becomes one of them.  NGX_ERROR: as above.
- */
-
 ngx_int_t
 ngx_http_ollama_report_ps(ngx_http_ollama_report_t *report, ngx_str_t *body)
 {
@@ -73,8 +59,6 @@ ngx_http_ollama_report_ps(ngx_http_ollama_report_t *report, ngx_str_t *body)
                                         body);
 }
 
-
-/* Reads the reply to /api/version.  NGX_ERROR: as above. */
 
 ngx_int_t
 ngx_http_ollama_report_version(ngx_http_ollama_report_t *report,
@@ -98,85 +82,73 @@ ngx_http_ollama_report_whole(ngx_http_ollama_report_t *report,
 }
 
 
-/*
- * Begins to read one of the three replies, which ngx_http_ollama_report_read()
- * goes on with.  NGX_ERROR: as above.
- */
-
 ngx_int_t
 ngx_http_ollama_report_begin(ngx_http_ollama_report_t *report,
     ngx_http_ollama_report_parse_kind_e kind, ngx_str_t *body)
 {
-    ngx_http_ollama_report_parse_t  *reply;
+    ngx_http_ollama_report_parse_t  *rp;
 
-    reply = ngx_pcalloc(report->pool, sizeof(ngx_http_ollama_report_parse_t));
-    if (reply == NULL) {
+    rp = ngx_pcalloc(report->pool, sizeof(ngx_http_ollama_report_parse_t));
+    if (rp == NULL) {
         ngx_str_set(&report->error, "no memory");
         return NGX_ERROR;
     }
 
-    if (ngx_http_ollama_report_parse_init(reply, report->pool, kind, body)
+    if (ngx_http_ollama_report_parse_init(rp, report->pool, kind, body)
         != NGX_OK)
     {
-        report->error = reply->error;
+        report->error = rp->error;
         return NGX_ERROR;
     }
 
-    report->reply = reply;
+    report->parse = rp;
 
     return NGX_OK;
 }
 
-
-/*
- * Reads the next "size" bytes.  NGX_AGAIN: there are more; NGX_OK: that was
- * all and the report has it; NGX_ERROR: as above.
- */
 
 ngx_int_t
 ngx_http_ollama_report_read(ngx_http_ollama_report_t *report, size_t size)
 {
     ngx_int_t                        rc;
-    ngx_http_ollama_report_parse_t  *reply;
+    ngx_http_ollama_report_parse_t  *rp;
 
-    reply = report->reply;
+    rp = report->parse;
 
-    rc = ngx_http_ollama_report_parse_read(reply, size);
+    rc = ngx_http_ollama_report_parse_read(rp, size);
 
     if (rc == NGX_AGAIN) {
         return NGX_AGAIN;
     }
 
-    report->reply = NULL;
+    report->parse = NULL;
 
     if (rc != NGX_OK) {
-        report->error = reply->error;
+        report->error = rp->error;
         return NGX_ERROR;
     }
 
-    ngx_http_ollama_report_sort(&reply->models);
+    ngx_http_ollama_report_sort(&rp->models);
 
-    switch (reply->kind) {
+    switch (rp->kind) {
 
     case NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS:
-        report->models = reply->models;
-        report->dropped += reply->dropped;
+        report->models = rp->models;
+        report->dropped += rp->dropped;
         break;
 
     case NGX_HTTP_OLLAMA_REPORT_PARSE_PS:
-        ngx_http_ollama_report_merge(report, reply);
+        ngx_http_ollama_report_merge(report, rp);
         break;
 
     default: /* NGX_HTTP_OLLAMA_REPORT_PARSE_VERSION */
-        report->version = reply->version;
+        report->version = rp->version;
         break;
     }
 
     return NGX_OK;
 }
 
-
-/* Finds a model by its key among those of a report, or of a copy of it. */
 
 ngx_http_ollama_model_t *
 ngx_http_ollama_report_find(ngx_http_ollama_model_t *models, ngx_uint_t n,
@@ -210,19 +182,19 @@ ngx_http_ollama_report_find(ngx_http_ollama_model_t *models, ngx_uint_t n,
 }
 
 
-/* Adds what is loaded to the models. */
+/* Merges the models of /api/ps, which are loaded, into those of /api/tags. */
 
 static void
 ngx_http_ollama_report_merge(ngx_http_ollama_report_t *report,
-    ngx_http_ollama_report_parse_t *reply)
+    ngx_http_ollama_report_parse_t *rp)
 {
     ngx_uint_t                i, n;
     ngx_http_ollama_model_t  *loaded, *model;
 
     n = report->models.nelts;
-    loaded = reply->models.elts;
+    loaded = rp->models.elts;
 
-    for (i = 0; i < reply->models.nelts; i++) {
+    for (i = 0; i < rp->models.nelts; i++) {
 
         model = ngx_http_ollama_report_find(report->models.elts, n,
                                             &loaded[i].key);
@@ -241,13 +213,13 @@ ngx_http_ollama_report_merge(ngx_http_ollama_report_t *report,
         }
 
         if (report->models.nelts == NGX_HTTP_OLLAMA_REPORT_MODELS) {
-            reply->dropped++;
+            rp->dropped++;
             continue;
         }
 
         model = ngx_array_push(&report->models);
         if (model == NULL) {
-            reply->dropped += reply->models.nelts - i;
+            rp->dropped += rp->models.nelts - i;
             break;
         }
 
@@ -258,11 +230,11 @@ ngx_http_ollama_report_merge(ngx_http_ollama_report_t *report,
         ngx_http_ollama_report_sort(&report->models);
     }
 
-    report->dropped += reply->dropped;
+    report->dropped += rp->dropped;
 }
 
 
-/* By key; of those with the same key only the last one is left. */
+/* Sorts by key; of models with the same key only the last one is left. */
 
 static void
 ngx_http_ollama_report_sort(ngx_array_t *models)
@@ -293,7 +265,10 @@ ngx_http_ollama_report_sort(ngx_array_t *models)
 }
 
 
-/* Models with the same key: the one modified later, or told later, is last. */
+/*
+ * Of models with the same key that one is last which was modified later, or is
+ * further back in the reply.
+ */
 
 static int ngx_libc_cdecl
 ngx_http_ollama_report_compare(const void *one, const void *two)

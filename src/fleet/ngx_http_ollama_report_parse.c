@@ -5,15 +5,15 @@
 
 
 /*
- * Reading a server's reply to /api/tags, /api/ps or /api/version.  Nothing in
- * it is trusted: a model that could be too big, or harmful when it is shown,
+ * Parses a server's reply to /api/tags, /api/ps or /api/version.  Nothing in
+ * it is trusted: a model that is too big, or could do harm when it is shown,
  * is left out and counted.
  *
- * What is found lies in the pool or in the body, which must live as long.  A
- * model's strings are put into the pool when all of the model is read and
- * found good, so that a server cannot fill it by models that are left out.
+ * What is found is in the pool or in the body, which must live as long.  A
+ * model's strings are copied to the pool when all of the model has been read
+ * and is valid, so that a server cannot fill it with models that are left out.
  *
- * Called by report, and by tests; calls json, name and time only.
+ * It may use json, model_name and parse_time only.
  */
 
 
@@ -27,11 +27,14 @@
 
 #define NGX_HTTP_OLLAMA_REPORT_PARSE_DEPTH   64
 
-/* a string is shown so far that one too long is seen, all in \u escapes */
-#define NGX_HTTP_OLLAMA_REPORT_PARSE_KEEP                                      \
+/*
+ * so much of a string is passed to the callback that one too long is seen, also
+ * if all of it is \u escapes
+ */
+#define NGX_HTTP_OLLAMA_REPORT_PARSE_STRING                                    \
     (6 * (NGX_HTTP_OLLAMA_REPORT_NAME + 1))
 
-/* sizes beyond what a double holds exactly are none */
+/* numbers that a double can't hold exactly are ignored */
 #define NGX_HTTP_OLLAMA_REPORT_PARSE_NUMBER  INT64_C(0x1fffffffffffff)
 
 
@@ -72,24 +75,24 @@ static int ngx_http_ollama_report_parse_start_array(void *data);
 static int ngx_http_ollama_report_parse_end_array(void *data);
 
 static int ngx_http_ollama_report_parse_open(
-    ngx_http_ollama_report_parse_t *reply);
+    ngx_http_ollama_report_parse_t *rp);
 static ngx_uint_t ngx_http_ollama_report_parse_is_wanted(
-    ngx_http_ollama_report_parse_t *reply, ngx_uint_t key);
+    ngx_http_ollama_report_parse_t *rp, ngx_uint_t key);
 static void ngx_http_ollama_report_parse_restart(
-    ngx_http_ollama_report_parse_t *reply);
+    ngx_http_ollama_report_parse_t *rp);
 static int ngx_http_ollama_report_parse_other(
-    ngx_http_ollama_report_parse_t *reply);
+    ngx_http_ollama_report_parse_t *rp);
 static int ngx_http_ollama_report_parse_refuse(
-    ngx_http_ollama_report_parse_t *reply, const char *error);
+    ngx_http_ollama_report_parse_t *rp, const char *error);
 static int ngx_http_ollama_report_parse_is_version(
-    ngx_http_ollama_report_parse_t *reply, const u_char *p, size_t len);
+    ngx_http_ollama_report_parse_t *rp, const u_char *p, size_t len);
 static void ngx_http_ollama_report_parse_text(
-    ngx_http_ollama_report_parse_t *reply,
+    ngx_http_ollama_report_parse_t *rp,
     ngx_http_ollama_report_parse_text_t *text, const u_char *p, size_t len);
 static void ngx_http_ollama_report_parse_begin(
-    ngx_http_ollama_report_parse_t *reply);
+    ngx_http_ollama_report_parse_t *rp);
 static int ngx_http_ollama_report_parse_model(
-    ngx_http_ollama_report_parse_t *reply);
+    ngx_http_ollama_report_parse_t *rp);
 static ngx_int_t ngx_http_ollama_report_parse_copy(ngx_pool_t *pool,
     ngx_str_t *dst, ngx_http_ollama_report_parse_text_t *text);
 
@@ -135,37 +138,32 @@ static ngx_http_ollama_report_parse_name_t
 };
 
 
-/*
- * Makes a zeroed struct ready for a reply.  NGX_ERROR, here and below: there
- * is nothing to be had from it, reply->error says why.
- */
-
 ngx_int_t
-ngx_http_ollama_report_parse_init(ngx_http_ollama_report_parse_t *reply,
+ngx_http_ollama_report_parse_init(ngx_http_ollama_report_parse_t *rp,
     ngx_pool_t *pool, ngx_http_ollama_report_parse_kind_e kind, ngx_str_t *body)
 {
-    reply->pool = pool;
-    reply->kind = kind;
-    reply->body = *body;
+    rp->pool = pool;
+    rp->kind = kind;
+    rp->body = *body;
 
-    reply->wanted = (kind == NGX_HTTP_OLLAMA_REPORT_PARSE_VERSION) ? key_version
-                                                                   : key_models;
+    rp->wanted = (kind == NGX_HTTP_OLLAMA_REPORT_PARSE_VERSION) ? key_version
+                                                                : key_models;
 
     if (body->len > NGX_HTTP_OLLAMA_REPORT_SIZE) {
-        ngx_str_set(&reply->error, "too big");
+        ngx_str_set(&rp->error, "too big");
         return NGX_ERROR;
     }
 
-    if (ngx_array_init(&reply->models, pool, 16,
+    if (ngx_array_init(&rp->models, pool, 16,
                        sizeof(ngx_http_ollama_model_t))
         != NGX_OK
-        || ngx_http_ollama_json_init(&reply->json, pool,
+        || ngx_http_ollama_json_init(&rp->json, pool,
                                      &ngx_http_ollama_report_parse_callbacks,
-                                     reply, NGX_HTTP_OLLAMA_REPORT_PARSE_KEEP,
+                                     rp, NGX_HTTP_OLLAMA_REPORT_PARSE_STRING,
                                      0)
            != NGX_OK)
     {
-        ngx_str_set(&reply->error, "no memory");
+        ngx_str_set(&rp->error, "no memory");
         return NGX_ERROR;
     }
 
@@ -173,24 +171,19 @@ ngx_http_ollama_report_parse_init(ngx_http_ollama_report_parse_t *reply,
 }
 
 
-/*
- * Reads on for "size" bytes.  NGX_AGAIN: there are more; NGX_OK: that was all,
- * and what was found may be used.
- */
-
 ngx_int_t
-ngx_http_ollama_report_parse_read(ngx_http_ollama_report_parse_t *reply,
+ngx_http_ollama_report_parse_read(ngx_http_ollama_report_parse_t *rp,
     size_t size)
 {
     size_t       rest;
     const char  *error;
 
-    rest = reply->body.len - reply->json.pos;
+    rest = rp->body.len - rp->json.pos;
     size = ngx_min(size, rest);
 
     if (size
-        && ngx_http_ollama_json_feed(&reply->json,
-                                     reply->body.data + reply->json.pos, size)
+        && ngx_http_ollama_json_feed(&rp->json,
+                                     rp->body.data + rp->json.pos, size)
            != NGX_OK)
     {
         goto failed;
@@ -200,37 +193,37 @@ ngx_http_ollama_report_parse_read(ngx_http_ollama_report_parse_t *reply,
         return NGX_AGAIN;
     }
 
-    if (ngx_http_ollama_json_end(&reply->json) != NGX_OK) {
+    if (ngx_http_ollama_json_end(&rp->json) != NGX_OK) {
         goto failed;
     }
 
-    if (!reply->found) {
-        reply->refused = (reply->wanted == key_models)
+    if (!rp->found) {
+        rp->refused = (rp->wanted == key_models)
                          ? "no \"models\" in it" : "no \"version\" in it";
         goto failed;
     }
 
-    if (reply->kind == NGX_HTTP_OLLAMA_REPORT_PARSE_VERSION
-        && ngx_http_ollama_report_parse_copy(reply->pool, &reply->version,
-                                             &reply->name)
+    if (rp->kind == NGX_HTTP_OLLAMA_REPORT_PARSE_VERSION
+        && ngx_http_ollama_report_parse_copy(rp->pool, &rp->version,
+                                             &rp->name)
            != NGX_OK)
     {
         goto failed;
     }
 
-    ngx_http_ollama_json_free(&reply->json);
+    ngx_http_ollama_json_free(&rp->json);
 
     return NGX_OK;
 
 failed:
 
-    error = reply->refused ? reply->refused
-            : reply->json.error ? reply->json.error : "no memory";
+    error = rp->refused ? rp->refused
+            : rp->json.error ? rp->json.error : "no memory";
 
-    reply->error.len = ngx_strlen(error);
-    reply->error.data = (u_char *) error;
+    rp->error.len = ngx_strlen(error);
+    rp->error.data = (u_char *) error;
 
-    ngx_http_ollama_json_free(&reply->json);
+    ngx_http_ollama_json_free(&rp->json);
 
     return NGX_ERROR;
 }
@@ -239,15 +232,15 @@ failed:
 static int
 ngx_http_ollama_report_parse_null(void *data)
 {
-    ngx_http_ollama_report_parse_t *reply = data;
+    ngx_http_ollama_report_parse_t *rp = data;
 
-    if (ngx_http_ollama_report_parse_is_wanted(reply, key_models)) {
-        /* as some versions say that there are none */
-        ngx_http_ollama_report_parse_restart(reply);
+    if (ngx_http_ollama_report_parse_is_wanted(rp, key_models)) {
+        /* what some versions send if there are no models */
+        ngx_http_ollama_report_parse_restart(rp);
         return 1;
     }
 
-    return ngx_http_ollama_report_parse_other(reply);
+    return ngx_http_ollama_report_parse_other(rp);
 }
 
 
@@ -261,13 +254,13 @@ ngx_http_ollama_report_parse_boolean(void *data, int value)
 static int
 ngx_http_ollama_report_parse_number(void *data, const char *p, size_t len)
 {
-    ngx_http_ollama_report_parse_t *reply = data;
+    ngx_http_ollama_report_parse_t *rp = data;
 
     size_t   i;
     int64_t  n;
 
-    if (!reply->object || reply->depth != 3) {
-        return ngx_http_ollama_report_parse_other(reply);
+    if (!rp->object || rp->depth != 3) {
+        return ngx_http_ollama_report_parse_other(rp);
     }
 
     n = 0;
@@ -288,18 +281,18 @@ ngx_http_ollama_report_parse_number(void *data, const char *p, size_t len)
         }
     }
 
-    switch (reply->member) {
+    switch (rp->member) {
 
     case key_size:
-        reply->model.size = n;
+        rp->model.size = n;
         break;
 
     case key_size_vram:
-        reply->model.size_vram = n;
+        rp->model.size_vram = n;
         break;
 
     case key_context_length:
-        reply->model.context_length = n;
+        rp->model.context_length = n;
         break;
     }
 
@@ -310,27 +303,27 @@ ngx_http_ollama_report_parse_number(void *data, const char *p, size_t len)
 static int
 ngx_http_ollama_report_parse_string(void *data, const u_char *p, size_t len)
 {
-    ngx_http_ollama_report_parse_t *reply = data;
+    ngx_http_ollama_report_parse_t *rp = data;
 
     int64_t    usec;
     ngx_str_t  time;
 
-    if (ngx_http_ollama_report_parse_is_wanted(reply, key_version)) {
-        return ngx_http_ollama_report_parse_is_version(reply, p, len);
+    if (ngx_http_ollama_report_parse_is_wanted(rp, key_version)) {
+        return ngx_http_ollama_report_parse_is_version(rp, p, len);
     }
 
-    if (!reply->object || reply->depth != 3) {
-        return ngx_http_ollama_report_parse_other(reply);
+    if (!rp->object || rp->depth != 3) {
+        return ngx_http_ollama_report_parse_other(rp);
     }
 
-    switch (reply->member) {
+    switch (rp->member) {
 
     case key_name:
-        ngx_http_ollama_report_parse_text(reply, &reply->name, p, len);
+        ngx_http_ollama_report_parse_text(rp, &rp->name, p, len);
         break;
 
     case key_model:
-        ngx_http_ollama_report_parse_text(reply, &reply->alias, p, len);
+        ngx_http_ollama_report_parse_text(rp, &rp->alias, p, len);
         break;
 
     case key_modified_at:
@@ -341,14 +334,14 @@ ngx_http_ollama_report_parse_string(void *data, const u_char *p, size_t len)
 
         usec = ngx_http_ollama_parse_time(&time);
 
-        if (reply->member == key_modified_at) {
-            reply->model.modified = ngx_max(usec, 0);
+        if (rp->member == key_modified_at) {
+            rp->model.modified = ngx_max(usec, 0);
             break;
         }
 
-        /* what is a time holds nothing that would have to be escaped */
+        /* a valid time has no characters that would have to be escaped */
 
-        ngx_http_ollama_report_parse_text(reply, &reply->expires, p,
+        ngx_http_ollama_report_parse_text(rp, &rp->expires, p,
                                           usec == NGX_ERROR ? 0 : len);
         break;
     }
@@ -360,42 +353,42 @@ ngx_http_ollama_report_parse_string(void *data, const u_char *p, size_t len)
 static int
 ngx_http_ollama_report_parse_start_map(void *data)
 {
-    ngx_http_ollama_report_parse_t *reply = data;
+    ngx_http_ollama_report_parse_t *rp = data;
 
     off_t  start;
 
-    start = ngx_http_ollama_json_offset(&reply->json) - 1;
+    start = ngx_http_ollama_json_offset(&rp->json) - 1;
 
-    if (ngx_http_ollama_report_parse_is_wanted(reply, reply->wanted)) {
-        return ngx_http_ollama_report_parse_other(reply);
+    if (ngx_http_ollama_report_parse_is_wanted(rp, rp->wanted)) {
+        return ngx_http_ollama_report_parse_other(rp);
     }
 
-    if (reply->depth == 2 && reply->list) {
-        ngx_http_ollama_report_parse_begin(reply);
-        reply->start = start;
+    if (rp->depth == 2 && rp->list) {
+        ngx_http_ollama_report_parse_begin(rp);
+        rp->start = start;
 
-    } else if (reply->object
-               && reply->depth == 3
-               && reply->member == key_details)
+    } else if (rp->object
+               && rp->depth == 3
+               && rp->member == key_details)
     {
-        reply->details = start;
+        rp->details = start;
     }
 
-    return ngx_http_ollama_report_parse_open(reply);
+    return ngx_http_ollama_report_parse_open(rp);
 }
 
 
 static int
 ngx_http_ollama_report_parse_key(void *data, const u_char *p, size_t len)
 {
-    ngx_http_ollama_report_parse_t *reply = data;
+    ngx_http_ollama_report_parse_t *rp = data;
 
     ngx_http_ollama_report_parse_name_t  *name;
 
-    if (reply->depth == 1) {
+    if (rp->depth == 1) {
         name = ngx_http_ollama_report_parse_top_names;
 
-    } else if (reply->depth == 3 && reply->object) {
+    } else if (rp->depth == 3 && rp->object) {
         name = ngx_http_ollama_report_parse_names;
 
     } else {
@@ -408,11 +401,11 @@ ngx_http_ollama_report_parse_key(void *data, const u_char *p, size_t len)
         name++;
     }
 
-    if (reply->depth == 1) {
-        reply->top = name->key;
+    if (rp->depth == 1) {
+        rp->top = name->key;
 
     } else {
-        reply->member = name->key;
+        rp->member = name->key;
     }
 
     return 1;
@@ -422,27 +415,27 @@ ngx_http_ollama_report_parse_key(void *data, const u_char *p, size_t len)
 static int
 ngx_http_ollama_report_parse_end_map(void *data)
 {
-    ngx_http_ollama_report_parse_t *reply = data;
+    ngx_http_ollama_report_parse_t *rp = data;
 
     off_t  end;
 
-    reply->depth--;
+    rp->depth--;
 
-    if (!reply->object) {
+    if (!rp->object) {
         return 1;
     }
 
-    if (reply->depth == 3 && reply->member == key_details) {
-        end = ngx_http_ollama_json_offset(&reply->json);
+    if (rp->depth == 3 && rp->member == key_details) {
+        end = ngx_http_ollama_json_offset(&rp->json);
 
-        reply->model.details.data = reply->body.data + reply->details;
-        reply->model.details.len = end - reply->details;
+        rp->model.details.data = rp->body.data + rp->details;
+        rp->model.details.len = end - rp->details;
         return 1;
     }
 
-    if (reply->depth == 2) {
-        reply->object = 0;
-        return ngx_http_ollama_report_parse_model(reply);
+    if (rp->depth == 2) {
+        rp->object = 0;
+        return ngx_http_ollama_report_parse_model(rp);
     }
 
     return 1;
@@ -452,27 +445,27 @@ ngx_http_ollama_report_parse_end_map(void *data)
 static int
 ngx_http_ollama_report_parse_start_array(void *data)
 {
-    ngx_http_ollama_report_parse_t *reply = data;
+    ngx_http_ollama_report_parse_t *rp = data;
 
-    if (ngx_http_ollama_report_parse_is_wanted(reply, key_models)) {
-        ngx_http_ollama_report_parse_restart(reply);
-        reply->list = 1;
+    if (ngx_http_ollama_report_parse_is_wanted(rp, key_models)) {
+        ngx_http_ollama_report_parse_restart(rp);
+        rp->list = 1;
 
-    } else if (!ngx_http_ollama_report_parse_other(reply)) {
+    } else if (!ngx_http_ollama_report_parse_other(rp)) {
         return 0;
     }
 
-    return ngx_http_ollama_report_parse_open(reply);
+    return ngx_http_ollama_report_parse_open(rp);
 }
 
 
 static int
 ngx_http_ollama_report_parse_end_array(void *data)
 {
-    ngx_http_ollama_report_parse_t *reply = data;
+    ngx_http_ollama_report_parse_t *rp = data;
 
-    if (--reply->depth == 1) {
-        reply->list = 0;
+    if (--rp->depth == 1) {
+        rp->list = 0;
     }
 
     return 1;
@@ -480,57 +473,57 @@ ngx_http_ollama_report_parse_end_array(void *data)
 
 
 static int
-ngx_http_ollama_report_parse_open(ngx_http_ollama_report_parse_t *reply)
+ngx_http_ollama_report_parse_open(ngx_http_ollama_report_parse_t *rp)
 {
-    if (reply->depth == NGX_HTTP_OLLAMA_REPORT_PARSE_DEPTH) {
-        return ngx_http_ollama_report_parse_refuse(reply, "nested too deeply");
+    if (rp->depth == NGX_HTTP_OLLAMA_REPORT_PARSE_DEPTH) {
+        return ngx_http_ollama_report_parse_refuse(rp, "nested too deeply");
     }
 
-    reply->depth++;
+    rp->depth++;
 
     return 1;
 }
 
 
-/* Whether a value is what the reply is about, and the reply is of that key. */
+/* Whether a value is that of "key", and the reply is read for that key. */
 
 static ngx_uint_t
-ngx_http_ollama_report_parse_is_wanted(ngx_http_ollama_report_parse_t *reply,
+ngx_http_ollama_report_parse_is_wanted(ngx_http_ollama_report_parse_t *rp,
     ngx_uint_t key)
 {
-    return reply->depth == 1 && reply->top == key && reply->wanted == key;
+    return rp->depth == 1 && rp->top == key && rp->wanted == key;
 }
 
 
-/* Of two lists of models the last one counts, as for Go. */
+/* Of two lists of models the last one is used, as Go does. */
 
 static void
-ngx_http_ollama_report_parse_restart(ngx_http_ollama_report_parse_t *reply)
+ngx_http_ollama_report_parse_restart(ngx_http_ollama_report_parse_t *rp)
 {
-    reply->found = 1;
-    reply->models.nelts = 0;
-    reply->dropped = 0;
+    rp->found = 1;
+    rp->models.nelts = 0;
+    rp->dropped = 0;
 }
 
 
-/* A value of a type that nothing here has; it matters in three places. */
+/* A value of a type that is not expected; it matters in three places. */
 
 static int
-ngx_http_ollama_report_parse_other(ngx_http_ollama_report_parse_t *reply)
+ngx_http_ollama_report_parse_other(ngx_http_ollama_report_parse_t *rp)
 {
-    if (reply->depth == 0) {
-        return ngx_http_ollama_report_parse_refuse(reply, "not an object");
+    if (rp->depth == 0) {
+        return ngx_http_ollama_report_parse_refuse(rp, "not an object");
     }
 
-    if (ngx_http_ollama_report_parse_is_wanted(reply, reply->wanted)) {
-        return ngx_http_ollama_report_parse_refuse(reply,
-                             (reply->top == key_models)
+    if (ngx_http_ollama_report_parse_is_wanted(rp, rp->wanted)) {
+        return ngx_http_ollama_report_parse_refuse(rp,
+                             (rp->top == key_models)
                              ? "\"models\" is not an array"
                              : "\"version\" is not a version");
     }
 
-    if (reply->depth == 2 && reply->list) {
-        reply->dropped++;
+    if (rp->depth == 2 && rp->list) {
+        rp->dropped++;
     }
 
     return 1;
@@ -538,58 +531,61 @@ ngx_http_ollama_report_parse_other(ngx_http_ollama_report_parse_t *reply)
 
 
 static int
-ngx_http_ollama_report_parse_refuse(ngx_http_ollama_report_parse_t *reply,
+ngx_http_ollama_report_parse_refuse(ngx_http_ollama_report_parse_t *rp,
     const char *error)
 {
-    reply->refused = error;
+    rp->refused = error;
 
     return 0;
 }
 
 
-/* It is shown in pages and told to other clients: nothing to be escaped. */
+/*
+ * The version is shown in pages and to other clients: no character that would
+ * have to be escaped is accepted.
+ */
 
 static int
-ngx_http_ollama_report_parse_is_version(ngx_http_ollama_report_parse_t *reply,
+ngx_http_ollama_report_parse_is_version(ngx_http_ollama_report_parse_t *rp,
     const u_char *p, size_t len)
 {
     size_t  i;
 
     if (len == 0
         || len > NGX_HTTP_OLLAMA_REPORT_VERSION
-        || reply->json.halves)
+        || rp->json.halves)
     {
-        return ngx_http_ollama_report_parse_other(reply);
+        return ngx_http_ollama_report_parse_other(rp);
     }
 
     for (i = 0; i < len; i++) {
         if (p[i] < 0x20 || p[i] >= 0x7f || p[i] == '"' || p[i] == '\\') {
-            return ngx_http_ollama_report_parse_other(reply);
+            return ngx_http_ollama_report_parse_other(rp);
         }
     }
 
-    reply->found = 1;
-    ngx_http_ollama_report_parse_text(reply, &reply->name, p, len);
+    rp->found = 1;
+    ngx_http_ollama_report_parse_text(rp, &rp->name, p, len);
 
     return 1;
 }
 
 
 /*
- * Keeps a string; without a length, if it is too long, or holds a control
- * character (of ASCII, or U+0080 to U+009F) or what isn't a character.
+ * Stores a string; its length is 0 if it is too long, or has a control
+ * character (of ASCII, or U+0080 to U+009F) or half of a surrogate pair.
  */
 
 static void
-ngx_http_ollama_report_parse_text(ngx_http_ollama_report_parse_t *reply,
+ngx_http_ollama_report_parse_text(ngx_http_ollama_report_parse_t *rp,
     ngx_http_ollama_report_parse_text_t *text, const u_char *p, size_t len)
 {
     size_t  i;
 
-    text->told = 1;
+    text->found = 1;
     text->len = 0;
 
-    if (len > NGX_HTTP_OLLAMA_REPORT_NAME || reply->json.halves) {
+    if (len > NGX_HTTP_OLLAMA_REPORT_NAME || rp->json.halves) {
         return;
     }
 
@@ -610,41 +606,41 @@ ngx_http_ollama_report_parse_text(ngx_http_ollama_report_parse_t *reply,
 
 
 static void
-ngx_http_ollama_report_parse_begin(ngx_http_ollama_report_parse_t *reply)
+ngx_http_ollama_report_parse_begin(ngx_http_ollama_report_parse_t *rp)
 {
-    ngx_memzero(&reply->model, sizeof(ngx_http_ollama_model_t));
+    ngx_memzero(&rp->model, sizeof(ngx_http_ollama_model_t));
 
-    reply->name.told = 0;
-    reply->alias.len = 0;
-    reply->expires.len = 0;
+    rp->name.found = 0;
+    rp->alias.len = 0;
+    rp->expires.len = 0;
 
-    reply->object = 1;
+    rp->object = 1;
 }
 
 
-/* A model is read: it is added to the others, or left out. */
+/* All of a model has been read: it is added to the others, or left out. */
 
 static int
-ngx_http_ollama_report_parse_model(ngx_http_ollama_report_parse_t *reply)
+ngx_http_ollama_report_parse_model(ngx_http_ollama_report_parse_t *rp)
 {
     size_t                                len;
     ngx_pool_t                           *pool;
     ngx_http_ollama_model_t              *model;
     ngx_http_ollama_report_parse_text_t  *name;
 
-    len = ngx_http_ollama_json_offset(&reply->json) - reply->start;
-    name = reply->name.told ? &reply->name : &reply->alias;
+    len = ngx_http_ollama_json_offset(&rp->json) - rp->start;
+    name = rp->name.found ? &rp->name : &rp->alias;
 
     if (name->len == 0
         || len > NGX_HTTP_OLLAMA_REPORT_OBJECT
-        || reply->models.nelts == NGX_HTTP_OLLAMA_REPORT_MODELS)
+        || rp->models.nelts == NGX_HTTP_OLLAMA_REPORT_MODELS)
     {
-        reply->dropped++;
+        rp->dropped++;
         return 1;
     }
 
-    pool = reply->pool;
-    model = &reply->model;
+    pool = rp->pool;
+    model = &rp->model;
 
     if (ngx_http_ollama_report_parse_copy(pool, &model->name, name) != NGX_OK) {
         return 0;
@@ -657,8 +653,8 @@ ngx_http_ollama_report_parse_model(ngx_http_ollama_report_parse_t *reply)
 
     model->key.len = ngx_http_ollama_name_model(model->key.data, &model->name);
 
-    if (reply->kind == NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS) {
-        model->tag.data = reply->body.data + reply->start;
+    if (rp->kind == NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS) {
+        model->tag.data = rp->body.data + rp->start;
         model->tag.len = len;
         model->size_vram = 0;
         model->context_length = 0;
@@ -666,26 +662,26 @@ ngx_http_ollama_report_parse_model(ngx_http_ollama_report_parse_t *reply)
     } else {
 
         if (ngx_http_ollama_report_parse_copy(pool, &model->expires_at,
-                                              &reply->expires)
+                                              &rp->expires)
             != NGX_OK)
         {
             return 0;
         }
 
-        model->ps.data = reply->body.data + reply->start;
+        model->ps.data = rp->body.data + rp->start;
         model->ps.len = len;
         model->modified = 0;
 
-        /* that of the memory taken, not of the file */
+        /* this "size" is that of the memory used, not of the file */
         model->size = 0;
     }
 
-    model = ngx_array_push(&reply->models);
+    model = ngx_array_push(&rp->models);
     if (model == NULL) {
         return 0;
     }
 
-    *model = reply->model;
+    *model = rp->model;
 
     return 1;
 }
