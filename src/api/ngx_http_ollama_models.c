@@ -17,14 +17,15 @@
 #include <ngx_http.h>
 
 #include "api/ngx_http_ollama_models.h"
-#include "core/ngx_http_ollama_response.h"
-#include "api/ngx_http_ollama_models_cache.h"
 #include "api/ngx_http_ollama_diagnose.h"
+#include "api/ngx_http_ollama_models_cache.h"
+#include "api/ngx_http_ollama_models_json.h"
+#include "core/ngx_http_ollama_arg.h"
+#include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_error.h"
+#include "core/ngx_http_ollama_response.h"
 #include "fleet/ngx_http_ollama_fleet.h"
-#include "api/ngx_http_ollama_models_json.h"
-#include "core/ngx_http_ollama_conf.h"
 #include "fleet/ngx_http_ollama_name.h"
 #include "fleet/ngx_http_ollama_report.h"
 #include "util/ngx_http_ollama_emit.h"
@@ -54,8 +55,6 @@ static ngx_int_t ngx_http_ollama_models_init_up(ngx_http_ollama_models_t *m,
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_models_init_one(ngx_http_ollama_models_t *m,
     ngx_http_request_t *r);
-static ngx_int_t ngx_http_ollama_models_arg(ngx_http_request_t *r,
-    ngx_str_t *value);
 static ngx_int_t ngx_http_ollama_models_find(ngx_http_ollama_models_t *m,
     ngx_str_t *url);
 static ngx_uint_t ngx_http_ollama_models_is_named(
@@ -165,55 +164,26 @@ ngx_http_ollama_models_init_one(ngx_http_ollama_models_t *m,
         return rc;
     }
 
-    rc = ngx_http_ollama_models_arg(r, &url);
+    rc = ngx_http_ollama_arg(r, "server_url", &url);
 
-    if (rc == NGX_OK) {
-        rc = ngx_http_ollama_models_find(m, &url);
-
-        if (rc == NGX_DECLINED) {
-            return ngx_http_ollama_error(r, m->ctx, NGX_HTTP_NOT_FOUND,
-                                         "server_url \"%V\" is not a "
-                                         "configured server", &url);
-        }
-
-    } else if (rc == NGX_DECLINED) {
+    if (rc == NGX_DECLINED) {
         return ngx_http_ollama_error(r, m->ctx, NGX_HTTP_BAD_REQUEST,
                                      "the argument server_url is missing");
     }
 
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_http_ollama_models_find(m, &url);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_ollama_error(r, m->ctx, NGX_HTTP_NOT_FOUND,
+                                     "server_url \"%V\" is not a "
+                                     "configured server", &url);
+    }
+
     return (rc == NGX_ERROR) ? NGX_HTTP_INTERNAL_SERVER_ERROR : NGX_OK;
-}
-
-
-/* NGX_DECLINED: there is none, or it is empty. */
-
-static ngx_int_t
-ngx_http_ollama_models_arg(ngx_http_request_t *r, ngx_str_t *value)
-{
-    u_char     *dst, *src;
-    ngx_str_t   arg;
-
-    if (ngx_http_arg(r, (u_char *) "server_url", sizeof("server_url") - 1,
-                     &arg)
-        != NGX_OK
-        || arg.len == 0)
-    {
-        return NGX_DECLINED;
-    }
-
-    dst = ngx_pnalloc(r->pool, arg.len);
-    if (dst == NULL) {
-        return NGX_ERROR;
-    }
-
-    value->data = dst;
-    src = arg.data;
-
-    ngx_unescape_uri(&dst, &src, arg.len, 0);
-
-    value->len = dst - value->data;
-
-    return NGX_OK;
 }
 
 

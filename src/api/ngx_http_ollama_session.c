@@ -18,17 +18,16 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-
 #include "api/ngx_http_ollama_session.h"
 #include "api/ngx_http_ollama_session_args.h"
 #include "api/ngx_http_ollama_session_body.h"
 #include "api/ngx_http_ollama_session_json.h"
+#include "core/ngx_http_ollama_arg.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_error.h"
 #include "core/ngx_http_ollama_owner.h"
 #include "core/ngx_http_ollama_response.h"
-#include "request/ngx_http_ollama_scan.h"
 #include "store/ngx_http_ollama_outbox.h"
 #include "store/ngx_http_ollama_store.h"
 #include "util/ngx_http_ollama_id.h"
@@ -42,7 +41,6 @@
 #define NGX_HTTP_OLLAMA_SESSION_PAGE      100
 #define NGX_HTTP_OLLAMA_SESSION_MAX_PAGE  1000
 #define NGX_HTTP_OLLAMA_SESSION_BYTES     (8 * 1024 * 1024)
-
 
 
 typedef struct ngx_http_ollama_session_s  ngx_http_ollama_session_t;
@@ -385,7 +383,7 @@ ngx_http_ollama_session_begin_list(ngx_http_ollama_session_t *s)
         return rc;
     }
 
-    rc = ngx_http_ollama_session_args_text(r, "cursor", &cursor);
+    rc = ngx_http_ollama_arg(r, "cursor", &cursor);
 
     if (rc == NGX_DECLINED) {
         ngx_str_set(&cursor, "");

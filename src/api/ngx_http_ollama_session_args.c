@@ -14,8 +14,8 @@
 #include <ngx_http.h>
 
 #include "api/ngx_http_ollama_session_args.h"
+#include "core/ngx_http_ollama_arg.h"
 #include "core/ngx_http_ollama_error.h"
-#include "request/ngx_http_ollama_scan.h"
 #include "util/ngx_http_ollama_id.h"
 
 
@@ -28,42 +28,13 @@ static ngx_uint_t ngx_http_ollama_session_args_has(ngx_array_t *ids,
 
 
 ngx_int_t
-ngx_http_ollama_session_args_text(ngx_http_request_t *r, const char *name,
-    ngx_str_t *value)
-{
-    u_char     *dst, *src;
-    ngx_str_t   arg;
-
-    if (ngx_http_arg(r, (u_char *) name, ngx_strlen(name), &arg) != NGX_OK
-        || arg.len == 0)
-    {
-        return NGX_DECLINED;
-    }
-
-    dst = ngx_pnalloc(r->pool, arg.len);
-    if (dst == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    value->data = dst;
-    src = arg.data;
-
-    ngx_unescape_uri(&dst, &src, arg.len, 0);
-
-    value->len = dst - value->data;
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
 ngx_http_ollama_session_args_limit(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_uint_t max, ngx_uint_t *limit)
 {
     ngx_int_t  rc, n;
     ngx_str_t  value;
 
-    rc = ngx_http_ollama_session_args_text(r, "limit", &value);
+    rc = ngx_http_ollama_arg(r, "limit", &value);
 
     if (rc != NGX_OK) {
         return (rc == NGX_DECLINED) ? NGX_OK : rc;
@@ -93,7 +64,7 @@ ngx_http_ollama_session_args_number(ngx_http_request_t *r,
     ngx_int_t  rc;
     ngx_str_t  value, digits;
 
-    rc = ngx_http_ollama_session_args_text(r, name, &value);
+    rc = ngx_http_ollama_arg(r, name, &value);
 
     if (rc != NGX_OK) {
         return rc;

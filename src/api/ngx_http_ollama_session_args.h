@@ -20,9 +20,6 @@
  * NGX_OK is the status of a refusal.
  */
 
-ngx_int_t ngx_http_ollama_session_args_text(ngx_http_request_t *r,
-    const char *name, ngx_str_t *value);
-
 /* the n of a message's id, "n-0" or "n" */
 ngx_int_t ngx_http_ollama_session_args_number(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, const char *name, int64_t *n);
