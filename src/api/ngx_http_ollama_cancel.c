@@ -5,10 +5,14 @@
 
 
 /*
- * POST /api/chat/cancel/{id}: has a generation stopped, and answers when it
- * is known what became of that.  If another worker or another gateway has it
- * this takes some milliseconds; one that doesn't come to it is not waited for
- * long.
+ * POST /api/chat/cancel/{id}: stops the running generation with that task or
+ * session id, and answers when the outcome is known.  If another worker or
+ * another gateway has the generation, that takes some milliseconds.  A process
+ * that doesn't react is not waited for long: it will see the stop request as
+ * soon as it goes on.
+ *
+ * What a waiting request needs is allocated with a cleanup of its pool.  The
+ * cleanup stops the timer and ends the call to other gateways.
  */
 
 
@@ -21,26 +25,26 @@
 #include "core/ngx_http_ollama_error.h"
 #include "core/ngx_http_ollama_owner.h"
 #include "core/ngx_http_ollama_response.h"
-#include "request/ngx_http_ollama_scan.h"
 #include "task/ngx_http_ollama_remote.h"
 #include "task/ngx_http_ollama_task.h"
 #include "util/ngx_http_ollama_id.h"
+#include "util/ngx_http_ollama_timer.h"
 
 
-/* how often is looked for the outcome, and how often at most, ms */
-#define NGX_HTTP_OLLAMA_CANCEL_TICK   5
-#define NGX_HTTP_OLLAMA_CANCEL_TRIES  200
+/* the outcome is checked this often, in ms, and at most so many times */
+#define NGX_HTTP_OLLAMA_CANCEL_INTERVAL  5
+#define NGX_HTTP_OLLAMA_CANCEL_TRIES     200
 
 
 typedef struct {
+    ngx_http_request_t             *request;
     ngx_http_ollama_cancel_t        cancel;
     ngx_http_ollama_cancel_e        outcome;
     ngx_http_ollama_remote_stop_t   remote;
     ngx_uint_t                      tries;
-    ngx_event_t                     event;
-    ngx_connection_t                dummy;  /* nginx's debug log looks for
-                                               one */
-    unsigned                        elsewhere:1;  /* asked of others */
+    ngx_http_ollama_timer_t         timer;
+    unsigned                        is_remote:1;  /* other gateways were
+                                                     asked */
 } ngx_http_ollama_cancel_wait_t;
 
 
@@ -49,15 +53,15 @@ static ngx_int_t ngx_http_ollama_cancel_begin(ngx_http_request_t *r,
     ngx_http_ollama_cancel_wait_t *wait, ngx_str_t *id);
 static ngx_int_t ngx_http_ollama_cancel_wait(ngx_http_request_t *r,
     ngx_http_ollama_cancel_wait_t *wait);
-static void ngx_http_ollama_cancel_wait_handler(ngx_event_t *ev);
+static void ngx_http_ollama_cancel_timer_handler(ngx_event_t *ev);
 static void ngx_http_ollama_cancel_cleanup(void *data);
 static ngx_uint_t ngx_http_ollama_cancel_is_pending(
     ngx_http_ollama_cancel_wait_t *wait);
-static ngx_uint_t ngx_http_ollama_cancel_asks(
+static ngx_uint_t ngx_http_ollama_cancel_is_remote_pending(
     ngx_http_ollama_cancel_wait_t *wait);
 static ngx_int_t ngx_http_ollama_cancel_answer(ngx_http_request_t *r,
     ngx_http_ollama_cancel_wait_t *wait);
-static ngx_int_t ngx_http_ollama_cancel_unknown(ngx_http_request_t *r);
+static ngx_int_t ngx_http_ollama_cancel_not_found(ngx_http_request_t *r);
 
 
 ngx_int_t
@@ -98,6 +102,8 @@ ngx_http_ollama_cancel_handler(ngx_http_request_t *r)
     wait = cln->data;
     ngx_memzero(wait, sizeof(ngx_http_ollama_cancel_wait_t));
 
+    wait->request = r;
+
     cln->handler = ngx_http_ollama_cancel_cleanup;
 
     rc = ngx_http_ollama_cancel_begin(r, wait, &id);
@@ -107,7 +113,7 @@ ngx_http_ollama_cancel_handler(ngx_http_request_t *r)
     }
 
     if (rc != NGX_OK) {
-        return ngx_http_ollama_cancel_unknown(r);
+        return ngx_http_ollama_cancel_not_found(r);
     }
 
     if (ngx_http_ollama_cancel_is_pending(wait)) {
@@ -118,7 +124,7 @@ ngx_http_ollama_cancel_handler(ngx_http_request_t *r)
 }
 
 
-/* The path's last element. */
+/* The id is the last element of the path. */
 
 static void
 ngx_http_ollama_cancel_id(ngx_http_request_t *r, ngx_str_t *id)
@@ -134,7 +140,10 @@ ngx_http_ollama_cancel_id(ngx_http_request_t *r, ngx_str_t *id)
 }
 
 
-/* NGX_OK: the outcome is known, or will be; NGX_DECLINED: there is none. */
+/*
+ * Requests the stop.  NGX_OK: the outcome is known, or will be; NGX_DECLINED:
+ * there is no such generation; NGX_ERROR: no memory.
+ */
 
 static ngx_int_t
 ngx_http_ollama_cancel_begin(ngx_http_request_t *r,
@@ -159,7 +168,7 @@ ngx_http_ollama_cancel_begin(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
-    wait->elsewhere = 1;
+    wait->is_remote = 1;
 
     return NGX_OK;
 }
@@ -169,17 +178,17 @@ static ngx_int_t
 ngx_http_ollama_cancel_wait(ngx_http_request_t *r,
     ngx_http_ollama_cancel_wait_t *wait)
 {
-    wait->dummy.fd = (ngx_socket_t) -1;
-    wait->dummy.data = r;
+    ngx_http_ollama_timer_init(&wait->timer,
+                               ngx_http_ollama_cancel_timer_handler, wait,
+                               r->connection->log);
 
-    wait->event.data = &wait->dummy;
-    wait->event.handler = ngx_http_ollama_cancel_wait_handler;
-    wait->event.log = r->connection->log;
+    /* the answer must be sent, also by a worker that exits gracefully */
+    wait->timer.event.cancelable = 0;
 
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    ngx_add_timer(&wait->event, NGX_HTTP_OLLAMA_CANCEL_TICK);
+    ngx_add_timer(&wait->timer.event, NGX_HTTP_OLLAMA_CANCEL_INTERVAL);
 
     r->main->count++;
 
@@ -188,26 +197,22 @@ ngx_http_ollama_cancel_wait(ngx_http_request_t *r,
 
 
 static void
-ngx_http_ollama_cancel_wait_handler(ngx_event_t *ev)
+ngx_http_ollama_cancel_timer_handler(ngx_event_t *ev)
 {
     ngx_connection_t               *c;
     ngx_http_request_t             *r;
     ngx_http_ollama_cancel_wait_t  *wait;
 
-    c = ev->data;
-    r = c->data;
+    wait = ngx_http_ollama_timer_data(ev);
+    r = wait->request;
     c = r->connection;
-
-    wait = (ngx_http_ollama_cancel_wait_t *)
-               ((u_char *) ev
-                - offsetof(ngx_http_ollama_cancel_wait_t, event));
 
     ngx_http_set_log_request(c->log, r);
 
     wait->tries++;
 
     if (ngx_http_ollama_cancel_is_pending(wait)) {
-        ngx_add_timer(ev, NGX_HTTP_OLLAMA_CANCEL_TICK);
+        ngx_add_timer(ev, NGX_HTTP_OLLAMA_CANCEL_INTERVAL);
         return;
     }
 
@@ -221,23 +226,21 @@ ngx_http_ollama_cancel_cleanup(void *data)
 {
     ngx_http_ollama_cancel_wait_t *wait = data;
 
-    if (wait->elsewhere) {
+    if (wait->is_remote) {
         ngx_http_ollama_remote_forget(&wait->remote);
     }
 
-    if (wait->event.timer_set) {
-        ngx_del_timer(&wait->event);
-    }
+    ngx_http_ollama_timer_stop(&wait->timer);
 }
 
 
-/* Whether what became of the stop is not known yet, and worth waiting for. */
+/* Whether the outcome is not known yet, and there is time left to wait. */
 
 static ngx_uint_t
 ngx_http_ollama_cancel_is_pending(ngx_http_ollama_cancel_wait_t *wait)
 {
-    if (wait->elsewhere) {
-        return ngx_http_ollama_cancel_asks(wait);
+    if (wait->is_remote) {
+        return ngx_http_ollama_cancel_is_remote_pending(wait);
     }
 
     wait->outcome = ngx_http_ollama_task_cancelled(&wait->cancel);
@@ -247,10 +250,13 @@ ngx_http_ollama_cancel_is_pending(ngx_http_ollama_cancel_wait_t *wait)
 }
 
 
-/* The same where others were asked; Redis has a time limit of its own. */
+/*
+ * The same if other gateways were asked.  Until one is found that has the
+ * generation, the wait is limited by the time limit of the Redis command.
+ */
 
 static ngx_uint_t
-ngx_http_ollama_cancel_asks(ngx_http_ollama_cancel_wait_t *wait)
+ngx_http_ollama_cancel_is_remote_pending(ngx_http_ollama_cancel_wait_t *wait)
 {
     ngx_http_ollama_remote_stop_t  *remote;
 
@@ -295,10 +301,10 @@ ngx_http_ollama_cancel_answer(ngx_http_request_t *r,
     cancel = &wait->cancel;
 
     if (wait->outcome == NGX_HTTP_OLLAMA_CANCEL_LATE) {
-        return ngx_http_ollama_cancel_unknown(r);
+        return ngx_http_ollama_cancel_not_found(r);
     }
 
-    /* it is done; or pending, and the mark that is set will be found */
+    /* it has stopped, or it will: the stop flag is set */
 
     len = sizeof("{\"cancelled\":true,\"task_id\":\"\",\"session_id\":\"\"}")
           + cancel->task_id.len + cancel->session_id.len + sizeof("null");
@@ -310,7 +316,7 @@ ngx_http_ollama_cancel_answer(ngx_http_request_t *r,
 
     text.data = p;
 
-    /* ids have no character that JSON would escape */
+    /* an id has no character that must be escaped in JSON */
 
     p = ngx_sprintf(p, "{\"cancelled\":true,\"task_id\":\"%V\","
                     "\"session_id\":", &cancel->task_id);
@@ -326,7 +332,7 @@ ngx_http_ollama_cancel_answer(ngx_http_request_t *r,
 
 
 static ngx_int_t
-ngx_http_ollama_cancel_unknown(ngx_http_request_t *r)
+ngx_http_ollama_cancel_not_found(ngx_http_request_t *r)
 {
     ngx_str_t               id;
     ngx_http_ollama_ctx_t  *ctx;

@@ -13,6 +13,10 @@
 #include <ngx_http.h>
 
 
+/*
+ * The content handler of POST /api/chat/cancel/{id}.  It answers 404 if nothing
+ * is running under the id, or if that is another owner's.
+ */
 ngx_int_t ngx_http_ollama_cancel_handler(ngx_http_request_t *r);
 
 
