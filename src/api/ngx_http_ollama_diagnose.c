@@ -5,11 +5,12 @@
 
 
 /*
- * Diagnostics: a look at a server because a client asks for it, told step by
- * step.  The picture of the fleet is left as it is: that is the poller's.
+ * Diagnosis of a server: a probe on request, whose answer has the result of
+ * each step.  The state of the fleet is not changed: only the poller does that.
  *
- * A check lies in the request's pool.  It ends with its look, or, when the
- * client goes first, with the request, whose cleanup cancels the look.
+ * A diagnosis is allocated in the pool of its request.  It ends with its probe,
+ * or with the request if the client leaves first: then a cleanup handler
+ * cancels the probe.
  */
 
 
@@ -18,52 +19,50 @@
 #include <ngx_http.h>
 
 #include "api/ngx_http_ollama_diagnose.h"
-#include "core/ngx_http_ollama_response.h"
-#include "core/ngx_http_ollama_error.h"
 #include "api/ngx_http_ollama_models_json.h"
+#include "core/ngx_http_ollama_error.h"
+#include "core/ngx_http_ollama_response.h"
 #include "fleet/ngx_http_ollama_probe.h"
 #include "util/ngx_http_ollama_emit.h"
+#include "util/ngx_http_ollama_timer.h"
 
 
-/* at once, in a worker: what clients cause is bounded */
+/* at the same time in a worker: limits the load that clients can cause */
 #define NGX_HTTP_OLLAMA_DIAGNOSE_MAX    16
 
-/* looks, if the first one ends without telling anything of the server */
+/* probes, if the first one ends without a result that concerns the server */
 #define NGX_HTTP_OLLAMA_DIAGNOSE_TRIES  2
 
-/* ms beyond what the requests of a look may take together */
+/* ms beyond what all requests of a probe may take */
 #define NGX_HTTP_OLLAMA_DIAGNOSE_GRACE  1000
 
 
 typedef struct {
-    void                    *dummy[3];
-    ngx_int_t                ident;    /* -1: where nginx's debug log has the
-                                          descriptor behind an event */
-    ngx_http_request_t      *request;
-    ngx_http_cleanup_t      *cleanup;
-    ngx_uint_t               tries;
-    ngx_event_t              event;    /* the end of the look, at the latest */
-    ngx_http_ollama_probe_t  look;
+    ngx_http_request_t       *request;
+    ngx_http_cleanup_t       *cleanup;
+    ngx_uint_t                tries;
+    ngx_http_ollama_timer_t   timer;    /* ends the probe at the latest */
+    ngx_http_ollama_probe_t   probe;
 } ngx_http_ollama_diagnose_t;
 
 
 static ngx_int_t ngx_http_ollama_diagnose_probe(
-    ngx_http_ollama_diagnose_t *check);
-static void ngx_http_ollama_diagnose_handler(ngx_http_ollama_probe_t *look);
+    ngx_http_ollama_diagnose_t *diag);
+static void ngx_http_ollama_diagnose_handler(ngx_http_ollama_probe_t *probe);
 static void ngx_http_ollama_diagnose_timer_handler(ngx_event_t *ev);
-static void ngx_http_ollama_diagnose_end(ngx_http_ollama_diagnose_t *check);
+static void ngx_http_ollama_diagnose_end(ngx_http_ollama_diagnose_t *diag);
 static void ngx_http_ollama_diagnose_cleanup(void *data);
 static void ngx_http_ollama_diagnose_walk(ngx_http_ollama_emit_t *t,
     void *data);
-static ngx_uint_t ngx_http_ollama_diagnose_failed(ngx_http_ollama_probe_t *look,
-    ngx_str_t *error);
+static ngx_uint_t ngx_http_ollama_diagnose_failed(
+    ngx_http_ollama_probe_t *probe, ngx_str_t *error);
 static void ngx_http_ollama_diagnose_walk_step(ngx_http_ollama_emit_t *t,
-    ngx_http_ollama_probe_t *look, ngx_uint_t step, ngx_str_t *error);
-static int64_t ngx_http_ollama_diagnose_elapsed(ngx_http_ollama_probe_t *look,
+    ngx_http_ollama_probe_t *probe, ngx_uint_t step, ngx_str_t *error);
+static int64_t ngx_http_ollama_diagnose_elapsed(ngx_http_ollama_probe_t *probe,
     ngx_uint_t step);
 
 
-/* connecting comes before the steps of a look, which count from 0 */
+/* connecting, and then the steps of a probe, which count from 0 */
 
 static const char  *ngx_http_ollama_diagnose_steps[] = {
     "connect",
@@ -78,18 +77,17 @@ static const char  *ngx_http_ollama_diagnose_steps[] = {
 #define NGX_HTTP_OLLAMA_DIAGNOSE_STEPS    (NGX_HTTP_OLLAMA_PROBE_STEPS + 1)
 
 
-/* this worker's */
+/* in this worker */
 static ngx_uint_t  ngx_http_ollama_diagnose_running;
 
 
-/* A content handler's work for a view of the server. */
-
 ngx_int_t
-ngx_http_ollama_diagnose(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
-    ngx_http_ollama_upstream_t *up, ngx_http_ollama_view_t *view)
+ngx_http_ollama_diagnose_server(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up,
+    ngx_http_ollama_view_t *view)
 {
     ngx_http_cleanup_t          *cln;
-    ngx_http_ollama_diagnose_t  *check;
+    ngx_http_ollama_diagnose_t  *diag;
 
     if (ngx_http_ollama_diagnose_running == NGX_HTTP_OLLAMA_DIAGNOSE_MAX) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
@@ -102,16 +100,22 @@ ngx_http_ollama_diagnose(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    check = cln->data;
-    ngx_memzero(check, sizeof(ngx_http_ollama_diagnose_t));
+    diag = cln->data;
+    ngx_memzero(diag, sizeof(ngx_http_ollama_diagnose_t));
 
-    check->ident = -1;
-    check->request = r;
-    check->cleanup = cln;
-    check->look.up = up;
-    check->look.view = *view;
+    diag->request = r;
+    diag->cleanup = cln;
+    diag->probe.up = up;
+    diag->probe.view = *view;
 
-    if (ngx_http_ollama_diagnose_probe(check) != NGX_OK) {
+    ngx_http_ollama_timer_init(&diag->timer,
+                               ngx_http_ollama_diagnose_timer_handler, diag,
+                               r->connection->log);
+
+    /* the answer must be sent, also by a worker that exits gracefully */
+    diag->timer.event.cancelable = 0;
+
+    if (ngx_http_ollama_diagnose_probe(diag) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -130,115 +134,111 @@ ngx_http_ollama_diagnose(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 
 
 static ngx_int_t
-ngx_http_ollama_diagnose_probe(ngx_http_ollama_diagnose_t *check)
+ngx_http_ollama_diagnose_probe(ngx_http_ollama_diagnose_t *diag)
 {
-    ngx_http_ollama_probe_t     *look;
+    ngx_http_ollama_probe_t     *probe;
     ngx_http_ollama_view_t       view;
     ngx_http_ollama_upstream_t  *up;
 
-    look = &check->look;
+    probe = &diag->probe;
 
-    up = look->up;
-    view = look->view;
+    up = probe->up;
+    view = probe->view;
 
-    ngx_memzero(look, sizeof(ngx_http_ollama_probe_t));
+    ngx_memzero(probe, sizeof(ngx_http_ollama_probe_t));
 
-    look->pool = check->request->pool;
-    look->log = check->request->connection->log;
-    look->up = up;
-    look->view = view;
-    look->handler = ngx_http_ollama_diagnose_handler;
-    look->data = check;
+    probe->pool = diag->request->pool;
+    probe->log = diag->request->connection->log;
+    probe->up = up;
+    probe->view = view;
+    probe->handler = ngx_http_ollama_diagnose_handler;
+    probe->data = diag;
 
-    check->tries++;
+    diag->tries++;
 
-    if (ngx_http_ollama_probe(look) != NGX_OK) {
+    if (ngx_http_ollama_probe(probe) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    /* this timer, unlike a look's own, also keeps a worker that shuts down */
-
-    check->event.handler = ngx_http_ollama_diagnose_timer_handler;
-    check->event.data = check;
-    check->event.log = look->log;
-
-    ngx_add_timer(&check->event, up->timeout * NGX_HTTP_OLLAMA_PROBE_STEPS
-                                 + NGX_HTTP_OLLAMA_DIAGNOSE_GRACE);
+    ngx_add_timer(&diag->timer.event,
+                  up->timeout * NGX_HTTP_OLLAMA_PROBE_STEPS
+                  + NGX_HTTP_OLLAMA_DIAGNOSE_GRACE);
 
     return NGX_OK;
 }
 
 
 static void
-ngx_http_ollama_diagnose_handler(ngx_http_ollama_probe_t *look)
+ngx_http_ollama_diagnose_handler(ngx_http_ollama_probe_t *probe)
 {
-    ngx_http_ollama_diagnose_t  *check;
+    ngx_http_ollama_diagnose_t  *diag;
 
-    check = look->data;
+    diag = probe->data;
 
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, look->log, 0,
-                   "ollama check: result %d at step %d",
-                   look->result, look->step);
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, probe->log, 0,
+                   "ollama diagnose: result %d at step %d",
+                   probe->result, probe->step);
 
-    if (look->result == NGX_HTTP_OLLAMA_FETCH_LATE
-        && check->tries < NGX_HTTP_OLLAMA_DIAGNOSE_TRIES)
+    if (probe->result == NGX_HTTP_OLLAMA_FETCH_LATE
+        && diag->tries < NGX_HTTP_OLLAMA_DIAGNOSE_TRIES)
     {
-        if (ngx_http_ollama_diagnose_probe(check) == NGX_OK) {
+        if (ngx_http_ollama_diagnose_probe(diag) == NGX_OK) {
             return;
         }
 
-        look->result = NGX_HTTP_OLLAMA_FETCH_LATE;
-        ngx_str_set(&look->error, "nginx is out of memory");
+        probe->result = NGX_HTTP_OLLAMA_FETCH_LATE;
+        ngx_str_set(&probe->error, "nginx is out of memory");
     }
 
-    ngx_http_ollama_diagnose_end(check);
+    ngx_http_ollama_diagnose_end(diag);
 }
 
 
-/* Each request of a look has a time limit: it is this process that is late. */
+/*
+ * Each request of a probe has a time limit of its own, so when this timer fires
+ * it is this process that was slow.
+ */
 
 static void
 ngx_http_ollama_diagnose_timer_handler(ngx_event_t *ev)
 {
-    ngx_http_ollama_diagnose_t  *check;
+    ngx_http_ollama_diagnose_t  *diag;
 
-    check = ev->data;
+    diag = ngx_http_ollama_timer_data(ev);
 
-    ngx_http_ollama_probe_cancel(&check->look);
+    ngx_http_ollama_probe_cancel(&diag->probe);
 
-    check->look.result = NGX_HTTP_OLLAMA_FETCH_LATE;
-    ngx_str_set(&check->look.error, "timed out");
+    diag->probe.result = NGX_HTTP_OLLAMA_FETCH_LATE;
+    ngx_str_set(&diag->probe.error, "timed out");
 
-    ngx_http_ollama_diagnose_handler(&check->look);
+    ngx_http_ollama_diagnose_handler(&diag->probe);
 }
 
 
-/* Answers; the check may be gone then. */
+/* Sends the answer; the diagnosis may be freed then. */
 
 static void
-ngx_http_ollama_diagnose_end(ngx_http_ollama_diagnose_t *check)
+ngx_http_ollama_diagnose_end(ngx_http_ollama_diagnose_t *diag)
 {
     ngx_int_t            rc;
     ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
-    r = check->request;
+    r = diag->request;
     c = r->connection;
 
     ngx_http_set_log_request(c->log, r);
 
-    check->cleanup->handler = NULL;
+    diag->cleanup->handler = NULL;
     ngx_http_ollama_diagnose_running--;
 
-    if (check->event.timer_set) {
-        ngx_del_timer(&check->event);
-    }
+    ngx_http_ollama_timer_stop(&diag->timer);
 
-    /* what was measured a moment ago isn't what a client has from before */
+    /* even an equal result is a new one: never answer 304 */
     r->disable_not_modified = 1;
 
     rc = ngx_http_ollama_response_walk(r, ngx_http_ollama_diagnose_walk,
-                                       &check->look);
+                                       &diag->probe);
 
     ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);
@@ -248,30 +248,28 @@ ngx_http_ollama_diagnose_end(ngx_http_ollama_diagnose_t *check)
 static void
 ngx_http_ollama_diagnose_cleanup(void *data)
 {
-    ngx_http_ollama_diagnose_t *check = data;
+    ngx_http_ollama_diagnose_t *diag = data;
 
     ngx_http_ollama_diagnose_running--;
 
-    if (check->event.timer_set) {
-        ngx_del_timer(&check->event);
-    }
+    ngx_http_ollama_timer_stop(&diag->timer);
 
-    ngx_http_ollama_probe_cancel(&check->look);
+    ngx_http_ollama_probe_cancel(&diag->probe);
 }
 
 
 static void
 ngx_http_ollama_diagnose_walk(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_probe_t *look = data;
+    ngx_http_ollama_probe_t *probe = data;
 
     ngx_str_t   error;
     ngx_uint_t  i, failed;
 
-    failed = ngx_http_ollama_diagnose_failed(look, &error);
+    failed = ngx_http_ollama_diagnose_failed(probe, &error);
 
     ngx_http_ollama_emit_add(t, "{\"server_url\":");
-    ngx_http_ollama_models_json_url(t, look->up, &look->view);
+    ngx_http_ollama_models_json_url(t, probe->up, &probe->view);
 
     ngx_http_ollama_emit_add(t, failed == NGX_HTTP_OLLAMA_DIAGNOSE_STEPS
                                 ? ",\"ok\":true,\"steps\":["
@@ -283,7 +281,7 @@ ngx_http_ollama_diagnose_walk(ngx_http_ollama_emit_t *t, void *data)
             ngx_http_ollama_emit_add(t, ",");
         }
 
-        ngx_http_ollama_diagnose_walk_step(t, look, i,
+        ngx_http_ollama_diagnose_walk_step(t, probe, i,
                                            i == failed ? &error : NULL);
         if (i == failed) {
             break;
@@ -295,40 +293,41 @@ ngx_http_ollama_diagnose_walk(ngx_http_ollama_emit_t *t, void *data)
 
 
 /*
- * The first step that failed, and why, or NGX_HTTP_OLLAMA_DIAGNOSE_STEPS.  A
- * server that is good enough to be up may fail here.
+ * Returns the first step that failed, with the reason, or
+ * NGX_HTTP_OLLAMA_DIAGNOSE_STEPS.  A step may fail at a server that is up.
  */
 
 static ngx_uint_t
-ngx_http_ollama_diagnose_failed(ngx_http_ollama_probe_t *look, ngx_str_t *error)
+ngx_http_ollama_diagnose_failed(ngx_http_ollama_probe_t *probe,
+    ngx_str_t *error)
 {
-    if (look->note.len) {
-        *error = look->note;
-        return (ngx_uint_t) look->noted + 1;
+    if (probe->note.len) {
+        *error = probe->note;
+        return (ngx_uint_t) probe->noted + 1;
     }
 
-    *error = look->error;
+    *error = probe->error;
 
-    if (look->result == NGX_HTTP_OLLAMA_FETCH_OK) {
+    if (probe->result == NGX_HTTP_OLLAMA_FETCH_OK) {
         return NGX_HTTP_OLLAMA_DIAGNOSE_STEPS;
     }
 
-    return look->connected < 0 ? NGX_HTTP_OLLAMA_DIAGNOSE_CONNECT
-                               : (ngx_uint_t) look->step + 1;
+    return probe->connected < 0 ? NGX_HTTP_OLLAMA_DIAGNOSE_CONNECT
+                                : (ngx_uint_t) probe->step + 1;
 }
 
 
-/* error is NULL in a step that went well. */
+/* "error" is NULL for a step that succeeded. */
 
 static void
 ngx_http_ollama_diagnose_walk_step(ngx_http_ollama_emit_t *t,
-    ngx_http_ollama_probe_t *look, ngx_uint_t step, ngx_str_t *error)
+    ngx_http_ollama_probe_t *probe, ngx_uint_t step, ngx_str_t *error)
 {
     ngx_http_ollama_emit_add(t, "{\"step\":\"");
     ngx_http_ollama_emit_add(t, ngx_http_ollama_diagnose_steps[step]);
     ngx_http_ollama_emit_add(t, error ? "\",\"ok\":false,\"ms\":"
                                       : "\",\"ok\":true,\"ms\":");
-    ngx_http_ollama_emit_ms(t, ngx_http_ollama_diagnose_elapsed(look, step));
+    ngx_http_ollama_emit_ms(t, ngx_http_ollama_diagnose_elapsed(probe, step));
 
     if (error) {
         ngx_http_ollama_emit_add(t, ",\"error\":");
@@ -336,27 +335,32 @@ ngx_http_ollama_diagnose_walk_step(ngx_http_ollama_emit_t *t,
 
     } else if (step == NGX_HTTP_OLLAMA_DIAGNOSE_TAGS) {
         ngx_http_ollama_emit_add(t, ",\"models\":");
-        ngx_http_ollama_emit_number(t, look->ntags);
+        ngx_http_ollama_emit_number(t, probe->ntags);
     }
 
     ngx_http_ollama_emit_add(t, "}");
 }
 
 
-/* Microseconds; connecting is not counted to the request after it, too. */
+/* Microseconds; the time of the first request leaves out connecting. */
 
 static int64_t
-ngx_http_ollama_diagnose_elapsed(ngx_http_ollama_probe_t *look, ngx_uint_t step)
+ngx_http_ollama_diagnose_elapsed(ngx_http_ollama_probe_t *probe,
+    ngx_uint_t step)
 {
     int64_t  us;
 
     if (step == NGX_HTTP_OLLAMA_DIAGNOSE_CONNECT) {
-        return look->connected < 0
-               ? look->elapsed[NGX_HTTP_OLLAMA_PROBE_VERSION]
-               : look->connected;
+        return probe->connected < 0
+               ? probe->elapsed[NGX_HTTP_OLLAMA_PROBE_VERSION]
+               : probe->connected;
     }
 
-    us = look->elapsed[step - 1];
+    us = probe->elapsed[step - 1];
 
-    return step == NGX_HTTP_OLLAMA_DIAGNOSE_VERSION ? us - look->connected : us;
+    if (step == NGX_HTTP_OLLAMA_DIAGNOSE_VERSION) {
+        us -= probe->connected;
+    }
+
+    return us;
 }

@@ -16,7 +16,12 @@
 #include "fleet/ngx_http_ollama_fleet.h"
 
 
-ngx_int_t ngx_http_ollama_diagnose(ngx_http_request_t *r,
+/*
+ * Probes the server of the view now, and answers with the result of each step.
+ * For a content handler, whose body was read or discarded: the return value is
+ * what that returns.  503: too many are running in this worker.
+ */
+ngx_int_t ngx_http_ollama_diagnose_server(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up,
     ngx_http_ollama_view_t *view);
 

@@ -474,7 +474,7 @@ ngx_http_ollama_models_check(ngx_http_request_t *r)
 
     view = m.views.elts;
 
-    return ngx_http_ollama_diagnose(r, m.ctx, m.up, &view[m.first]);
+    return ngx_http_ollama_diagnose_server(r, m.ctx, m.up, &view[m.first]);
 }
 
 
