@@ -41,7 +41,7 @@ fuzz_reader_init(fuzz_reader_t *reader, u_char *p, size_t len,
     ngx_memzero(reader, sizeof(fuzz_reader_t));
 
     reader->p = p;
-    reader->last = p + len;
+    reader->last = len ? p + len : p;       /* adding 0 to NULL is undefined */
     reader->max_depth = max_depth;
 
     /* neither can be more than there are bytes */
