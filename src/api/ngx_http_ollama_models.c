@@ -5,10 +5,12 @@
 
 
 /*
- * What the servers have, answered from memory: the gateway's own lists of
- * servers and models, and those of Ollama and OpenAI, merged over the servers
- * that are up.  Content handlers, all alike: list the fleet, take rendered
- * pieces from the cache, send them from where they lie.
+ * Lists of servers and models, answered from memory: the gateway's own lists,
+ * and those of Ollama and OpenAI with the models of all servers that are up.
+ *
+ * Each content handler lists the fleet, takes rendered pieces from the cache
+ * and sends them without a copy.  What it needs for that is on the stack and in
+ * the request's pool; the pieces are referenced until the pool is destroyed.
  */
 
 
@@ -34,7 +36,7 @@
 #define NGX_HTTP_OLLAMA_MODELS_V1  "/v1/models/"
 
 
-/* what a handler works with */
+/* the state of a content handler */
 
 typedef struct {
     ngx_http_request_t          *request;
@@ -42,10 +44,10 @@ typedef struct {
     ngx_http_ollama_upstream_t  *up;
     ngx_array_t                  views;    /* ngx_http_ollama_view_t */
 
-    ngx_uint_t                   first;    /* of the views that are told of */
-    ngx_uint_t                   n;
-    size_t                      *holes;    /* where in the text their lists
-                                              of models go */
+    ngx_uint_t                   first;    /* of the views that are shown */
+    ngx_uint_t                   n;        /* how many are */
+    size_t                      *offsets;  /* in the text, of their lists of
+                                              models */
 } ngx_http_ollama_models_t;
 
 
@@ -68,7 +70,7 @@ static ngx_int_t ngx_http_ollama_models_answer(ngx_http_ollama_models_t *m,
     ngx_http_ollama_emit_pt walk);
 static ngx_http_ollama_piece_t **ngx_http_ollama_models_pieces(
     ngx_http_ollama_models_t *m);
-static ngx_int_t ngx_http_ollama_models_weave(ngx_http_ollama_models_t *m,
+static ngx_int_t ngx_http_ollama_models_send(ngx_http_ollama_models_t *m,
     ngx_str_t *text, ngx_http_ollama_piece_t **pieces);
 
 static ngx_int_t ngx_http_ollama_models_list(ngx_http_request_t *r,
@@ -79,11 +81,11 @@ static ngx_int_t ngx_http_ollama_models_newest(ngx_http_ollama_models_t *m,
     ngx_http_ollama_openai_t *one);
 
 
-/* of a server without any */
+/* the list of a server without models */
 static ngx_str_t  ngx_http_ollama_models_none = ngx_string("[]");
 
 
-/* What is not NGX_OK is for the handler to return. */
+/* If this does not return NGX_OK, the handler returns the same. */
 
 static ngx_int_t
 ngx_http_ollama_models_init(ngx_http_ollama_models_t *m,
@@ -120,7 +122,7 @@ ngx_http_ollama_models_init(ngx_http_ollama_models_t *m,
 }
 
 
-/* For a handler that needs a server that is up. */
+/* The same for a handler that needs a server that is up. */
 
 static ngx_int_t
 ngx_http_ollama_models_init_up(ngx_http_ollama_models_t *m,
@@ -149,7 +151,7 @@ ngx_http_ollama_models_init_up(ngx_http_ollama_models_t *m,
 }
 
 
-/* For a handler that is about the server of the argument server_url. */
+/* The same for a handler of one server, which the argument server_url names. */
 
 static ngx_int_t
 ngx_http_ollama_models_init_one(ngx_http_ollama_models_t *m,
@@ -187,7 +189,10 @@ ngx_http_ollama_models_init_one(ngx_http_ollama_models_t *m,
 }
 
 
-/* Of several addresses of the server the first that is up is told of. */
+/*
+ * Finds the server's view; if the server has several addresses, that of the
+ * first one that is up.  NGX_DECLINED: there is no such server.
+ */
 
 static ngx_int_t
 ngx_http_ollama_models_find(ngx_http_ollama_models_t *m, ngx_str_t *url)
@@ -233,7 +238,7 @@ ngx_http_ollama_models_find(ngx_http_ollama_models_t *m, ngx_str_t *url)
 }
 
 
-/* The name has lower case letters, but in the path of a socket. */
+/* "name" is in lower case, unless it is the path of a socket. */
 
 static ngx_uint_t
 ngx_http_ollama_models_is_named(ngx_http_ollama_view_t *view,
@@ -251,7 +256,7 @@ ngx_http_ollama_models_is_named(ngx_http_ollama_view_t *view,
 }
 
 
-/* /api/models/servers */
+/* GET /api/models/servers */
 
 ngx_int_t
 ngx_http_ollama_models_servers(ngx_http_request_t *r)
@@ -288,7 +293,7 @@ ngx_http_ollama_models_walk_servers(ngx_http_ollama_emit_t *t, void *data)
         ngx_http_ollama_models_json_view(t, &view[i]);
         ngx_http_ollama_emit_add(t, ",\"models\":");
 
-        m->holes[i] = t->len;
+        m->offsets[i] = t->len;
 
         ngx_http_ollama_emit_add(t, "}");
     }
@@ -297,7 +302,7 @@ ngx_http_ollama_models_walk_servers(ngx_http_ollama_emit_t *t, void *data)
 }
 
 
-/* /api/models/server/models */
+/* GET /api/models/server/models */
 
 ngx_int_t
 ngx_http_ollama_models_server(ngx_http_request_t *r)
@@ -331,13 +336,13 @@ ngx_http_ollama_models_walk_server(ngx_http_ollama_emit_t *t, void *data)
     ngx_http_ollama_models_json_status(t, view);
     ngx_http_ollama_emit_add(t, ",\"models\":");
 
-    m->holes[0] = t->len;
+    m->offsets[0] = t->len;
 
     ngx_http_ollama_emit_add(t, "}");
 }
 
 
-/* Sends what the walk says, with the lists of models in its holes. */
+/* Sends what the walk emits, with the lists of models at their offsets. */
 
 static ngx_int_t
 ngx_http_ollama_models_answer(ngx_http_ollama_models_t *m,
@@ -349,8 +354,8 @@ ngx_http_ollama_models_answer(ngx_http_ollama_models_t *m,
 
     r = m->request;
 
-    m->holes = ngx_palloc(r->pool, m->n * sizeof(size_t));
-    if (m->holes == NULL) {
+    m->offsets = ngx_palloc(r->pool, m->n * sizeof(size_t));
+    if (m->offsets == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -363,11 +368,14 @@ ngx_http_ollama_models_answer(ngx_http_ollama_models_t *m,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_ollama_models_weave(m, &text, pieces);
+    return ngx_http_ollama_models_send(m, &text, pieces);
 }
 
 
-/* The lists, held for the request.  A server that has nothing has NULL. */
+/*
+ * Returns the servers' lists of models, referenced until the request's pool is
+ * destroyed.  That of a server without models is NULL.
+ */
 
 static ngx_http_ollama_piece_t **
 ngx_http_ollama_models_pieces(ngx_http_ollama_models_t *m)
@@ -406,7 +414,7 @@ ngx_http_ollama_models_pieces(ngx_http_ollama_models_t *m)
 
 
 static ngx_int_t
-ngx_http_ollama_models_weave(ngx_http_ollama_models_t *m, ngx_str_t *text,
+ngx_http_ollama_models_send(ngx_http_ollama_models_t *m, ngx_str_t *text,
     ngx_http_ollama_piece_t **pieces)
 {
     uint64_t      hash;
@@ -432,7 +440,7 @@ ngx_http_ollama_models_weave(ngx_http_ollama_models_t *m, ngx_str_t *text,
             hash = ngx_http_ollama_emit_mix(hash, pieces[i]->hash);
         }
 
-        part.len = text->data + m->holes[i] - part.data;
+        part.len = text->data + m->offsets[i] - part.data;
 
         last = ngx_http_ollama_response_add(pool, last, &part);
         if (last == NULL) {
@@ -457,7 +465,7 @@ ngx_http_ollama_models_weave(ngx_http_ollama_models_t *m, ngx_str_t *text,
 }
 
 
-/* /api/models/server/check */
+/* GET /api/models/server/check */
 
 ngx_int_t
 ngx_http_ollama_models_check(ngx_http_request_t *r)
@@ -492,7 +500,7 @@ ngx_http_ollama_models_ps(ngx_http_request_t *r)
 }
 
 
-/* /v1/models */
+/* GET /v1/models */
 
 ngx_int_t
 ngx_http_ollama_models_openai(ngx_http_request_t *r)
@@ -562,7 +570,7 @@ ngx_http_ollama_models_walk_version(ngx_http_ollama_emit_t *t, void *data)
         ngx_http_ollama_emit_string(t, version);
 
     } else {
-        /* an Ollama that doesn't know its own says so */
+        /* so does an Ollama that was built without a version */
         ngx_http_ollama_emit_add(t, "\"0.0.0\"");
     }
 
@@ -570,7 +578,7 @@ ngx_http_ollama_models_walk_version(ngx_http_ollama_emit_t *t, void *data)
 }
 
 
-/* /v1/models/{id} */
+/* GET /v1/models/{id} */
 
 ngx_int_t
 ngx_http_ollama_models_openai_one(ngx_http_request_t *r)
@@ -604,7 +612,10 @@ ngx_http_ollama_models_openai_one(ngx_http_request_t *r)
 }
 
 
-/* When the model of that id was last modified; NGX_DECLINED: none has it. */
+/*
+ * Sets when the model of that id was last modified at any of the servers.
+ * NGX_DECLINED: none has it.
+ */
 
 static ngx_int_t
 ngx_http_ollama_models_newest(ngx_http_ollama_models_t *m,

@@ -5,15 +5,15 @@
 
 
 /*
- * What a worker keeps of the fleet's models, so that a list is rendered once
- * after each change and not for each request: copies of the snapshots, each
- * server's list, and the lists merged of all.
+ * A worker's cache of rendered lists of models, so that a list is rendered
+ * after a change and not for each request.  It has copies of the snapshots, the
+ * list of each server, and the merged lists of all servers.
  *
- * There is a cache for each upstream that was asked for, in the cycle's pool,
- * with an entry for each server.  A cache and what it gives are good until the
- * next ngx_http_ollama_models_cache_get(), which brings it to where the views
- * are; pieces that are held live on until the last holder's pool goes.  Nothing
- * here is shared between processes.
+ * Each upstream that was asked for has a cache, in the cycle's pool, with an
+ * entry for each server.  ngx_http_ollama_models_cache_get() brings it up to
+ * date and frees what has changed.  A piece is freed with its last reference:
+ * the cache has one, and so has each pool that holds it.  Nothing here is
+ * shared between processes.
  */
 
 
@@ -26,7 +26,7 @@
 #include "util/ngx_http_ollama_emit.h"
 
 
-/* of a piece's pool: its text is mostly too large for a block of it anyway */
+/* size of a piece's pool; most texts are larger and are allocated apart */
 #define NGX_HTTP_OLLAMA_MODELS_CACHE_POOL  256
 
 
@@ -36,10 +36,11 @@ typedef struct {
     ngx_uint_t                   up;
 
     ngx_pool_t                  *pool;      /* of the copy, or NULL */
-    ngx_http_ollama_snapshot_t  *snapshot;  /* NULL: none, or not asked for */
-    ngx_http_ollama_piece_t     *models;    /* of that snapshot, or NULL */
+    ngx_http_ollama_snapshot_t  *snapshot;  /* copy; NULL: none, or not needed
+                                               so far */
+    ngx_http_ollama_piece_t     *models;    /* its list, or NULL */
 
-    /* hashes of what it has for each list, and of what that was made of */
+    /* hashes of its models: as they are now, and as each list shows them */
     uint64_t                     has[NGX_HTTP_OLLAMA_MODELS_CACHE_LISTS];
     uint64_t                     used[NGX_HTTP_OLLAMA_MODELS_CACHE_LISTS];
 } ngx_http_ollama_models_cache_entry_t;
@@ -99,14 +100,9 @@ static ngx_http_ollama_emit_pt  ngx_http_ollama_models_cache_walks[] = {
 };
 
 
-/* this process's: one for each upstream that was asked for */
+/* of this process: one for each upstream that was asked for */
 static ngx_http_ollama_models_cache_t  *ngx_http_ollama_caches;
 
-
-/*
- * The upstream's cache, with an entry for each of the views, in their order.
- * NULL: no memory.
- */
 
 ngx_http_ollama_models_cache_t *
 ngx_http_ollama_models_cache_get(ngx_http_ollama_upstream_t *up,
@@ -201,7 +197,7 @@ ngx_http_ollama_models_cache_fits(ngx_http_ollama_models_cache_t *cache,
 }
 
 
-/* Makes new entries, as servers came or went; what is known moves there. */
+/* Makes new entries after servers came or went; known ones move there. */
 
 static ngx_int_t
 ngx_http_ollama_models_cache_fit(ngx_http_ollama_models_cache_t *cache,
@@ -299,7 +295,7 @@ ngx_http_ollama_models_cache_empty_entry(
 }
 
 
-/* The configuration that the cache belongs to goes. */
+/* The cycle that the cache belongs to has ended. */
 
 static void
 ngx_http_ollama_models_cache_cleanup(void *data)
@@ -318,8 +314,6 @@ ngx_http_ollama_models_cache_cleanup(void *data)
     ngx_http_ollama_models_cache_empty(cache);
 }
 
-
-/* What server i has.  NULL: nothing, or no memory. */
 
 ngx_http_ollama_snapshot_t *
 ngx_http_ollama_models_cache_snapshot(ngx_http_ollama_models_cache_t *cache,
@@ -345,7 +339,7 @@ ngx_http_ollama_models_cache_snapshot(ngx_http_ollama_models_cache_t *cache,
         return NULL;
     }
 
-    /* a newer one may have come since the views were listed */
+    /* it may be newer than the view */
 
     entry->version = entry->snapshot->version;
 
@@ -359,8 +353,6 @@ ngx_http_ollama_models_cache_snapshot(ngx_http_ollama_models_cache_t *cache,
     return entry->snapshot;
 }
 
-
-/* The list of what server i has; *piece is NULL if that is nothing. */
 
 ngx_int_t
 ngx_http_ollama_models_cache_models(ngx_http_ollama_models_cache_t *cache,
@@ -391,8 +383,6 @@ ngx_http_ollama_models_cache_models(ngx_http_ollama_models_cache_t *cache,
     return NGX_OK;
 }
 
-
-/* The list of what all servers that are up have.  NULL: no memory. */
 
 ngx_http_ollama_piece_t *
 ngx_http_ollama_models_cache_list(ngx_http_ollama_models_cache_t *cache,
@@ -436,9 +426,9 @@ done:
 
 
 /*
- * Finds the snapshots of the servers that are up, and whether for that list
- * they are others than those it was made of.  Most changes are in what is
- * loaded, which most lists don't show.
+ * Collects the snapshots of the servers that are up.  Tells whether the list
+ * would show a change: most changes concern loaded models only, which most
+ * lists don't show.
  */
 
 static ngx_uint_t
@@ -495,7 +485,7 @@ ngx_http_ollama_models_cache_merge(ngx_http_ollama_models_cache_list_e list,
 }
 
 
-/* Has one reference, the caller's. */
+/* The piece has one reference, the caller's. */
 
 static ngx_http_ollama_piece_t *
 ngx_http_ollama_models_cache_piece(ngx_http_ollama_emit_pt walk, void *data)
@@ -540,8 +530,6 @@ ngx_http_ollama_models_cache_drop(ngx_http_ollama_piece_t **piece)
     *piece = NULL;
 }
 
-
-/* Keeps the pieces, of which some may be NULL, as long as the pool is. */
 
 ngx_int_t
 ngx_http_ollama_models_cache_hold(ngx_pool_t *pool,

@@ -5,8 +5,8 @@
 
 
 /*
- * Servers and models as JSON: a server's state, what it has, and what several
- * have together, one entry a model.  Pure functions on views and snapshots.
+ * Servers and models as JSON: the state of a server, its models, and the merged
+ * models of several servers.  Pure functions of views and snapshots.
  */
 
 
@@ -41,8 +41,6 @@ static const char  *ngx_http_ollama_models_json_statuses[] = {
 };
 
 
-/* The lowest version of the servers that are up, or NULL. */
-
 ngx_str_t *
 ngx_http_ollama_models_json_lowest(ngx_array_t *views)
 {
@@ -74,7 +72,7 @@ ngx_http_ollama_models_json_lowest(ngx_array_t *views)
 }
 
 
-/* "0.9.10-rc1" is below "0.9.10", and that below "0.17". */
+/* "0.9.10-rc1" is lower than "0.9.10", and that is lower than "0.17". */
 
 static ngx_int_t
 ngx_http_ollama_models_json_cmp_versions(ngx_str_t *one, ngx_str_t *two)
@@ -119,7 +117,7 @@ ngx_http_ollama_models_json_cmp_versions(ngx_str_t *one, ngx_str_t *two)
 }
 
 
-/* No digits are 0; more than nine are as good as nine. */
+/* No digits are 0; digits after the ninth are ignored. */
 
 static ngx_uint_t
 ngx_http_ollama_models_json_digits(u_char **p, u_char *last)
@@ -136,8 +134,6 @@ ngx_http_ollama_models_json_digits(u_char **p, u_char *last)
 }
 
 
-/* The server's URL, as a string. */
-
 void
 ngx_http_ollama_models_json_url(ngx_http_ollama_emit_t *t,
     ngx_http_ollama_upstream_t *up, ngx_http_ollama_view_t *view)
@@ -147,8 +143,6 @@ ngx_http_ollama_models_json_url(ngx_http_ollama_emit_t *t,
     ngx_http_ollama_emit_add(t, "\"");
 }
 
-
-/* The following say members of an object that has others before. */
 
 void
 ngx_http_ollama_models_json_status(ngx_http_ollama_emit_t *t,
@@ -203,14 +197,12 @@ ngx_http_ollama_models_json_or_null(ngx_http_ollama_emit_t *t, ngx_str_t *s)
 }
 
 
-/* Of what the snapshot adds to a merged list; never 0, be it nothing. */
-
 uint64_t
 ngx_http_ollama_models_json_hash(ngx_http_ollama_snapshot_t *snapshot,
     ngx_uint_t loaded)
 {
     uint64_t                  hash;
-    ngx_str_t                *told;
+    ngx_str_t                *json;
     ngx_uint_t                i;
     ngx_http_ollama_model_t  *model;
 
@@ -219,23 +211,17 @@ ngx_http_ollama_models_json_hash(ngx_http_ollama_snapshot_t *snapshot,
 
     for (i = 0; i < snapshot->nmodels; i++, model++) {
 
-        told = loaded ? &model->ps : &model->tag;
+        json = loaded ? &model->ps : &model->tag;
 
-        if (told->len) {
+        if (json->len) {
             hash = ngx_http_ollama_emit_mix(hash,
-                                            ngx_http_ollama_emit_hash(told));
+                                            ngx_http_ollama_emit_hash(json));
         }
     }
 
     return hash ? hash : 1;
 }
 
-
-/*
- * One entry for each model that one of the snapshots has (or has loaded): the
- * one modified last (or that expires last), and of equal ones the first.
- * They point into the snapshots.
- */
 
 ngx_int_t
 ngx_http_ollama_models_json_merge(ngx_pool_t *pool,
@@ -244,7 +230,7 @@ ngx_http_ollama_models_json_merge(ngx_pool_t *pool,
 {
     int64_t                   rank;
     uint32_t                 *table;
-    ngx_str_t                *told;
+    ngx_str_t                *json;
     ngx_uint_t                i, k, total, size;
     ngx_http_ollama_model_t  *model;
 
@@ -273,9 +259,9 @@ ngx_http_ollama_models_json_merge(ngx_pool_t *pool,
 
         for (k = 0; k < snapshots[i]->nmodels; k++, model++) {
 
-            told = loaded ? &model->ps : &model->tag;
+            json = loaded ? &model->ps : &model->tag;
 
-            if (told->len == 0) {
+            if (json->len == 0) {
                 continue;
             }
 
@@ -295,8 +281,8 @@ ngx_http_ollama_models_json_merge(ngx_pool_t *pool,
 
 
 /*
- * The table finds the pick for a key: it holds numbers of picks, from 1, at
- * the key's hash or in the next free places.
+ * The table is a hash table with open addressing that finds the pick of a key.
+ * It has numbers of picks, counted from 1; 0 is a free slot.
  */
 
 static void
@@ -328,7 +314,7 @@ ngx_http_ollama_models_json_pick(ngx_array_t *picks, uint32_t *table,
         i = (i + 1) & mask;
     }
 
-    /* there is room for all of them: this cannot fail */
+    /* cannot fail: the array has room for all */
 
     pick = ngx_array_push(picks);
     pick->model = model;
@@ -446,7 +432,7 @@ ngx_http_ollama_models_json_ps(ngx_http_ollama_emit_t *t, void *data)
 }
 
 
-/* The objects as the servers sent them: a field of the models, by offset. */
+/* The objects as the servers sent them; "field" is an offset in the model. */
 
 static void
 ngx_http_ollama_models_json_raw(ngx_http_ollama_emit_t *t, ngx_array_t *picks,

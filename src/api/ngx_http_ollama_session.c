@@ -5,12 +5,12 @@
 
 
 /*
- * What clients do to sessions: content handlers, all alike.  A handler has a
- * request's body read or thrown away, looks at what the request says, begins
- * one operation of the store, and the answer is made of what that found.
+ * Endpoints that create, read, change, delete and list sessions.  Each handler
+ * reads or discards the body, checks the request, begins one operation of the
+ * store, and answers with its result.
  *
- * A request that waits owns a pool cleanup: a client that goes away, or
- * whatever else ends the request, makes the store forget it.
+ * The state of a request is allocated with a cleanup of its pool.  When the
+ * request ends before the operation, the cleanup makes the store forget it.
  */
 
 
@@ -35,7 +35,7 @@
 
 #define NGX_HTTP_OLLAMA_SESSION_PATH      "/api/chat/session/"
 
-/* sessions of a list, messages of a page, and how large that may become */
+/* sessions of a list, and messages and bytes of a page */
 #define NGX_HTTP_OLLAMA_SESSION_LIST      50
 #define NGX_HTTP_OLLAMA_SESSION_MAX_LIST  100
 #define NGX_HTTP_OLLAMA_SESSION_PAGE      100
@@ -46,8 +46,9 @@
 typedef struct ngx_http_ollama_session_s  ngx_http_ollama_session_t;
 
 /*
- * Begins the store's operation: NGX_OK; NGX_ERROR: Redis isn't there; else an
- * HTTP status.  And what answers when it has been done.
+ * Begins the operation: NGX_OK; NGX_ERROR: Redis is not available; else an HTTP
+ * status.  Or answers when the operation has succeeded: returns what a content
+ * handler returns.
  */
 
 typedef ngx_int_t (*ngx_http_ollama_session_pt)(
@@ -56,7 +57,7 @@ typedef ngx_int_t (*ngx_http_ollama_session_pt)(
 
 struct ngx_http_ollama_session_s {
     ngx_http_ollama_store_t         store;
-    ngx_http_ollama_session_json_t  text;
+    ngx_http_ollama_session_json_t  json;
     ngx_http_request_t             *request;
     ngx_http_ollama_ctx_t          *ctx;
     ngx_str_t                       owner;
@@ -104,8 +105,8 @@ static ngx_int_t ngx_http_ollama_session_send(ngx_http_ollama_session_t *s,
 static ngx_int_t ngx_http_ollama_session_id(ngx_http_ollama_session_t *s);
 static ngx_int_t ngx_http_ollama_session_fields(ngx_http_ollama_session_t *s,
     ngx_http_ollama_store_fields_t *fields, ngx_uint_t empty);
-static ngx_int_t ngx_http_ollama_session_text(ngx_http_request_t *r,
-    ngx_str_t *text);
+static ngx_int_t ngx_http_ollama_session_get_body(ngx_http_request_t *r,
+    ngx_str_t *body);
 
 
 /* POST /api/chat/session */
@@ -136,7 +137,7 @@ ngx_http_ollama_session_begin_create(ngx_http_ollama_session_t *s)
     ngx_http_ollama_store_fields_t  fields;
 
     r = s->request;
-    id = &s->text.id;
+    id = &s->json.id;
 
     rc = ngx_http_ollama_session_fields(s, &fields, 1);
 
@@ -222,7 +223,7 @@ ngx_http_ollama_session_begin_read(ngx_http_ollama_session_t *s)
         return rc;
     }
 
-    return ngx_http_ollama_store_read(&s->store, &s->text.id, &s->owner,
+    return ngx_http_ollama_store_read(&s->store, &s->json.id, &s->owner,
                                       after, limit,
                                       NGX_HTTP_OLLAMA_SESSION_BYTES);
 }
@@ -255,7 +256,7 @@ ngx_http_ollama_session_begin_patch(ngx_http_ollama_session_t *s)
         return rc;
     }
 
-    return ngx_http_ollama_store_patch(&s->store, &s->text.id, &s->owner,
+    return ngx_http_ollama_store_patch(&s->store, &s->json.id, &s->owner,
                                        &fields);
 }
 
@@ -271,7 +272,7 @@ ngx_http_ollama_session_begin_delete(ngx_http_ollama_session_t *s)
         return rc;
     }
 
-    return ngx_http_ollama_store_delete(&s->store, &s->text.id, &s->owner);
+    return ngx_http_ollama_store_delete(&s->store, &s->json.id, &s->owner);
 }
 
 
@@ -319,7 +320,7 @@ ngx_http_ollama_session_begin_truncate(ngx_http_ollama_session_t *s)
         return rc;
     }
 
-    return ngx_http_ollama_store_truncate(&s->store, &s->text.id, &s->owner,
+    return ngx_http_ollama_store_truncate(&s->store, &s->json.id, &s->owner,
                                           ngx_max(from, 1));
 }
 
@@ -421,7 +422,7 @@ ngx_http_ollama_session_answer_session(ngx_http_ollama_session_t *s)
 static ngx_int_t
 ngx_http_ollama_session_answer_messages(ngx_http_ollama_session_t *s)
 {
-    if (ngx_http_ollama_session_json_init(&s->text, s->request->pool)
+    if (ngx_http_ollama_session_json_init(&s->json, s->request->pool)
         != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -456,7 +457,7 @@ ngx_http_ollama_session_answer_list(ngx_http_ollama_session_t *s)
 }
 
 
-/* A body whose length says that it is too long isn't waited for. */
+/* A body that is too long by its Content-Length is refused at once. */
 
 static ngx_int_t
 ngx_http_ollama_session_read_body(ngx_http_request_t *r,
@@ -477,7 +478,10 @@ ngx_http_ollama_session_read_body(ngx_http_request_t *r,
 }
 
 
-/* What a content handler returns: NGX_DONE if the store is at it. */
+/*
+ * Returns what a content handler returns.  NGX_DONE: the operation has begun,
+ * ngx_http_ollama_session_done() will be called.
+ */
 
 static ngx_int_t
 ngx_http_ollama_session_run(ngx_http_request_t *r,
@@ -511,7 +515,7 @@ ngx_http_ollama_session_run(ngx_http_request_t *r,
 
     s->request = r;
     s->answer = answer;
-    s->text.store = &s->store;
+    s->json.store = &s->store;
 
     s->store.handler = ngx_http_ollama_session_done;
     s->store.data = s;
@@ -588,7 +592,7 @@ ngx_http_ollama_session_done(ngx_http_ollama_store_t *store)
         break;
 
     case NGX_HTTP_OLLAMA_STORE_BUSY:
-        rc = ngx_http_ollama_error_busy(r, s->ctx, &s->text.id, &store->task);
+        rc = ngx_http_ollama_error_busy(r, s->ctx, &s->json.id, &store->task);
         break;
 
     default: /* NGX_HTTP_OLLAMA_STORE_UNAVAILABLE */
@@ -607,7 +611,7 @@ ngx_http_ollama_session_send(ngx_http_ollama_session_t *s,
 {
     ngx_str_t  text;
 
-    if (ngx_http_ollama_emit_make(s->request->pool, walk, &s->text, &text)
+    if (ngx_http_ollama_emit_make(s->request->pool, walk, &s->json, &text)
         != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -617,7 +621,11 @@ ngx_http_ollama_session_send(ngx_http_ollama_session_t *s,
 }
 
 
-/* The path's element; one that can't be an id is as unknown as any other. */
+/*
+ * Sets the id from the path.  The answer to an invalid one is the same as to an
+ * unknown one.  What is known of the session here, but not in Redis yet, is
+ * sent first.
+ */
 
 static ngx_int_t
 ngx_http_ollama_session_id(ngx_http_ollama_session_t *s)
@@ -627,7 +635,7 @@ ngx_http_ollama_session_id(ngx_http_ollama_session_t *s)
     ngx_http_request_t  *r;
 
     r = s->request;
-    id = &s->text.id;
+    id = &s->json.id;
 
     id->data = r->uri.data + sizeof(NGX_HTTP_OLLAMA_SESSION_PATH) - 1;
     last = r->uri.data + r->uri.len;
@@ -647,30 +655,30 @@ ngx_http_ollama_session_id(ngx_http_ollama_session_t *s)
 }
 
 
-/* What the body says, which may be empty if nothing in it is needed. */
+/* Parses the body; "empty": without one no field is given. */
 
 static ngx_int_t
 ngx_http_ollama_session_fields(ngx_http_ollama_session_t *s,
     ngx_http_ollama_store_fields_t *fields, ngx_uint_t empty)
 {
     ngx_int_t            rc;
-    ngx_str_t            text, error;
+    ngx_str_t            body, error;
     ngx_http_request_t  *r;
 
     r = s->request;
 
-    rc = ngx_http_ollama_session_text(r, &text);
+    rc = ngx_http_ollama_session_get_body(r, &body);
 
     if (rc != NGX_OK) {
         return rc;
     }
 
-    if (text.len == 0 && empty) {
+    if (body.len == 0 && empty) {
         ngx_memzero(fields, sizeof(ngx_http_ollama_store_fields_t));
         return NGX_OK;
     }
 
-    rc = ngx_http_ollama_session_body(r->pool, &text, fields, &error);
+    rc = ngx_http_ollama_session_body(r->pool, &body, fields, &error);
 
     if (rc == NGX_DECLINED) {
         return ngx_http_ollama_error(r, s->ctx, NGX_HTTP_BAD_REQUEST, "%V",
@@ -681,10 +689,10 @@ ngx_http_ollama_session_fields(ngx_http_ollama_session_t *s,
 }
 
 
-/* The body in one piece. */
+/* Copies the body into one buffer. */
 
 static ngx_int_t
-ngx_http_ollama_session_text(ngx_http_request_t *r, ngx_str_t *text)
+ngx_http_ollama_session_get_body(ngx_http_request_t *r, ngx_str_t *body)
 {
     off_t         size;
     u_char       *p;
@@ -692,7 +700,7 @@ ngx_http_ollama_session_text(ngx_http_request_t *r, ngx_str_t *text)
     ngx_buf_t    *b;
     ngx_chain_t  *cl;
 
-    ngx_str_null(text);
+    ngx_str_null(body);
 
     if (r->request_body == NULL) {
         return NGX_OK;
@@ -713,7 +721,7 @@ ngx_http_ollama_session_text(ngx_http_request_t *r, ngx_str_t *text)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    text->data = p;
+    body->data = p;
 
     for (cl = r->request_body->bufs; cl; cl = cl->next) {
 
@@ -732,7 +740,7 @@ ngx_http_ollama_session_text(ngx_http_request_t *r, ngx_str_t *text)
         p += n;
     }
 
-    text->len = p - text->data;
+    body->len = p - body->data;
 
     return NGX_OK;
 }

@@ -5,7 +5,8 @@
 
 
 /*
- * The arguments of requests about sessions, read as strictly as their bodies.
+ * Arguments of the endpoints of sessions: a malformed one is refused, as in a
+ * body.
  */
 
 
@@ -19,7 +20,7 @@
 #include "util/ngx_http_ollama_id.h"
 
 
-/* digits of what numbers messages: all a script can count exactly */
+/* digits of a message's number, which Redis' scripts count as a double */
 #define NGX_HTTP_OLLAMA_SESSION_DIGITS  15
 
 
@@ -130,7 +131,7 @@ ngx_http_ollama_session_args_ids(ngx_http_request_t *r,
         if (!ngx_http_ollama_id_is_valid(&value)
             || ngx_http_ollama_session_args_has(ids, &value))
         {
-            /* there is no such session, or it will be there */
+            /* no session can have it, or it is in the list */
             continue;
         }
 

@@ -16,19 +16,23 @@
 
 
 /*
- * NGX_DECLINED: there is no such argument, or it is empty; what else is not
- * NGX_OK is the status of a refusal.
+ * NGX_DECLINED: there is no such argument, or it is empty.  Another result that
+ * is not NGX_OK is the HTTP status of a refusal.
  */
 
-/* the n of a message's id, "n-0" or "n" */
+/* The number of a message, from its id: "n-0" or "n". */
 ngx_int_t ngx_http_ollama_session_args_number(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, const char *name, int64_t *n);
 
-/* all that are called "id", as many as max; each once, but what can't be one */
+/*
+ * The valid ids among all arguments "id", each one once, as an array of
+ * ngx_str_t in the request's pool; they point into the request.  400: there are
+ * more than "max" arguments.
+ */
 ngx_int_t ngx_http_ollama_session_args_ids(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_uint_t max, ngx_array_t *ids);
 
-/* NGX_OK also without one; more than max is max */
+/* The argument "limit", at most "max"; without it *limit is left alone. */
 ngx_int_t ngx_http_ollama_session_args_limit(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_uint_t max, ngx_uint_t *limit);
 

@@ -5,10 +5,10 @@
 
 
 /*
- * The body of a request that makes or changes a session: an object with title,
- * model and system, each a string or null.  Keys are read as in a chat's body:
- * whatever their case, and the last one of a name counts.  What else is in it
- * is for others, or for a later version.
+ * The body of a request that creates or changes a session: an object with
+ * "title", "model" and "system", each a string or null.  As in the body of a
+ * chat, the case of keys is ignored, and of equal keys the last one counts.
+ * Other members are ignored.  The parser lives for one call.
  */
 
 
@@ -27,7 +27,7 @@ typedef struct {
     ngx_str_t                name;
     size_t                   offset;    /* in the fields */
     size_t                   max;
-    ngx_uint_t               line;      /* no control characters */
+    ngx_uint_t               line;      /* without control characters */
 } ngx_http_ollama_session_body_name_t;
 
 
@@ -302,7 +302,7 @@ ngx_http_ollama_session_body_open(ngx_http_ollama_session_body_t *body)
 }
 
 
-/* A value that is no string: not where one is wanted. */
+/* A value that is not a string: refused where a string is expected. */
 
 static int
 ngx_http_ollama_session_body_other(ngx_http_ollama_session_body_t *body)

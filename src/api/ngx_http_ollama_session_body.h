@@ -14,7 +14,7 @@
 #include "store/ngx_http_ollama_store.h"
 
 
-/* the longest body, and its members' longest strings, decoded, in bytes */
+/* the longest body, and the longest strings of its members, in bytes */
 #define NGX_HTTP_OLLAMA_SESSION_BODY    65536
 #define NGX_HTTP_OLLAMA_SESSION_TITLE   1024
 #define NGX_HTTP_OLLAMA_SESSION_MODEL   1024
@@ -22,8 +22,9 @@
 
 
 /*
- * Reads what a client wants a session to be.  NGX_DECLINED: the body is wrong,
- * error says what and where; NGX_ERROR: no memory.  Strings are in the pool.
+ * Parses the body of a request that creates or changes a session.  Strings are
+ * decoded, in the pool.  NGX_DECLINED: the body is invalid, "error" has the
+ * reason and the byte; NGX_ERROR: no memory.
  */
 ngx_int_t ngx_http_ollama_session_body(ngx_pool_t *pool, ngx_str_t *body,
     ngx_http_ollama_store_fields_t *fields, ngx_str_t *error);

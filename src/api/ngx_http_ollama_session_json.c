@@ -5,8 +5,8 @@
 
 
 /*
- * What clients are told of sessions and messages: walks over what the store
- * has found.  Values of a message's own JSON go out as they were stored.
+ * Sessions and messages as JSON: walks over the result of an operation of the
+ * store.  Members of a message's JSON are sent as they were stored.
  */
 
 
@@ -28,27 +28,25 @@ static void ngx_http_ollama_session_json_raw(ngx_http_ollama_emit_t *t,
     const char *name, ngx_str_t *value);
 
 
-/* Looks into the messages once, as a walk is done twice. */
-
 ngx_int_t
-ngx_http_ollama_session_json_init(ngx_http_ollama_session_json_t *text,
+ngx_http_ollama_session_json_init(ngx_http_ollama_session_json_t *json,
     ngx_pool_t *pool)
 {
     ngx_uint_t                          i;
     ngx_http_ollama_session_message_t  *m;
 
-    m = ngx_palloc(pool, text->store->n
+    m = ngx_palloc(pool, json->store->n
                          * sizeof(ngx_http_ollama_session_message_t));
     if (m == NULL) {
         return NGX_ERROR;
     }
 
-    text->messages = m;
+    json->messages = m;
 
-    for (i = 0; i < text->store->n; i++) {
-        ngx_http_ollama_store_get_message(text->store, i, &m[i].stored);
+    for (i = 0; i < json->store->n; i++) {
+        ngx_http_ollama_store_get_message(json->store, i, &m[i].stored);
 
-        /* of what is no object there is just no value */
+        /* a message that is not an object has no members */
         (void) ngx_http_ollama_message_read(&m[i].stored.json,
                                             &m[i].message);
     }
@@ -60,10 +58,10 @@ ngx_http_ollama_session_json_init(ngx_http_ollama_session_json_t *text,
 void
 ngx_http_ollama_session_json_session(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_session_json_t *text = data;
+    ngx_http_ollama_session_json_t *json = data;
 
     ngx_http_ollama_emit_add(t, "{");
-    ngx_http_ollama_session_json_fields(t, &text->id, &text->store->session);
+    ngx_http_ollama_session_json_fields(t, &json->id, &json->store->session);
     ngx_http_ollama_emit_add(t, "}");
 }
 
@@ -71,16 +69,16 @@ ngx_http_ollama_session_json_session(ngx_http_ollama_emit_t *t, void *data)
 void
 ngx_http_ollama_session_json_whole(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_session_json_t *text = data;
+    ngx_http_ollama_session_json_t *json = data;
 
     ngx_str_t                 next;
     ngx_uint_t                i;
     ngx_http_ollama_store_t  *store;
 
-    store = text->store;
+    store = json->store;
 
     ngx_http_ollama_emit_add(t, "{");
-    ngx_http_ollama_session_json_fields(t, &text->id, &store->session);
+    ngx_http_ollama_session_json_fields(t, &json->id, &store->session);
     ngx_http_ollama_session_json_null(t, ",\"active_task\":", &store->task);
     ngx_http_ollama_emit_add(t, ",\"messages\":[");
 
@@ -92,10 +90,10 @@ ngx_http_ollama_session_json_whole(ngx_http_ollama_emit_t *t, void *data)
             ngx_http_ollama_emit_add(t, ",");
         }
 
-        ngx_http_ollama_session_json_message(t, &text->messages[i]);
+        ngx_http_ollama_session_json_message(t, &json->messages[i]);
 
         if (store->more) {
-            next = text->messages[i].stored.id;
+            next = json->messages[i].stored.id;
         }
     }
 
@@ -108,10 +106,10 @@ ngx_http_ollama_session_json_whole(ngx_http_ollama_emit_t *t, void *data)
 void
 ngx_http_ollama_session_json_deleted(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_session_json_t *text = data;
+    ngx_http_ollama_session_json_t *json = data;
 
     ngx_http_ollama_emit_add(t, "{\"deleted\":");
-    ngx_http_ollama_emit_number(t, text->store->total);
+    ngx_http_ollama_emit_number(t, json->store->total);
     ngx_http_ollama_emit_add(t, "}");
 }
 
@@ -119,15 +117,15 @@ ngx_http_ollama_session_json_deleted(ngx_http_ollama_emit_t *t, void *data)
 void
 ngx_http_ollama_session_json_list(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_session_json_t *text = data;
+    ngx_http_ollama_session_json_t *json = data;
 
     ngx_uint_t                        i;
     ngx_http_ollama_store_session_t   session;
 
     ngx_http_ollama_emit_add(t, "{\"sessions\":[");
 
-    for (i = 0; i < text->store->n; i++) {
-        ngx_http_ollama_store_get_session(text->store, i, &session);
+    for (i = 0; i < json->store->n; i++) {
+        ngx_http_ollama_store_get_session(json->store, i, &session);
 
         ngx_http_ollama_emit_add(t, i ? ",{" : "{");
         ngx_http_ollama_session_json_fields(t, &session.id, &session);
@@ -135,7 +133,7 @@ ngx_http_ollama_session_json_list(ngx_http_ollama_emit_t *t, void *data)
     }
 
     ngx_http_ollama_emit_add(t, "]");
-    ngx_http_ollama_session_json_null(t, ",\"next\":", &text->store->next);
+    ngx_http_ollama_session_json_null(t, ",\"next\":", &json->store->next);
     ngx_http_ollama_emit_add(t, "}");
 }
 
@@ -186,7 +184,7 @@ ngx_http_ollama_session_json_message(ngx_http_ollama_emit_t *t,
 }
 
 
-/* A member that is always there. */
+/* A member that is null without a value. */
 
 static void
 ngx_http_ollama_session_json_null(ngx_http_ollama_emit_t *t,
@@ -203,7 +201,7 @@ ngx_http_ollama_session_json_null(ngx_http_ollama_emit_t *t,
 }
 
 
-/* Members that are there if they have a value. */
+/* Members that are left out without a value. */
 
 static void
 ngx_http_ollama_session_json_string(ngx_http_ollama_emit_t *t,

@@ -16,7 +16,7 @@
 #include "util/ngx_http_ollama_emit.h"
 
 
-/* a message, and what is in its JSON */
+/* a stored message, and the members of its JSON */
 
 typedef struct {
     ngx_http_ollama_store_message_t    stored;
@@ -24,24 +24,35 @@ typedef struct {
 } ngx_http_ollama_session_message_t;
 
 
-/* what a walk is about */
+/* the data of the walks */
 
 typedef struct {
     ngx_http_ollama_store_t            *store;
-    ngx_str_t                           id;
+    ngx_str_t                           id;         /* of the session */
     ngx_http_ollama_session_message_t  *messages;   /* store->n of them */
 } ngx_http_ollama_session_json_t;
 
 
+/*
+ * Parses the messages that the store has read, into the pool; needed before
+ * ngx_http_ollama_session_json_whole().  NGX_ERROR: no memory.
+ */
 ngx_int_t ngx_http_ollama_session_json_init(
-    ngx_http_ollama_session_json_t *text, ngx_pool_t *pool);
+    ngx_http_ollama_session_json_t *json, ngx_pool_t *pool);
 
-/* of ngx_http_ollama_emit_pt; data is a ngx_http_ollama_session_json_t */
+/*
+ * Walks for ngx_http_ollama_emit_make(), with a ngx_http_ollama_session_json_t
+ * as data.  They are called in the handler of the store's operation, whose
+ * result they read.
+ */
 
+/* a session without its messages; with them */
 void ngx_http_ollama_session_json_session(ngx_http_ollama_emit_t *t,
     void *data);
 void ngx_http_ollama_session_json_whole(ngx_http_ollama_emit_t *t,
     void *data);
+
+/* how many messages were deleted; a list of sessions */
 void ngx_http_ollama_session_json_deleted(ngx_http_ollama_emit_t *t,
     void *data);
 void ngx_http_ollama_session_json_list(ngx_http_ollama_emit_t *t,

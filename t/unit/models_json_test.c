@@ -5,9 +5,8 @@
 
 
 /*
- * Servers and models as clients read them: each list to the byte, the lowest
- * of several versions, and which of several servers' entries for a model is
- * the one that is shown.
+ * Servers and models as JSON: each list byte for byte, the lowest of several
+ * versions, and which entry of several servers is shown for a model.
  */
 
 
@@ -23,8 +22,8 @@
 
 typedef struct {
     const char                  *title;
-    const char                  *versions;  /* between blanks; "!": of a
-                                               server that is not up */
+    const char                  *versions;  /* separated by blanks; "!": of
+                                               a server that is not up */
     const char                  *lowest;    /* NULL: none */
 } version_case_t;
 
@@ -38,7 +37,7 @@ typedef struct {
 } list_case_t;
 
 
-/* what servers have, and the memory behind it */
+/* the servers' snapshots, and their memory */
 
 typedef struct {
     ngx_pool_t                  *pool;
@@ -53,11 +52,11 @@ static version_case_t  version_cases[] = {
     { "one", "0.17.4", "0.17.4" },
     { "none is up", "!0.17.4 !0.9", NULL },
     { "the lowest is not up", "!0.1 0.17.4", "0.17.4" },
-    { "one doesn't tell", "- 0.17.4 -", "0.17.4" },
+    { "one is unknown", "- 0.17.4 -", "0.17.4" },
     { "numbers, not letters", "0.17.4 0.9.12 0.10.0", "0.9.12" },
     { "of the same the first", "0.9.0 0.9.0", "0.9.0" },
     { "more numbers", "0.9.1 0.9", "0.9" },
-    { "zeroes are nothing", "0.9.0 0.9", "0.9.0" },
+    { "zeroes don't count", "0.9.0 0.9", "0.9.0" },
     { "leading zeroes", "0.010 0.9", "0.9" },
     { "before it is released", "0.9.10 0.9.10-rc1 0.9.11", "0.9.10-rc1" },
     { "two of these", "0.9.10-rc2 0.9.10-rc1", "0.9.10-rc1" },
@@ -74,7 +73,7 @@ static version_case_t  version_cases[] = {
 
 static list_case_t  list_cases[] = {
 
-    /* a server's own */
+    /* of one server */
 
     { "models: none", ngx_http_ollama_models_json_models,
       { "" }, { NULL }, "[]" },
@@ -93,7 +92,7 @@ static list_case_t  list_cases[] = {
       "\"expires_at\":\"2026-03-02T00:00:00.500Z\",\"size_vram\":8,"
       "\"context_length\":4096,\"details\":{}}]" },
 
-    { "models: loaded, nothing told", ngx_http_ollama_models_json_models,
+    { "models: loaded, no details", ngx_http_ollama_models_json_models,
       { "" }, { "{\"name\":\"a\"}" },
       "[{\"name\":\"a\",\"size\":0,\"loaded\":true,\"expires_at\":null,"
       "\"size_vram\":0,\"context_length\":null,\"details\":{}}]" },
@@ -311,7 +310,7 @@ list_lowest_test(void **state)
         }
 
         if (*word != '-') {
-            /* in memory that ends with it */
+            /* in memory that ends where it ends */
             view->version.len = ngx_strlen(word);
             view->version.data = ngx_pnalloc(pool, view->version.len);
             assert_non_null(view->version.data);
@@ -399,7 +398,7 @@ list_view_test(void **state)
 }
 
 
-/* A list is rendered anew if a hash differs: of what it shows, and no more. */
+/* The hash differs only if what the list shows differs. */
 
 static void
 list_hash_test(void **state)
@@ -436,7 +435,7 @@ list_hash_test(void **state)
     assert_true(ngx_http_ollama_models_json_hash(s, 0) != tags);
     assert_true(ngx_http_ollama_models_json_hash(s, 1) == ps);
 
-    /* 0 is that of no server */
+    /* 0 stands for a server without a snapshot */
 
     s = list_fleet_add(&fleet, "", NULL);
 
@@ -447,7 +446,7 @@ list_hash_test(void **state)
 }
 
 
-/* Whether "pick" has what a search through everything finds. */
+/* Tells if "pick" is what a search through all snapshots finds. */
 
 static void
 list_pick_check(list_fleet_t *fleet, ngx_http_ollama_pick_t *pick)
