@@ -5,13 +5,13 @@
 
 
 /*
- * Which endpoint is it?  One table, in the order of docs/api.md, decides for
- * every request under a location with "ollama_api": what is not in it is not
- * there, whatever a server may offer.
+ * Finds the endpoint of each request in a location where "ollama_api" holds,
+ * in one table, which has the order of docs/api.md.  A path that is not in the
+ * table is 404, whatever the servers may offer.
  *
- * nginx has decoded the path when it comes here.  What goes on to a server is
- * that path, too, written anew: were the client's own spelling sent, the
- * server could read another endpoint in it than was looked up here.
+ * The path that is looked up is the one nginx has decoded, and a server is sent
+ * that path, encoded anew: in the client's own spelling a server could read
+ * another endpoint.
  */
 
 
@@ -78,18 +78,18 @@ static ngx_int_t ngx_http_ollama_route_conversation_result(
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
 static void ngx_http_ollama_route_conversation_done(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
-static ngx_int_t ngx_http_ollama_route_talk(ngx_http_request_t *r,
+static ngx_int_t ngx_http_ollama_route_conversation_pass(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_route_pass(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_loc_conf_t *olcf);
-static ngx_int_t ngx_http_ollama_route_enter(ngx_http_request_t *r,
+static ngx_int_t ngx_http_ollama_route_task(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_route_root(ngx_http_request_t *r);
 
 
 static ngx_http_ollama_endpoint_t  ngx_http_ollama_endpoints[] = {
 
-    /* chat: the first is what a turn is, see route_talk() */
+    /* chat: the first is that of a turn, see route_conversation_pass() */
 
     { ngx_string("/api/chat"), NGX_HTTP_POST,
       NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_API_CHAT,
@@ -243,7 +243,7 @@ static ngx_http_ollama_endpoint_t  ngx_http_ollama_endpoints[] = {
 };
 
 
-/* what is management, below these and whatever its spelling */
+/* management: these paths and all below them, in any spelling */
 
 static ngx_str_t  ngx_http_ollama_route_managed[] = {
     ngx_string("/api/pull"),
@@ -288,14 +288,12 @@ static const ngx_http_ollama_body_parser_t
 };
 
 
-/* In the precontent phase: sends a request on its way. */
-
 ngx_int_t
 ngx_http_ollama_route_handler(ngx_http_request_t *r)
 {
     ngx_int_t                    rc;
     ngx_http_ollama_ctx_t       *ctx;
-    ngx_http_ollama_endpoint_t     *known;
+    ngx_http_ollama_endpoint_t  *before;
     ngx_http_ollama_loc_conf_t  *olcf;
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
@@ -309,10 +307,10 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    known = ctx->endpoint;
+    before = ctx->endpoint;
 
     if (ctx->state == NGX_HTTP_OLLAMA_READING) {
-        /* error_page led here when the body could not be read */
+        /* by error_page, after the body could not be read */
         ngx_http_ollama_body_cleanup(ctx);
         return r->err_status ? (ngx_int_t) r->err_status
                              : NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -333,16 +331,16 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
 
     if (ctx->state == NGX_HTTP_OLLAMA_ROUTED) {
 
-        /* again, after an internal redirect: the body has been looked at */
+        /* again, after an internal redirect: the body was scanned before */
 
-        if (ctx->endpoint != known) {
+        if (ctx->endpoint != before) {
             ctx->endpoint = NULL;
             return ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
                                          "404 page not found");
         }
 
         if (ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_CONVERSATION) {
-            return ngx_http_ollama_route_talk(r, ctx);
+            return ngx_http_ollama_route_conversation_pass(r, ctx);
         }
 
         return ngx_http_ollama_route_pass(r, ctx, olcf);
@@ -402,7 +400,7 @@ ngx_http_ollama_route_read(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 }
 
 
-/* A chat in a session waits for its history now. */
+/* Called when the body was scanned.  A chat in a session gets its history. */
 
 static void
 ngx_http_ollama_route_scanned(ngx_http_request_t *r,
@@ -507,13 +505,17 @@ ngx_http_ollama_route_conversation_done(ngx_http_request_t *r,
 }
 
 
-/* Its turns begin in this phase, too, and are asked for where it was. */
+/*
+ * A conversation continues in its content handler.  Its turns are subrequests
+ * that start in this phase, with the content handler of this location.
+ */
 
 static ngx_int_t
-ngx_http_ollama_route_talk(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+ngx_http_ollama_route_conversation_pass(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
 {
     if (ctx->conversation) {
-        /* error_page led here when it could not be had */
+        /* by error_page, after the conversation failed */
         return r->err_status ? (ngx_int_t) r->err_status
                              : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -527,7 +529,7 @@ ngx_http_ollama_route_talk(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 }
 
 
-/* On to a server, if there is one. */
+/* Lets the request go on to a server, or refuses it if none can take it. */
 
 static ngx_int_t
 ngx_http_ollama_route_pass(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
@@ -547,14 +549,14 @@ ngx_http_ollama_route_pass(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         }
     }
 
-    return ngx_http_ollama_route_enter(r, ctx);
+    return ngx_http_ollama_route_task(r, ctx);
 }
 
 
-/* What generates can be stopped from now on. */
+/* Registers a generation: from now on it can be stopped by its id. */
 
 static ngx_int_t
-ngx_http_ollama_route_enter(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+ngx_http_ollama_route_task(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
@@ -581,14 +583,14 @@ ngx_http_ollama_route_enter(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 }
 
 
-/* Finds ctx->endpoint, or gives the status of a refusal. */
+/* Sets ctx->endpoint and returns NGX_OK, or the status of a refusal. */
 
 static ngx_int_t
 ngx_http_ollama_route_find(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_http_ollama_loc_conf_t *olcf)
 {
-    ngx_str_t                 uri;
-    ngx_http_ollama_endpoint_t  *route;
+    ngx_str_t                    uri;
+    ngx_http_ollama_endpoint_t  *endpoint;
 
     uri = r->uri;
     ngx_http_ollama_path_strip(&uri, &olcf->prefix);
@@ -599,26 +601,29 @@ ngx_http_ollama_route_find(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
                                      "(ollama_management)");
     }
 
-    for (route = ngx_http_ollama_endpoints; route->path.len; route++) {
-        if (ngx_http_ollama_path_match(&route->path, &uri)) {
+    for (endpoint = ngx_http_ollama_endpoints;
+         endpoint->path.len;
+         endpoint++)
+    {
+        if (ngx_http_ollama_path_match(&endpoint->path, &uri)) {
             break;
         }
     }
 
-    if (route->path.len == 0) {
+    if (endpoint->path.len == 0) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
                                      "404 page not found");
     }
 
-    ctx->endpoint = route;
+    ctx->endpoint = endpoint;
 
-    if (!(r->method & route->methods)) {
+    if (!(r->method & endpoint->methods)) {
         return ngx_http_ollama_route_not_allowed(r, ctx);
     }
 
     /*
-     * proxy_pass makes the path anew from r->uri then, and nothing else:
-     * neither the client's spelling nor a path of its own
+     * now proxy_pass makes the path from r->uri alone, and uses neither the
+     * client's spelling nor the path in its own address
      */
 
     r->uri = uri;
@@ -678,7 +683,7 @@ ngx_http_ollama_route_not_allowed(ngx_http_request_t *r,
 }
 
 
-/* What Ollama says of itself, and clients ask for to see that it is there. */
+/* What Ollama answers there, which clients use to find out if it is up. */
 
 static ngx_int_t
 ngx_http_ollama_route_root(ngx_http_request_t *r)
