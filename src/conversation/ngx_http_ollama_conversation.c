@@ -143,7 +143,7 @@ ngx_http_ollama_conversation_create(ngx_http_request_t *r,
 
     conv->request = r;
     conv->ctx = ctx;
-    conv->talk = ctx->conv_body;
+    conv->body = ctx->conv_body;
     conv->next = ngx_http_ollama_conversation_next;
 
     if (ngx_http_ollama_conversation_start(conv) != NGX_OK) {
@@ -174,7 +174,7 @@ ngx_http_ollama_conversation_begin(ngx_http_ollama_conversation_t *conv)
             return rc;
         }
 
-    } else if (ngx_http_ollama_conversation_prompt_init(r->pool, conv->talk)
+    } else if (ngx_http_ollama_conversation_prompt_init(r->pool, conv->body)
                != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -206,13 +206,13 @@ ngx_http_ollama_conversation_next(ngx_http_ollama_conversation_t *conv)
     r = conv->request;
 
     if (conv->stopped || conv->error.len
-        || conv->turns == conv->talk->max_turns)
+        || conv->turns == conv->body->max_turns)
     {
         ngx_http_ollama_conversation_end(conv);
         return;
     }
 
-    if (conv->talk->stream && conv->opened) {
+    if (conv->body->stream && conv->opened) {
 
         /*
          * while a turn waits for its server nothing is sent: first the client
@@ -254,15 +254,15 @@ ngx_http_ollama_conversation_turn(ngx_http_ollama_conversation_t *conv)
             return NGX_ERROR;
         }
 
-        if (ngx_http_ollama_conversation_say(r->pool, conv->talk, utterance,
+        if (ngx_http_ollama_conversation_say(r->pool, conv->body, utterance,
                                          NGX_HTTP_OLLAMA_CONVERSATION_USER,
-                                         NULL, &conv->talk->initial, 0)
+                                         NULL, &conv->body->initial, 0)
             != NGX_OK)
         {
             return NGX_ERROR;
         }
 
-        if (conv->talk->stream) {
+        if (conv->body->stream) {
             rc = ngx_http_ollama_conversation_header(conv);
 
             if (rc == NGX_ERROR || rc > NGX_OK) {
@@ -435,7 +435,7 @@ ngx_http_ollama_conversation_turn_over(ngx_http_ollama_conversation_t *conv)
             return NGX_ERROR;
         }
 
-        if (ngx_http_ollama_conversation_say(conv->request->pool, conv->talk,
+        if (ngx_http_ollama_conversation_say(conv->request->pool, conv->body,
                                              utterance, turn->self, NULL,
                                              content, 0)
             != NGX_OK)
@@ -452,12 +452,12 @@ ngx_http_ollama_conversation_turn_over(ngx_http_ollama_conversation_t *conv)
                       turn->number, &conv->error);
     }
 
-    if (conv->error.len || conv->turns == conv->talk->max_turns) {
+    if (conv->error.len || conv->turns == conv->body->max_turns) {
         /* its end can't be stopped any more */
         ngx_http_ollama_task_end(conv->ctx, 0);
     }
 
-    if (turn->heard && turn->place != turn_start && conv->talk->stream
+    if (turn->heard && turn->place != turn_start && conv->body->stream
         && ngx_http_ollama_conversation_newline(conv) != NGX_OK)
     {
         return NGX_ERROR;
@@ -506,13 +506,13 @@ ngx_http_ollama_conversation_keep(ngx_http_ollama_conversation_t *conv,
     said = turn->said;
 
     if ((!turn->heard && !conv->stopped)
-        || (conv->talk->stream && conv->saving == NULL))
+        || (conv->body->stream && conv->saving == NULL))
     {
         ngx_destroy_pool(turn->pool);
         return NGX_OK;
     }
 
-    pool = conv->talk->stream ? turn->pool : conv->request->pool;
+    pool = conv->body->stream ? turn->pool : conv->request->pool;
 
     if (ngx_http_ollama_capture_message(said, pool, &message) != NGX_OK
         || ngx_http_ollama_capture_stats(said, pool, &stats) != NGX_OK)
@@ -521,7 +521,7 @@ ngx_http_ollama_conversation_keep(ngx_http_ollama_conversation_t *conv,
         return NGX_ERROR;
     }
 
-    if (!conv->talk->stream
+    if (!conv->body->stream
         && ngx_http_ollama_conversation_list(conv, turn, end, &message, &stats)
            != NGX_OK)
     {
@@ -536,7 +536,7 @@ ngx_http_ollama_conversation_keep(ngx_http_ollama_conversation_t *conv,
                                        &stats,
                                        conv->stopped || conv->error.len
                                        || conv->turns
-                                          == conv->talk->max_turns);
+                                          == conv->body->max_turns);
     }
 
     ngx_destroy_pool(turn->pool);
@@ -638,7 +638,7 @@ ngx_http_ollama_conversation_send(ngx_http_ollama_conversation_t *conv,
 
     r = conv->request;
 
-    if (!conv->talk->stream) {
+    if (!conv->body->stream) {
         end->replies = conv->replies.elts;
         end->nreplies = conv->replies.nelts;
 

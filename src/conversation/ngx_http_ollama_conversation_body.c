@@ -5,17 +5,22 @@
 
 
 /*
- * The body of a request for a conversation between models: who takes part,
- * and what they are told.  It is read in pieces of any size; of one member at
- * a time, if it is one that counts, the bytes are held until it ends.  So what
- * is kept is decoded once, at its place, and a long one isn't gone over again
- * with each piece.
+ * Parses the body of a request for a conversation between models: who takes
+ * part, and what they are sent.  This file has the parser's callbacks, which
+ * find out which value it is, and whether it may be there;
+ * conversation_fields takes the values, and participants tells at the end what
+ * the members mean together.
  *
- * Keys are taken as Go's encoding/json takes them, see the scan of other
- * bodies; those of "system_prompts" and "options", which would be maps there,
- * byte by byte.  What the members mean together is found out at the end.
+ * A body is read in pieces of any size.  While a member is read that is not
+ * ignored, its bytes are held until it ends: so its strings are decoded once,
+ * and a long one isn't scanned again with each piece.
  *
- * No "r" here, so that unit tests and fuzzers can run it.
+ * Keys match as in Go's encoding/json, as the scan of other bodies does it;
+ * those of "system_prompts" and "options", which would be maps there, match
+ * byte by byte.
+ *
+ * The reading state lives in the "temp" pool of its caller, the results in the
+ * other one.  Uses no "r", so that unit tests and fuzzers can run it.
  */
 
 
@@ -28,10 +33,10 @@
 
 #define NGX_HTTP_OLLAMA_CONVERSATION_DEPTH  64
 
-/* yajl needs no more of a string than the longest key, all in \u escapes */
-#define NGX_HTTP_OLLAMA_CONVERSATION_KEEP   160
+/* the longest key that matters, all in \u escapes: yajl gets no more of any */
+#define NGX_HTTP_OLLAMA_CONVERSATION_KEY   160
 
-/* what is shown of a number that is wrong */
+/* of a wrong number, this many digits are shown */
 #define NGX_HTTP_OLLAMA_CONVERSATION_DIGITS 20
 
 
@@ -85,7 +90,7 @@ static ngx_http_ollama_conversation_field_t
 {
     { ngx_string("models"), type_array, is_models, 0, 0, NULL },
 
-    { ngx_string("system_prompts"), type_object, is_prompts, 0, 0, NULL },
+    { ngx_string("system_prompts"), type_object, is_systems, 0, 0, NULL },
 
     { ngx_string("options"), type_object, is_options, 0, 0, NULL },
 
@@ -107,7 +112,7 @@ static ngx_http_ollama_conversation_field_t
 };
 
 
-/* those of an entry of "models"; one that is a string is the first of them */
+/* of an entry of "models"; an entry that is a string is the first field */
 
 static ngx_http_ollama_conversation_field_t
     ngx_http_ollama_conversation_entry_fields[] =
@@ -144,51 +149,51 @@ static const char  *ngx_http_ollama_conversation_types[] = {
 
 ngx_http_ollama_conversation_fields_t *
 ngx_http_ollama_conversation_body_begin(
-    ngx_http_ollama_conversation_body_t *talk, ngx_pool_t *pool,
+    ngx_http_ollama_conversation_body_t *body, ngx_pool_t *pool,
     ngx_pool_t *temp)
 {
     ngx_uint_t                              i;
-    ngx_http_ollama_conversation_cast_t    *cast;
+    ngx_http_ollama_participants_t         *ps;
     ngx_http_ollama_conversation_fields_t  *read;
 
-    ngx_memzero(talk, sizeof(ngx_http_ollama_conversation_body_t));
+    ngx_memzero(body, sizeof(ngx_http_ollama_conversation_body_t));
 
-    talk->max_turns = NGX_HTTP_OLLAMA_CONVERSATION_DEFAULT;
-    talk->stream = 1;
+    body->max_turns = NGX_HTTP_OLLAMA_CONVERSATION_DEFAULT;
+    body->stream = 1;
 
     read = ngx_pcalloc(temp, sizeof(ngx_http_ollama_conversation_fields_t));
     if (read == NULL) {
         return NULL;
     }
 
-    cast = &read->cast;
+    ps = &read->participants;
 
-    cast->talk = talk;
-    cast->pool = pool;
-    cast->temp = temp;
+    ps->body = body;
+    ps->pool = pool;
+    ps->temp = temp;
 
     for (i = 0; i <= NGX_HTTP_OLLAMA_CONVERSATION_MAX; i++) {
-        if (ngx_array_init(&cast->entry[i].options, temp, 1,
-                           sizeof(ngx_http_ollama_conversation_member_t))
+        if (ngx_array_init(&ps->entry[i].options, temp, 1,
+                           sizeof(ngx_http_ollama_participants_option_t))
             != NGX_OK)
         {
             return NULL;
         }
     }
 
-    if (ngx_array_init(&cast->options, temp, 1,
-                       sizeof(ngx_http_ollama_conversation_member_t))
+    if (ngx_array_init(&ps->options, temp, 1,
+                       sizeof(ngx_http_ollama_participants_option_t))
         != NGX_OK
         || ngx_http_ollama_json_init(&read->json, temp,
                                      &ngx_http_ollama_conversation_callbacks,
-                                     read, NGX_HTTP_OLLAMA_CONVERSATION_KEEP,
+                                     read, NGX_HTTP_OLLAMA_CONVERSATION_KEY,
                                      0)
            != NGX_OK)
     {
         return NULL;
     }
 
-    ngx_http_ollama_strbuf_init(&read->gather, temp, NGX_MAX_SIZE_T_VALUE);
+    ngx_http_ollama_strbuf_init(&read->strbuf, temp, NGX_MAX_SIZE_T_VALUE);
 
     return read;
 }
@@ -198,9 +203,9 @@ ngx_int_t
 ngx_http_ollama_conversation_body_feed(
     ngx_http_ollama_conversation_fields_t *read, u_char *p, size_t size)
 {
-    ngx_http_ollama_strbuf_add(&read->gather, &read->held, p, size);
+    ngx_http_ollama_strbuf_add(&read->strbuf, &read->held, p, size);
 
-    if (read->gather.failed) {
+    if (read->strbuf.failed) {
         return NGX_ERROR;
     }
 
@@ -209,7 +214,7 @@ ngx_http_ollama_conversation_body_feed(
     }
 
     if (read->field == NULL) {
-        ngx_http_ollama_strbuf_cut(&read->gather, &read->held, 0);
+        ngx_http_ollama_strbuf_cut(&read->strbuf, &read->held, 0);
         read->base = read->json.pos;
     }
 
@@ -222,8 +227,8 @@ ngx_http_ollama_conversation_body_end(
     ngx_http_ollama_conversation_fields_t *read)
 {
     if (read->json.pos == 0) {
-        return ngx_http_ollama_conversation_refuse(&read->cast,
-                                     NGX_HTTP_OLLAMA_CONVERSATION_NOWHERE,
+        return ngx_http_ollama_participants_refuse(&read->participants,
+                                     NGX_HTTP_OLLAMA_PARTICIPANTS_NOWHERE,
                                      "the body is empty");
     }
 
@@ -233,24 +238,24 @@ ngx_http_ollama_conversation_body_end(
 
     ngx_http_ollama_json_free(&read->json);
 
-    return ngx_http_ollama_conversation_cast(&read->cast);
+    return ngx_http_ollama_participants_make(&read->participants);
 }
 
 
-/* What the parser's refusal means: it is its own, or that of a callback. */
+/* The parser has stopped: because of an error of its own, or in a callback. */
 
 static ngx_int_t
 ngx_http_ollama_conversation_body_result(
     ngx_http_ollama_conversation_fields_t *read)
 {
     if (read->json.error) {
-        return ngx_http_ollama_conversation_refuse(&read->cast,
+        return ngx_http_ollama_participants_refuse(&read->participants,
                                      read->json.error_at,
                                      "the body is no JSON: %s",
                                      read->json.error);
     }
 
-    return read->cast.talk->error.len ? NGX_DECLINED : NGX_ERROR;
+    return read->participants.body->error.len ? NGX_DECLINED : NGX_ERROR;
 }
 
 
@@ -270,28 +275,28 @@ ngx_http_ollama_conversation_body_null(void *data)
     }
 
     /*
-     * null leaves a Go value as it was, but makes none of a list, a map and a
-     * pointer, as "stream" is one for Ollama; a map's string is empty then
+     * in Go null leaves a value as it was, but resets a slice, a map and a
+     * pointer ("stream" is a pointer in Ollama); a string in a map is empty
      */
 
     field = ngx_http_ollama_conversation_body_at(read);
 
-    if (read->prompt) {
-        ngx_str_null(&read->prompt->value);
+    if (read->system) {
+        ngx_str_null(&read->system->value);
 
     } else if (field && field->is == is_models) {
-        read->cast.n = 0;
-        read->cast.at = 0;
+        read->participants.n = 0;
+        read->participants.at = 0;
 
-    } else if (field && field->is == is_prompts) {
-        read->cast.nprompts = 0;
+    } else if (field && field->is == is_systems) {
+        read->participants.nsystems = 0;
 
     } else if (field && field->is == is_options) {
         options = ngx_http_ollama_conversation_fields_options(read);
         options->nelts = 0;
 
     } else if (field && field->type == type_boolean) {
-        read->cast.talk->stream = 1;
+        read->participants.body->stream = 1;
     }
 
     return ngx_http_ollama_conversation_body_value_end(read);
@@ -312,7 +317,7 @@ ngx_http_ollama_conversation_body_boolean(void *data, int value)
     }
 
     if (ngx_http_ollama_conversation_body_at(read)) {
-        read->cast.talk->stream = (value != 0);
+        read->participants.body->stream = (value != 0);
     }
 
     return ngx_http_ollama_conversation_body_value_end(read);
@@ -344,7 +349,7 @@ ngx_http_ollama_conversation_body_number(void *data, const char *p, size_t len)
             shown.data = (u_char *) p;
             shown.len = ngx_min(len, NGX_HTTP_OLLAMA_CONVERSATION_DIGITS);
 
-            (void) ngx_http_ollama_conversation_refuse(&read->cast, at,
+            (void) ngx_http_ollama_participants_refuse(&read->participants, at,
                                      "\"max_turns\" must be an integer from "
                                      "1 to %d, not %V",
                                      NGX_HTTP_OLLAMA_CONVERSATION_TURNS,
@@ -352,7 +357,7 @@ ngx_http_ollama_conversation_body_number(void *data, const char *p, size_t len)
             return 0;
         }
 
-        read->cast.talk->max_turns = n;
+        read->participants.body->max_turns = n;
     }
 
     return ngx_http_ollama_conversation_body_value_end(read);
@@ -381,8 +386,8 @@ ngx_http_ollama_conversation_body_string(void *data, const u_char *p,
             return 0;
         }
 
-    } else if (read->prompt
-               && ngx_http_ollama_conversation_fields_prompt(read) != NGX_OK)
+    } else if (read->system
+               && ngx_http_ollama_conversation_fields_system(read) != NGX_OK)
     {
         return 0;
     }
@@ -420,7 +425,7 @@ ngx_http_ollama_conversation_body_key(void *data, const u_char *p, size_t len)
         return 1;
     }
 
-    if (read->depth == 2 && read->field->is == is_prompts) {
+    if (read->depth == 2 && read->field->is == is_systems) {
         return ngx_http_ollama_conversation_fields_key(read) == NGX_OK;
     }
 
@@ -470,7 +475,7 @@ ngx_http_ollama_conversation_body_open(
     }
 
     if (read->depth == NGX_HTTP_OLLAMA_CONVERSATION_DEPTH) {
-        (void) ngx_http_ollama_conversation_refuse(&read->cast, at,
+        (void) ngx_http_ollama_participants_refuse(&read->participants, at,
                                      "nested deeper than %d levels",
                                      NGX_HTTP_OLLAMA_CONVERSATION_DEPTH);
         return 0;
@@ -483,17 +488,17 @@ ngx_http_ollama_conversation_body_open(
         return 1;
     }
 
-    /* the last one of a name counts */
+    /* of members with the same name the last one counts */
 
     switch (field->is) {
 
     case is_models:
-        read->cast.n = 0;
-        read->cast.at = at;
+        read->participants.n = 0;
+        read->participants.at = at;
         break;
 
-    case is_prompts:
-        read->cast.nprompts = 0;
+    case is_systems:
+        read->participants.nsystems = 0;
         break;
 
     case is_options:
@@ -534,7 +539,10 @@ ngx_http_ollama_conversation_body_at(
 }
 
 
-/* A value begins: may it be of the type here? */
+/*
+ * A value of this type begins.  NGX_OK: it may be here; else the body is
+ * refused.
+ */
 
 static ngx_int_t
 ngx_http_ollama_conversation_body_type(
@@ -552,18 +560,18 @@ ngx_http_ollama_conversation_body_type(
             return NGX_OK;
         }
 
-        return ngx_http_ollama_conversation_refuse(&read->cast, at,
+        return ngx_http_ollama_participants_refuse(&read->participants, at,
                                      "the body must be an object, not %s",
                                      name);
     }
 
-    if (read->prompt) {
+    if (read->system) {
 
         if (type == type_string || type == type_null) {
             return NGX_OK;
         }
 
-        return ngx_http_ollama_conversation_fields_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_refuse(read, at,
                                      "must have strings, not ", name);
     }
 
@@ -580,7 +588,7 @@ ngx_http_ollama_conversation_body_type(
             return NGX_OK;
         }
 
-        return ngx_http_ollama_conversation_fields_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_refuse(read, at,
                                      "must be a string or an object, not ",
                                      name);
     }
@@ -592,29 +600,29 @@ ngx_http_ollama_conversation_body_type(
     switch (field->type) {
 
     case type_boolean:
-        return ngx_http_ollama_conversation_fields_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_refuse(read, at,
                                      "must be a boolean, not ", name);
 
     case type_number:
-        return ngx_http_ollama_conversation_fields_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_refuse(read, at,
                                      "must be a number, not ", name);
 
     case type_string:
-        return ngx_http_ollama_conversation_fields_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_refuse(read, at,
                                      "must be a string, not ", name);
 
     case type_object:
-        return ngx_http_ollama_conversation_fields_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_refuse(read, at,
                                      "must be an object, not ", name);
 
     default: /* type_array */
-        return ngx_http_ollama_conversation_fields_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_refuse(read, at,
                                      "must be an array, not ", name);
     }
 }
 
 
-/* The value of a member, or of an element, is over. */
+/* The value of a member or of an element has ended. */
 
 static int
 ngx_http_ollama_conversation_body_value_end(
@@ -624,7 +632,7 @@ ngx_http_ollama_conversation_body_value_end(
         return ngx_http_ollama_conversation_fields_member(read) == NGX_OK;
     }
 
-    read->prompt = NULL;
+    read->system = NULL;
 
     return 1;
 }

@@ -5,9 +5,9 @@
 
 
 /*
- * What is kept of a value in a conversation's body: strings are decoded out of
- * the bytes that are held, options stay as they were written.  Called by body
- * only.
+ * The values in a conversation's body: strings are decoded out of the bytes
+ * that are held, options are copied as they were written.  A room of its own
+ * only because conversation_body is long: it works on that one's reading state.
  */
 
 
@@ -29,9 +29,9 @@ void
 ngx_http_ollama_conversation_fields_entry(
     ngx_http_ollama_conversation_fields_t *read, off_t at)
 {
-    ngx_http_ollama_conversation_entry_t  *entry;
+    ngx_http_ollama_participants_entry_t  *entry;
 
-    read->cast.n++;
+    read->participants.n++;
     read->sub = NULL;
 
     entry = ngx_http_ollama_conversation_fields_last(read);
@@ -43,12 +43,12 @@ ngx_http_ollama_conversation_fields_entry(
 }
 
 
-ngx_http_ollama_conversation_entry_t *
+ngx_http_ollama_participants_entry_t *
 ngx_http_ollama_conversation_fields_last(
     ngx_http_ollama_conversation_fields_t *read)
 {
-    return &read->cast.entry[ngx_min(read->cast.n - 1,
-                                     NGX_HTTP_OLLAMA_CONVERSATION_MAX)];
+    return &read->participants.entry[ngx_min(read->participants.n - 1,
+                                             NGX_HTTP_OLLAMA_CONVERSATION_MAX)];
 }
 
 
@@ -57,7 +57,7 @@ ngx_http_ollama_conversation_fields_options(
     ngx_http_ollama_conversation_fields_t *read)
 {
     return (read->depth == 1)
-           ? &read->cast.options
+           ? &read->participants.options
            : &ngx_http_ollama_conversation_fields_last(read)->options;
 }
 
@@ -74,18 +74,20 @@ ngx_http_ollama_conversation_fields_text(
     at = read->json.string;
 
     if (read->json.halves) {
-        /* others would see something else */
-        return ngx_http_ollama_conversation_fields_wrong(read, at,
+        /* other decoders would make another string of it */
+        return ngx_http_ollama_conversation_fields_refuse(read, at,
                                      "has half of a surrogate pair", "");
     }
 
     to = (read->depth == 1)
-         ? (void *) read->cast.talk
+         ? (void *) read->participants.body
          : (void *) &ngx_http_ollama_conversation_fields_last(read)->given;
 
     value = (ngx_str_t *) ((u_char *) to + field->offset);
 
-    if (ngx_http_ollama_conversation_fields_decode(read, read->cast.pool, value)
+    if (ngx_http_ollama_conversation_fields_decode(read,
+                                                   read->participants.pool,
+                                                   value)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -95,19 +97,19 @@ ngx_http_ollama_conversation_fields_text(
         && (value->len == 0 || value->len > field->max
             || !ngx_http_ollama_conversation_fields_is_line(value)))
     {
-        return ngx_http_ollama_conversation_fields_wrong(read, at, field->must,
-                                                         "");
+        return ngx_http_ollama_conversation_fields_refuse(read, at, field->must,
+                                                          "");
     }
 
     if (field->max && value->len > field->max) {
-        return ngx_http_ollama_conversation_fields_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_refuse(read, at,
                          "is longer than "
                          ngx_value(NGX_HTTP_OLLAMA_CONVERSATION_VALUE)
                          " bytes", "");
     }
 
     if (field->is == is_task && !ngx_http_ollama_id_is_valid(value)) {
-        return ngx_http_ollama_conversation_fields_wrong(read, at,
+        return ngx_http_ollama_conversation_fields_refuse(read, at,
                          "must be 1 to 64 characters of A-Z a-z 0-9 _ -", "");
     }
 
@@ -140,56 +142,55 @@ ngx_http_ollama_conversation_fields_is_line(ngx_str_t *text)
 }
 
 
-/* The key of a system prompt: where is it to go? */
-
 ngx_int_t
 ngx_http_ollama_conversation_fields_key(
     ngx_http_ollama_conversation_fields_t *read)
 {
-    ngx_str_t                             key;
-    ngx_http_ollama_conversation_cast_t  *cast;
+    ngx_str_t                        key;
+    ngx_http_ollama_participants_t  *ps;
 
-    cast = &read->cast;
+    ps = &read->participants;
 
-    if (ngx_http_ollama_conversation_fields_decode(read, cast->temp, &key)
+    if (ngx_http_ollama_conversation_fields_decode(read, ps->temp, &key)
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    read->prompt = ngx_http_ollama_conversation_prompt(cast, &key);
+    read->system = ngx_http_ollama_participants_system(ps, &key);
 
-    if (read->prompt == NULL) {
+    if (read->system == NULL) {
 
-        /* the body will be refused if there is no room */
+        /* too many: one of them is nobody's, so the body will be refused */
 
-        read->prompt = &read->spare;
+        read->system = &read->spare;
 
-        if (cast->nprompts < NGX_HTTP_OLLAMA_CONVERSATION_PROMPTS) {
-            read->prompt = &cast->prompt[cast->nprompts++];
+        if (ps->nsystems < NGX_HTTP_OLLAMA_PARTICIPANTS_SYSTEMS) {
+            read->system = &ps->system[ps->nsystems++];
         }
 
-        read->prompt->key = key;
+        read->system->key = key;
     }
 
-    read->prompt->at = read->json.string;
+    read->system->at = read->json.string;
 
     return NGX_OK;
 }
 
 
 ngx_int_t
-ngx_http_ollama_conversation_fields_prompt(
+ngx_http_ollama_conversation_fields_system(
     ngx_http_ollama_conversation_fields_t *read)
 {
     if (read->json.halves) {
-        return ngx_http_ollama_conversation_fields_wrong(read,
+        return ngx_http_ollama_conversation_fields_refuse(read,
                                      read->json.string,
                                      "has half of a surrogate pair", "");
     }
 
-    return ngx_http_ollama_conversation_fields_decode(read, read->cast.pool,
-                                                      &read->prompt->value);
+    return ngx_http_ollama_conversation_fields_decode(read,
+                                                      read->participants.pool,
+                                                      &read->system->value);
 }
 
 
@@ -199,12 +200,11 @@ ngx_http_ollama_conversation_fields_option(
 {
     read->start = read->json.string;
 
-    return ngx_http_ollama_conversation_fields_decode(read, read->cast.temp,
+    return ngx_http_ollama_conversation_fields_decode(read,
+                                                      read->participants.temp,
                                                       &read->key);
 }
 
-
-/* Keeps a member of options as it was written. */
 
 ngx_int_t
 ngx_http_ollama_conversation_fields_member(
@@ -212,14 +212,14 @@ ngx_http_ollama_conversation_fields_member(
 {
     size_t                                  len;
     u_char                                 *p;
-    ngx_http_ollama_conversation_member_t  *member;
+    ngx_http_ollama_participants_option_t  *member;
 
-    member = ngx_http_ollama_conversation_member(read->options, &read->key);
+    member = ngx_http_ollama_participants_option(read->options, &read->key);
 
     if (member == NULL) {
 
         if (read->options->nelts == NGX_HTTP_OLLAMA_CONVERSATION_OPTIONS) {
-            return ngx_http_ollama_conversation_fields_wrong(read, read->start,
+            return ngx_http_ollama_conversation_fields_refuse(read, read->start,
                          "has more than "
                          ngx_value(NGX_HTTP_OLLAMA_CONVERSATION_OPTIONS)
                          " members", "");
@@ -235,7 +235,7 @@ ngx_http_ollama_conversation_fields_member(
 
     len = ngx_http_ollama_json_offset(&read->json) - read->start;
 
-    p = ngx_pnalloc(read->cast.temp, len);
+    p = ngx_pnalloc(read->participants.temp, len);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -249,7 +249,10 @@ ngx_http_ollama_conversation_fields_member(
 }
 
 
-/* The string that the parser has just read; decoding never makes it longer. */
+/*
+ * Decodes the string that the parser has just read; decoding never makes it
+ * longer.
+ */
 
 static ngx_int_t
 ngx_http_ollama_conversation_fields_decode(
@@ -285,7 +288,7 @@ ngx_http_ollama_conversation_fields_decode(
 
 
 ngx_int_t
-ngx_http_ollama_conversation_fields_wrong(
+ngx_http_ollama_conversation_fields_refuse(
     ngx_http_ollama_conversation_fields_t *read, off_t at, const char *text,
     const char *tail)
 {
@@ -295,18 +298,18 @@ ngx_http_ollama_conversation_fields_wrong(
     name = &read->field->name;
 
     if (read->depth == 1 || read->field->is != is_models) {
-        return ngx_http_ollama_conversation_refuse(&read->cast, at,
+        return ngx_http_ollama_participants_refuse(&read->participants, at,
                                      "\"%V\" %s%s", name, text, tail);
     }
 
-    n = read->cast.n - 1;
+    n = read->participants.n - 1;
 
     if (read->sub == NULL) {
-        return ngx_http_ollama_conversation_refuse(&read->cast, at,
+        return ngx_http_ollama_participants_refuse(&read->participants, at,
                                      "\"%V[%ui]\" %s%s", name, n, text, tail);
     }
 
-    return ngx_http_ollama_conversation_refuse(&read->cast, at,
+    return ngx_http_ollama_participants_refuse(&read->participants, at,
                                      "\"%V[%ui].%V\" %s%s", name, n,
                                      &read->sub->name, text, tail);
 }

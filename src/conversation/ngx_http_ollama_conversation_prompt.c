@@ -91,15 +91,15 @@ static ngx_str_t  ngx_http_ollama_conversation_prompt_end =
 
 ngx_int_t
 ngx_http_ollama_conversation_prompt_init(ngx_pool_t *pool,
-    ngx_http_ollama_conversation_body_t *talk)
+    ngx_http_ollama_conversation_body_t *body)
 {
     ngx_uint_t  i;
 
-    for (i = 0; i < talk->n; i++) {
+    for (i = 0; i < body->n; i++) {
         if (ngx_http_ollama_emit_make(pool,
                                       ngx_http_ollama_conversation_prompt_head,
-                                      &talk->participant[i],
-                                      &talk->participant[i].head)
+                                      &body->participant[i],
+                                      &body->participant[i].head)
             != NGX_OK)
         {
             return NGX_ERROR;
@@ -129,7 +129,7 @@ ngx_http_ollama_conversation_prompt_head(ngx_http_ollama_emit_t *t, void *data)
 
 ngx_int_t
 ngx_http_ollama_conversation_say(ngx_pool_t *pool,
-    ngx_http_ollama_conversation_body_t *talk,
+    ngx_http_ollama_conversation_body_t *body,
     ngx_http_ollama_utterance_t *said, ngx_int_t speaker, ngx_str_t *name,
     ngx_str_t *text, ngx_uint_t json)
 {
@@ -150,10 +150,10 @@ ngx_http_ollama_conversation_say(ngx_pool_t *pool,
     said->headed = said->text;
 
     if (speaker >= 0) {
-        name = &talk->participant[speaker].name;
+        name = &body->participant[speaker].name;
     }
 
-    if (talk->n == 2 || speaker == NGX_HTTP_OLLAMA_CONVERSATION_USER
+    if (body->n == 2 || speaker == NGX_HTTP_OLLAMA_CONVERSATION_USER
         || name == NULL || name->len == 0)
     {
         return NGX_OK;
@@ -249,7 +249,7 @@ ngx_http_ollama_conversation_prompt_nl(u_char *p, u_char *last, size_t *len)
 
 ngx_chain_t *
 ngx_http_ollama_conversation_view(ngx_pool_t *pool,
-    ngx_http_ollama_conversation_body_t *talk, ngx_uint_t self,
+    ngx_http_ollama_conversation_body_t *body, ngx_uint_t self,
     ngx_http_ollama_utterance_t *said, ngx_uint_t n, off_t *size)
 {
     ngx_str_t                             *between;
@@ -257,7 +257,7 @@ ngx_http_ollama_conversation_view(ngx_pool_t *pool,
     ngx_http_ollama_participant_t         *participant;
     ngx_http_ollama_conversation_chain_t   chain;
 
-    participant = &talk->participant[self];
+    participant = &body->participant[self];
 
     ngx_memzero(&chain, sizeof(ngx_http_ollama_conversation_chain_t));
 
@@ -270,7 +270,7 @@ ngx_http_ollama_conversation_view(ngx_pool_t *pool,
               ? ngx_http_ollama_conversation_prompt_system
               : ngx_http_ollama_conversation_prompt_first;
 
-    joined = (talk->n > 2);
+    joined = (body->n > 2);
     last = 1;
 
     for (i = 0; i < n; i++) {

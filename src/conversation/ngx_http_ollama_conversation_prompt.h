@@ -11,7 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "conversation/ngx_http_ollama_conversation_body.h"
+#include "conversation/ngx_http_ollama_conversation_params.h"
 
 
 /* who speaks, besides the participants, 0 to n - 1 */
@@ -34,7 +34,7 @@ typedef struct {
  * no memory.
  */
 ngx_int_t ngx_http_ollama_conversation_prompt_init(ngx_pool_t *pool,
-    ngx_http_ollama_conversation_body_t *talk);
+    ngx_http_ollama_conversation_body_t *body);
 
 /*
  * Makes an utterance of what somebody has said.  "text" is plain, or already
@@ -43,7 +43,7 @@ ngx_int_t ngx_http_ollama_conversation_prompt_init(ngx_pool_t *pool,
  * it may be empty, or NULL.  NGX_ERROR: no memory.
  */
 ngx_int_t ngx_http_ollama_conversation_say(ngx_pool_t *pool,
-    ngx_http_ollama_conversation_body_t *talk,
+    ngx_http_ollama_conversation_body_t *body,
     ngx_http_ollama_utterance_t *said, ngx_int_t speaker, ngx_str_t *name,
     ngx_str_t *text, ngx_uint_t json);
 
@@ -57,7 +57,7 @@ ngx_int_t ngx_http_ollama_conversation_say(ngx_pool_t *pool,
  * NULL: no memory.
  */
 ngx_chain_t *ngx_http_ollama_conversation_view(ngx_pool_t *pool,
-    ngx_http_ollama_conversation_body_t *talk, ngx_uint_t self,
+    ngx_http_ollama_conversation_body_t *body, ngx_uint_t self,
     ngx_http_ollama_utterance_t *said, ngx_uint_t n, off_t *size);
 
 

@@ -212,7 +212,7 @@ ngx_http_ollama_conversation_open(ngx_http_ollama_conversation_save_t *saving)
     ngx_http_ollama_lock_begin(&saving->lock, &ctx->scan->session_id,
                                &ctx->holder, store->ttl, store->log);
 
-    if (store->total + 1 + conv->talk->max_turns
+    if (store->total + 1 + conv->body->max_turns
         > NGX_HTTP_OLLAMA_CONVERSATION_HISTORY)
     {
         ngx_http_ollama_conversation_not_begun(conv,
@@ -231,11 +231,11 @@ ngx_http_ollama_conversation_open(ngx_http_ollama_conversation_save_t *saving)
     ngx_http_ollama_conversation_system(conv, &store->session.system);
 
     if (ngx_http_ollama_conversation_prompt_init(conv->request->pool,
-                                                 conv->talk)
+                                                 conv->body)
         != NGX_OK
         || ngx_http_ollama_emit_make(conv->request->pool,
                                      ngx_http_ollama_conversation_initial,
-                                     &conv->talk->initial, &saving->initial)
+                                     &conv->body->initial, &saving->initial)
            != NGX_OK)
     {
         ngx_http_ollama_conversation_not_begun(conv,
@@ -288,9 +288,9 @@ ngx_http_ollama_conversation_system(ngx_http_ollama_conversation_t *conv,
     text.len = system->len;
     text.data = ngx_pstrdup(conv->request->pool, system);
 
-    for (i = 0; text.data && i < conv->talk->n; i++) {
-        if (conv->talk->participant[i].system.len == 0) {
-            conv->talk->participant[i].system = text;
+    for (i = 0; text.data && i < conv->body->n; i++) {
+        if (conv->body->participant[i].system.len == 0) {
+            conv->body->participant[i].system = text;
         }
     }
 }
@@ -432,10 +432,10 @@ ngx_http_ollama_conversation_hear(ngx_http_ollama_conversation_t *conv,
     {
         speaker = NGX_HTTP_OLLAMA_CONVERSATION_OTHER;
 
-        for (i = 0; i < conv->talk->n; i++) {
-            if (message->participant.len == conv->talk->participant[i].name.len
+        for (i = 0; i < conv->body->n; i++) {
+            if (message->participant.len == conv->body->participant[i].name.len
                 && ngx_memcmp(message->participant.data,
-                              conv->talk->participant[i].name.data,
+                              conv->body->participant[i].name.data,
                               message->participant.len)
                    == 0)
             {
@@ -449,7 +449,7 @@ ngx_http_ollama_conversation_hear(ngx_http_ollama_conversation_t *conv,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_ollama_conversation_say(conv->request->pool, conv->talk,
+    return ngx_http_ollama_conversation_say(conv->request->pool, conv->body,
                                             utterance, speaker, name, &text, 1)
            == NGX_OK ? NGX_OK : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }

@@ -194,22 +194,22 @@ ngx_http_ollama_conversation_check(ngx_http_ollama_conversation_t *conv)
 
     ctx = conv->ctx;
 
-    if (conv->talk->initial.len > NGX_HTTP_OLLAMA_CONVERSATION_SIZE) {
+    if (conv->body->initial.len > NGX_HTTP_OLLAMA_CONVERSATION_SIZE) {
         return ngx_http_ollama_error(conv->request, ctx,
                                      NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
                                      "the initial message has more than "
                                      "64 MB");
     }
 
-    conv->size = conv->talk->initial.len;
+    conv->size = conv->body->initial.len;
 
     /* the header line's is for those who were given none */
     url = ctx->scan->server_url;
 
-    for (i = 0; i < conv->talk->n; i++) {
+    for (i = 0; i < conv->body->n; i++) {
 
-        if (conv->talk->participant[i].server_url.len == 0) {
-            conv->talk->participant[i].server_url = url;
+        if (conv->body->participant[i].server_url.len == 0) {
+            conv->body->participant[i].server_url = url;
         }
 
         rc = ngx_http_ollama_conversation_check_model(conv, i);
@@ -219,7 +219,7 @@ ngx_http_ollama_conversation_check(ngx_http_ollama_conversation_t *conv)
         }
 
         rc = ngx_http_ollama_conversation_forbid(conv,
-                                                 &conv->talk->participant[i]);
+                                                 &conv->body->participant[i]);
 
         if (rc != NGX_OK) {
             return rc;
@@ -254,8 +254,8 @@ ngx_http_ollama_conversation_check_model(ngx_http_ollama_conversation_t *conv,
         return NGX_OK;
     }
 
-    ctx->scan->model = conv->talk->participant[i].model;
-    ctx->scan->server_url = conv->talk->participant[i].server_url;
+    ctx->scan->model = conv->body->participant[i].model;
+    ctx->scan->server_url = conv->body->participant[i].server_url;
 
     rc = ngx_http_ollama_candidates_find(conv->request, ctx, olcf->up, &search);
 

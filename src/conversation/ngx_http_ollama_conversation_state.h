@@ -12,7 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "conversation/ngx_http_ollama_conversation_body.h"
+#include "conversation/ngx_http_ollama_conversation_params.h"
 #include "core/ngx_http_ollama_ctx.h"
 
 
@@ -33,7 +33,7 @@ typedef void (*ngx_http_ollama_conversation_pt)(
 struct ngx_http_ollama_conversation_s {
     ngx_http_request_t                    *request;
     ngx_http_ollama_ctx_t                 *ctx;
-    ngx_http_ollama_conversation_body_t   *talk;
+    ngx_http_ollama_conversation_body_t   *body;
 
     /*
      * Goes on: with the next turn, or to the end.  The request may be gone

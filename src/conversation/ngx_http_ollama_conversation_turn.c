@@ -93,9 +93,9 @@ ngx_http_ollama_turn_begin(ngx_http_ollama_conversation_t *conv)
     }
 
     turn->conversation = conv;
-    turn->self = conv->turns % conv->talk->n;
+    turn->self = conv->turns % conv->body->n;
     turn->number = conv->turns + 1;
-    turn->participant = &conv->talk->participant[turn->self];
+    turn->participant = &conv->body->participant[turn->self];
     turn->pool = pool;
 
     conv->turn = turn;
@@ -197,7 +197,7 @@ ngx_http_ollama_turn_body(ngx_http_ollama_turn_t *turn,
 
     conv = turn->conversation;
 
-    cl = ngx_http_ollama_conversation_view(turn->pool, conv->talk, turn->self,
+    cl = ngx_http_ollama_conversation_view(turn->pool, conv->body, turn->self,
                                            conv->said.elts, conv->said.nelts,
                                            &size);
     if (cl == NULL) {
@@ -498,7 +498,7 @@ ngx_http_ollama_turn_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
             ngx_http_ollama_capture_feed(turn->said, b->pos, b->last - b->pos);
         }
 
-        if (turn->heard && conv->talk->stream) {
+        if (turn->heard && conv->body->stream) {
             ll = ngx_http_ollama_turn_buf(turn, b, ll);
             if (ll == NULL) {
                 return NGX_ERROR;

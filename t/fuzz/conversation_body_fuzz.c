@@ -19,6 +19,7 @@
 
 #include "fuzz.h"
 
+#include "conversation/ngx_http_ollama_conversation_body.h"
 #include "conversation/ngx_http_ollama_conversation_prompt.h"
 #include "request/ngx_http_ollama_scan.h"
 
@@ -32,7 +33,7 @@
 
 typedef struct {
     ngx_pool_t                           *pool;
-    ngx_http_ollama_conversation_body_t   talk;
+    ngx_http_ollama_conversation_body_t   body;
     ngx_int_t                             rc;
 } fuzz_run_t;
 
@@ -153,9 +154,9 @@ fuzz_read(fuzz_run_t *run, u_char *body, size_t len, uint64_t *state,
     run->pool = ngx_create_pool(4096, NULL);
     temp = ngx_create_pool(4096, NULL);
 
-    memset(&run->talk, 0xa5, sizeof(run->talk));
+    memset(&run->body, 0xa5, sizeof(run->body));
 
-    read = ngx_http_ollama_conversation_body_begin(&run->talk, run->pool,
+    read = ngx_http_ollama_conversation_body_begin(&run->body, run->pool,
                                                    temp);
     fuzz_check(read, "begin");
 
@@ -185,7 +186,7 @@ fuzz_read(fuzz_run_t *run, u_char *body, size_t len, uint64_t *state,
     fuzz_check(peak <= 65536 + 16 * len, "%zu bytes of %zu", peak, len);
     fuzz_check(run->rc == NGX_OK || run->rc == NGX_DECLINED, "%d",
                (int) run->rc);
-    fuzz_check((run->rc == NGX_DECLINED) == (run->talk.error.len != 0),
+    fuzz_check((run->rc == NGX_DECLINED) == (run->body.error.len != 0),
                "%d", (int) run->rc);
 
     ngx_destroy_pool(temp);
@@ -201,8 +202,8 @@ fuzz_compare(fuzz_run_t *one, fuzz_run_t *run)
     ngx_http_ollama_participant_t        *p, *q;
     ngx_http_ollama_conversation_body_t  *a, *b;
 
-    a = &one->talk;
-    b = &run->talk;
+    a = &one->body;
+    b = &run->body;
 
     fuzz_check(one->rc == run->rc && fuzz_same(&a->error, &b->error),
                "\"%.*s\", \"%.*s\"", (int) a->error.len, a->error.data,
@@ -241,19 +242,19 @@ fuzz_judge(fuzz_run_t *run, u_char *body, size_t len)
 {
     ngx_uint_t                            i, good;
     fuzz_reader_t                         reader;
-    ngx_http_ollama_conversation_body_t  *talk;
+    ngx_http_ollama_conversation_body_t  *found;
 
     static fuzz_want_t  want;
 
-    talk = &run->talk;
+    found = &run->body;
 
     ngx_memzero(&want, sizeof(fuzz_want_t));
 
     good = fuzz_expect(&want, body, len, &reader);
 
     if (run->rc != NGX_OK) {
-        fuzz_check(!good, "refused: \"%.*s\"", (int) talk->error.len,
-                   talk->error.data);
+        fuzz_check(!good, "refused: \"%.*s\"", (int) found->error.len,
+                   found->error.data);
 
         fuzz_reader_free(&reader);
         return;
@@ -261,16 +262,16 @@ fuzz_judge(fuzz_run_t *run, u_char *body, size_t len)
 
     fuzz_check(good, "taken");
 
-    fuzz_check(talk->n == want.n, "%d", (int) talk->n);
-    fuzz_check(talk->max_turns == want.max_turns, "%d",
-               (int) talk->max_turns);
-    fuzz_check(talk->stream == want.stream, "%d", talk->stream);
-    fuzz_check(fuzz_same(&talk->initial, &want.initial), "value");
-    fuzz_check(fuzz_same(&talk->session_id, &want.session_id), "value");
-    fuzz_check(fuzz_same(&talk->task_id, &want.task_id), "value");
+    fuzz_check(found->n == want.n, "%d", (int) found->n);
+    fuzz_check(found->max_turns == want.max_turns, "%d",
+               (int) found->max_turns);
+    fuzz_check(found->stream == want.stream, "%d", found->stream);
+    fuzz_check(fuzz_same(&found->initial, &want.initial), "value");
+    fuzz_check(fuzz_same(&found->session_id, &want.session_id), "value");
+    fuzz_check(fuzz_same(&found->task_id, &want.task_id), "value");
 
     for (i = 0; i < want.n; i++) {
-        fuzz_person(&talk->participant[i], &want.person[i], &want.options);
+        fuzz_person(&found->participant[i], &want.person[i], &want.options);
     }
 
     fuzz_view(run);
@@ -731,20 +732,20 @@ fuzz_view(fuzz_run_t *run)
     fuzz_reader_t                 reader;
     ngx_http_ollama_utterance_t   said[2];
 
-    fuzz_check(ngx_http_ollama_conversation_prompt_init(run->pool, &run->talk)
+    fuzz_check(ngx_http_ollama_conversation_prompt_init(run->pool, &run->body)
                == NGX_OK
-               && ngx_http_ollama_conversation_say(run->pool, &run->talk,
+               && ngx_http_ollama_conversation_say(run->pool, &run->body,
                       &said[0], NGX_HTTP_OLLAMA_CONVERSATION_USER, NULL,
-                      &run->talk.initial, 0)
+                      &run->body.initial, 0)
                   == NGX_OK
-               && ngx_http_ollama_conversation_say(run->pool, &run->talk,
-                      &said[1], 1, NULL, &run->talk.initial, 0)
+               && ngx_http_ollama_conversation_say(run->pool, &run->body,
+                      &said[1], 1, NULL, &run->body.initial, 0)
                   == NGX_OK,
                "said");
 
-    for (i = 0; i < run->talk.n; i++) {
+    for (i = 0; i < run->body.n; i++) {
 
-        cl = ngx_http_ollama_conversation_view(run->pool, &run->talk, i, said,
+        cl = ngx_http_ollama_conversation_view(run->pool, &run->body, i, said,
                                                2, &size);
 
         text = malloc(size);

@@ -190,7 +190,7 @@ view_begin(conversation_run_t *run, const char *models, const char *more)
     assert_int_equal(run->rc, NGX_OK);
 
     assert_int_equal(ngx_http_ollama_conversation_prompt_init(run->pool,
-                                                              &run->talk),
+                                                              &run->body),
                      NGX_OK);
 }
 
@@ -207,7 +207,7 @@ view_say(conversation_run_t *run, ngx_http_ollama_utterance_t *said,
     t.data = (u_char *) text;
     t.len = len;
 
-    assert_int_equal(ngx_http_ollama_conversation_say(run->pool, &run->talk,
+    assert_int_equal(ngx_http_ollama_conversation_say(run->pool, &run->body,
                                                       said, speaker, &n, &t,
                                                       0),
                      NGX_OK);
@@ -231,7 +231,7 @@ view_text(conversation_run_t *run, ngx_uint_t self,
 
     size = -1;
 
-    chain = ngx_http_ollama_conversation_view(pool, &run->talk, self, said, n,
+    chain = ngx_http_ollama_conversation_view(pool, &run->body, self, said, n,
                                               &size);
     assert_non_null(chain);
 
@@ -333,7 +333,7 @@ view_json_test(void **state)
     ngx_str_set(&json, "one\\u000a\\u003ctwo\\n\\\\u000a\\u000A\\u000b\\/"
                        "\\u00");
 
-    assert_int_equal(ngx_http_ollama_conversation_say(run.pool, &run.talk,
+    assert_int_equal(ngx_http_ollama_conversation_say(run.pool, &run.body,
                                     &said, NGX_HTTP_OLLAMA_CONVERSATION_OTHER,
                                     &name, &json, 1),
                      NGX_OK);
@@ -347,7 +347,7 @@ view_json_test(void **state)
 
     /* nobody's name */
 
-    assert_int_equal(ngx_http_ollama_conversation_say(run.pool, &run.talk,
+    assert_int_equal(ngx_http_ollama_conversation_say(run.pool, &run.body,
                                     &said, NGX_HTTP_OLLAMA_CONVERSATION_OTHER,
                                     NULL, &json, 1),
                      NGX_OK);
@@ -482,7 +482,7 @@ view_random_test(void **state)
 
         view_begin(&run, models[unit_random(unit_nelts(models))], "");
 
-        people = run.talk.n;
+        people = run.body.n;
         n = unit_random(RANDOM_MOST);
 
         for (i = 0; i < n; i++) {
@@ -497,10 +497,10 @@ view_random_test(void **state)
 
             } else if (plain[i].speaker >= 0) {
                 memcpy(plain[i].name,
-                       run.talk.participant[plain[i].speaker].name.data,
-                       run.talk.participant[plain[i].speaker].name.len);
+                       run.body.participant[plain[i].speaker].name.data,
+                       run.body.participant[plain[i].speaker].name.len);
                 plain[i].name[
-                    run.talk.participant[plain[i].speaker].name.len] = '\0';
+                    run.body.participant[plain[i].speaker].name.len] = '\0';
             }
 
             view_random_text(plain[i].text);
@@ -589,28 +589,28 @@ view_no_memory_test(void **state)
     ngx_str_set(&text, "a\nb");
 
     ngx_stub_fail_size = 4;
-    assert_int_equal(ngx_http_ollama_conversation_say(run.pool, &run.talk,
+    assert_int_equal(ngx_http_ollama_conversation_say(run.pool, &run.body,
                                                       &said, 0, NULL, &text,
                                                       0),
                      NGX_ERROR);
 
     ngx_stub_fail_size = sizeof("a: a\\na: b") - 1;
-    assert_int_equal(ngx_http_ollama_conversation_say(run.pool, &run.talk,
+    assert_int_equal(ngx_http_ollama_conversation_say(run.pool, &run.body,
                                                       &said, 0, NULL, &text,
                                                       0),
                      NGX_ERROR);
 
     ngx_stub_fail_size = sizeof("{\"model\":\"a\",\"messages\":[") - 1;
     assert_int_equal(ngx_http_ollama_conversation_prompt_init(run.pool,
-                                                              &run.talk),
+                                                              &run.body),
                      NGX_ERROR);
 
     ngx_stub_fail_size = sizeof(ngx_buf_t);
-    assert_null(ngx_http_ollama_conversation_view(run.pool, &run.talk, 0,
+    assert_null(ngx_http_ollama_conversation_view(run.pool, &run.body, 0,
                                                   &said, 1, &size));
 
     ngx_stub_fail_size = sizeof(ngx_chain_t);
-    assert_null(ngx_http_ollama_conversation_view(run.pool, &run.talk, 0,
+    assert_null(ngx_http_ollama_conversation_view(run.pool, &run.body, 0,
                                                   &said, 1, &size));
 
     ngx_stub_fail_size = 0;

@@ -226,8 +226,8 @@ limit_check(ngx_uint_t good, const char *fmt, size_t n, const char *error)
 
     } else {
         assert_int_equal(run.rc, NGX_DECLINED);
-        assert_int_equal(run.talk.error.len, strlen(error));
-        assert_memory_equal(run.talk.error.data, error, strlen(error));
+        assert_int_equal(run.body.error.len, strlen(error));
+        assert_memory_equal(run.body.error.data, error, strlen(error));
     }
 
     ngx_destroy_pool(run.pool);
@@ -310,22 +310,22 @@ repeat_test(void **state)
 
     repeat_run(&run, BODY "\"options\":{\"x\":0", ",\"%d\":1", 128, "}}");
     assert_int_equal(run.rc, NGX_DECLINED);
-    assert_memory_equal(run.talk.error.data, members, sizeof(members) - 1);
+    assert_memory_equal(run.body.error.data, members, sizeof(members) - 1);
     ngx_destroy_pool(run.pool);
 
     repeat_run(&run, BODY "\"options\":{\"x\":0", ",\"x\":%d", 1000, "}}");
     assert_int_equal(run.rc, NGX_OK);
-    assert_int_equal(run.talk.participant[0].options.len, 9);
+    assert_int_equal(run.body.participant[0].options.len, 9);
     ngx_destroy_pool(run.pool);
 
     repeat_run(&run, BODY "\"options\":{\"x\":", "[", 61, "[]");
     assert_int_equal(run.rc, NGX_DECLINED);
-    assert_memory_equal(run.talk.error.data, "the body is no JSON", 19);
+    assert_memory_equal(run.body.error.data, "the body is no JSON", 19);
     ngx_destroy_pool(run.pool);
 
     repeat_run(&run, BODY "\"options\":{\"x\":", "[", 62, "[");
     assert_int_equal(run.rc, NGX_DECLINED);
-    assert_memory_equal(run.talk.error.data, nested, sizeof(nested) - 1);
+    assert_memory_equal(run.body.error.data, nested, sizeof(nested) - 1);
     ngx_destroy_pool(run.pool);
 }
 
@@ -344,8 +344,8 @@ shown_test(void **state)
 
     assert_int_equal(run.rc, NGX_DECLINED);
 
-    p = run.talk.error.data;
-    last = p + run.talk.error.len;
+    p = run.body.error.data;
+    last = p + run.body.error.len;
 
     for (n = 0; last - p >= 3; p++) {
         if (memcmp(p, "\xe2\x82\xac", 3) == 0) {
@@ -356,7 +356,7 @@ shown_test(void **state)
     /* "x" and 42 of 3 bytes are 127 */
     assert_int_equal(n, 42);
 
-    for (p = run.talk.error.data; p < last; p += 1) {
+    for (p = run.body.error.data; p < last; p += 1) {
         if (*p == 0xe2) {
             assert_memory_equal(p, "\xe2\x82\xac", 3);
         }

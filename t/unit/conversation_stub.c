@@ -35,9 +35,9 @@ conversation_feed(conversation_run_t *run, u_char *body, size_t len,
     temp = ngx_create_pool(4096, NULL);
     assert_non_null(temp);
 
-    memset(&run->talk, 0xa5, sizeof(run->talk));
+    memset(&run->body, 0xa5, sizeof(run->body));
 
-    read = ngx_http_ollama_conversation_body_begin(&run->talk, run->pool,
+    read = ngx_http_ollama_conversation_body_begin(&run->body, run->pool,
                                                    temp);
     assert_non_null(read);
 
@@ -87,20 +87,20 @@ conversation_check_one(const char *title, size_t first, size_t step,
     ngx_uint_t                            i;
     conversation_run_t                    run;
     ngx_http_ollama_participant_t        *participant;
-    ngx_http_ollama_conversation_body_t  *talk;
+    ngx_http_ollama_conversation_body_t  *body;
 
     conversation_feed(&run, (u_char *) title, strlen(title), first, step);
 
-    talk = &run.talk;
+    body = &run.body;
 
     if (error) {
 
-        if (run.rc != NGX_DECLINED || talk->error.len != strlen(error)
-            || memcmp(talk->error.data, error, talk->error.len) != 0)
+        if (run.rc != NGX_DECLINED || body->error.len != strlen(error)
+            || memcmp(body->error.data, error, body->error.len) != 0)
         {
             fail_msg("pieces of %d, %d: %d \"%.*s\", not \"%s\"", (int) first,
-                     (int) step, (int) run.rc, (int) talk->error.len,
-                     talk->error.data, error);
+                     (int) step, (int) run.rc, (int) body->error.len,
+                     body->error.data, error);
         }
 
         ngx_destroy_pool(run.pool);
@@ -109,15 +109,15 @@ conversation_check_one(const char *title, size_t first, size_t step,
 
     if (run.rc != NGX_OK) {
         fail_msg("pieces of %d, %d: %d \"%.*s\"", (int) first, (int) step,
-                 (int) run.rc, (int) talk->error.len, talk->error.data);
+                 (int) run.rc, (int) body->error.len, body->error.data);
     }
 
     p = got;
     last = got + sizeof(got);
     *p = '\0';
 
-    for (i = 0; i < talk->n; i++) {
-        participant = &talk->participant[i];
+    for (i = 0; i < body->n; i++) {
+        participant = &body->participant[i];
 
         p = conversation_put(p, last, &participant->name, i ? " " : "", "=");
         p = conversation_put(p, last, &participant->model, "", "");
@@ -128,12 +128,12 @@ conversation_check_one(const char *title, size_t first, size_t step,
 
     assert_string_equal(got, people);
 
-    p = conversation_put(got, last, &talk->initial, "", "");
-    p += snprintf(p, last - p, "|%d|", (int) talk->max_turns);
-    p = conversation_put(p, last, &talk->session_id, "", "");
+    p = conversation_put(got, last, &body->initial, "", "");
+    p += snprintf(p, last - p, "|%d|", (int) body->max_turns);
+    p = conversation_put(p, last, &body->session_id, "", "");
     p += snprintf(p, last - p, "|");
-    p = conversation_put(p, last, &talk->task_id, "", "");
-    (void) snprintf(p, last - p, "|%d", (int) talk->stream);
+    p = conversation_put(p, last, &body->task_id, "", "");
+    (void) snprintf(p, last - p, "|%d", (int) body->stream);
 
     assert_string_equal(got, rest);
 

@@ -20,7 +20,7 @@
 
 typedef struct {
     ngx_pool_t                           *pool;
-    ngx_http_ollama_conversation_body_t   talk;
+    ngx_http_ollama_conversation_body_t   body;
     ngx_int_t                             rc;
 } conversation_run_t;
 

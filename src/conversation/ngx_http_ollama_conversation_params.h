@@ -1,0 +1,71 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+#ifndef _NGX_HTTP_OLLAMA_CONVERSATION_PARAMS_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_CONVERSATION_PARAMS_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+/*
+ * What a request for a conversation may ask for, and what one does ask for: the
+ * result of conversation_body.
+ */
+
+
+#define NGX_HTTP_OLLAMA_CONVERSATION_MAX      8     /* participants */
+#define NGX_HTTP_OLLAMA_CONVERSATION_TURNS    100
+#define NGX_HTTP_OLLAMA_CONVERSATION_DEFAULT  10    /* turns */
+
+/* all messages of a conversation together, in bytes */
+#define NGX_HTTP_OLLAMA_CONVERSATION_SIZE     (64 * 1024 * 1024)
+
+/* the longest strings, decoded, in bytes; messages may have any length */
+#define NGX_HTTP_OLLAMA_CONVERSATION_NAME     128
+#define NGX_HTTP_OLLAMA_CONVERSATION_VALUE    1024
+
+/* members of "options" */
+#define NGX_HTTP_OLLAMA_CONVERSATION_OPTIONS  128
+
+
+typedef struct ngx_http_ollama_conversation_body_s
+    ngx_http_ollama_conversation_body_t;
+
+
+typedef struct {
+    ngx_str_t                       name;       /* unique: given, or made from
+                                                   the model */
+    ngx_str_t                       model;
+    ngx_str_t                       system;     /* len 0: none */
+    ngx_str_t                       server_url; /* len 0: any */
+    ngx_str_t                       options;    /* a JSON object: the request's
+                                                   with the entry's own on top;
+                                                   len 0: none */
+
+    ngx_str_t                       head;       /* the start of each body that
+                                                   its model is sent; made by
+                                                   conversation_prompt */
+} ngx_http_ollama_participant_t;
+
+
+/* Strings are decoded but for "options". */
+
+struct ngx_http_ollama_conversation_body_s {
+    ngx_http_ollama_participant_t   participant[
+                                             NGX_HTTP_OLLAMA_CONVERSATION_MAX];
+    ngx_uint_t                      n;
+    ngx_str_t                       initial;
+    ngx_uint_t                      max_turns;
+    ngx_str_t                       session_id; /* len 0: none */
+    ngx_str_t                       task_id;    /* len 0: none */
+    ngx_str_t                       error;      /* why it was refused */
+    unsigned                        stream:1;
+};
+
+
+#endif /* _NGX_HTTP_OLLAMA_CONVERSATION_PARAMS_H_INCLUDED_ */
