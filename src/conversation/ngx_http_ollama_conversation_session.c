@@ -18,14 +18,12 @@
 #include "conversation/ngx_http_ollama_conversation_session.h"
 #include "conversation/ngx_http_ollama_conversation_prompt.h"
 #include "conversation/ngx_http_ollama_conversation_save.h"
-#include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_error.h"
-#include "core/ngx_http_ollama_owner.h"
 #include "request/ngx_http_ollama_scan.h"
+#include "session/ngx_http_ollama_open.h"
 #include "store/ngx_http_ollama_message.h"
 #include "store/ngx_http_ollama_outbox.h"
 #include "util/ngx_http_ollama_emit.h"
-#include "util/ngx_http_ollama_id.h"
 
 
 /* a history that is longer is refused */
@@ -39,8 +37,6 @@
 static void ngx_http_ollama_conversation_begun(
     ngx_http_ollama_store_t *store);
 static void ngx_http_ollama_conversation_open(
-    ngx_http_ollama_conversation_save_t *saving);
-static ngx_int_t ngx_http_ollama_conversation_holder(
     ngx_http_ollama_conversation_save_t *saving);
 static void ngx_http_ollama_conversation_system(
     ngx_http_ollama_conversation_t *conv, ngx_str_t *system);
@@ -59,9 +55,7 @@ static void ngx_http_ollama_conversation_added(
     ngx_http_ollama_store_t *store);
 static void ngx_http_ollama_conversation_not_begun(
     ngx_http_ollama_conversation_t *conv, ngx_int_t rc);
-static ngx_int_t ngx_http_ollama_conversation_unavailable(
-    ngx_http_ollama_conversation_t *conv);
-static ngx_int_t ngx_http_ollama_conversation_unknown(
+static void ngx_http_ollama_conversation_unavailable(
     ngx_http_ollama_conversation_t *conv);
 
 
@@ -71,18 +65,13 @@ ngx_http_ollama_conversation_session_check(
 {
     ngx_int_t                             rc;
     ngx_http_request_t                   *r;
-    ngx_http_ollama_ctx_t                *ctx;
     ngx_http_ollama_conversation_save_t  *saving;
-    ngx_http_ollama_loc_conf_t           *olcf;
 
     r = conv->request;
-    ctx = conv->ctx;
 
     if (ngx_http_ollama_redis_prefix() == NULL) {
-        return ngx_http_ollama_conversation_unavailable(conv);
+        return ngx_http_ollama_error_no_history(r, conv->ctx);
     }
-
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
 
     saving = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_conversation_save_t));
     if (saving == NULL) {
@@ -90,23 +79,13 @@ ngx_http_ollama_conversation_session_check(
     }
 
     saving->conversation = conv;
-    saving->store.data = saving;
-    saving->store.log = r->connection->log;
-    saving->store.ttl = (int64_t) olcf->session_ttl * 1000;
     ngx_queue_init(&saving->unsaved);
 
-    rc = ngx_http_ollama_owner(r, &saving->owner);
+    rc = ngx_http_ollama_open_init(r, conv->ctx, &saving->store, saving,
+                                   &saving->owner);
 
-    if (rc == NGX_ERROR) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (rc == NGX_DECLINED) {
-        return ngx_http_ollama_error_no_owner(r, ctx);
-    }
-
-    if (!ngx_http_ollama_id_is_valid(&ctx->scan->session_id)) {
-        return ngx_http_ollama_conversation_unknown(conv);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     conv->saving = saving;
@@ -134,7 +113,7 @@ ngx_http_ollama_conversation_session_begin(
                                     NGX_HTTP_OLLAMA_LOCK_TIME)
         != NGX_OK)
     {
-        return ngx_http_ollama_conversation_unavailable(conv);
+        return ngx_http_ollama_error_no_history(conv->request, conv->ctx);
     }
 
     saving->asked = 1;
@@ -146,41 +125,23 @@ ngx_http_ollama_conversation_session_begin(
 static void
 ngx_http_ollama_conversation_begun(ngx_http_ollama_store_t *store)
 {
-    ngx_http_ollama_ctx_t                *ctx;
     ngx_http_ollama_conversation_save_t  *saving;
     ngx_http_ollama_conversation_t       *conv;
 
     saving = store->data;
     conv = saving->conversation;
-    ctx = conv->ctx;
 
     ngx_http_set_log_request(conv->request->connection->log, conv->request);
 
-    if (store->result != NGX_HTTP_OLLAMA_STORE_OK
-        && store->result != NGX_HTTP_OLLAMA_STORE_UNAVAILABLE)
-    {
-        saving->given = 1;
-    }
+    if (store->result != NGX_HTTP_OLLAMA_STORE_OK) {
 
-    switch (store->result) {
+        if (store->result != NGX_HTTP_OLLAMA_STORE_UNAVAILABLE) {
+            saving->given = 1;
+        }
 
-    case NGX_HTTP_OLLAMA_STORE_OK:
-        break;
-
-    case NGX_HTTP_OLLAMA_STORE_BUSY:
         ngx_http_ollama_conversation_not_begun(conv,
-            ngx_http_ollama_error_busy(conv->request, ctx,
-                                       &ctx->scan->session_id, &store->task));
-        return;
-
-    case NGX_HTTP_OLLAMA_STORE_NONE:
-        ngx_http_ollama_conversation_not_begun(conv,
-                               ngx_http_ollama_conversation_unknown(conv));
-        return;
-
-    default:
-        ngx_http_ollama_conversation_not_begun(conv,
-                               ngx_http_ollama_conversation_unavailable(conv));
+                      ngx_http_ollama_open_refuse(conv->request, conv->ctx,
+                                                  store));
         return;
     }
 
@@ -203,7 +164,7 @@ ngx_http_ollama_conversation_open(ngx_http_ollama_conversation_save_t *saving)
 
     saving->n = store->last;
 
-    if (ngx_http_ollama_conversation_holder(saving) != NGX_OK) {
+    if (ngx_http_ollama_open_holder(conv->request, ctx, store) != NGX_OK) {
         ngx_http_ollama_conversation_not_begun(conv,
                                                NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
@@ -247,31 +208,6 @@ ngx_http_ollama_conversation_open(ngx_http_ollama_conversation_save_t *saving)
 }
 
 
-/* As with a chat: a name may be that of another one, later. */
-
-static ngx_int_t
-ngx_http_ollama_conversation_holder(ngx_http_ollama_conversation_save_t *saving)
-{
-    ngx_str_t              *holder;
-    ngx_http_ollama_ctx_t  *ctx;
-
-    ctx = saving->conversation->ctx;
-    holder = &ctx->holder;
-
-    holder->data = ngx_pnalloc(saving->conversation->request->pool,
-                               ctx->scan->task_id.len + 1 + NGX_INT64_LEN);
-    if (holder->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    holder->len = ngx_sprintf(holder->data, "%V.%L", &ctx->scan->task_id,
-                              saving->store.begun)
-                  - holder->data;
-
-    return NGX_OK;
-}
-
-
 /* The session's own instructions are for those who were given none. */
 
 static void
@@ -312,8 +248,7 @@ ngx_http_ollama_conversation_read(ngx_http_ollama_conversation_save_t *saving)
                                    NGX_HTTP_OLLAMA_CONVERSATION_BYTES)
         != NGX_OK)
     {
-        ngx_http_ollama_conversation_not_begun(conv,
-                               ngx_http_ollama_conversation_unavailable(conv));
+        ngx_http_ollama_conversation_unavailable(conv);
     }
 }
 
@@ -332,15 +267,10 @@ ngx_http_ollama_conversation_page(ngx_http_ollama_store_t *store)
 
     ngx_http_set_log_request(conv->request->connection->log, conv->request);
 
-    if (store->result == NGX_HTTP_OLLAMA_STORE_NONE) {
-        ngx_http_ollama_conversation_not_begun(conv,
-                               ngx_http_ollama_conversation_unknown(conv));
-        return;
-    }
-
     if (store->result != NGX_HTTP_OLLAMA_STORE_OK) {
         ngx_http_ollama_conversation_not_begun(conv,
-                               ngx_http_ollama_conversation_unavailable(conv));
+                      ngx_http_ollama_open_refuse(conv->request, conv->ctx,
+                                                  store));
         return;
     }
 
@@ -486,8 +416,7 @@ ngx_http_ollama_conversation_add(ngx_http_ollama_conversation_save_t *saving)
                                   &saving->initial, 1)
         != NGX_OK)
     {
-        ngx_http_ollama_conversation_not_begun(conv,
-                               ngx_http_ollama_conversation_unavailable(conv));
+        ngx_http_ollama_conversation_unavailable(conv);
     }
 }
 
@@ -522,13 +451,12 @@ ngx_http_ollama_conversation_added(ngx_http_ollama_store_t *store)
         return;
 
     case NGX_HTTP_OLLAMA_STORE_UNAVAILABLE:
-        ngx_http_ollama_conversation_not_begun(conv,
-                               ngx_http_ollama_conversation_unavailable(conv));
+        ngx_http_ollama_conversation_unavailable(conv);
         return;
 
     default: /* it was deleted meanwhile */
         ngx_http_ollama_conversation_not_begun(conv,
-                                   ngx_http_ollama_conversation_unknown(conv));
+                      ngx_http_ollama_open_not_found(conv->request, conv->ctx));
         return;
     }
 }
@@ -556,17 +484,11 @@ ngx_http_ollama_conversation_not_begun(ngx_http_ollama_conversation_t *conv,
 }
 
 
-static ngx_int_t
+/* Redis can't be asked. */
+
+static void
 ngx_http_ollama_conversation_unavailable(ngx_http_ollama_conversation_t *conv)
 {
-    return ngx_http_ollama_error_no_history(conv->request, conv->ctx);
-}
-
-
-static ngx_int_t
-ngx_http_ollama_conversation_unknown(ngx_http_ollama_conversation_t *conv)
-{
-    return ngx_http_ollama_error(conv->request, conv->ctx, NGX_HTTP_NOT_FOUND,
-                                 "session \"%V\" not found",
-                                 &conv->ctx->scan->session_id);
+    ngx_http_ollama_conversation_not_begun(conv,
+                    ngx_http_ollama_error_no_history(conv->request, conv->ctx));
 }

@@ -30,16 +30,15 @@
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_endpoint.h"
 #include "core/ngx_http_ollama_error.h"
-#include "core/ngx_http_ollama_owner.h"
 #include "reply/ngx_http_ollama_stop.h"
 #include "request/ngx_http_ollama_scan.h"
 #include "session/ngx_http_ollama_insert.h"
+#include "session/ngx_http_ollama_open.h"
 #include "session/ngx_http_ollama_save.h"
 #include "store/ngx_http_ollama_lock.h"
 #include "store/ngx_http_ollama_outbox.h"
 #include "store/ngx_http_ollama_store.h"
 #include "task/ngx_http_ollama_task.h"
-#include "util/ngx_http_ollama_id.h"
 
 
 /* a chat by which a history would become longer is refused */
@@ -82,11 +81,8 @@ typedef struct {
 
 static ngx_int_t ngx_http_ollama_history_messages(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
-static ngx_int_t ngx_http_ollama_history_unavailable(
-    ngx_http_ollama_history_t *h);
 static ngx_int_t ngx_http_ollama_history_ask(ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store);
-static ngx_int_t ngx_http_ollama_history_holder(ngx_http_ollama_history_t *h);
 static ngx_int_t ngx_http_ollama_history_check(ngx_http_ollama_history_t *h);
 static ngx_int_t ngx_http_ollama_history_servers(
     ngx_http_ollama_history_t *h);
@@ -103,8 +99,7 @@ static void ngx_http_ollama_history_next(ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store);
 static void ngx_http_ollama_history_read(ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_added(ngx_http_ollama_store_t *store);
-static ngx_int_t ngx_http_ollama_history_failed(
-    ngx_http_ollama_history_t *h);
+static void ngx_http_ollama_history_unavailable(ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_end(ngx_http_ollama_history_t *h,
     ngx_int_t rc);
 static void ngx_http_ollama_history_cleanup(void *data);
@@ -127,12 +122,9 @@ ngx_int_t
 ngx_http_ollama_history_begin(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_history_pt done)
 {
-    ngx_int_t                    rc;
-    ngx_http_cleanup_t          *cln;
-    ngx_http_ollama_history_t   *h;
-    ngx_http_ollama_loc_conf_t  *olcf;
-
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
+    ngx_int_t                   rc;
+    ngx_http_cleanup_t         *cln;
+    ngx_http_ollama_history_t  *h;
 
     rc = ngx_http_ollama_history_messages(r, ctx);
 
@@ -156,24 +148,10 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
 
     ngx_http_ollama_insert_init(&h->text, r->pool);
 
-    h->store.data = h;
-    h->store.log = r->connection->log;
-    h->store.ttl = (int64_t) olcf->session_ttl * 1000;
+    rc = ngx_http_ollama_open_init(r, ctx, &h->store, h, &h->owner);
 
-    rc = ngx_http_ollama_owner(r, &h->owner);
-
-    if (rc == NGX_ERROR) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (rc == NGX_DECLINED) {
-        return ngx_http_ollama_error_no_owner(r, ctx);
-    }
-
-    if (!ngx_http_ollama_id_is_valid(&ctx->scan->session_id)) {
-        return ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
-                                     "session \"%V\" not found",
-                                     &ctx->scan->session_id);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     rc = ngx_http_ollama_task_begin(r, ctx, ngx_http_ollama_stop);
@@ -284,17 +262,10 @@ ngx_http_ollama_history_ask(ngx_http_ollama_history_t *h)
                                    h->messages, n)
         != NGX_OK)
     {
-        return ngx_http_ollama_history_unavailable(h);
+        return ngx_http_ollama_error_no_history(h->request, ctx);
     }
 
     return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_ollama_history_unavailable(ngx_http_ollama_history_t *h)
-{
-    return ngx_http_ollama_error_no_history(h->request, h->ctx);
 }
 
 
@@ -326,32 +297,18 @@ ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
 
     ngx_http_set_log_request(r->connection->log, r);
 
-    switch (store->result) {
+    if (store->result != NGX_HTTP_OLLAMA_STORE_OK) {
 
-    case NGX_HTTP_OLLAMA_STORE_OK:
-        break;
+        if (store->result != NGX_HTTP_OLLAMA_STORE_UNAVAILABLE) {
+            h->locking = 0;
+        }
 
-    case NGX_HTTP_OLLAMA_STORE_BUSY:
-        h->locking = 0;
         ngx_http_ollama_history_end(h,
-            ngx_http_ollama_error_busy(r, ctx, &ctx->scan->session_id,
-                                       &store->task));
-        return;
-
-    case NGX_HTTP_OLLAMA_STORE_NONE:
-        h->locking = 0;
-        ngx_http_ollama_history_end(h,
-            ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
-                                  "session \"%V\" not found",
-                                  &ctx->scan->session_id));
-        return;
-
-    default:
-        ngx_http_ollama_history_end(h, ngx_http_ollama_history_unavailable(h));
+                                    ngx_http_ollama_open_refuse(r, ctx, store));
         return;
     }
 
-    if (ngx_http_ollama_history_holder(h) != NGX_OK
+    if (ngx_http_ollama_open_holder(r, ctx, store) != NGX_OK
         || ngx_http_ollama_save_begin(r, ctx, store->ttl) != NGX_OK)
     {
         ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
@@ -388,29 +345,6 @@ ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
     }
 
     ngx_http_ollama_history_take(h);
-}
-
-
-/* A name may be that of another one, later. */
-
-static ngx_int_t
-ngx_http_ollama_history_holder(ngx_http_ollama_history_t *h)
-{
-    ngx_str_t  *task, *holder;
-
-    task = &h->ctx->scan->task_id;
-    holder = &h->ctx->holder;
-
-    holder->data = ngx_pnalloc(h->request->pool,
-                               task->len + 1 + NGX_INT64_LEN);
-    if (holder->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    holder->len = ngx_sprintf(holder->data, "%V.%L", task, h->store.begun)
-                  - holder->data;
-
-    return NGX_OK;
 }
 
 
@@ -588,7 +522,7 @@ ngx_http_ollama_history_next(ngx_http_ollama_history_t *h)
                                    NGX_HTTP_OLLAMA_HISTORY_BYTES)
         != NGX_OK)
     {
-        ngx_http_ollama_history_end(h, ngx_http_ollama_history_unavailable(h));
+        ngx_http_ollama_history_unavailable(h);
     }
 }
 
@@ -607,7 +541,9 @@ ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store)
     }
 
     if (store->result != NGX_HTTP_OLLAMA_STORE_OK) {
-        ngx_http_ollama_history_end(h, ngx_http_ollama_history_failed(h));
+        ngx_http_ollama_history_end(h,
+                                    ngx_http_ollama_open_refuse(h->request,
+                                                                h->ctx, store));
         return;
     }
 
@@ -729,7 +665,7 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
         != NGX_OK)
     {
         ngx_http_ollama_save_set_number(ctx, 0);
-        ngx_http_ollama_history_end(h, ngx_http_ollama_history_unavailable(h));
+        ngx_http_ollama_history_unavailable(h);
     }
 }
 
@@ -745,7 +681,9 @@ ngx_http_ollama_history_added(ngx_http_ollama_store_t *store)
 
     if (store->result != NGX_HTTP_OLLAMA_STORE_OK) {
         ngx_http_ollama_save_set_number(h->ctx, 0);
-        ngx_http_ollama_history_end(h, ngx_http_ollama_history_failed(h));
+        ngx_http_ollama_history_end(h,
+                                    ngx_http_ollama_open_refuse(h->request,
+                                                                h->ctx, store));
         return;
     }
 
@@ -753,28 +691,14 @@ ngx_http_ollama_history_added(ngx_http_ollama_store_t *store)
 }
 
 
-/* An operation failed for which the session had been locked. */
+/* Redis can't be asked. */
 
-static ngx_int_t
-ngx_http_ollama_history_failed(ngx_http_ollama_history_t *h)
+static void
+ngx_http_ollama_history_unavailable(ngx_http_ollama_history_t *h)
 {
-    switch (h->store.result) {
-
-    case NGX_HTTP_OLLAMA_STORE_NONE: /* it was deleted meanwhile */
-        return ngx_http_ollama_error(h->request, h->ctx, NGX_HTTP_NOT_FOUND,
-                                     "session \"%V\" not found",
-                                     &h->ctx->scan->session_id);
-
-    case NGX_HTTP_OLLAMA_STORE_LOST:
-        return ngx_http_ollama_error(h->request, h->ctx,
-                                     NGX_HTTP_SERVICE_UNAVAILABLE,
-                                     "session \"%V\" was lost to another task "
-                                     "while it was read; try again",
-                                     &h->ctx->scan->session_id);
-
-    default: /* NGX_HTTP_OLLAMA_STORE_UNAVAILABLE */
-        return ngx_http_ollama_history_unavailable(h);
-    }
+    ngx_http_ollama_history_end(h,
+                                ngx_http_ollama_error_no_history(h->request,
+                                                                 h->ctx));
 }
 
 
