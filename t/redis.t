@@ -1,23 +1,28 @@
-# Guards the promise that Redis never blocks nginx: a command is answered or
-# fails within its timeout, whatever Redis does.  The connection is restored by
-# itself, each change between down and up is logged once, and no reply of a
-# server, valid or not, crashes a worker or keeps it from exiting.
+# Guards the promise that Redis never blocks nginx: a command is answered, or
+# fails when Redis has been silent for the timeout, whatever it does, and not
+# because the command is large.  The connection is restored by itself, each
+# change between down and up is logged once, and no reply of a server, valid or
+# not, crashes a worker or keeps it from exiting.
 #
 # t/probe has a module that passes requests to Redis.
 
 use lib 't/lib';
 
+use Test::Nginx::Ollama::Line;
 use Test::Nginx::Ollama::Probe 'redis';
 use Test::Nginx::Ollama::Redis;
 
-our ($redis, $other);
+our ($redis, $other, $line);
 
 BEGIN {
     $redis = Test::Nginx::Ollama::Redis->start;
     $other = Test::Nginx::Ollama::Redis->start;
 
+    $line = Test::Nginx::Ollama::Line->start($redis);
+
     $ENV{TEST_NGINX_REDIS_PATH} = $redis->path;
     $ENV{TEST_NGINX_REDIS_PORT} = $redis->port;
+    $ENV{TEST_NGINX_LINE_PATH} = $line->path;
 }
 
 use Test::Nginx::Ollama;
@@ -98,6 +103,37 @@ sub no_redis {
 }
 
 
+# Sends it so slowly that it takes long, but is never silent for long.
+
+sub send_slowly {
+    my ($c, $bytes, $pause) = @_;
+
+    for my $byte (split //, $bytes) {
+        sleep $pause;
+        $c->send($byte);
+    }
+}
+
+
+# A command that is to take so many seconds, at least, and succeeds; another one
+# behind it does, too, and Redis is never taken for down.
+
+sub takes_long {
+    my ($seconds, $expected, @command) = @_;
+
+    my $began = time;
+    my $client = client()->request('POST /redis', join "\n", @command);
+    sleep 0.1;
+    my $behind = client()->request('POST /redis', 'PING');
+
+    is($client->reply->body, "$expected\n", 'it succeeds');
+    cmp_ok(time - $began, '>', $seconds, 'but takes long');
+    is($behind->reply->body, "status PONG\n", 'so does the one behind it');
+    like(state_of(), qr/^available/, 'Redis is there');
+    is(down_lines(), 0, 'and was');
+}
+
+
 # what nginx says to this line of http, and more in a location
 
 sub check_redis { return check_config($_[1], undef, $_[0]) }
@@ -107,6 +143,7 @@ add_block_preprocessor(sub {
     my ($block) = @_;
 
     $_->revive for $redis, $other;
+    $line->mend;
     $redis->cli('CONFIG', 'SET', 'requirepass', '');
     $redis->cli('REPLICAOF', 'NO', 'ONE');
     $redis->cli('FLUSHALL');
@@ -307,7 +344,171 @@ qr/is down: timed out/
 
 
 
-=== a slow command delays others, within the timeout
+=== a large reply that comes slowly is waited for
+--- http_config
+    ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
+--- test
+wait_up();
+$main::redis->cli('SETRANGE', 'a', 2_999_999, 'x');
+$main::line->trickle(50_000, 0.05);
+takes_long(2.5, 'string of 3000000', 'GET', 'a');
+
+
+
+=== a large command that goes out slowly is waited for
+--- http_config
+    ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
+--- test
+wait_up();
+$main::line->trickle(50_000, 0.05);
+takes_long(2.5, 'status OK', 'SET', 'a', 'x' x 3_000_000);
+is($main::redis->cli('STRLEN', 'a'), 3_000_000, 'all of it');
+
+
+
+=== a reply that stops halfway ends with the time limit
+--- http_config
+    ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
+--- test
+wait_up();
+$main::redis->cli('SETRANGE', 'a', 2_999_999, 'x');
+$main::line->trickle(50_000, 0.05, 1_000_000);
+
+my $began = time;
+my $client = client()->request('POST /redis', "GET\na");
+sleep 0.1;
+my $behind = client()->request('POST /redis', 'PING');
+
+is($client->reply->body, "error: timed out\n", 'no more came');
+cmp_ok(time - $began, '>', 1.9, 'while some came it was waited for');
+is($behind->reply->body, "error: timed out\n", 'the same for others');
+is(ask('PING'), 'unavailable', 'and Redis is down');
+$main::line->mend;
+wait_up();
+--- error_log eval
+qr/is down: timed out/
+
+
+
+=== a command that stops halfway ends with the time limit
+--- http_config
+    ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=1s;
+--- test
+wait_up();
+$main::line->trickle(50_000, 0.05, 1_000_000);
+
+my $began = time;
+is(ask('SET', 'a', 'x' x 3_000_000), 'error: timed out', 'no more went out');
+cmp_ok(time - $began, '>', 1.9, 'while some did it was waited for');
+is(ask('PING'), 'unavailable', 'and Redis is down');
+$main::line->mend;
+wait_up();
+is($main::redis->cli('EXISTS', 'a'), 0, 'half a command is none');
+--- error_log eval
+qr/is down: timed out/
+
+
+
+=== commands that go out do not hide that no reply comes
+--- http_config
+    ollama_redis 127.0.0.1:$TEST_NGINX_REDIS_PORT timeout=1s;
+--- test
+wait_up();
+$main::redis->freeze;
+
+my $began = time;
+my @clients = client()->request('POST /redis', 'PING');
+
+while (time - $began < 5 && state_of() =~ /^available/) {
+    push @clients, client()->request('POST /redis', 'PING');
+    sleep 0.1;
+}
+
+cmp_ok(time - $began, '<', 4, 'it is known');
+cmp_ok(@clients, '>', 3, 'while others were sent');
+like($_->reply->body, qr/\A(?:error: timed out|unavailable)$/, 'fails')
+    for @clients;
+$main::redis->thaw;
+wait_up();
+--- error_log eval
+qr/is down: timed out/
+
+
+
+=== a greeting must come within the limit
+--- http_config
+    ollama_redis 127.0.0.1:$TEST_NGINX_GARBAGE_PORT timeout=1s;
+--- test
+my $c = $main::fake->accept_half(14);
+# the connection is closed meanwhile
+eval { send_slowly($c, '+PON', 0.5) };
+ok(wait_for(sub { state_of() =~ /^un/ }), 'it has not');
+is(ask('PING'), 'unavailable', 'unavailable');
+--- error_log eval
+qr/is down: timed out/
+
+
+
+=== a command that waited for the connection has the whole limit afterwards
+--- http_config
+    ollama_redis 127.0.0.1:$TEST_NGINX_GARBAGE_PORT timeout=2s;
+--- test
+my $c = $main::fake->accept_half(14);
+my $client = client()->request('POST /redis', "GET\na");
+sleep 0.4;
+$c->{in} = '';
+$c->send("+PONG\r\n");
+command($c, 'GET\r\n');
+send_slowly($c, ":7777\r\n", 0.4);
+is($client->reply->body, "integer 7777\n", 'answered');
+$c->close;
+ok(error_log_has(qr/is down: it closed the connection/), 'and gone');
+--- error_log
+is down: it closed the connection
+
+
+
+=== an idle Redis may take long to answer PING
+--- http_config
+    ollama_redis 127.0.0.1:$TEST_NGINX_GARBAGE_PORT timeout=2s;
+--- test
+my $c = greeted();
+command($c, 'PING\r\n');
+send_slowly($c, "+PONG\r\n", 0.4);
+like(state_of(), qr/^available/, 'it is there');
+is(down_lines(), 0, 'and was');
+$c->close;
+ok(error_log_has(qr/is down: it closed the connection/), 'and gone');
+--- error_log
+is down: it closed the connection
+
+
+
+=== a subscription may be confirmed slowly
+--- http_config
+    ollama_redis 127.0.0.1:$TEST_NGINX_GARBAGE_PORT timeout=2s;
+    redis_probe_subscribe news;
+--- test
+my ($commands, $messages) = map { greeted() } 1 .. 2;
+
+# which is which is known by what it sends
+my $sockets = IO::Select->new(map { $_->{socket} } $commands, $messages);
+my ($first) = $sockets->can_read(10);
+($commands, $messages) = ($messages, $commands)
+    if $first == $commands->{socket};
+
+command($messages, 'SUBSCRIBE\r\n');
+send_slowly($messages, "*3\r\n\$9\r\nsubscribe\r\n\$4\r\nnews\r\n:1\r\n", 0.1);
+ok(wait_for(sub { state_of() =~ / began=1$/ }), 'subscribed');
+is(down_lines(), 0, 'it was there all the time');
+$_->close for $commands, $messages;
+ok(error_log_has(qr/redis "\S+" is down: it closed/), 'and gone');
+--- error_log eval
+qr/is down: it closed the connection/
+
+
+
+=== a long command only delays others, within the limit
 --- http_config
     ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=5s;
 --- test

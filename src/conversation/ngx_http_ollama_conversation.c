@@ -675,7 +675,7 @@ ngx_http_ollama_conversation_send(ngx_http_ollama_conversation_t *conv,
 
 /*
  * The task's way to be stopped: see ngx_http_ollama_task_stop_pt.  Redis, if
- * it is waited for, answers within its time limit.
+ * it is waited for, answers or fails by its time limit.
  */
 
 static void

@@ -96,7 +96,7 @@ void ngx_http_ollama_redis_exit_worker(void);
 /*
  * Whether a command would be taken now.  None is while there is no connection:
  * it would wait for nothing.  Only those wait that come before it is known for
- * the first time whether Redis is there, for as long as a command may take.
+ * the first time whether Redis is there, for no longer than the time limit.
  */
 ngx_uint_t ngx_http_ollama_redis_available(void);
 
@@ -107,9 +107,10 @@ ngx_uint_t ngx_http_ollama_redis_is_busy(void);
 ngx_str_t *ngx_http_ollama_redis_prefix(void);
 
 /*
- * NGX_OK: the handler will be called, never from within these functions, within
- * the time limit.  NGX_ERROR: Redis isn't available, or too much waits for it;
- * nothing will be called.  What argv points to is copied.
+ * NGX_OK: the handler will be called, never from within these functions, when
+ * Redis has answered or was silent for the time limit.  NGX_ERROR: Redis isn't
+ * available, or too much waits for it; nothing will be called.  What argv
+ * points to is copied.
  *
  * All of a worker share a connection, on which commands are done in the order
  * in which they came.  So MULTI, WATCH, SELECT and commands that block have no

@@ -28,7 +28,8 @@ struct ngx_http_ollama_redis_conf_s {
     ngx_str_t                 password;    /* len 0: no AUTH */
     ngx_int_t                 db;
     ngx_str_t                 prefix;
-    ngx_msec_t                timeout;     /* to connect, and of a command */
+    ngx_msec_t                timeout;     /* to connect, and of silence while
+                                              a command waits */
 };
 
 

@@ -10,10 +10,11 @@
  * wrong closes, fails all that waits, and connects again.
  *
  * From "start" on there is always a timer: for the next attempt, for the end of
- * the connect, for the command that waits longest, or to ask an idle server if
- * it is still there, so that one which stands still, or behind a line that is
- * cut, is known before a request needs it.  The timer keeps the process from
- * exiting while a caller's command is under way, and only then.
+ * the connect, for when Redis has been silent too long while a command waits,
+ * or to ask an idle server if it is still there, so that one which stands
+ * still, or behind a line that is cut, is known before a request needs it.  The
+ * timer keeps the process from exiting while a caller's command is under way,
+ * and only then.
  *
  * What fails and what calls handlers is done from the event loop only, never in
  * what a caller of ours calls.
@@ -32,7 +33,7 @@
 #include "util/ngx_http_ollama_backoff.h"
 
 
-/* ms without a command after which the server is asked if it is there */
+/* ms without a byte after which the server is asked if it is there */
 #define NGX_HTTP_OLLAMA_REDIS_IDLE      5000
 
 /* when the time for a shutdown is over, for what is saved then */
@@ -43,6 +44,8 @@ static void ngx_http_ollama_redis_conn_timer_handler(ngx_event_t *ev);
 static void ngx_http_ollama_redis_conn_renew(
     ngx_http_ollama_redis_conn_t *conn);
 static void ngx_http_ollama_redis_conn_leave(
+    ngx_http_ollama_redis_conn_t *conn);
+static ngx_int_t ngx_http_ollama_redis_conn_check(
     ngx_http_ollama_redis_conn_t *conn);
 static ngx_msec_t ngx_http_ollama_redis_conn_deadline(
     ngx_http_ollama_redis_conn_t *conn);
@@ -216,6 +219,17 @@ ngx_http_ollama_redis_conn_timer_handler(ngx_event_t *ev)
 
     deadline = ngx_http_ollama_redis_conn_deadline(conn);
 
+    if ((ngx_msec_int_t) (deadline - now) <= 0
+        && conn->state == NGX_HTTP_OLLAMA_REDIS_READY)
+    {
+        if (ngx_http_ollama_redis_conn_check(conn) != NGX_OK) {
+            ngx_http_ollama_redis_conn_fail(conn, 0);
+            return;
+        }
+
+        deadline = ngx_http_ollama_redis_conn_deadline(conn);
+    }
+
     if (conn->leaving && (ngx_msec_int_t) (deadline - conn->limit) > 0) {
         deadline = conn->limit;
     }
@@ -284,15 +298,44 @@ ngx_http_ollama_redis_conn_renew(ngx_http_ollama_redis_conn_t *conn)
 }
 
 
-/* When the timer is to do something. */
+/*
+ * Before Redis is taken for silent: bytes may have come while this process was
+ * busy, and no event tells of those that the server's side has taken.
+ */
+
+static ngx_int_t
+ngx_http_ollama_redis_conn_check(ngx_http_ollama_redis_conn_t *conn)
+{
+    if (conn->peer.connection->read->ready
+        && ngx_http_ollama_redis_wire_recv(conn) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (!ngx_queue_empty(&conn->pending)
+        && ngx_http_ollama_redis_wire_progress(conn))
+    {
+        conn->moved = ngx_current_msec;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * When the timer is to do something.  The limit is for how long Redis is silent
+ * while the command that waits longest is under way, however large it or its
+ * reply is; that of a connect, and of those that wait for it, is for all of it.
+ */
 
 static ngx_msec_t
 ngx_http_ollama_redis_conn_deadline(ngx_http_ollama_redis_conn_t *conn)
 {
+    ngx_msec_t                      timeout, since;
     ngx_queue_t                    *q;
     ngx_http_ollama_redis_entry_t  *entry;
 
-    /* all have the same limit: of each queue the first one is the earliest */
+    timeout = conn->conf->timeout;
 
     if (conn->state == NGX_HTTP_OLLAMA_REDIS_CONNECTING) {
 
@@ -303,18 +346,23 @@ ngx_http_ollama_redis_conn_deadline(ngx_http_ollama_redis_conn_t *conn)
         q = ngx_queue_head(&conn->waiting);
         entry = ngx_queue_data(q, ngx_http_ollama_redis_entry_t, queue);
 
-        return ((ngx_msec_int_t) (entry->deadline - conn->deadline) < 0)
-               ? entry->deadline : conn->deadline;
+        since = entry->since;
+
+        return ((ngx_msec_int_t) (since + timeout - conn->deadline) < 0)
+               ? since + timeout : conn->deadline;
     }
 
     if (ngx_queue_empty(&conn->pending)) {
-        return conn->since + NGX_HTTP_OLLAMA_REDIS_IDLE;
+        return conn->moved + NGX_HTTP_OLLAMA_REDIS_IDLE;
     }
 
     q = ngx_queue_head(&conn->pending);
     entry = ngx_queue_data(q, ngx_http_ollama_redis_entry_t, queue);
 
-    return entry->deadline;
+    since = entry->since;
+
+    return ((ngx_msec_int_t) (conn->moved - since) > 0)
+           ? conn->moved + timeout : since + timeout;
 }
 
 
@@ -589,7 +637,7 @@ ngx_http_ollama_redis_conn_greet_done(ngx_http_ollama_redis_conn_t *conn,
     conn->hopeful = 0;
     conn->tried = 0;
     conn->up = ngx_current_msec;
-    conn->since = ngx_current_msec;
+    conn->moved = ngx_current_msec;
     conn->logged_len = 0;
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
@@ -776,4 +824,6 @@ ngx_http_ollama_redis_conn_close(ngx_http_ollama_redis_conn_t *conn)
 
     conn->out = NULL;
     conn->last = &conn->out;
+    conn->queued = 0;
+    conn->taken = 0;
 }

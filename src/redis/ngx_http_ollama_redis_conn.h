@@ -59,8 +59,10 @@ struct ngx_http_ollama_redis_entry_s {
     /* the connection's */
 
     ngx_queue_t                      queue;
-    ngx_msec_t                       deadline;
+    ngx_msec_t                       since;      /* when it was sent to us */
     size_t                           size;
+    off_t                            end;        /* of its bytes, in all that
+                                                    the connection sends */
 };
 
 
@@ -96,7 +98,8 @@ struct ngx_http_ollama_redis_conn_s {
     ngx_uint_t                       addr;       /* of conf's, the next */
     ngx_uint_t                       tried;      /* of them, in this round */
     ngx_uint_t                       failures;   /* rounds in a row */
-    ngx_msec_t                       since;      /* the last reply */
+    ngx_msec_t                       moved;      /* when bytes last came, or
+                                                    were found to be taken */
     ngx_msec_t                       up;         /* when it became ready */
     ngx_msec_t                       deadline;   /* of the connect */
     ngx_msec_t                       limit;      /* of all, when leaving */
@@ -111,6 +114,8 @@ struct ngx_http_ollama_redis_conn_s {
     size_t                           size;       /* bytes of them */
     ngx_chain_t                     *out;        /* not sent yet */
     ngx_chain_t                    **last;
+    off_t                            queued;     /* bytes for this connection */
+    off_t                            taken;      /* of these, when last asked */
 
     ngx_event_t                      timer;
     ngx_connection_t                 dummy;      /* behind it */

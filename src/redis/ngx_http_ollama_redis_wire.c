@@ -35,6 +35,9 @@
 /* of an entry's pool: what is longer has an allocation of its own */
 #define NGX_HTTP_OLLAMA_REDIS_POOL      1024
 
+/* bytes of a command that may be on their way for a while */
+#define NGX_HTTP_OLLAMA_REDIS_LARGE     (64 * 1024)
+
 
 static ngx_int_t ngx_http_ollama_redis_wire_replies(
     ngx_http_ollama_redis_conn_t *conn);
@@ -151,9 +154,11 @@ void
 ngx_http_ollama_redis_wire_send(ngx_http_ollama_redis_conn_t *conn,
     ngx_http_ollama_redis_entry_t *entry)
 {
+    ngx_msec_t    timeout;
     ngx_event_t  *ev;
 
-    entry->deadline = ngx_current_msec + conn->conf->timeout;
+    timeout = conn->conf->timeout;
+    entry->since = ngx_current_msec;
 
     conn->count++;
     conn->size += entry->size;
@@ -166,9 +171,9 @@ ngx_http_ollama_redis_wire_send(ngx_http_ollama_redis_conn_t *conn,
     }
 
     if (!ev->timer_set
-        || (ngx_msec_int_t) (ev->timer.key - entry->deadline) > 0)
+        || (ngx_msec_int_t) (ev->timer.key - entry->since - timeout) > 0)
     {
-        ngx_add_timer(ev, conn->conf->timeout);
+        ngx_add_timer(ev, timeout);
     }
 
     if (conn->state == NGX_HTTP_OLLAMA_REDIS_READY || entry->inner) {
@@ -208,10 +213,48 @@ ngx_http_ollama_redis_wire_push(ngx_http_ollama_redis_conn_t *conn,
     entry->head.next = &entry->rest;
     entry->rest.next = NULL;
 
+    conn->queued += ngx_buf_size(entry->head.buf)
+                    + ngx_buf_size(entry->rest.buf);
+    entry->end = conn->queued;
+
     *conn->last = ngx_buf_size(entry->head.buf) ? &entry->head : &entry->rest;
     conn->last = &entry->rest.next;
 
     ngx_post_event(conn->peer.connection->write, &ngx_posted_events);
+}
+
+
+ngx_uint_t
+ngx_http_ollama_redis_wire_progress(ngx_http_ollama_redis_conn_t *conn)
+{
+    int                             unread;
+    off_t                           before;
+    ngx_queue_t                    *q;
+    ngx_connection_t               *c;
+    ngx_http_ollama_redis_entry_t  *entry;
+
+    c = conn->peer.connection;
+
+    /*
+     * What the system's buffers still have.  For a unix socket it is the
+     * memory in use, which is more: then what was taken appears to be less,
+     * but becomes more only if the server reads.
+     */
+
+    if (ioctl(c->fd, TIOCOUTQ, &unread) == -1) {
+        unread = 0;
+    }
+
+    before = conn->taken;
+    conn->taken = c->sent - unread;
+
+    q = ngx_queue_head(&conn->pending);
+    entry = ngx_queue_data(q, ngx_http_ollama_redis_entry_t, queue);
+
+    /* a small one is taken at once */
+
+    return entry->size > NGX_HTTP_OLLAMA_REDIS_LARGE
+           && before < entry->end && conn->taken > before;
 }
 
 
@@ -351,6 +394,8 @@ ngx_http_ollama_redis_wire_recv(ngx_http_ollama_redis_conn_t *conn)
                                                      "connection");
         }
 
+        conn->moved = ngx_current_msec;
+
         if (redisReaderFeed(conn->reader,
                             (char *) ngx_http_ollama_redis_wire_buffer, n)
             != REDIS_OK)
@@ -415,8 +460,6 @@ ngx_http_ollama_redis_wire_reply(ngx_http_ollama_redis_conn_t *conn,
     ngx_str_t                       said;
     ngx_queue_t                    *q;
     ngx_http_ollama_redis_entry_t  *entry;
-
-    conn->since = ngx_current_msec;
 
     if (conn->push && conn->push(conn, reply) == NGX_OK) {
         return NGX_OK;

@@ -46,6 +46,14 @@ void ngx_http_ollama_redis_wire_push(ngx_http_ollama_redis_conn_t *conn,
 void ngx_http_ollama_redis_wire_release(ngx_http_ollama_redis_conn_t *conn,
     ngx_http_ollama_redis_entry_t *entry);
 
+/*
+ * Whether the server's side has taken bytes of the command that waits longest
+ * since this was last asked, if it is a large one.  Bytes of others don't
+ * count: the system's buffers take them also if the server stands still.
+ */
+ngx_uint_t ngx_http_ollama_redis_wire_progress(
+    ngx_http_ollama_redis_conn_t *conn);
+
 /* Write and read what can be; NGX_ERROR: the reason says why. */
 ngx_int_t ngx_http_ollama_redis_wire_flush(
     ngx_http_ollama_redis_conn_t *conn);

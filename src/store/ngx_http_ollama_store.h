@@ -126,10 +126,11 @@ struct ngx_http_ollama_store_s {
 
 
 /*
- * NGX_OK: the handler will be called, never from within these functions, within
- * the time limit of Redis.  NGX_ERROR: Redis isn't available, or there is none;
- * nothing will be called.  Arguments are copied.  A session's id and a task's
- * are valid ones (ngx_http_ollama_id_is_valid()); an owner of length 0: none.
+ * NGX_OK: the handler will be called, never from within these functions, when
+ * Redis has answered or was silent for its time limit.  NGX_ERROR: Redis isn't
+ * available, or there is none; nothing will be called.  Arguments are copied.
+ * A session's id and a task's are valid ones (ngx_http_ollama_id_is_valid());
+ * an owner of length 0: none.
  */
 
 ngx_int_t ngx_http_ollama_store_create(ngx_http_ollama_store_t *store,

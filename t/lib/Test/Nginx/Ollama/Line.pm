@@ -11,6 +11,10 @@ package Test::Nginx::Ollama::Line;
 #                                 # if its sender has gone
 #     $line->catch('text')        # only the connection on which it was
 #     $line->held                 # whether the text has come
+#     $line->trickle(1000, 0.05)  # each way 1000 bytes at most pass every
+#                                 # 0.05 s
+#     $line->trickle(1000, 0.05, 50_000)
+#                                 # and nothing more when as many have passed
 #     $line->cut                  # all connections end, what is held is lost,
 #                                 # and nobody gets another one
 #     $line->mend                 # all goes on
@@ -64,11 +68,24 @@ sub stop_at {
     my ($self, $text) = @_;
 
     $self->mend;
+    $self->tell(hold => $text);
+}
+
+sub trickle {
+    my ($self, @numbers) = @_;
+
+    $self->mend;
+    $self->tell(trickle => "@numbers");
+    $self->wait_for(sub { -e "$self->{dir}/trickles" });
+}
+
+sub tell {
+    my ($self, $name, $text) = @_;
 
     open my $to, '>', "$self->{dir}/new" or die "$self->{dir}: $!\n";
     print $to $text;
     close $to;
-    rename "$self->{dir}/new", "$self->{dir}/hold" or die "$!\n";
+    rename "$self->{dir}/new", "$self->{dir}/$name" or die "$!\n";
 }
 
 sub cut {
@@ -82,8 +99,8 @@ sub cut {
 sub mend {
     my ($self) = @_;
 
-    unlink map { "$self->{dir}/$_" } 'hold', 'cut';
-    $self->wait_for(sub { !$self->held });
+    unlink map { "$self->{dir}/$_" } 'hold', 'cut', 'trickle';
+    $self->wait_for(sub { !$self->held && !-e "$self->{dir}/trickles" });
 }
 
 sub wait_for {
@@ -116,7 +133,22 @@ sub run {
     @$pairs = () if $cut;
     $self->{held} = undef if !defined $text || $cut;
 
+    # size, pause, and how much at all
+    my @trickle;
+
+    if (open my $in, '<', "$self->{dir}/trickle") {
+        @trickle = split / /, <$in>;
+    }
+
     for my $pair (@$pairs) {
+
+        if (@trickle) {
+            $self->pass_some($pair, @trickle);
+            next;
+        }
+
+        delete @$pair{qw(due redis_passed client_passed)};
+
         $self->{held} //= $pair
             if defined $text && index($pair->{in}, $text) >= 0;
 
@@ -128,10 +160,11 @@ sub run {
 
     mark("$self->{dir}/held", defined $self->{held});
     mark("$self->{dir}/open", scalar @$pairs);
+    mark("$self->{dir}/trickles", scalar @trickle);
 
     my $select = IO::Select->new($listen);
 
-    for my $pair (@$pairs) {
+    for my $pair (@trickle ? () : @$pairs) {
         $select->add($pair->{redis});
         $select->add($pair->{client}) if !$pair->{gone};
     }
@@ -169,6 +202,40 @@ sub pass {
 
     # Redis answers the last command, and sees that nobody is there
     shutdown $pair->{redis}, 1 if $pair->{gone};
+}
+
+
+# The rest waits in the sockets, so who sends it has to wait, too.
+
+sub pass_some {
+    my ($self, $pair, $size, $pause, $most) = @_;
+
+    return if time < ($pair->{due} // 0);
+    $pair->{due} = time + $pause;
+
+    $self->pass($pair) if length $pair->{in};
+
+    for my $from ('client', 'redis') {
+        next if $from eq 'client' && $pair->{gone};
+
+        my $passed = \$pair->{"${from}_passed"};
+        my $n = $size;
+
+        $$passed //= 0;
+        $n = $most - $$passed if defined $most && $n > $most - $$passed;
+
+        next if $n <= 0 || !IO::Select->new($pair->{$from})->can_read(0);
+
+        if (!sysread $pair->{$from}, my $bytes, $n) {
+            $pair->{$from eq 'client' ? 'gone' : 'done'} = 1;
+            shutdown $pair->{redis}, 1 if $from eq 'client';
+
+        } else {
+            $$passed += length $bytes;
+            write_all($pair->{$from eq 'client' ? 'redis' : 'client'}, $bytes)
+                if $from eq 'client' || !$pair->{gone};
+        }
+    }
 }
 
 
