@@ -31,6 +31,15 @@
 #define NGX_HTTP_OLLAMA_REDIS_SIZE   (128 * 1024 * 1024)
 
 
+/* this worker's */
+
+typedef struct {
+    ngx_http_ollama_redis_conn_t  commands;
+    ngx_http_ollama_redis_conn_t  messages;
+    ngx_queue_t                   subs;
+} ngx_http_ollama_redis_worker_t;
+
+
 static ngx_http_ollama_redis_conn_t *ngx_http_ollama_redis_use(size_t size);
 static void ngx_http_ollama_redis_send(ngx_http_ollama_redis_conn_t *conn,
     ngx_http_ollama_redis_entry_t *entry, ngx_http_ollama_redis_call_t *call);
@@ -62,28 +71,27 @@ static ngx_http_ollama_redis_subscription_t *ngx_http_ollama_redis_sub_find(
     ngx_str_t *channel);
 
 
-/* this worker's */
+static ngx_http_ollama_redis_worker_t  ngx_http_ollama_redis = {
 
-static ngx_http_ollama_redis_conn_t  ngx_http_ollama_redis_commands = {
-    .what = ngx_string(""),
-    .ready = ngx_http_ollama_redis_ready
-};
+    .commands = {
+        .what = ngx_string(""),
+        .ready = ngx_http_ollama_redis_ready
+    },
 
-static ngx_http_ollama_redis_conn_t  ngx_http_ollama_redis_messages = {
-    .what = ngx_string(" for messages"),
-    .ready = ngx_http_ollama_redis_sub_ready,
-    .push = ngx_http_ollama_redis_sub_push
-};
+    .messages = {
+        .what = ngx_string(" for messages"),
+        .ready = ngx_http_ollama_redis_sub_ready,
+        .push = ngx_http_ollama_redis_sub_push
+    },
 
-static ngx_queue_t  ngx_http_ollama_redis_subs = {
-    &ngx_http_ollama_redis_subs, &ngx_http_ollama_redis_subs
+    .subs = { &ngx_http_ollama_redis.subs, &ngx_http_ollama_redis.subs }
 };
 
 
 ngx_int_t
 ngx_http_ollama_redis_init_worker(ngx_cycle_t *cycle)
 {
-    ngx_http_ollama_redis_conn_start(&ngx_http_ollama_redis_commands);
+    ngx_http_ollama_redis_conn_start(&ngx_http_ollama_redis.commands);
 
     return NGX_OK;
 }
@@ -94,8 +102,8 @@ ngx_http_ollama_redis_init_worker(ngx_cycle_t *cycle)
 void
 ngx_http_ollama_redis_exit_worker(void)
 {
-    ngx_http_ollama_redis_conn_stop(&ngx_http_ollama_redis_commands);
-    ngx_http_ollama_redis_conn_stop(&ngx_http_ollama_redis_messages);
+    ngx_http_ollama_redis_conn_stop(&ngx_http_ollama_redis.commands);
+    ngx_http_ollama_redis_conn_stop(&ngx_http_ollama_redis.messages);
 }
 
 
@@ -103,14 +111,14 @@ ngx_uint_t
 ngx_http_ollama_redis_available(void)
 {
     return ngx_http_ollama_redis_conn_available(
-                                             &ngx_http_ollama_redis_commands);
+                                             &ngx_http_ollama_redis.commands);
 }
 
 
 ngx_uint_t
 ngx_http_ollama_redis_is_busy(void)
 {
-    return ngx_http_ollama_redis_commands.held
+    return ngx_http_ollama_redis.commands.calls
            >= NGX_HTTP_OLLAMA_REDIS_COUNT / 2;
 }
 
@@ -133,12 +141,12 @@ ngx_http_ollama_redis_use(size_t size)
 {
     ngx_http_ollama_redis_conn_t  *conn;
 
-    conn = &ngx_http_ollama_redis_commands;
+    conn = &ngx_http_ollama_redis.commands;
 
     ngx_http_ollama_redis_conn_start(conn);
 
     if (!ngx_http_ollama_redis_conn_available(conn)
-        || conn->held >= NGX_HTTP_OLLAMA_REDIS_COUNT
+        || conn->calls >= NGX_HTTP_OLLAMA_REDIS_COUNT
         || size > NGX_HTTP_OLLAMA_REDIS_SIZE
         || conn->size > NGX_HTTP_OLLAMA_REDIS_SIZE - size)
     {
@@ -211,7 +219,7 @@ ngx_http_ollama_redis_done(ngx_http_ollama_redis_conn_t *conn,
 {
     ngx_http_ollama_redis_call_t  *call;
 
-    if (reply && entry->script && !entry->again
+    if (reply && entry->script && !entry->resent
         && ngx_http_ollama_redis_script_again(conn, entry, reply) == NGX_OK)
     {
         return NGX_AGAIN;
@@ -234,7 +242,7 @@ ngx_http_ollama_redis_done(ngx_http_ollama_redis_conn_t *conn,
 
     } else if (reply->type == REDIS_REPLY_ERROR) {
         call->refused = 1;
-        call->error = ngx_http_ollama_redis_wire_said(reply);
+        call->error = ngx_http_ollama_redis_wire_error(reply);
         reply = NULL;
     }
 
@@ -380,7 +388,7 @@ ngx_http_ollama_redis_script_again(ngx_http_ollama_redis_conn_t *conn,
     }
 
     entry->rest.buf->pos = entry->rest.buf->start;
-    entry->again = 1;
+    entry->resent = 1;
 
     ngx_http_ollama_redis_wire_send(conn, entry);
 
@@ -409,9 +417,9 @@ ngx_http_ollama_redis_subscribe(ngx_http_ollama_redis_subscription_t *sub)
     sub->active = 0;
     sub->due = 0;
 
-    ngx_queue_insert_tail(&ngx_http_ollama_redis_subs, &sub->queue);
+    ngx_queue_insert_tail(&ngx_http_ollama_redis.subs, &sub->queue);
 
-    conn = &ngx_http_ollama_redis_messages;
+    conn = &ngx_http_ollama_redis.messages;
 
     if (conn->state == NGX_HTTP_OLLAMA_REDIS_READY) {
 
@@ -437,13 +445,13 @@ ngx_http_ollama_redis_ready(ngx_http_ollama_redis_conn_t *conn)
     ngx_queue_t                           *q;
     ngx_http_ollama_redis_subscription_t  *sub;
 
-    for (q = ngx_queue_head(&ngx_http_ollama_redis_subs);
-         q != ngx_queue_sentinel(&ngx_http_ollama_redis_subs);
+    for (q = ngx_queue_head(&ngx_http_ollama_redis.subs);
+         q != ngx_queue_sentinel(&ngx_http_ollama_redis.subs);
          q = ngx_queue_next(q))
     {
         sub = ngx_queue_data(q, ngx_http_ollama_redis_subscription_t, queue);
         sub->due = sub->active
-                   && ngx_http_ollama_redis_messages.state
+                   && ngx_http_ollama_redis.messages.state
                       == NGX_HTTP_OLLAMA_REDIS_READY;
     }
 
@@ -459,8 +467,8 @@ ngx_http_ollama_redis_sub_ready(ngx_http_ollama_redis_conn_t *conn)
     ngx_queue_t                           *q;
     ngx_http_ollama_redis_subscription_t  *sub;
 
-    for (q = ngx_queue_head(&ngx_http_ollama_redis_subs);
-         q != ngx_queue_sentinel(&ngx_http_ollama_redis_subs);
+    for (q = ngx_queue_head(&ngx_http_ollama_redis.subs);
+         q != ngx_queue_sentinel(&ngx_http_ollama_redis.subs);
          q = ngx_queue_next(q))
     {
         sub = ngx_queue_data(q, ngx_http_ollama_redis_subscription_t, queue);
@@ -469,7 +477,7 @@ ngx_http_ollama_redis_sub_ready(ngx_http_ollama_redis_conn_t *conn)
         sub->due = 0;
 
         if (ngx_http_ollama_redis_sub_send(sub) != NGX_OK) {
-            return ngx_http_ollama_redis_conn_reason(conn, "out of memory");
+            return ngx_http_ollama_redis_wire_reason(conn, "out of memory");
         }
     }
 
@@ -484,7 +492,7 @@ ngx_http_ollama_redis_sub_send(ngx_http_ollama_redis_subscription_t *sub)
     ngx_http_ollama_redis_conn_t   *conn;
     ngx_http_ollama_redis_entry_t  *entry;
 
-    conn = &ngx_http_ollama_redis_messages;
+    conn = &ngx_http_ollama_redis.messages;
 
     ngx_str_set(&argv[0], "SUBSCRIBE");
     argv[1] = sub->channel;
@@ -496,7 +504,7 @@ ngx_http_ollama_redis_sub_send(ngx_http_ollama_redis_subscription_t *sub)
 
     entry->handler = ngx_http_ollama_redis_sub_done;
     entry->data = sub;
-    entry->inner = 1;
+    entry->internal = 1;
 
     sub->entry = entry;
 
@@ -510,7 +518,7 @@ static ngx_int_t
 ngx_http_ollama_redis_sub_done(ngx_http_ollama_redis_conn_t *conn,
     ngx_http_ollama_redis_entry_t *entry, redisReply *reply)
 {
-    ngx_str_t                              said;
+    ngx_str_t                              error;
     ngx_http_ollama_redis_subscription_t  *sub;
 
     sub = entry->data;
@@ -525,9 +533,9 @@ ngx_http_ollama_redis_sub_done(ngx_http_ollama_redis_conn_t *conn,
     }
 
     if (reply->type != REDIS_REPLY_ARRAY) {
-        said = ngx_http_ollama_redis_wire_said(reply);
-        return ngx_http_ollama_redis_conn_reason(conn, "SUBSCRIBE failed: %V",
-                                                 &said);
+        error = ngx_http_ollama_redis_wire_error(reply);
+        return ngx_http_ollama_redis_wire_reason(conn, "SUBSCRIBE failed: %V",
+                                                 &error);
     }
 
     if (sub) {
@@ -548,7 +556,7 @@ ngx_http_ollama_redis_sub_notify(void)
 {
     ngx_http_ollama_redis_subscription_t  *sub;
 
-    while (ngx_http_ollama_redis_commands.state
+    while (ngx_http_ollama_redis.commands.state
            == NGX_HTTP_OLLAMA_REDIS_READY)
     {
         sub = ngx_http_ollama_redis_sub_due();
@@ -568,8 +576,8 @@ ngx_http_ollama_redis_sub_due(void)
     ngx_queue_t                           *q;
     ngx_http_ollama_redis_subscription_t  *sub;
 
-    for (q = ngx_queue_head(&ngx_http_ollama_redis_subs);
-         q != ngx_queue_sentinel(&ngx_http_ollama_redis_subs);
+    for (q = ngx_queue_head(&ngx_http_ollama_redis.subs);
+         q != ngx_queue_sentinel(&ngx_http_ollama_redis.subs);
          q = ngx_queue_next(q))
     {
         sub = ngx_queue_data(q, ngx_http_ollama_redis_subscription_t, queue);
@@ -629,8 +637,8 @@ ngx_http_ollama_redis_sub_find(ngx_str_t *channel)
     ngx_queue_t                           *q;
     ngx_http_ollama_redis_subscription_t  *sub;
 
-    for (q = ngx_queue_head(&ngx_http_ollama_redis_subs);
-         q != ngx_queue_sentinel(&ngx_http_ollama_redis_subs);
+    for (q = ngx_queue_head(&ngx_http_ollama_redis.subs);
+         q != ngx_queue_sentinel(&ngx_http_ollama_redis.subs);
          q = ngx_queue_next(q))
     {
         sub = ngx_queue_data(q, ngx_http_ollama_redis_subscription_t, queue);

@@ -96,8 +96,6 @@ ngx_http_ollama_redis_conn_conf(void)
 void
 ngx_http_ollama_redis_conn_start(ngx_http_ollama_redis_conn_t *conn)
 {
-    ngx_event_t  *ev;
-
     if (conn->state != NGX_HTTP_OLLAMA_REDIS_OFF || conn->closing) {
         return;
     }
@@ -116,30 +114,19 @@ ngx_http_ollama_redis_conn_start(ngx_http_ollama_redis_conn_t *conn)
     conn->tried = 0;
     conn->failures = 0;
     conn->logged_len = 0;
-    conn->hopeful = 1;
+    conn->undecided = 1;
     conn->state = NGX_HTTP_OLLAMA_REDIS_WAITING;
 
-    /* nginx's debug log looks for a connection behind a timer */
+    conn->log = *ngx_cycle->log;
+    conn->log.log_level = NGX_LOG_ALERT;
+    conn->log.handler = NULL;
+    conn->log.connection = 0;
 
-    conn->dummy.fd = (ngx_socket_t) -1;
-    conn->dummy.data = conn;
+    ngx_http_ollama_timer_init(&conn->timer,
+                               ngx_http_ollama_redis_conn_timer_handler, conn,
+                               &conn->log);
 
-    conn->quiet = *ngx_cycle->log;
-    conn->quiet.log_level = NGX_LOG_ALERT;
-    conn->quiet.handler = NULL;
-    conn->quiet.connection = 0;
-
-    ev = &conn->timer;
-
-    ngx_memzero(ev, sizeof(ngx_event_t));
-
-    ev->data = &conn->dummy;
-    ev->handler = ngx_http_ollama_redis_conn_timer_handler;
-    ev->log = &conn->quiet;
-
-    ev->cancelable = 1;
-
-    ngx_add_timer(ev, 1);
+    ngx_add_timer(&conn->timer.event, 1);
 }
 
 
@@ -158,9 +145,7 @@ ngx_http_ollama_redis_conn_stop(ngx_http_ollama_redis_conn_t *conn)
 
     ngx_http_ollama_redis_conn_close(conn);
 
-    if (conn->timer.timer_set) {
-        ngx_del_timer(&conn->timer);
-    }
+    ngx_http_ollama_timer_stop(&conn->timer);
 
     ngx_queue_add(&conn->pending, &conn->waiting);
 
@@ -185,13 +170,13 @@ ngx_http_ollama_redis_conn_available(ngx_http_ollama_redis_conn_t *conn)
     if (conn->conf != ngx_http_ollama_redis_conn_conf()) {
 
         if (!conn->closing) {
-            ngx_add_timer(&conn->timer, 1);
+            ngx_add_timer(&conn->timer.event, 1);
         }
 
         return 0;
     }
 
-    return conn->state == NGX_HTTP_OLLAMA_REDIS_READY || conn->hopeful;
+    return conn->state == NGX_HTTP_OLLAMA_REDIS_READY || conn->undecided;
 }
 
 
@@ -199,11 +184,9 @@ static void
 ngx_http_ollama_redis_conn_timer_handler(ngx_event_t *ev)
 {
     ngx_msec_t                     now, deadline;
-    ngx_connection_t              *dummy;
     ngx_http_ollama_redis_conn_t  *conn;
 
-    dummy = ev->data;
-    conn = dummy->data;
+    conn = ngx_http_ollama_timer_data(ev);
 
     if (conn->conf != ngx_http_ollama_redis_conn_conf()) {
         ngx_http_ollama_redis_conn_renew(conn);
@@ -250,7 +233,7 @@ ngx_http_ollama_redis_conn_timer_handler(ngx_event_t *ev)
         }
 
     } else {
-        (void) ngx_http_ollama_redis_conn_reason(conn, "timed out");
+        (void) ngx_http_ollama_redis_wire_reason(conn, "timed out");
     }
 
     ngx_http_ollama_redis_conn_fail(conn, 1);
@@ -271,9 +254,9 @@ ngx_http_ollama_redis_conn_leave(ngx_http_ollama_redis_conn_t *conn)
     conn->leaving = 1;
     conn->limit = ngx_current_msec + NGX_HTTP_OLLAMA_REDIS_LEAVE;
 
-    (void) ngx_http_ollama_redis_conn_reason(conn, "nginx shuts down");
+    (void) ngx_http_ollama_redis_wire_reason(conn, "nginx shuts down");
 
-    ngx_add_timer(&conn->timer, NGX_HTTP_OLLAMA_REDIS_LEAVE);
+    ngx_add_timer(&conn->timer.event, NGX_HTTP_OLLAMA_REDIS_LEAVE);
 }
 
 
@@ -287,7 +270,7 @@ ngx_http_ollama_redis_conn_renew(ngx_http_ollama_redis_conn_t *conn)
     closing = conn->closing;
     conn->closing = 1;
 
-    (void) ngx_http_ollama_redis_conn_reason(conn, "configuration changed");
+    (void) ngx_http_ollama_redis_wire_reason(conn, "configuration changed");
 
     ngx_http_ollama_redis_conn_fail(conn, 0);
 
@@ -383,7 +366,7 @@ ngx_http_ollama_redis_conn_connect(ngx_http_ollama_redis_conn_t *conn)
     conn->state = NGX_HTTP_OLLAMA_REDIS_CONNECTING;
     conn->deadline = ngx_current_msec + conn->conf->timeout;
 
-    ngx_add_timer(&conn->timer, conn->conf->timeout);
+    ngx_add_timer(&conn->timer.event, conn->conf->timeout);
 
     /*
      * nginx would log each attempt, and this is to be logged when it changes.
@@ -398,11 +381,11 @@ ngx_http_ollama_redis_conn_connect(ngx_http_ollama_redis_conn_t *conn)
     pc->socklen = addr->socklen;
     pc->name = &addr->name;
     pc->get = ngx_event_get_peer;
-    pc->log = &conn->quiet;
+    pc->log = &conn->log;
     pc->log_error = NGX_ERROR_INFO;
 
     if (ngx_http_ollama_redis_wire_reader(conn) != NGX_OK) {
-        (void) ngx_http_ollama_redis_conn_reason(conn, "out of memory");
+        (void) ngx_http_ollama_redis_wire_reason(conn, "out of memory");
         ngx_http_ollama_redis_conn_fail(conn, 0);
         return;
     }
@@ -416,7 +399,7 @@ ngx_http_ollama_redis_conn_connect(ngx_http_ollama_redis_conn_t *conn)
     err = ngx_socket_errno;
 
     if (rc == NGX_ERROR || rc == NGX_DECLINED) {
-        (void) ngx_http_ollama_redis_conn_broken(conn, err);
+        (void) ngx_http_ollama_redis_wire_broken(conn, err);
         ngx_http_ollama_redis_conn_fail(conn, 0);
         return;
     }
@@ -424,7 +407,7 @@ ngx_http_ollama_redis_conn_connect(ngx_http_ollama_redis_conn_t *conn)
     c = pc->connection;
 
     c->data = conn;
-    c->log = &conn->quiet;
+    c->log = &conn->log;
     c->read->handler = ngx_http_ollama_redis_conn_handler;
     c->write->handler = ngx_http_ollama_redis_conn_handler;
 
@@ -491,7 +474,7 @@ ngx_http_ollama_redis_conn_connected(ngx_http_ollama_redis_conn_t *conn)
     }
 
     if (err) {
-        return ngx_http_ollama_redis_conn_broken(conn, err);
+        return ngx_http_ollama_redis_wire_broken(conn, err);
     }
 
     if (conn->peer.sockaddr->sa_family != AF_UNIX) {
@@ -567,11 +550,11 @@ ngx_http_ollama_redis_conn_ask(ngx_http_ollama_redis_conn_t *conn,
 
     entry = ngx_http_ollama_redis_wire_command(conn, argc, argv);
     if (entry == NULL) {
-        return ngx_http_ollama_redis_conn_reason(conn, "out of memory");
+        return ngx_http_ollama_redis_wire_reason(conn, "out of memory");
     }
 
     entry->handler = handler;
-    entry->inner = 1;
+    entry->internal = 1;
 
     ngx_http_ollama_redis_wire_send(conn, entry);
 
@@ -583,12 +566,12 @@ static ngx_int_t
 ngx_http_ollama_redis_conn_auth_done(ngx_http_ollama_redis_conn_t *conn,
     ngx_http_ollama_redis_entry_t *entry, redisReply *reply)
 {
-    ngx_str_t  said;
+    ngx_str_t  error;
 
     if (reply && reply->type != REDIS_REPLY_STATUS) {
-        said = ngx_http_ollama_redis_wire_said(reply);
-        return ngx_http_ollama_redis_conn_reason(conn, "AUTH failed: %V",
-                                                 &said);
+        error = ngx_http_ollama_redis_wire_error(reply);
+        return ngx_http_ollama_redis_wire_reason(conn, "AUTH failed: %V",
+                                                 &error);
     }
 
     return NGX_OK;
@@ -599,12 +582,12 @@ static ngx_int_t
 ngx_http_ollama_redis_conn_select_done(ngx_http_ollama_redis_conn_t *conn,
     ngx_http_ollama_redis_entry_t *entry, redisReply *reply)
 {
-    ngx_str_t  said;
+    ngx_str_t  error;
 
     if (reply && reply->type != REDIS_REPLY_STATUS) {
-        said = ngx_http_ollama_redis_wire_said(reply);
-        return ngx_http_ollama_redis_conn_reason(conn, "SELECT failed: %V",
-                                                 &said);
+        error = ngx_http_ollama_redis_wire_error(reply);
+        return ngx_http_ollama_redis_wire_reason(conn, "SELECT failed: %V",
+                                                 &error);
     }
 
     return NGX_OK;
@@ -617,7 +600,7 @@ static ngx_int_t
 ngx_http_ollama_redis_conn_greet_done(ngx_http_ollama_redis_conn_t *conn,
     ngx_http_ollama_redis_entry_t *entry, redisReply *reply)
 {
-    ngx_str_t                       said;
+    ngx_str_t                       error;
     ngx_queue_t                    *q;
     ngx_http_ollama_redis_entry_t  *first;
 
@@ -629,12 +612,12 @@ ngx_http_ollama_redis_conn_greet_done(ngx_http_ollama_redis_conn_t *conn,
         && (reply->type != REDIS_REPLY_ERROR
             || ngx_strncmp(reply->str, "NOPERM", 6) != 0))
     {
-        said = ngx_http_ollama_redis_wire_said(reply);
-        return ngx_http_ollama_redis_conn_reason(conn, "%V", &said);
+        error = ngx_http_ollama_redis_wire_error(reply);
+        return ngx_http_ollama_redis_wire_reason(conn, "%V", &error);
     }
 
     conn->state = NGX_HTTP_OLLAMA_REDIS_READY;
-    conn->hopeful = 0;
+    conn->undecided = 0;
     conn->tried = 0;
     conn->up = ngx_current_msec;
     conn->moved = ngx_current_msec;
@@ -662,55 +645,6 @@ ngx_http_ollama_redis_conn_ping_done(ngx_http_ollama_redis_conn_t *conn,
     ngx_http_ollama_redis_entry_t *entry, redisReply *reply)
 {
     return NGX_OK;
-}
-
-
-/* A system call failed. */
-
-ngx_int_t
-ngx_http_ollama_redis_conn_broken(ngx_http_ollama_redis_conn_t *conn,
-    ngx_err_t err)
-{
-    u_char  *last, text[NGX_HTTP_OLLAMA_REDIS_REASON];
-
-    if (err == 0) {
-        return ngx_http_ollama_redis_conn_reason(conn, "out of memory or "
-                                                 "connections");
-    }
-
-    last = ngx_strerror(err, text, sizeof(text));
-
-    text[0] = ngx_tolower(text[0]);
-
-    return ngx_http_ollama_redis_conn_reason(conn, "%*s",
-                                             (size_t) (last - text), text);
-}
-
-
-ngx_int_t
-ngx_http_ollama_redis_conn_reason(ngx_http_ollama_redis_conn_t *conn,
-    const char *fmt, ...)
-{
-    u_char   *p, *last;
-    va_list   args;
-
-    va_start(args, fmt);
-    last = ngx_vslprintf(conn->text, conn->text + sizeof(conn->text), fmt,
-                         args);
-    va_end(args);
-
-    /* it may be Redis's text, and comes to a log */
-
-    for (p = conn->text; p < last; p++) {
-        if (*p < ' ' || *p == 0x7f) {
-            *p = '?';
-        }
-    }
-
-    conn->reason.data = conn->text;
-    conn->reason.len = last - conn->text;
-
-    return NGX_ERROR;
 }
 
 
@@ -756,19 +690,17 @@ ngx_http_ollama_redis_conn_fail(ngx_http_ollama_redis_conn_t *conn,
         ngx_queue_init(&conn->waiting);
 
         conn->tried = 0;
-        conn->hopeful = 0;
+        conn->undecided = 0;
         delay = ngx_http_ollama_backoff_redis(conn->failures++,
                                               (ngx_uint_t) ngx_random());
 
         ngx_http_ollama_redis_conn_log(conn);
     }
 
-    if (conn->timer.timer_set) {
-        ngx_del_timer(&conn->timer);
-    }
+    ngx_http_ollama_timer_stop(&conn->timer);
 
     if (!conn->closing) {
-        ngx_add_timer(&conn->timer, delay);
+        ngx_add_timer(&conn->timer.event, delay);
     }
 
     while (!ngx_queue_empty(&failed)) {

@@ -21,7 +21,6 @@
 #include <ngx_http.h>
 
 #include "redis/ngx_http_ollama_redis_wire.h"
-#include "redis/ngx_http_ollama_redis_conn.h"
 
 
 /* a reply: bytes of its biggest string, about, and elements of an array */
@@ -58,7 +57,7 @@ ngx_http_ollama_redis_wire_entry(ngx_http_ollama_redis_conn_t *conn,
     ngx_pool_t                     *pool;
     ngx_http_ollama_redis_entry_t  *entry;
 
-    pool = ngx_create_pool(NGX_HTTP_OLLAMA_REDIS_POOL, &conn->quiet);
+    pool = ngx_create_pool(NGX_HTTP_OLLAMA_REDIS_POOL, &conn->log);
     if (pool == NULL) {
         return NULL;
     }
@@ -163,10 +162,10 @@ ngx_http_ollama_redis_wire_send(ngx_http_ollama_redis_conn_t *conn,
     conn->count++;
     conn->size += entry->size;
 
-    ev = &conn->timer;
+    ev = &conn->timer.event;
 
-    if (!entry->inner) {
-        conn->held++;
+    if (!entry->internal) {
+        conn->calls++;
         ev->cancelable = 0;
     }
 
@@ -176,7 +175,7 @@ ngx_http_ollama_redis_wire_send(ngx_http_ollama_redis_conn_t *conn,
         ngx_add_timer(ev, timeout);
     }
 
-    if (conn->state == NGX_HTTP_OLLAMA_REDIS_READY || entry->inner) {
+    if (conn->state == NGX_HTTP_OLLAMA_REDIS_READY || entry->internal) {
         ngx_http_ollama_redis_wire_push(conn, entry);
         return;
     }
@@ -194,11 +193,11 @@ ngx_http_ollama_redis_wire_release(ngx_http_ollama_redis_conn_t *conn,
     conn->count--;
     conn->size -= entry->size;
 
-    if (!entry->inner) {
-        conn->held--;
+    if (!entry->internal) {
+        conn->calls--;
 
-        if (conn->held == 0) {
-            conn->timer.cancelable = 1;
+        if (conn->calls == 0) {
+            conn->timer.event.cancelable = 1;
         }
     }
 }
@@ -273,7 +272,7 @@ ngx_http_ollama_redis_wire_flush(ngx_http_ollama_redis_conn_t *conn)
         out = c->send_chain(c, conn->out, 0);
 
         if (out == NGX_CHAIN_ERROR) {
-            return ngx_http_ollama_redis_conn_broken(conn, ngx_socket_errno);
+            return ngx_http_ollama_redis_wire_broken(conn, ngx_socket_errno);
         }
 
         conn->out = out;
@@ -290,14 +289,14 @@ ngx_http_ollama_redis_wire_flush(ngx_http_ollama_redis_conn_t *conn)
         /* or a unix socket tells each time that Redis has taken a command */
 
         if (ngx_del_event(c->write, NGX_WRITE_EVENT, 0) != NGX_OK) {
-            return ngx_http_ollama_redis_conn_broken(conn, 0);
+            return ngx_http_ollama_redis_wire_broken(conn, 0);
         }
 
         return NGX_OK;
     }
 
     if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
-        return ngx_http_ollama_redis_conn_broken(conn, 0);
+        return ngx_http_ollama_redis_wire_broken(conn, 0);
     }
 
     return NGX_OK;
@@ -378,18 +377,18 @@ ngx_http_ollama_redis_wire_recv(ngx_http_ollama_redis_conn_t *conn)
 
         if (n == NGX_AGAIN) {
             if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
-                return ngx_http_ollama_redis_conn_broken(conn, 0);
+                return ngx_http_ollama_redis_wire_broken(conn, 0);
             }
 
             return NGX_OK;
         }
 
         if (n == NGX_ERROR) {
-            return ngx_http_ollama_redis_conn_broken(conn, ngx_socket_errno);
+            return ngx_http_ollama_redis_wire_broken(conn, ngx_socket_errno);
         }
 
         if (n == 0) {
-            return ngx_http_ollama_redis_conn_reason(conn,
+            return ngx_http_ollama_redis_wire_reason(conn,
                                                      "it closed the "
                                                      "connection");
         }
@@ -400,7 +399,7 @@ ngx_http_ollama_redis_wire_recv(ngx_http_ollama_redis_conn_t *conn)
                             (char *) ngx_http_ollama_redis_wire_buffer, n)
             != REDIS_OK)
         {
-            return ngx_http_ollama_redis_conn_reason(conn, "invalid reply: %s",
+            return ngx_http_ollama_redis_wire_reason(conn, "invalid reply: %s",
                                                      conn->reader->errstr);
         }
 
@@ -409,7 +408,7 @@ ngx_http_ollama_redis_wire_recv(ngx_http_ollama_redis_conn_t *conn)
         }
 
         if (conn->reader->len > NGX_HTTP_OLLAMA_REDIS_REPLY) {
-            return ngx_http_ollama_redis_conn_reason(conn, "invalid reply: "
+            return ngx_http_ollama_redis_wire_reason(conn, "invalid reply: "
                                                      "too big");
         }
     }
@@ -433,7 +432,7 @@ ngx_http_ollama_redis_wire_replies(ngx_http_ollama_redis_conn_t *conn)
     for ( ;; ) {
 
         if (redisReaderGetReply(conn->reader, &reply) != REDIS_OK) {
-            return ngx_http_ollama_redis_conn_reason(conn, "invalid reply: %s",
+            return ngx_http_ollama_redis_wire_reason(conn, "invalid reply: %s",
                                                      conn->reader->errstr);
         }
 
@@ -457,7 +456,7 @@ ngx_http_ollama_redis_wire_reply(ngx_http_ollama_redis_conn_t *conn,
     redisReply *reply)
 {
     ngx_int_t                       rc;
-    ngx_str_t                       said;
+    ngx_str_t                       error;
     ngx_queue_t                    *q;
     ngx_http_ollama_redis_entry_t  *entry;
 
@@ -467,16 +466,16 @@ ngx_http_ollama_redis_wire_reply(ngx_http_ollama_redis_conn_t *conn,
 
     if (ngx_queue_empty(&conn->pending)) {
         /* an error may say why Redis is about to close the connection */
-        said = ngx_http_ollama_redis_wire_said(reply);
-        return ngx_http_ollama_redis_conn_reason(conn, "%V", &said);
+        error = ngx_http_ollama_redis_wire_error(reply);
+        return ngx_http_ollama_redis_wire_reason(conn, "%V", &error);
     }
 
     q = ngx_queue_head(&conn->pending);
     entry = ngx_queue_data(q, ngx_http_ollama_redis_entry_t, queue);
 
     if (ngx_buf_size(entry->rest.buf)) {
-        said = ngx_http_ollama_redis_wire_said(reply);
-        return ngx_http_ollama_redis_conn_reason(conn, "%V", &said);
+        error = ngx_http_ollama_redis_wire_error(reply);
+        return ngx_http_ollama_redis_wire_reason(conn, "%V", &error);
     }
 
     ngx_queue_remove(q);
@@ -495,17 +494,64 @@ ngx_http_ollama_redis_wire_reply(ngx_http_ollama_redis_conn_t *conn,
 
 
 ngx_str_t
-ngx_http_ollama_redis_wire_said(redisReply *reply)
+ngx_http_ollama_redis_wire_error(redisReply *reply)
 {
-    ngx_str_t  said;
+    ngx_str_t  error;
 
     if (reply->type == REDIS_REPLY_ERROR) {
-        said.data = (u_char *) reply->str;
-        said.len = reply->len;
+        error.data = (u_char *) reply->str;
+        error.len = reply->len;
 
     } else {
-        ngx_str_set(&said, "invalid reply: it doesn't fit the command");
+        ngx_str_set(&error, "invalid reply: it doesn't fit the command");
     }
 
-    return said;
+    return error;
+}
+
+
+ngx_int_t
+ngx_http_ollama_redis_wire_broken(ngx_http_ollama_redis_conn_t *conn,
+    ngx_err_t err)
+{
+    u_char  *last, text[NGX_HTTP_OLLAMA_REDIS_REASON];
+
+    if (err == 0) {
+        return ngx_http_ollama_redis_wire_reason(conn, "out of memory or "
+                                                 "connections");
+    }
+
+    last = ngx_strerror(err, text, sizeof(text));
+
+    text[0] = ngx_tolower(text[0]);
+
+    return ngx_http_ollama_redis_wire_reason(conn, "%*s",
+                                             (size_t) (last - text), text);
+}
+
+
+ngx_int_t
+ngx_http_ollama_redis_wire_reason(ngx_http_ollama_redis_conn_t *conn,
+    const char *fmt, ...)
+{
+    u_char   *p, *last;
+    va_list   args;
+
+    va_start(args, fmt);
+    last = ngx_vslprintf(conn->text, conn->text + sizeof(conn->text), fmt,
+                         args);
+    va_end(args);
+
+    /* it may be Redis's text, and comes to a log */
+
+    for (p = conn->text; p < last; p++) {
+        if (*p < ' ' || *p == 0x7f) {
+            *p = '?';
+        }
+    }
+
+    conn->reason.data = conn->text;
+    conn->reason.len = last - conn->text;
+
+    return NGX_ERROR;
 }
