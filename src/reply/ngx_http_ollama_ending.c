@@ -18,6 +18,7 @@
 #include "reply/ngx_http_ollama_ending.h"
 #include "core/ngx_http_ollama_error.h"
 #include "reply/ngx_http_ollama_final_frame.h"
+#include "reply/ngx_http_ollama_frame.h"
 #include "request/ngx_http_ollama_scan.h"
 
 

@@ -14,7 +14,7 @@
 
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_endpoint.h"
-#include "reply/ngx_http_ollama_frame.h"
+#include "reply/ngx_http_ollama_frame_form.h"
 
 
 void ngx_http_ollama_ending_reason(ngx_int_t rc, ngx_str_t *reason);

@@ -11,7 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "reply/ngx_http_ollama_frame.h"
+#include "reply/ngx_http_ollama_frame_form.h"
 
 
 /* What the last frame of a stopped generation is made of. */

@@ -82,7 +82,7 @@ static ngx_int_t ngx_http_ollama_frame_object(ngx_http_ollama_frame_t *frame,
     u_char *p, u_char *last, ngx_uint_t line_end);
 static ngx_uint_t ngx_http_ollama_frame_is_word(
     ngx_http_ollama_frame_t *frame, const char *word);
-static ngx_uint_t ngx_http_ollama_frame_is_space(u_char ch);
+static u_char *ngx_http_ollama_frame_skip_space(u_char *p, u_char *last);
 
 
 static const yajl_callbacks  ngx_http_ollama_frame_callbacks = {
@@ -229,9 +229,7 @@ static ngx_int_t
 ngx_http_ollama_frame_rest(u_char *start, u_char *p, u_char *last,
     size_t *good)
 {
-    while (p < last && ngx_http_ollama_frame_is_space(*p)) {
-        p++;
-    }
+    p = ngx_http_ollama_frame_skip_space(p, last);
 
     if (p == last) {
         return NGX_OK;
@@ -506,9 +504,7 @@ ngx_http_ollama_frame_object(ngx_http_ollama_frame_t *frame, u_char *p,
 
     if (!frame->object) {
 
-        for (s = p; s < last && ngx_http_ollama_frame_is_space(*s); s++) {
-            /* void */
-        }
+        s = ngx_http_ollama_frame_skip_space(p, last);
 
         if (s < last && *s != '{') {
             return NGX_DECLINED;
@@ -531,20 +527,19 @@ ngx_http_ollama_frame_object(ngx_http_ollama_frame_t *frame, u_char *p,
 
     s = (frame->close > begin) ? p + (frame->close - begin) : p;
 
-    for ( /* void */ ; s < last; s++) {
-        if (!ngx_http_ollama_frame_is_space(*s)) {
-            return NGX_DECLINED;
-        }
-    }
-
-    return NGX_OK;
+    return (ngx_http_ollama_frame_skip_space(s, last) == last) ? NGX_OK
+                                                               : NGX_DECLINED;
 }
 
 
-static ngx_uint_t
-ngx_http_ollama_frame_is_space(u_char ch)
+static u_char *
+ngx_http_ollama_frame_skip_space(u_char *p, u_char *last)
 {
-    return ch == ' ' || ch == '\t' || ch == '\r' || ch == '\n';
+    while (p < last && (*p == ' ' || *p == '\t' || *p == '\r' || *p == '\n')) {
+        p++;
+    }
+
+    return p;
 }
 
 

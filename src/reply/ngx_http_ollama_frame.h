@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 
 #include "core/ngx_http_ollama_endpoint.h"
+#include "reply/ngx_http_ollama_frame_form.h"
 #include "reply/ngx_http_ollama_sse.h"
 #include "util/ngx_http_ollama_json.h"
 
@@ -21,15 +22,6 @@
 
 
 typedef struct ngx_http_ollama_frame_s  ngx_http_ollama_frame_t;
-
-
-/* how the frames of a reply lie in its body */
-
-typedef enum {
-    NGX_HTTP_OLLAMA_FRAME_LINES = 0,  /* NDJSON: an object a line */
-    NGX_HTTP_OLLAMA_FRAME_SSE,        /* an object in each "data:" line */
-    NGX_HTTP_OLLAMA_FRAME_WHOLE       /* one object, the whole body */
-} ngx_http_ollama_frame_form_e;
 
 
 struct ngx_http_ollama_frame_s {

@@ -25,6 +25,7 @@
 #include "core/ngx_http_ollama_endpoint.h"
 #include "reply/ngx_http_ollama_ending.h"
 #include "reply/ngx_http_ollama_frame.h"
+#include "reply/ngx_http_ollama_frame_form.h"
 #include "reply/ngx_http_ollama_tap.h"
 #include "request/ngx_http_ollama_scan.h"
 #include "task/ngx_http_ollama_task.h"
@@ -51,8 +52,6 @@ static void ngx_http_ollama_stop_now(ngx_http_request_t *r,
 static void ngx_http_ollama_stop_server(ngx_http_request_t *r);
 static void ngx_http_ollama_stop_upstream(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_stop_send(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx);
-static ngx_http_ollama_frame_form_e ngx_http_ollama_stop_form(
     ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_stop_header(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_frame_form_e form);
@@ -250,7 +249,9 @@ ngx_http_ollama_stop_send(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     ngx_chain_t                   *out;
     ngx_http_ollama_frame_form_e   form;
 
-    form = ngx_http_ollama_stop_form(ctx);
+    form = ctx->frame ? ctx->frame->form
+                      : ngx_http_ollama_frame_form(ctx->endpoint,
+                                                   ctx->scan->stream, NULL);
 
     out = ngx_http_ollama_ending_stopped(r, ctx, form);
     if (out == NULL) {
@@ -268,25 +269,6 @@ ngx_http_ollama_stop_send(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     }
 
     return ngx_http_ollama_tap_send(r, out);
-}
-
-
-/* Of the reply as it is, or as it would have been. */
-
-static ngx_http_ollama_frame_form_e
-ngx_http_ollama_stop_form(ngx_http_ollama_ctx_t *ctx)
-{
-    if (ctx->frame) {
-        return ctx->frame->form;
-    }
-
-    if (ctx->endpoint->last == NGX_HTTP_OLLAMA_END_DONE) {
-        return (ctx->scan->stream == NGX_HTTP_OLLAMA_STREAM_OFF)
-               ? NGX_HTTP_OLLAMA_FRAME_WHOLE : NGX_HTTP_OLLAMA_FRAME_LINES;
-    }
-
-    return (ctx->scan->stream == NGX_HTTP_OLLAMA_STREAM_ON)
-           ? NGX_HTTP_OLLAMA_FRAME_SSE : NGX_HTTP_OLLAMA_FRAME_WHOLE;
 }
 
 

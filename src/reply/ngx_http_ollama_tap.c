@@ -34,6 +34,7 @@
 #include "core/ngx_http_ollama_header.h"
 #include "reply/ngx_http_ollama_ending.h"
 #include "reply/ngx_http_ollama_frame.h"
+#include "reply/ngx_http_ollama_frame_form.h"
 #include "request/ngx_http_ollama_body.h"
 #include "request/ngx_http_ollama_scan.h"
 #include "task/ngx_http_ollama_task.h"
@@ -253,28 +254,14 @@ ngx_http_ollama_tap_removed(ngx_http_request_t *r,
 static ngx_int_t
 ngx_http_ollama_tap_init(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 {
-    ngx_str_t                     *type;
     ngx_http_ollama_frame_end_e    last;
     ngx_http_ollama_frame_form_e   form;
 
-    type = &r->headers_out.content_type;
-    last = ctx->endpoint->last;
+    form = ngx_http_ollama_frame_form(ctx->endpoint, ctx->scan->stream,
+                                      &r->headers_out.content_type);
 
-    if (type->len >= 17
-        && ngx_strncasecmp(type->data, (u_char *) "text/event-stream", 17)
-           == 0)
-    {
-        form = NGX_HTTP_OLLAMA_FRAME_SSE;
-
-    } else if (last == NGX_HTTP_OLLAMA_END_DONE
-               && ctx->scan->stream != NGX_HTTP_OLLAMA_STREAM_OFF)
-    {
-        form = NGX_HTTP_OLLAMA_FRAME_LINES;
-
-    } else {
-        form = NGX_HTTP_OLLAMA_FRAME_WHOLE;
-        last = NGX_HTTP_OLLAMA_END_OBJECT;
-    }
+    last = (form == NGX_HTTP_OLLAMA_FRAME_WHOLE) ? NGX_HTTP_OLLAMA_END_OBJECT
+                                                 : ctx->endpoint->last;
 
     ctx->frame = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_frame_t));
     if (ctx->frame == NULL) {

@@ -28,6 +28,7 @@
 #include "core/ngx_http_ollama_header.h"
 #include "reply/ngx_http_ollama_capture.h"
 #include "reply/ngx_http_ollama_frame.h"
+#include "reply/ngx_http_ollama_frame_form.h"
 #include "request/ngx_http_ollama_scan.h"
 #include "store/ngx_http_ollama_lock.h"
 #include "store/ngx_http_ollama_outbox.h"
@@ -232,24 +233,19 @@ ngx_http_ollama_save_is_refused(ngx_http_request_t *r)
 static ngx_http_ollama_capture_form_e
 ngx_http_ollama_save_form(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 {
-    ngx_str_t  *type;
+    ngx_http_ollama_frame_form_e  form;
 
-    type = &r->headers_out.content_type;
+    form = ngx_http_ollama_frame_form(ctx->endpoint, ctx->scan->stream,
+                                      &r->headers_out.content_type);
 
     if (ctx->endpoint->last == NGX_HTTP_OLLAMA_END_DONE) {
-        return (ctx->scan->stream == NGX_HTTP_OLLAMA_STREAM_OFF)
+        return (form == NGX_HTTP_OLLAMA_FRAME_WHOLE)
                ? NGX_HTTP_OLLAMA_CAPTURE_OBJECT : NGX_HTTP_OLLAMA_CAPTURE_LINES;
     }
 
-    if (type->len >= sizeof("text/event-stream") - 1
-        && ngx_strncasecmp(type->data, (u_char *) "text/event-stream",
-                           sizeof("text/event-stream") - 1)
-           == 0)
-    {
-        return NGX_HTTP_OLLAMA_CAPTURE_EVENTS;
-    }
-
-    return NGX_HTTP_OLLAMA_CAPTURE_COMPLETION;
+    return (form == NGX_HTTP_OLLAMA_FRAME_SSE)
+           ? NGX_HTTP_OLLAMA_CAPTURE_EVENTS
+           : NGX_HTTP_OLLAMA_CAPTURE_COMPLETION;
 }
 
 

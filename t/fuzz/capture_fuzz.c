@@ -200,14 +200,17 @@ fuzz_written(fuzz_found_t *found)
     fuzz_value_t   *top, *v, *call, *function;
     fuzz_reader_t   reader, inner;
 
-    fuzz_reader_init(&reader, found->stats.data, found->stats.len, 1);
+    if (found->stats.len) {
 
-    fuzz_check(fuzz_reader_value(&reader, &top) == NGX_OK
-               && fuzz_reader_end(&reader) == NGX_OK
-               && top->type == fuzz_object,
-               "%.*s", (int) found->stats.len, found->stats.data);
+        fuzz_reader_init(&reader, found->stats.data, found->stats.len, 1);
 
-    fuzz_reader_free(&reader);
+        fuzz_check(fuzz_reader_value(&reader, &top) == NGX_OK
+                   && fuzz_reader_end(&reader) == NGX_OK
+                   && top->type == fuzz_object,
+                   "%.*s", (int) found->stats.len, found->stats.data);
+
+        fuzz_reader_free(&reader);
+    }
 
     fuzz_reader_init(&reader, found->message.data, found->message.len,
                      FUZZ_DEPTH + 8);

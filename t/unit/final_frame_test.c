@@ -17,6 +17,7 @@
 #include <jansson.h>
 
 #include "reply/ngx_http_ollama_final_frame.h"
+#include "reply/ngx_http_ollama_frame.h"
 
 
 #define LINES  NGX_HTTP_OLLAMA_FRAME_LINES

@@ -272,6 +272,13 @@ ngx_strlow(u_char *dst, u_char *src, size_t n)
 
 
 ngx_int_t
+ngx_strncasecmp(u_char *s1, u_char *s2, size_t n)
+{
+    return strncasecmp((char *) s1, (char *) s2, n);
+}
+
+
+ngx_int_t
 ngx_atoi(u_char *line, size_t n)
 {
     ngx_int_t  value, digit;
