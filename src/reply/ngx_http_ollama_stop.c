@@ -29,18 +29,11 @@
 #include "reply/ngx_http_ollama_tap.h"
 #include "request/ngx_http_ollama_scan.h"
 #include "task/ngx_http_ollama_task.h"
+#include "util/ngx_http_ollama_timer.h"
 
 
 /* how long the rest of a line that has begun is waited for, ms */
 #define NGX_HTTP_OLLAMA_STOP_WAIT  200
-
-
-/* nginx's debug log looks for a connection behind a timer */
-
-typedef struct {
-    ngx_event_t       event;
-    ngx_connection_t  dummy;
-} ngx_http_ollama_stop_wait_t;
 
 
 static ngx_int_t ngx_http_ollama_stop_wait(ngx_http_request_t *r,
@@ -103,25 +96,23 @@ ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 static ngx_int_t
 ngx_http_ollama_stop_wait(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 {
-    ngx_pool_cleanup_t           *cln;
-    ngx_http_ollama_stop_wait_t  *wait;
+    ngx_pool_cleanup_t       *cln;
+    ngx_http_ollama_timer_t  *wait;
 
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_ollama_stop_wait_t));
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_ollama_timer_t));
     if (cln == NULL) {
         return NGX_ERROR;
     }
 
     wait = cln->data;
-    ngx_memzero(wait, sizeof(ngx_http_ollama_stop_wait_t));
+
+    ngx_http_ollama_timer_init(wait, ngx_http_ollama_stop_wait_handler, r,
+                               r->connection->log);
+
+    /* a worker that exits still ends the stream properly */
+    wait->event.cancelable = 0;
 
     cln->handler = ngx_http_ollama_stop_wait_cleanup;
-
-    wait->dummy.fd = (ngx_socket_t) -1;
-    wait->dummy.data = r;
-
-    wait->event.data = &wait->dummy;
-    wait->event.handler = ngx_http_ollama_stop_wait_handler;
-    wait->event.log = r->connection->log;
 
     ctx->stopping = &wait->event;
 
@@ -134,15 +125,7 @@ ngx_http_ollama_stop_wait(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 static void
 ngx_http_ollama_stop_wait_cleanup(void *data)
 {
-    ngx_http_ollama_stop_wait_t *wait = data;
-
-    if (wait->event.timer_set) {
-        ngx_del_timer(&wait->event);
-    }
-
-    if (wait->event.posted) {
-        ngx_delete_posted_event(&wait->event);
-    }
+    ngx_http_ollama_timer_stop(data);
 }
 
 
@@ -151,12 +134,10 @@ ngx_http_ollama_stop_wait_cleanup(void *data)
 static void
 ngx_http_ollama_stop_wait_handler(ngx_event_t *ev)
 {
-    ngx_connection_t       *c;
     ngx_http_request_t     *r;
     ngx_http_ollama_ctx_t  *ctx;
 
-    c = ev->data;
-    r = c->data;
+    r = ngx_http_ollama_timer_data(ev);
 
     ctx = ngx_http_ollama_get_ctx(r);
 
