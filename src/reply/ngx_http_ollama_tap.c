@@ -51,6 +51,8 @@ static ngx_int_t ngx_http_ollama_tap_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_int_t ngx_http_ollama_tap_buf(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b, ngx_str_t *reason);
+static ngx_int_t ngx_http_ollama_tap_buf_end(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b, size_t size, ngx_str_t *reason);
 static void ngx_http_ollama_tap_cut(ngx_http_ollama_frame_t *frame,
     ngx_buf_t *b);
 static void ngx_http_ollama_tap_stopped(ngx_http_ollama_ctx_t *ctx);
@@ -382,9 +384,20 @@ ngx_http_ollama_tap_buf(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         }
     }
 
-    if (!ctx->finalized) {
-        return NGX_OK;
-    }
+    return ctx->finalized ? ngx_http_ollama_tap_buf_end(r, ctx, b, size, reason)
+                          : NGX_OK;
+}
+
+
+/* The same of a buffer, "size" bytes long, that comes after the server's end. */
+
+static ngx_int_t
+ngx_http_ollama_tap_buf_end(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_buf_t *b, size_t size, ngx_str_t *reason)
+{
+    ngx_http_ollama_frame_t  *frame;
+
+    frame = ctx->frame;
 
     if (ctx->finalize_rc == NGX_OK) {
 
