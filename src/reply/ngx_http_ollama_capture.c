@@ -5,23 +5,23 @@
 
 
 /*
- * What a server says in its reply, collected for a session to store it: the
- * answer's text, the thinking, tool calls, the reason of the end, statistics.
- * The reply comes in pieces that may be cut anywhere; it is looked at, never
- * held or changed.  Whatever it is, following it can only end, which a flag
- * tells; what was found by then doesn't depend on the pieces.
+ * Captures a chat's reply while it passes: content, thinking, tool calls, the
+ * reason of its end, and statistics.  The reply comes in pieces that may be cut
+ * anywhere, and is neither held nor changed.  If it turns out to be no such
+ * reply, capturing ends, and a flag tells that; what was captured by then does
+ * not depend on the pieces.
  *
- * A frame counts when its object is whole: what is taken of it until then is
- * behind marks, and goes if the reply breaks off or turns out to be none.
+ * What a frame adds counts when its object is whole, and is dropped if the
+ * reply is truncated before that, or if it is no frame.
  *
- * Strings are decoded here, not by yajl, which would copy a long one and go
- * over it again with each piece.  For that the parser gets its pieces cut
- * behind closing quotes, where it cuts them anyway, so that each key is known
- * before its value's first byte is looked at.
+ * Strings are decoded here and not by yajl, which would copy a long one and
+ * read it again with each piece.  For that, yajl is fed up to each closing
+ * quote, where its own tokens end anyway: so the key is known before the first
+ * byte of its value is read.
  *
- * Everything lives in the pool given and goes with it.  No "r" here, so that
- * unit tests and fuzzers can run it.  The room calls json, gather and text
- * only; what else is in it: ngx_http_ollama_capture_parse.h.
+ * All memory is of the pool that init() was given, and is freed with it.  It
+ * uses no request, so that unit tests and fuzzers can run it.  Its other files
+ * are listed in ngx_http_ollama_capture_parse.h.
  */
 
 
@@ -32,171 +32,159 @@
 #include "reply/ngx_http_ollama_capture_parse.h"
 
 
-/* yajl needs no more of a string than the longest key, all in \u escapes */
-#define NGX_HTTP_OLLAMA_CAPTURE_KEEP    160
+/*
+ * Bytes of a string that yajl is fed: it needs the longest key, if all of it is
+ * written as \u escapes.
+ */
+#define NGX_HTTP_OLLAMA_CAPTURE_STRING    160
 
-/* bytes that a reason and a model's name together may have */
+/* bytes at most of a reason and a model's name together */
 #define NGX_HTTP_OLLAMA_CAPTURE_LABEL   1024
 
 
 static ngx_int_t ngx_http_ollama_capture_parser(
-    ngx_http_ollama_capture_t *said);
-static u_char *ngx_http_ollama_capture_next(ngx_http_ollama_capture_t *said,
+    ngx_http_ollama_capture_t *capture);
+static u_char *ngx_http_ollama_capture_next(ngx_http_ollama_capture_t *capture,
     u_char **p, u_char *last);
-static ngx_int_t ngx_http_ollama_capture_line(ngx_http_ollama_capture_t *said,
-    u_char *p, u_char *last);
-static ngx_int_t ngx_http_ollama_capture_object(ngx_http_ollama_capture_t *said,
-    u_char *p, u_char *last);
-static ngx_int_t ngx_http_ollama_capture_parse(ngx_http_ollama_capture_t *said,
-    u_char *p, u_char *last);
-static u_char *ngx_http_ollama_capture_string(ngx_http_ollama_capture_t *said,
-    u_char *p, u_char *last);
+static ngx_int_t ngx_http_ollama_capture_line(
+    ngx_http_ollama_capture_t *capture, u_char *p, u_char *last);
+static ngx_int_t ngx_http_ollama_capture_object(
+    ngx_http_ollama_capture_t *capture, u_char *p, u_char *last);
+static ngx_int_t ngx_http_ollama_capture_parse(
+    ngx_http_ollama_capture_t *capture, u_char *p, u_char *last);
+static u_char *ngx_http_ollama_capture_string(
+    ngx_http_ollama_capture_t *capture, u_char *p, u_char *last);
 
-
-/*
- * Makes a zeroed struct ready for a reply.  "max" bounds the bytes of content,
- * thinking and tool calls together.
- */
 
 ngx_int_t
-ngx_http_ollama_capture_init(ngx_http_ollama_capture_t *said, ngx_pool_t *pool,
-    ngx_http_ollama_capture_form_e form, size_t max)
+ngx_http_ollama_capture_init(ngx_http_ollama_capture_t *capture,
+    ngx_pool_t *pool, ngx_http_ollama_capture_form_e form, size_t max)
 {
     ngx_uint_t  i;
 
-    said->form = form;
-    said->key = key_other;
+    capture->form = form;
+    capture->key = key_other;
 
     for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_STATS; i++) {
-        said->stat[i] = -1;
-        said->told[i] = -1;
+        capture->stat[i] = -1;
+        capture->frame_stat[i] = -1;
     }
 
-    ngx_http_ollama_strbuf_init(&said->gather, pool, max);
-    ngx_http_ollama_strbuf_init(&said->label, pool,
+    ngx_http_ollama_strbuf_init(&capture->strbuf, pool, max);
+    ngx_http_ollama_strbuf_init(&capture->labels, pool,
                                 NGX_HTTP_OLLAMA_CAPTURE_LABEL);
 
-    if (ngx_array_init(&said->calls, pool, 1,
+    if (ngx_array_init(&capture->calls, pool, 1,
                        sizeof(ngx_http_ollama_capture_call_t))
         != NGX_OK
-        || ngx_array_init(&said->deltas, pool, 1,
+        || ngx_array_init(&capture->deltas, pool, 1,
                           sizeof(ngx_http_ollama_capture_delta_t))
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_ollama_capture_parser(said);
+    return ngx_http_ollama_capture_parser(capture);
 }
 
 
 static ngx_int_t
-ngx_http_ollama_capture_parser(ngx_http_ollama_capture_t *said)
+ngx_http_ollama_capture_parser(ngx_http_ollama_capture_t *capture)
 {
-    ngx_memzero(&said->json, sizeof(ngx_http_ollama_json_t));
+    ngx_uint_t  multiple;
 
-    return ngx_http_ollama_json_init(&said->json, said->gather.pool,
-                              &ngx_http_ollama_capture_callbacks, said,
-                              NGX_HTTP_OLLAMA_CAPTURE_KEEP,
-                              said->form == NGX_HTTP_OLLAMA_CAPTURE_LINES
-                              || said->form == NGX_HTTP_OLLAMA_CAPTURE_EVENTS);
+    multiple = (capture->form == NGX_HTTP_OLLAMA_CAPTURE_LINES
+                || capture->form == NGX_HTTP_OLLAMA_CAPTURE_EVENTS);
+
+    ngx_memzero(&capture->json, sizeof(ngx_http_ollama_json_t));
+
+    return ngx_http_ollama_json_init(&capture->json, capture->strbuf.pool,
+                                     &ngx_http_ollama_capture_callbacks,
+                                     capture, NGX_HTTP_OLLAMA_CAPTURE_STRING,
+                                     multiple);
 }
 
 
-/* Takes the next piece of the reply. */
-
 void
-ngx_http_ollama_capture_feed(ngx_http_ollama_capture_t *said, u_char *p,
+ngx_http_ollama_capture_feed(ngx_http_ollama_capture_t *capture, u_char *p,
     size_t size)
 {
     u_char  *last, *start;
 
     last = p + size;
-    said->feed = p;
+    capture->feed = p;
 
-    while (p < last && !said->over && !said->failed) {
+    while (p < last && !capture->over && !capture->failed) {
 
-        start = ngx_http_ollama_capture_next(said, &p, last);
+        start = ngx_http_ollama_capture_next(capture, &p, last);
 
         if (start == NULL) {
             continue;
         }
 
-        if (ngx_http_ollama_capture_line(said, start, p) != NGX_OK
-            || said->gather.failed
-            || said->label.failed)
+        if (ngx_http_ollama_capture_line(capture, start, p) != NGX_OK
+            || capture->strbuf.failed
+            || capture->labels.failed)
         {
-            ngx_http_ollama_capture_back(said);
-            said->failed = 1;
+            ngx_http_ollama_capture_rollback(capture);
+            capture->failed = 1;
         }
     }
 
-    said->pos += size;
+    capture->pos += size;
 }
 
 
-/*
- * Says that the server's line, wherever it stands, is cut: what is of a frame
- * that isn't whole goes, and what is fed next begins with a newline.
- */
-
 void
-ngx_http_ollama_capture_cut(ngx_http_ollama_capture_t *said)
+ngx_http_ollama_capture_cut(ngx_http_ollama_capture_t *capture)
 {
-    if (said->over || said->failed) {
+    if (capture->over || capture->failed) {
         return;
     }
 
-    ngx_http_ollama_capture_back(said);
+    ngx_http_ollama_capture_rollback(capture);
 
-    said->depth = 0;
-    said->key = key_other;
-    said->object = 0;
-    said->quoted = 0;
-    said->escaped = 0;
-    ngx_http_ollama_sse_skip(&said->sse);
+    capture->depth = 0;
+    capture->key = key_other;
+    capture->object = 0;
+    capture->quoted = 0;
+    capture->escaped = 0;
+    ngx_http_ollama_sse_skip(&capture->sse);
 
-    if (ngx_http_ollama_capture_parser(said) != NGX_OK) {
-        said->failed = 1;
+    if (ngx_http_ollama_capture_parser(capture) != NGX_OK) {
+        capture->failed = 1;
     }
 }
 
-
-/*
- * Says that nothing more comes: what is of a frame that isn't whole goes.  May
- * be called at any time, and again.
- */
 
 void
-ngx_http_ollama_capture_end(ngx_http_ollama_capture_t *said)
+ngx_http_ollama_capture_end(ngx_http_ollama_capture_t *capture)
 {
-    if (said->depth && !said->failed) {
-        ngx_http_ollama_capture_back(said);
+    if (capture->depth && !capture->failed) {
+        ngx_http_ollama_capture_rollback(capture);
     }
 
-    said->over = 1;
+    capture->over = 1;
 }
 
 
-/* Whether the reply has said nothing, in words or thoughts or calls. */
-
 ngx_uint_t
-ngx_http_ollama_capture_is_empty(ngx_http_ollama_capture_t *said)
+ngx_http_ollama_capture_is_empty(ngx_http_ollama_capture_t *capture)
 {
-    return said->text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str.len == 0
-           && said->text[NGX_HTTP_OLLAMA_CAPTURE_THINKING].str.len == 0
-           && said->text[NGX_HTTP_OLLAMA_CAPTURE_TOOLS].str.len == 0
-           && said->calls.nelts == 0;
+    return capture->text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str.len == 0
+           && capture->text[NGX_HTTP_OLLAMA_CAPTURE_THINKING].str.len == 0
+           && capture->text[NGX_HTTP_OLLAMA_CAPTURE_TOOLS].str.len == 0
+           && capture->calls.nelts == 0;
 }
 
 
 /*
- * Where the next piece of JSON begins, up to its line's end or "last", which *p
- * is set to.  NULL: there is none in front of that.
+ * Returns where the next piece of JSON begins, and sets *p to where it ends: at
+ * the end of its line, or at "last".  NULL: there is none up to *p.
  */
 
 static u_char *
-ngx_http_ollama_capture_next(ngx_http_ollama_capture_t *said, u_char **p,
+ngx_http_ollama_capture_next(ngx_http_ollama_capture_t *capture, u_char **p,
     u_char *last)
 {
     u_char                       *nl, *start;
@@ -204,7 +192,7 @@ ngx_http_ollama_capture_next(ngx_http_ollama_capture_t *said, u_char **p,
 
     start = *p;
 
-    switch (said->form) {
+    switch (capture->form) {
 
     case NGX_HTTP_OLLAMA_CAPTURE_LINES:
         nl = memchr(start, '\n', last - start);
@@ -213,25 +201,25 @@ ngx_http_ollama_capture_next(ngx_http_ollama_capture_t *said, u_char **p,
         return start;
 
     case NGX_HTTP_OLLAMA_CAPTURE_EVENTS:
-        token = ngx_http_ollama_sse_next(&said->sse, p, last);
+        token = ngx_http_ollama_sse_next(&capture->sse, p, last);
 
         if (token != NGX_HTTP_OLLAMA_SSE_VALUE
-            || said->sse.field != NGX_HTTP_OLLAMA_SSE_DATA)
+            || capture->sse.field != NGX_HTTP_OLLAMA_SSE_DATA)
         {
             return NULL;
         }
 
-        start = said->sse.value;
+        start = capture->sse.value;
 
-        if (said->sse.first && *start == '[') {
+        if (capture->sse.first && *start == '[') {
             /* [DONE] */
-            said->over = 1;
+            capture->over = 1;
             return NULL;
         }
 
         return start;
 
-    default: /* one object */
+    default: /* one object, the whole body */
         *p = last;
 
         return start;
@@ -240,73 +228,75 @@ ngx_http_ollama_capture_next(ngx_http_ollama_capture_t *said, u_char **p,
 
 
 static ngx_int_t
-ngx_http_ollama_capture_line(ngx_http_ollama_capture_t *said, u_char *p,
+ngx_http_ollama_capture_line(ngx_http_ollama_capture_t *capture, u_char *p,
     u_char *last)
 {
-    if (ngx_http_ollama_capture_object(said, p, last) != NGX_OK) {
+    if (ngx_http_ollama_capture_object(capture, p, last) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    if (said->form == NGX_HTTP_OLLAMA_CAPTURE_OBJECT
-        || said->form == NGX_HTTP_OLLAMA_CAPTURE_COMPLETION
+    if (capture->form == NGX_HTTP_OLLAMA_CAPTURE_OBJECT
+        || capture->form == NGX_HTTP_OLLAMA_CAPTURE_COMPLETION
         || last[-1] != '\n'
-        || said->over)
+        || capture->over)
     {
         return NGX_OK;
     }
 
-    if (said->depth) {
+    if (capture->depth) {
         return NGX_ERROR;
     }
 
-    said->object = 0;
+    capture->object = 0;
 
     return NGX_OK;
 }
 
 
-/* A piece of a line's object, to the parser string by string. */
+/* Feeds the parser a piece of a line's object, string by string. */
 
 static ngx_int_t
-ngx_http_ollama_capture_object(ngx_http_ollama_capture_t *said, u_char *p,
+ngx_http_ollama_capture_object(ngx_http_ollama_capture_t *capture, u_char *p,
     u_char *last)
 {
     u_char  *start;
 
-    while (p < last && !said->over) {
+    while (p < last && !capture->over) {
 
         start = p;
 
-        if (!said->quoted) {
+        if (!capture->quoted) {
 
             p = memchr(p, '"', last - p);
 
             if (p == NULL) {
-                return ngx_http_ollama_capture_parse(said, start, last);
+                return ngx_http_ollama_capture_parse(capture, start, last);
             }
 
-            if (said->key < key_index && start < p) {
+            if (capture->key < key_index && start < p) {
 
-                /* is it the value, or in an array, or is there another? */
+                /* the string may be in an array, or after another key */
 
-                if (ngx_http_ollama_capture_parse(said, start, p) != NGX_OK) {
+                if (ngx_http_ollama_capture_parse(capture, start, p)
+                    != NGX_OK)
+                {
                     return NGX_ERROR;
                 }
 
                 start = p;
             }
 
-            if (said->over) {
+            if (capture->over) {
                 return NGX_OK;
             }
 
             p++;
-            ngx_http_ollama_capture_string_start(said);
+            ngx_http_ollama_capture_string_start(capture);
         }
 
-        p = ngx_http_ollama_capture_string(said, p, last);
+        p = ngx_http_ollama_capture_string(capture, p, last);
 
-        if (ngx_http_ollama_capture_parse(said, start, p) != NGX_OK) {
+        if (ngx_http_ollama_capture_parse(capture, start, p) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -316,35 +306,41 @@ ngx_http_ollama_capture_object(ngx_http_ollama_capture_t *said, u_char *p,
 
 
 static ngx_int_t
-ngx_http_ollama_capture_parse(ngx_http_ollama_capture_t *said, u_char *p,
+ngx_http_ollama_capture_parse(ngx_http_ollama_capture_t *capture, u_char *p,
     u_char *last)
 {
-    said->piece = p;
-    said->parsed = said->json.pos;
+    ngx_http_ollama_strbuf_text_t  *tools;
 
-    if (said->raw) {
-        said->raw = p;
+    capture->piece = p;
+    capture->parsed = capture->json.pos;
+
+    if (capture->raw) {
+        capture->raw = p;
     }
 
-    if (ngx_http_ollama_json_feed(&said->json, p, last - p) != NGX_OK) {
-        /* behind the end anything may come */
-        return said->over ? NGX_OK : NGX_ERROR;
+    if (ngx_http_ollama_json_feed(&capture->json, p, last - p) != NGX_OK) {
+        /* after the end anything may come */
+        return capture->over ? NGX_OK : NGX_ERROR;
     }
 
-    if (said->raw) {
-        ngx_http_ollama_strbuf_add(&said->gather,
-                                   &said->text[NGX_HTTP_OLLAMA_CAPTURE_TOOLS],
-                                   said->raw, last - said->raw);
+    if (capture->raw) {
+        tools = &capture->text[NGX_HTTP_OLLAMA_CAPTURE_TOOLS];
+
+        ngx_http_ollama_strbuf_add(&capture->strbuf, tools, capture->raw,
+                                   last - capture->raw);
     }
 
     return NGX_OK;
 }
 
 
-/* The bytes of a string up to its end, which is gone past, or the piece's. */
+/*
+ * Reads the bytes of a string up to "last" or to its closing quote.  Returns
+ * where it has stopped, after the quote.
+ */
 
 static u_char *
-ngx_http_ollama_capture_string(ngx_http_ollama_capture_t *said, u_char *p,
+ngx_http_ollama_capture_string(ngx_http_ollama_capture_t *capture, u_char *p,
     u_char *last)
 {
     u_char  ch, *start;
@@ -355,25 +351,25 @@ ngx_http_ollama_capture_string(ngx_http_ollama_capture_t *said, u_char *p,
 
         ch = *p++;
 
-        if (said->escaped) {
-            said->escaped = 0;
+        if (capture->escaped) {
+            capture->escaped = 0;
 
         } else if (ch == '\\') {
-            said->escaped = 1;
+            capture->escaped = 1;
 
         } else if (ch == '"') {
-            said->quoted = 0;
+            capture->quoted = 0;
             break;
         }
     }
 
-    if (said->into) {
-        ngx_http_ollama_strbuf_decode(said->by, said->into, start,
-                                      said->quoted ? p : p - 1);
+    if (capture->target) {
+        ngx_http_ollama_strbuf_decode(capture->target_buf, capture->target,
+                                      start, capture->quoted ? p : p - 1);
     }
 
-    if (!said->quoted) {
-        ngx_http_ollama_capture_string_end(said);
+    if (!capture->quoted) {
+        ngx_http_ollama_capture_string_end(capture);
     }
 
     return p;

@@ -5,9 +5,9 @@
 
 
 /*
- * What is taken of a frame: the memory of its texts, the tool calls that are
- * kept as they are and those that come in parts, the marks behind which all
- * of it is until the frame is whole.
+ * What a frame adds to the captured texts, and what becomes of it when the
+ * frame is whole or turns out to be none: strings, tool calls that are kept
+ * byte for byte, and tool calls that come in parts.
  */
 
 
@@ -17,67 +17,64 @@
 #include "reply/ngx_http_ollama_capture_parse.h"
 
 
-static u_char *ngx_http_ollama_capture_at(ngx_http_ollama_capture_t *said);
-static void ngx_http_ollama_capture_merge(ngx_http_ollama_capture_t *said,
+static u_char *ngx_http_ollama_capture_at(ngx_http_ollama_capture_t *capture);
+static void ngx_http_ollama_capture_merge(ngx_http_ollama_capture_t *capture,
     ngx_http_ollama_capture_delta_t *delta);
 static ngx_http_ollama_capture_call_t *ngx_http_ollama_capture_find(
-    ngx_http_ollama_capture_t *said, ngx_http_ollama_capture_delta_t *delta);
+    ngx_http_ollama_capture_t *capture, ngx_http_ollama_capture_delta_t *delta);
 
-
-/* What the innermost object or array is. */
 
 ngx_uint_t
-ngx_http_ollama_capture_node(ngx_http_ollama_capture_t *said)
+ngx_http_ollama_capture_node(ngx_http_ollama_capture_t *capture)
 {
-    if (said->depth == 0 || said->depth > NGX_HTTP_OLLAMA_CAPTURE_LEVELS) {
+    if (capture->depth == 0
+        || capture->depth > NGX_HTTP_OLLAMA_CAPTURE_LEVELS)
+    {
         return node_other;
     }
 
-    return said->node[said->depth - 1];
+    return capture->node[capture->depth - 1];
 }
 
 
-/* In a callback: the last byte of the token, a brace, in the piece. */
+/* In a callback for a brace: where it is in memory. */
 
 static u_char *
-ngx_http_ollama_capture_at(ngx_http_ollama_capture_t *said)
+ngx_http_ollama_capture_at(ngx_http_ollama_capture_t *capture)
 {
-    return said->piece
-           + (ngx_http_ollama_json_offset(&said->json) - said->parsed) - 1;
+    off_t  offset;
+
+    offset = ngx_http_ollama_json_offset(&capture->json);
+
+    return capture->piece + (offset - capture->parsed) - 1;
 }
 
-
-/* The same, in the reply. */
 
 off_t
-ngx_http_ollama_capture_offset(ngx_http_ollama_capture_t *said)
+ngx_http_ollama_capture_offset(ngx_http_ollama_capture_t *capture)
 {
-    return said->pos + (ngx_http_ollama_capture_at(said) - said->feed);
+    return capture->pos + (ngx_http_ollama_capture_at(capture) - capture->feed);
 }
 
 
-/*
- * Where a string goes whose opening quote was read.  A further one by the same
- * name takes the place of that before.
- */
-
 void
-ngx_http_ollama_capture_string_start(ngx_http_ollama_capture_t *said)
+ngx_http_ollama_capture_string_start(ngx_http_ollama_capture_t *capture)
 {
     ngx_http_ollama_capture_delta_t  *delta;
 
-    said->quoted = 1;
-    said->into = NULL;
-    said->by = (said->key == key_model || said->key == key_reason)
-               ? &said->label : &said->gather;
+    capture->quoted = 1;
+    capture->target = NULL;
+    capture->target_buf = (capture->key == key_model
+                           || capture->key == key_reason)
+                          ? &capture->labels : &capture->strbuf;
 
-    switch (said->key) {
+    switch (capture->key) {
 
     case key_model:
     case key_reason:
 
-        if (said->mark[said->key]) {
-            /* the frames before told it */
+        if (capture->committed[capture->key]) {
+            /* it is known from the frames before */
             return;
         }
 
@@ -85,92 +82,87 @@ ngx_http_ollama_capture_string_start(ngx_http_ollama_capture_t *said)
 
     case key_content:
     case key_thinking:
-        said->into = &said->text[said->key];
+        capture->target = &capture->text[capture->key];
 
-        ngx_http_ollama_strbuf_cut(said->by, said->into,
-                                   said->mark[said->key]);
+        ngx_http_ollama_strbuf_cut(capture->target_buf, capture->target,
+                                   capture->committed[capture->key]);
         break;
 
     case key_id:
     case key_name:
     case key_arguments:
-        said->into = &said->parts;
+        capture->target = &capture->parts;
 
-        delta = said->deltas.elts;
-        delta += said->deltas.nelts - 1;
+        delta = capture->deltas.elts;
+        delta += capture->deltas.nelts - 1;
 
-        delta->start[said->key - key_id] = said->parts.str.len;
+        delta->start[capture->key - key_id] = capture->parts.str.len;
         break;
 
     default:
         return;
     }
 
-    ngx_http_ollama_strbuf_begin(said->by);
+    ngx_http_ollama_strbuf_begin(capture->target_buf);
 }
 
 
 void
-ngx_http_ollama_capture_string_end(ngx_http_ollama_capture_t *said)
+ngx_http_ollama_capture_string_end(ngx_http_ollama_capture_t *capture)
 {
     ngx_uint_t                        i;
     ngx_http_ollama_capture_delta_t  *delta;
 
-    if (said->into == NULL) {
+    if (capture->target == NULL) {
         return;
     }
 
-    ngx_http_ollama_strbuf_end(said->by, said->into);
+    ngx_http_ollama_strbuf_end(capture->target_buf, capture->target);
 
-    if (said->key >= key_id && said->key <= key_arguments) {
+    if (capture->key >= key_id && capture->key <= key_arguments) {
 
-        delta = said->deltas.elts;
-        delta += said->deltas.nelts - 1;
+        delta = capture->deltas.elts;
+        delta += capture->deltas.nelts - 1;
 
-        i = said->key - key_id;
+        i = capture->key - key_id;
 
-        delta->len[i] = said->parts.str.len - delta->start[i];
+        delta->len[i] = capture->parts.str.len - delta->start[i];
     }
 
-    said->into = NULL;
+    capture->target = NULL;
 }
 
 
-/*
- * A tool call begins: in a stream of OpenAI's it is a part of one, else one
- * that is kept as it is.  Returns its node.
- */
-
 ngx_uint_t
-ngx_http_ollama_capture_call(ngx_http_ollama_capture_t *said)
+ngx_http_ollama_capture_call(ngx_http_ollama_capture_t *capture)
 {
     ngx_http_ollama_capture_delta_t  *delta;
     ngx_http_ollama_strbuf_text_t    *tools;
 
-    if (said->form != NGX_HTTP_OLLAMA_CAPTURE_EVENTS) {
+    if (capture->form != NGX_HTTP_OLLAMA_CAPTURE_EVENTS) {
 
-        tools = &said->text[NGX_HTTP_OLLAMA_CAPTURE_TOOLS];
+        tools = &capture->text[NGX_HTTP_OLLAMA_CAPTURE_TOOLS];
 
-        said->raw = ngx_http_ollama_capture_at(said);
-        said->raw_len = tools->str.len;
-        said->raw_depth = said->depth + 1;
+        capture->raw = ngx_http_ollama_capture_at(capture);
+        capture->raw_len = tools->str.len;
+        capture->raw_depth = capture->depth + 1;
 
         if (tools->str.len) {
-            ngx_http_ollama_strbuf_add(&said->gather, tools, (u_char *) ",",
+            ngx_http_ollama_strbuf_add(&capture->strbuf, tools, (u_char *) ",",
                                        1);
         }
 
         return node_other;
     }
 
-    if (said->deltas.nelts == NGX_HTTP_OLLAMA_CAPTURE_CALLS) {
-        said->gather.full = 1;
+    if (capture->deltas.nelts == NGX_HTTP_OLLAMA_CAPTURE_CALLS) {
+        capture->strbuf.full = 1;
         return node_other;
     }
 
-    delta = ngx_array_push(&said->deltas);
+    delta = ngx_array_push(&capture->deltas);
     if (delta == NULL) {
-        said->gather.failed = 1;
+        capture->strbuf.failed = 1;
         return node_other;
     }
 
@@ -181,104 +173,102 @@ ngx_http_ollama_capture_call(ngx_http_ollama_capture_t *said)
 
 
 void
-ngx_http_ollama_capture_raw_end(ngx_http_ollama_capture_t *said)
+ngx_http_ollama_capture_raw_end(ngx_http_ollama_capture_t *capture)
 {
     ngx_http_ollama_strbuf_text_t  *tools;
 
-    tools = &said->text[NGX_HTTP_OLLAMA_CAPTURE_TOOLS];
+    tools = &capture->text[NGX_HTTP_OLLAMA_CAPTURE_TOOLS];
 
-    ngx_http_ollama_strbuf_add(&said->gather, tools, said->raw,
-                               ngx_http_ollama_capture_at(said) + 1
-                               - said->raw);
+    ngx_http_ollama_strbuf_add(&capture->strbuf, tools, capture->raw,
+                               ngx_http_ollama_capture_at(capture) + 1
+                               - capture->raw);
 
-    if (said->gather.full) {
-        /* a part of it is of no use */
-        ngx_http_ollama_strbuf_cut(&said->gather, tools, said->raw_len);
+    if (capture->strbuf.full) {
+        /* what there is of it is no JSON */
+        ngx_http_ollama_strbuf_cut(&capture->strbuf, tools, capture->raw_len);
     }
 
-    said->raw = NULL;
+    capture->raw = NULL;
 }
 
 
-/* The object is whole. */
-
 void
-ngx_http_ollama_capture_commit(ngx_http_ollama_capture_t *said)
+ngx_http_ollama_capture_commit(ngx_http_ollama_capture_t *capture)
 {
     ngx_uint_t                        i;
     ngx_http_ollama_capture_delta_t  *delta;
 
-    if (said->deltas.nelts) {
+    if (capture->deltas.nelts) {
 
-        /* room for what is moved */
-        ngx_http_ollama_strbuf_cut(&said->gather, &said->parts, 0);
+        /* the bytes that are moved must not count twice */
+        ngx_http_ollama_strbuf_cut(&capture->strbuf, &capture->parts, 0);
 
-        delta = said->deltas.elts;
+        delta = capture->deltas.elts;
 
-        for (i = 0; i < said->deltas.nelts; i++) {
-            ngx_http_ollama_capture_merge(said, &delta[i]);
+        for (i = 0; i < capture->deltas.nelts; i++) {
+            ngx_http_ollama_capture_merge(capture, &delta[i]);
         }
 
-        said->deltas.nelts = 0;
+        capture->deltas.nelts = 0;
     }
 
     for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_TEXTS; i++) {
-        said->mark[i] = said->text[i].str.len;
+        capture->committed[i] = capture->text[i].str.len;
     }
 
-    if (said->counted) {
+    if (capture->has_stats) {
 
         for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_STATS; i++) {
 
-            if (said->told[i] != -1) {
-                said->stat[i] = said->told[i];
-                said->told[i] = -1;
+            if (capture->frame_stat[i] != -1) {
+                capture->stat[i] = capture->frame_stat[i];
+                capture->frame_stat[i] = -1;
             }
         }
 
-        said->counted = 0;
+        capture->has_stats = 0;
     }
 
-    if (said->gather.full) {
-        said->truncated = 1;
+    if (capture->strbuf.full) {
+        capture->truncated = 1;
     }
 
-    if (said->form == NGX_HTTP_OLLAMA_CAPTURE_OBJECT
-        || said->form == NGX_HTTP_OLLAMA_CAPTURE_COMPLETION)
+    if (capture->form == NGX_HTTP_OLLAMA_CAPTURE_OBJECT
+        || capture->form == NGX_HTTP_OLLAMA_CAPTURE_COMPLETION)
     {
-        said->ending = 1;
+        capture->ending = 1;
     }
 
-    if (said->ending) {
+    if (capture->ending) {
 
-        if (!said->last) {
-            said->last = 1;
-            said->open = said->begin;
-            said->close = ngx_http_ollama_capture_offset(said);
+        if (!capture->last) {
+            capture->last = 1;
+            capture->open = capture->begin;
+            capture->close = ngx_http_ollama_capture_offset(capture);
         }
 
-        /* in a stream of OpenAI's usage may follow */
-        said->over = (said->form != NGX_HTTP_OLLAMA_CAPTURE_EVENTS);
-        said->ending = 0;
+        /* in a stream of OpenAI's the usage may follow */
+        capture->over = (capture->form != NGX_HTTP_OLLAMA_CAPTURE_EVENTS);
+        capture->ending = 0;
     }
 }
 
 
-/* Adds a part to its tool call.  Of a frame that reached the limit none is. */
+/* Adds a part to its tool call, unless the frame has reached the limit. */
 
 static void
-ngx_http_ollama_capture_merge(ngx_http_ollama_capture_t *said,
+ngx_http_ollama_capture_merge(ngx_http_ollama_capture_t *capture,
     ngx_http_ollama_capture_delta_t *delta)
 {
     ngx_uint_t                       i;
     ngx_http_ollama_capture_call_t  *call;
     ngx_http_ollama_strbuf_text_t   *text;
 
-    if (said->gather.full) {
+    if (capture->strbuf.full) {
         return;
     }
 
-    call = ngx_http_ollama_capture_find(said, delta);
+    call = ngx_http_ollama_capture_find(capture, delta);
     if (call == NULL) {
         return;
     }
@@ -290,33 +280,33 @@ ngx_http_ollama_capture_merge(ngx_http_ollama_capture_t *said,
                : &call->arguments;
 
         if (delta->len[i] == 0 || (i < 2 && text->str.len)) {
-            /* an id or a name said again is no more of it */
+            /* an id or a name that is repeated */
             continue;
         }
 
-        ngx_http_ollama_strbuf_add(&said->gather, text,
-                                   said->parts.str.data + delta->start[i],
+        ngx_http_ollama_strbuf_add(&capture->strbuf, text,
+                                   capture->parts.str.data + delta->start[i],
                                    delta->len[i]);
     }
 }
 
 
 /*
- * The last call with the part's index, or a new one.  It is a new one, too, if
- * the part has another id: some servers number all of them 0.
+ * Returns the last call with the part's index, or a new one; a new one, too, if
+ * the part has another id, as some servers give all calls the index 0.
  */
 
 static ngx_http_ollama_capture_call_t *
-ngx_http_ollama_capture_find(ngx_http_ollama_capture_t *said,
+ngx_http_ollama_capture_find(ngx_http_ollama_capture_t *capture,
     ngx_http_ollama_capture_delta_t *delta)
 {
     ngx_str_t                       *id;
     ngx_uint_t                       i;
     ngx_http_ollama_capture_call_t  *call;
 
-    call = said->calls.elts;
+    call = capture->calls.elts;
 
-    for (i = said->calls.nelts; i; i--) {
+    for (i = capture->calls.nelts; i; i--) {
 
         if (call[i - 1].index != delta->index) {
             continue;
@@ -328,7 +318,8 @@ ngx_http_ollama_capture_find(ngx_http_ollama_capture_t *said,
             || id->len == 0
             || (id->len == delta->len[0]
                 && ngx_memcmp(id->data,
-                              said->parts.str.data + delta->start[0], id->len)
+                              capture->parts.str.data + delta->start[0],
+                              id->len)
                    == 0))
         {
             return &call[i - 1];
@@ -337,14 +328,14 @@ ngx_http_ollama_capture_find(ngx_http_ollama_capture_t *said,
         break;
     }
 
-    if (said->calls.nelts == NGX_HTTP_OLLAMA_CAPTURE_CALLS) {
-        said->gather.full = 1;
+    if (capture->calls.nelts == NGX_HTTP_OLLAMA_CAPTURE_CALLS) {
+        capture->strbuf.full = 1;
         return NULL;
     }
 
-    call = ngx_array_push(&said->calls);
+    call = ngx_array_push(&capture->calls);
     if (call == NULL) {
-        said->gather.failed = 1;
+        capture->strbuf.failed = 1;
         return NULL;
     }
 
@@ -355,50 +346,44 @@ ngx_http_ollama_capture_find(ngx_http_ollama_capture_t *said,
 }
 
 
-/* Takes off what the frame has had of a choice, or of a message. */
-
 void
-ngx_http_ollama_capture_drop(ngx_http_ollama_capture_t *said)
+ngx_http_ollama_capture_drop(ngx_http_ollama_capture_t *capture)
 {
     ngx_uint_t  i;
 
     for (i = 0; i <= NGX_HTTP_OLLAMA_CAPTURE_TOOLS; i++) {
-        ngx_http_ollama_strbuf_cut(&said->gather, &said->text[i],
-                                   said->mark[i]);
+        ngx_http_ollama_strbuf_cut(&capture->strbuf, &capture->text[i],
+                                   capture->committed[i]);
     }
 
-    ngx_http_ollama_strbuf_cut(&said->label,
-                               &said->text[NGX_HTTP_OLLAMA_CAPTURE_REASON],
-                               said->mark[NGX_HTTP_OLLAMA_CAPTURE_REASON]);
+    ngx_http_ollama_strbuf_cut(&capture->labels, &capture->text[key_reason],
+                               capture->committed[key_reason]);
 
-    ngx_http_ollama_strbuf_cut(&said->gather, &said->parts, 0);
+    ngx_http_ollama_strbuf_cut(&capture->strbuf, &capture->parts, 0);
 
-    said->deltas.nelts = 0;
-    said->raw = NULL;
-    said->into = NULL;
-    said->ending = 0;
+    capture->deltas.nelts = 0;
+    capture->raw = NULL;
+    capture->target = NULL;
+    capture->ending = 0;
 
-    /* that of the frames before */
-    said->gather.full = said->truncated;
+    /* as it was before the frame */
+    capture->strbuf.full = capture->truncated;
 }
 
 
-/* Takes off all that is of a frame that isn't whole. */
-
 void
-ngx_http_ollama_capture_back(ngx_http_ollama_capture_t *said)
+ngx_http_ollama_capture_rollback(ngx_http_ollama_capture_t *capture)
 {
     ngx_uint_t  i;
 
-    ngx_http_ollama_capture_drop(said);
+    ngx_http_ollama_capture_drop(capture);
 
     for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_STATS; i++) {
-        said->told[i] = -1;
+        capture->frame_stat[i] = -1;
     }
 
-    said->counted = 0;
+    capture->has_stats = 0;
 
-    ngx_http_ollama_strbuf_cut(&said->label,
-                               &said->text[NGX_HTTP_OLLAMA_CAPTURE_MODEL],
-                               said->mark[NGX_HTTP_OLLAMA_CAPTURE_MODEL]);
+    ngx_http_ollama_strbuf_cut(&capture->labels, &capture->text[key_model],
+                               capture->committed[key_model]);
 }

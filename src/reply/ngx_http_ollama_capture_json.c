@@ -5,12 +5,12 @@
 
 
 /*
- * What was found in a reply as JSON: the message that is stored and sent back
- * to a server of the same kind, the statistics, and our own members in the
- * reply's last frame.
+ * What was captured of a reply, as JSON: the message that is stored, and sent
+ * to a server of the same kind in later requests; the statistics; and the
+ * module's own members in the reply's final frame.
  *
- * A tool call is written only if a server will take it: one that is refused
- * would end the session, as all of its messages go with each request.
+ * A tool call is written only if a server will take it: one that it refuses
+ * would make the session useless, as each request has all of its messages.
  */
 
 
@@ -21,12 +21,12 @@
 #include "util/ngx_http_ollama_emit.h"
 
 
-/* what the parser is shown of a string */
+/* bytes of a string that the parser is fed */
 #define NGX_HTTP_OLLAMA_CAPTURE_SHOWN  16
 
 
-static ngx_int_t ngx_http_ollama_capture_judge(ngx_http_ollama_capture_t *said,
-    ngx_pool_t *pool, ngx_uint_t *tools);
+static ngx_int_t ngx_http_ollama_capture_check_calls(
+    ngx_http_ollama_capture_t *capture, ngx_pool_t *pool, ngx_uint_t *tools);
 static ngx_int_t ngx_http_ollama_capture_is_object(ngx_pool_t *pool,
     ngx_str_t *text);
 static void ngx_http_ollama_capture_message_walk(ngx_http_ollama_emit_t *t,
@@ -34,12 +34,12 @@ static void ngx_http_ollama_capture_message_walk(ngx_http_ollama_emit_t *t,
 static void ngx_http_ollama_capture_calling_walk(ngx_http_ollama_emit_t *t,
     void *data);
 static void ngx_http_ollama_capture_content(ngx_http_ollama_emit_t *t,
-    ngx_http_ollama_capture_t *said);
+    ngx_http_ollama_capture_t *capture);
 static void ngx_http_ollama_capture_tools_walk(ngx_http_ollama_emit_t *t,
     void *data);
 static void ngx_http_ollama_capture_stats_walk(ngx_http_ollama_emit_t *t,
     void *data);
-static u_char *ngx_http_ollama_capture_before(u_char *p, u_char *last);
+static u_char *ngx_http_ollama_capture_last_byte(u_char *p, u_char *last);
 
 
 static const char  *ngx_http_ollama_capture_stat_names[] = {
@@ -53,15 +53,13 @@ static const char  *ngx_http_ollama_capture_stat_names[] = {
 };
 
 
-/* The message by which the server is told later what it said. */
-
 ngx_int_t
-ngx_http_ollama_capture_message(ngx_http_ollama_capture_t *said,
+ngx_http_ollama_capture_message(ngx_http_ollama_capture_t *capture,
     ngx_pool_t *pool, ngx_str_t *text)
 {
     ngx_uint_t  tools;
 
-    if (ngx_http_ollama_capture_judge(said, pool, &tools) != NGX_OK) {
+    if (ngx_http_ollama_capture_check_calls(capture, pool, &tools) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -69,21 +67,19 @@ ngx_http_ollama_capture_message(ngx_http_ollama_capture_t *said,
                                      tools
                                      ? ngx_http_ollama_capture_calling_walk
                                      : ngx_http_ollama_capture_message_walk,
-                                     said, text);
+                                     capture, text);
 }
 
 
-/* The array of the message's tool calls; of length 0 if there is none. */
-
 ngx_int_t
-ngx_http_ollama_capture_tools(ngx_http_ollama_capture_t *said, ngx_pool_t *pool,
-    ngx_str_t *text)
+ngx_http_ollama_capture_tools(ngx_http_ollama_capture_t *capture,
+    ngx_pool_t *pool, ngx_str_t *text)
 {
     ngx_uint_t  tools;
 
     ngx_str_null(text);
 
-    if (ngx_http_ollama_capture_judge(said, pool, &tools) != NGX_OK) {
+    if (ngx_http_ollama_capture_check_calls(capture, pool, &tools) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -92,15 +88,13 @@ ngx_http_ollama_capture_tools(ngx_http_ollama_capture_t *said, ngx_pool_t *pool,
     }
 
     return ngx_http_ollama_emit_make(pool, ngx_http_ollama_capture_tools_walk,
-                                     said, text);
+                                     capture, text);
 }
 
 
-/* The statistics that were told, by Ollama's names; of length 0 if none was. */
-
 ngx_int_t
-ngx_http_ollama_capture_stats(ngx_http_ollama_capture_t *said, ngx_pool_t *pool,
-    ngx_str_t *text)
+ngx_http_ollama_capture_stats(ngx_http_ollama_capture_t *capture,
+    ngx_pool_t *pool, ngx_str_t *text)
 {
     ngx_uint_t  i;
 
@@ -108,10 +102,10 @@ ngx_http_ollama_capture_stats(ngx_http_ollama_capture_t *said, ngx_pool_t *pool,
 
     for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_STATS; i++) {
 
-        if (said->stat[i] != -1) {
+        if (capture->stat[i] != -1) {
             return ngx_http_ollama_emit_make(pool,
                                              ngx_http_ollama_capture_stats_walk,
-                                             said, text);
+                                             capture, text);
         }
     }
 
@@ -120,23 +114,24 @@ ngx_http_ollama_capture_stats(ngx_http_ollama_capture_t *said, ngx_pool_t *pool,
 
 
 /*
- * Which calls that came in parts are whole, and whether there is any call.  No
- * arguments at all are none that are missing if the reply came to its end.
+ * Sets "whole" of each call that came in parts, and *tools if there is any call
+ * to write.  A call may have no arguments, if the reply is complete: then none
+ * are missing.
  */
 
 static ngx_int_t
-ngx_http_ollama_capture_judge(ngx_http_ollama_capture_t *said, ngx_pool_t *pool,
-    ngx_uint_t *tools)
+ngx_http_ollama_capture_check_calls(ngx_http_ollama_capture_t *capture,
+    ngx_pool_t *pool, ngx_uint_t *tools)
 {
     ngx_int_t                        rc;
     ngx_uint_t                       i;
     ngx_http_ollama_capture_call_t  *call;
 
-    *tools = (said->text[NGX_HTTP_OLLAMA_CAPTURE_TOOLS].str.len != 0);
+    *tools = (capture->text[NGX_HTTP_OLLAMA_CAPTURE_TOOLS].str.len != 0);
 
-    call = said->calls.elts;
+    call = capture->calls.elts;
 
-    for (i = 0; i < said->calls.nelts; i++) {
+    for (i = 0; i < capture->calls.nelts; i++) {
 
         call[i].whole = 0;
 
@@ -145,7 +140,7 @@ ngx_http_ollama_capture_judge(ngx_http_ollama_capture_t *said, ngx_pool_t *pool,
         }
 
         if (call[i].arguments.str.len == 0) {
-            call[i].whole = (said->last && !said->truncated);
+            call[i].whole = (capture->last && !capture->truncated);
 
         } else {
 
@@ -165,7 +160,7 @@ ngx_http_ollama_capture_judge(ngx_http_ollama_capture_t *said, ngx_pool_t *pool,
 }
 
 
-/* NGX_DECLINED: it isn't the text of one. */
+/* NGX_DECLINED: the text is no JSON object. */
 
 static ngx_int_t
 ngx_http_ollama_capture_is_object(ngx_pool_t *pool, ngx_str_t *text)
@@ -209,9 +204,9 @@ ngx_http_ollama_capture_is_object(ngx_pool_t *pool, ngx_str_t *text)
 static void
 ngx_http_ollama_capture_message_walk(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_capture_t *said = data;
+    ngx_http_ollama_capture_t *capture = data;
 
-    ngx_http_ollama_capture_content(t, said);
+    ngx_http_ollama_capture_content(t, capture);
     ngx_http_ollama_emit_add(t, "}");
 }
 
@@ -219,29 +214,32 @@ ngx_http_ollama_capture_message_walk(ngx_http_ollama_emit_t *t, void *data)
 static void
 ngx_http_ollama_capture_calling_walk(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_capture_t *said = data;
+    ngx_http_ollama_capture_t *capture = data;
 
-    ngx_http_ollama_capture_content(t, said);
+    ngx_http_ollama_capture_content(t, capture);
     ngx_http_ollama_emit_add(t, ",\"tool_calls\":");
-    ngx_http_ollama_capture_tools_walk(t, said);
+    ngx_http_ollama_capture_tools_walk(t, capture);
     ngx_http_ollama_emit_add(t, "}");
 }
 
 
 static void
 ngx_http_ollama_capture_content(ngx_http_ollama_emit_t *t,
-    ngx_http_ollama_capture_t *said)
+    ngx_http_ollama_capture_t *capture)
 {
+    ngx_str_t  *content;
+
+    content = &capture->text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str;
+
     ngx_http_ollama_emit_add(t, "{\"role\":\"assistant\",\"content\":");
-    ngx_http_ollama_emit_string(t,
-                            &said->text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str);
+    ngx_http_ollama_emit_string(t, content);
 }
 
 
 static void
 ngx_http_ollama_capture_tools_walk(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_capture_t *said = data;
+    ngx_http_ollama_capture_t *capture = data;
 
     ngx_str_t                       *raw;
     ngx_uint_t                       i, n;
@@ -249,16 +247,16 @@ ngx_http_ollama_capture_tools_walk(ngx_http_ollama_emit_t *t, void *data)
 
     ngx_http_ollama_emit_add(t, "[");
 
-    raw = &said->text[NGX_HTTP_OLLAMA_CAPTURE_TOOLS].str;
+    raw = &capture->text[NGX_HTTP_OLLAMA_CAPTURE_TOOLS].str;
 
     if (raw->len) {
         ngx_http_ollama_emit_raw(t, raw);
     }
 
     n = 0;
-    call = said->calls.elts;
+    call = capture->calls.elts;
 
-    for (i = 0; i < said->calls.nelts; i++) {
+    for (i = 0; i < capture->calls.nelts; i++) {
 
         if (!call[i].whole) {
             continue;
@@ -288,7 +286,7 @@ ngx_http_ollama_capture_tools_walk(ngx_http_ollama_emit_t *t, void *data)
 static void
 ngx_http_ollama_capture_stats_walk(ngx_http_ollama_emit_t *t, void *data)
 {
-    ngx_http_ollama_capture_t *said = data;
+    ngx_http_ollama_capture_t *capture = data;
 
     ngx_uint_t  i, n;
 
@@ -298,26 +296,19 @@ ngx_http_ollama_capture_stats_walk(ngx_http_ollama_emit_t *t, void *data)
 
     for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_STATS; i++) {
 
-        if (said->stat[i] == -1) {
+        if (capture->stat[i] == -1) {
             continue;
         }
 
         ngx_http_ollama_emit_add(t, n++ ? ",\"" : "\"");
         ngx_http_ollama_emit_add(t, ngx_http_ollama_capture_stat_names[i]);
         ngx_http_ollama_emit_add(t, "\":");
-        ngx_http_ollama_emit_number(t, said->stat[i]);
+        ngx_http_ollama_emit_number(t, capture->stat[i]);
     }
 
     ngx_http_ollama_emit_add(t, "}");
 }
 
-
-/*
- * Writes the frame that is the last, or has finish_reason, with our members at
- * the object's end, and returns the length; with "dst" NULL it only measures.
- * The frame may have its "data:" in front and white space behind, or be a tail
- * of one, from "}" on; what does not end with an object stays as it is.
- */
 
 size_t
 ngx_http_ollama_capture_mark(u_char *dst, ngx_str_t *frame,
@@ -333,7 +324,7 @@ ngx_http_ollama_capture_mark(u_char *dst, ngx_str_t *frame,
     p = frame->data;
     last = p + frame->len;
 
-    close = ngx_http_ollama_capture_before(p, last);
+    close = ngx_http_ollama_capture_last_byte(p, last);
 
     if (close == NULL || *close != '}') {
 
@@ -349,7 +340,7 @@ ngx_http_ollama_capture_mark(u_char *dst, ngx_str_t *frame,
 
     ngx_http_ollama_emit_raw(&t, &part);
 
-    p = ngx_http_ollama_capture_before(p, close);
+    p = ngx_http_ollama_capture_last_byte(p, close);
 
     ngx_http_ollama_emit_add(&t, (p && *p == '{') ? "\"session_id\":"
                                                   : ",\"session_id\":");
@@ -366,10 +357,10 @@ ngx_http_ollama_capture_mark(u_char *dst, ngx_str_t *frame,
 }
 
 
-/* The last byte in front of "last" that isn't white space; NULL: none. */
+/* Returns the last byte before "last" that is no white space; NULL: none. */
 
 static u_char *
-ngx_http_ollama_capture_before(u_char *p, u_char *last)
+ngx_http_ollama_capture_last_byte(u_char *p, u_char *last)
 {
     while (last > p) {
 

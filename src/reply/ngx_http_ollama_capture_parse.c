@@ -5,8 +5,8 @@
 
 
 /*
- * The parser's callbacks for a reply of a server: which value it is, by the
- * way down to it, and what to do with it.  Names are compared exactly, as
+ * The parser's callbacks: which value of a reply it is, by the objects and
+ * arrays around it, and what to do with it.  Names are compared exactly, as
  * servers spell them in one way only.
  */
 
@@ -17,10 +17,10 @@
 #include "reply/ngx_http_ollama_capture_parse.h"
 
 
-/* as frame has it: yajl keeps a byte for each level */
+/* as in frame.c: yajl keeps a byte for each level */
 #define NGX_HTTP_OLLAMA_CAPTURE_DEPTH   256
 
-/* digits of a number that surely fits */
+/* digits at most of a number: no more than fit in an int64_t */
 #define NGX_HTTP_OLLAMA_CAPTURE_DIGITS  18
 
 
@@ -43,8 +43,8 @@ static int ngx_http_ollama_capture_end_map(void *data);
 static int ngx_http_ollama_capture_start_array(void *data);
 static int ngx_http_ollama_capture_end_array(void *data);
 
-static int ngx_http_ollama_capture_scalar(ngx_http_ollama_capture_t *said);
-static int ngx_http_ollama_capture_open(ngx_http_ollama_capture_t *said,
+static int ngx_http_ollama_capture_scalar(ngx_http_ollama_capture_t *capture);
+static int ngx_http_ollama_capture_open(ngx_http_ollama_capture_t *capture,
     ngx_uint_t node);
 
 
@@ -129,180 +129,184 @@ ngx_http_ollama_capture_null(void *data)
 static int
 ngx_http_ollama_capture_boolean(void *data, int value)
 {
-    ngx_http_ollama_capture_t *said = data;
+    ngx_http_ollama_capture_t *capture = data;
 
-    if (said->key == key_done) {
-        said->ending = value ? 1 : 0;
+    if (capture->key == key_done) {
+        capture->ending = value ? 1 : 0;
     }
 
-    return ngx_http_ollama_capture_scalar(said);
+    return ngx_http_ollama_capture_scalar(capture);
 }
 
 
 static int
 ngx_http_ollama_capture_number(void *data, const char *p, size_t len)
 {
-    ngx_http_ollama_capture_t *said = data;
+    ngx_http_ollama_capture_t *capture = data;
 
     size_t                            i;
     int64_t                           n;
     ngx_http_ollama_capture_delta_t  *delta;
 
-    if (said->key != key_index && said->key < key_stat) {
-        return ngx_http_ollama_capture_scalar(said);
+    if (capture->key != key_index && capture->key < key_stat) {
+        return ngx_http_ollama_capture_scalar(capture);
     }
 
-    /* neither fractions nor what is less than none or beyond all bounds */
+    /* no fractions, negative or huge numbers */
 
     if (len > NGX_HTTP_OLLAMA_CAPTURE_DIGITS) {
-        return ngx_http_ollama_capture_scalar(said);
+        return ngx_http_ollama_capture_scalar(capture);
     }
 
     for (n = 0, i = 0; i < len; i++) {
 
         if (p[i] < '0' || p[i] > '9') {
-            return ngx_http_ollama_capture_scalar(said);
+            return ngx_http_ollama_capture_scalar(capture);
         }
 
         n = n * 10 + (p[i] - '0');
     }
 
-    if (said->key >= key_stat) {
-        said->told[said->key - key_stat] = n;
-        said->counted = 1;
+    if (capture->key >= key_stat) {
+        capture->frame_stat[capture->key - key_stat] = n;
+        capture->has_stats = 1;
 
-    } else if (ngx_http_ollama_capture_node(said) == node_call) {
-        delta = said->deltas.elts;
-        delta[said->deltas.nelts - 1].index = n;
+    } else if (ngx_http_ollama_capture_node(capture) == node_call) {
+        delta = capture->deltas.elts;
+        delta[capture->deltas.nelts - 1].index = n;
 
     } else {
-        said->choice = (n != 0);
+        capture->choice = (n != 0);
     }
 
-    return ngx_http_ollama_capture_scalar(said);
+    return ngx_http_ollama_capture_scalar(capture);
 }
 
 
-/* A string; it has been looked at before. */
+/* A string, which was captured before: see ngx_http_ollama_capture_object(). */
 
 static int
 ngx_http_ollama_capture_value(void *data, const u_char *p, size_t len)
 {
-    ngx_http_ollama_capture_t *said = data;
+    ngx_http_ollama_capture_t *capture = data;
 
-    if (said->key == key_reason
-        && said->form == NGX_HTTP_OLLAMA_CAPTURE_EVENTS
+    if (capture->key == key_reason
+        && capture->form == NGX_HTTP_OLLAMA_CAPTURE_EVENTS
         && len)
     {
-        said->ending = 1;
+        capture->ending = 1;
     }
 
-    return ngx_http_ollama_capture_scalar(said);
+    return ngx_http_ollama_capture_scalar(capture);
 }
 
 
-/* At depth 0 it is in front of the line's object or behind it. */
+/* At depth 0 it is before or after the line's object, where none may be. */
 
 static int
-ngx_http_ollama_capture_scalar(ngx_http_ollama_capture_t *said)
+ngx_http_ollama_capture_scalar(ngx_http_ollama_capture_t *capture)
 {
-    said->key = key_other;
+    capture->key = key_other;
 
-    return said->depth != 0;
+    return capture->depth != 0;
 }
 
 
 static int
 ngx_http_ollama_capture_start_map(void *data)
 {
-    ngx_http_ollama_capture_t *said = data;
+    ngx_http_ollama_capture_t *capture = data;
 
-    if (said->depth == 0) {
+    ngx_uint_t  node;
 
-        if (said->object) {
+    if (capture->depth == 0) {
+
+        if (capture->object) {
             /* a second one in the line */
             return 0;
         }
 
-        said->object = 1;
-        said->begin = ngx_http_ollama_capture_offset(said);
+        capture->object = 1;
+        capture->begin = ngx_http_ollama_capture_offset(capture);
 
-        return ngx_http_ollama_capture_open(said,
-                            (said->form == NGX_HTTP_OLLAMA_CAPTURE_LINES
-                             || said->form == NGX_HTTP_OLLAMA_CAPTURE_OBJECT)
-                            ? node_chat : node_completion);
+        node = (capture->form == NGX_HTTP_OLLAMA_CAPTURE_LINES
+                || capture->form == NGX_HTTP_OLLAMA_CAPTURE_OBJECT)
+               ? node_chat : node_completion;
+
+        return ngx_http_ollama_capture_open(capture, node);
     }
 
-    switch (ngx_http_ollama_capture_node(said)) {
+    switch (ngx_http_ollama_capture_node(capture)) {
 
     case node_choices:
 
         /* only the first one */
 
-        said->node[said->depth - 1] = node_other;
-        said->choice = 0;
+        capture->node[capture->depth - 1] = node_other;
+        capture->choice = 0;
 
-        return ngx_http_ollama_capture_open(said, node_choice);
+        return ngx_http_ollama_capture_open(capture, node_choice);
 
     case node_calls:
-        return ngx_http_ollama_capture_open(said,
-                                            ngx_http_ollama_capture_call(said));
+        node = ngx_http_ollama_capture_call(capture);
+
+        return ngx_http_ollama_capture_open(capture, node);
 
     default:
-        break;
-    }
+        node = (capture->key == key_message) ? node_message
+               : (capture->key == key_delta) ? node_delta
+               : (capture->key == key_function) ? node_function
+               : (capture->key == key_usage) ? node_usage
+               : node_other;
 
-    return ngx_http_ollama_capture_open(said,
-                                 (said->key == key_message) ? node_message
-                                 : (said->key == key_delta) ? node_delta
-                                 : (said->key == key_function) ? node_function
-                                 : (said->key == key_usage) ? node_usage
-                                 : node_other);
+        return ngx_http_ollama_capture_open(capture, node);
+    }
 }
 
 
 static int
 ngx_http_ollama_capture_start_array(void *data)
 {
-    ngx_http_ollama_capture_t *said = data;
+    ngx_http_ollama_capture_t *capture = data;
 
-    if (said->depth == 0) {
+    if (capture->depth == 0) {
         return 0;
     }
 
-    if (said->key == key_choices) {
-        return ngx_http_ollama_capture_open(said, node_choices);
+    if (capture->key == key_choices) {
+        return ngx_http_ollama_capture_open(capture, node_choices);
     }
 
-    if (said->key == key_calls) {
+    if (capture->key == key_calls) {
 
-        ngx_http_ollama_strbuf_cut(&said->gather, &said->text[key_calls],
-                                   said->mark[key_calls]);
-        ngx_http_ollama_strbuf_cut(&said->gather, &said->parts, 0);
-        said->deltas.nelts = 0;
+        ngx_http_ollama_strbuf_cut(&capture->strbuf, &capture->text[key_calls],
+                                   capture->committed[key_calls]);
+        ngx_http_ollama_strbuf_cut(&capture->strbuf, &capture->parts, 0);
+        capture->deltas.nelts = 0;
 
-        return ngx_http_ollama_capture_open(said, node_calls);
+        return ngx_http_ollama_capture_open(capture, node_calls);
     }
 
-    return ngx_http_ollama_capture_open(said, node_other);
+    return ngx_http_ollama_capture_open(capture, node_other);
 }
 
 
 static int
-ngx_http_ollama_capture_open(ngx_http_ollama_capture_t *said, ngx_uint_t node)
+ngx_http_ollama_capture_open(ngx_http_ollama_capture_t *capture,
+    ngx_uint_t node)
 {
-    if (said->depth == NGX_HTTP_OLLAMA_CAPTURE_DEPTH) {
+    if (capture->depth == NGX_HTTP_OLLAMA_CAPTURE_DEPTH) {
         return 0;
     }
 
-    if (said->depth < NGX_HTTP_OLLAMA_CAPTURE_LEVELS) {
-        said->node[said->depth] = (u_char) node;
+    if (capture->depth < NGX_HTTP_OLLAMA_CAPTURE_LEVELS) {
+        capture->node[capture->depth] = (u_char) node;
     }
 
-    said->depth++;
+    capture->depth++;
 
     /* elements of an array have no key */
-    said->key = key_other;
+    capture->key = key_other;
 
     return 1;
 }
@@ -311,12 +315,12 @@ ngx_http_ollama_capture_open(ngx_http_ollama_capture_t *said, ngx_uint_t node)
 static int
 ngx_http_ollama_capture_key(void *data, const u_char *p, size_t len)
 {
-    ngx_http_ollama_capture_t *said = data;
+    ngx_http_ollama_capture_t *capture = data;
 
     ngx_uint_t                       node;
     ngx_http_ollama_capture_name_t  *name;
 
-    node = ngx_http_ollama_capture_node(said);
+    node = ngx_http_ollama_capture_node(capture);
 
     if (node == node_other) {
         return 1;
@@ -331,7 +335,7 @@ ngx_http_ollama_capture_key(void *data, const u_char *p, size_t len)
         }
     }
 
-    said->key = name->key;
+    capture->key = name->key;
 
     return 1;
 }
@@ -340,19 +344,21 @@ ngx_http_ollama_capture_key(void *data, const u_char *p, size_t len)
 static int
 ngx_http_ollama_capture_end_map(void *data)
 {
-    ngx_http_ollama_capture_t *said = data;
+    ngx_http_ollama_capture_t *capture = data;
 
-    if (said->raw && said->depth == said->raw_depth) {
-        ngx_http_ollama_capture_raw_end(said);
+    if (capture->raw && capture->depth == capture->raw_depth) {
+        ngx_http_ollama_capture_raw_end(capture);
     }
 
-    if (ngx_http_ollama_capture_node(said) == node_choice && said->choice) {
-        /* another one of several, after all */
-        ngx_http_ollama_capture_drop(said);
+    if (capture->choice
+        && ngx_http_ollama_capture_node(capture) == node_choice)
+    {
+        /* its index is known only now: it is not the first one */
+        ngx_http_ollama_capture_drop(capture);
     }
 
-    if (--said->depth == 0) {
-        ngx_http_ollama_capture_commit(said);
+    if (--capture->depth == 0) {
+        ngx_http_ollama_capture_commit(capture);
     }
 
     return 1;
@@ -362,9 +368,9 @@ ngx_http_ollama_capture_end_map(void *data)
 static int
 ngx_http_ollama_capture_end_array(void *data)
 {
-    ngx_http_ollama_capture_t *said = data;
+    ngx_http_ollama_capture_t *capture = data;
 
-    said->depth--;
+    capture->depth--;
 
     return 1;
 }

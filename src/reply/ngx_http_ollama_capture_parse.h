@@ -15,37 +15,40 @@
 
 
 /*
- * What the files of capture have in common: nobody else includes it.
+ * What the files of capture share; no other file includes it.
  *
- * ngx_http_ollama_capture.c         the reply's lines, and the strings in them
+ * ngx_http_ollama_capture.c         pieces of a reply, and strings in them
  * ngx_http_ollama_capture_parse.c   the parser's callbacks: which value it is
- * ngx_http_ollama_capture_frame.c   what is taken of a frame, and stays or goes
- * ngx_http_ollama_capture_json.c    what was found, as JSON
+ * ngx_http_ollama_capture_frame.c   what a frame adds to the texts
+ * ngx_http_ollama_capture_json.c    what was captured, as JSON
  */
 
 
-/* tool calls in a reply, and parts of some in a frame */
+/* at most: tool calls in a reply, and parts of tool calls in a frame */
 #define NGX_HTTP_OLLAMA_CAPTURE_CALLS   128
 
 
-/* what a value is whose members matter */
+/* an object or array whose members matter */
 
 typedef enum {
     node_other = 0,
-    node_chat,          /* Ollama's frame, and its message */
+    node_chat,          /* Ollama's frame */
     node_message,
-    node_completion,    /* OpenAI's, and so on down */
+    node_completion,    /* OpenAI's frame */
     node_choices,
     node_choice,
     node_delta,
-    node_calls,         /* of either */
+    node_calls,         /* of both */
     node_call,
     node_function,
     node_usage
 } ngx_http_ollama_capture_node_e;
 
 
-/* the texts first, then those of a part of a tool call; statistics last */
+/*
+ * A member's name: first the texts, by their numbers, then the strings of a
+ * part of a tool call; key_stat is the first of the statistics.
+ */
 
 typedef enum {
     key_content = NGX_HTTP_OLLAMA_CAPTURE_CONTENT,
@@ -68,7 +71,7 @@ typedef enum {
 } ngx_http_ollama_capture_key_e;
 
 
-/* a part of a tool call; its strings are in said->parts */
+/* a part of a tool call; its strings, in this order, are in capture->parts */
 
 typedef struct {
     int64_t                       index;
@@ -80,23 +83,39 @@ typedef struct {
 extern const yajl_callbacks  ngx_http_ollama_capture_callbacks;
 
 
-/* a string that may be taken */
+/*
+ * The opening quote of a value was read: sets capture->target, where the string
+ * is to be decoded to, or NULL.  A further member of the same name replaces the
+ * one before.
+ */
+void ngx_http_ollama_capture_string_start(ngx_http_ollama_capture_t *capture);
 
-void ngx_http_ollama_capture_string_start(ngx_http_ollama_capture_t *said);
-void ngx_http_ollama_capture_string_end(ngx_http_ollama_capture_t *said);
+/* The closing quote was read. */
+void ngx_http_ollama_capture_string_end(ngx_http_ollama_capture_t *capture);
 
-/* in callbacks */
+/* Returns what the innermost object or array is, a ..._capture_node_e. */
+ngx_uint_t ngx_http_ollama_capture_node(ngx_http_ollama_capture_t *capture);
 
-ngx_uint_t ngx_http_ollama_capture_node(ngx_http_ollama_capture_t *said);
-off_t ngx_http_ollama_capture_offset(ngx_http_ollama_capture_t *said);
-ngx_uint_t ngx_http_ollama_capture_call(ngx_http_ollama_capture_t *said);
-void ngx_http_ollama_capture_raw_end(ngx_http_ollama_capture_t *said);
+/* In a callback for a brace, and only there: its offset in the reply. */
+off_t ngx_http_ollama_capture_offset(ngx_http_ollama_capture_t *capture);
 
-/* a frame is whole, its choice is none that matters, it broke off */
+/*
+ * The object of a tool call begins: in a stream of OpenAI's it is a part of a
+ * call, in other forms a whole one, which is kept byte for byte up to
+ * capture_raw_end(), at its closing brace.  Returns its node.
+ */
+ngx_uint_t ngx_http_ollama_capture_call(ngx_http_ollama_capture_t *capture);
+void ngx_http_ollama_capture_raw_end(ngx_http_ollama_capture_t *capture);
 
-void ngx_http_ollama_capture_commit(ngx_http_ollama_capture_t *said);
-void ngx_http_ollama_capture_drop(ngx_http_ollama_capture_t *said);
-void ngx_http_ollama_capture_back(ngx_http_ollama_capture_t *said);
+/* The frame's object is whole: what was found in it is part of the reply. */
+void ngx_http_ollama_capture_commit(ngx_http_ollama_capture_t *capture);
+
+/*
+ * Drops what the frame has of the message so far, as it is that of another
+ * choice; rollback() drops all that the frame has, as it is not whole.
+ */
+void ngx_http_ollama_capture_drop(ngx_http_ollama_capture_t *capture);
+void ngx_http_ollama_capture_rollback(ngx_http_ollama_capture_t *capture);
 
 
 #endif /* _NGX_HTTP_OLLAMA_CAPTURE_PARSE_H_INCLUDED_ */

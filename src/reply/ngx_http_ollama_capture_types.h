@@ -16,7 +16,12 @@
 #include "util/ngx_http_ollama_strbuf.h"
 
 
-/* levels of a reply in which something is looked for */
+/*
+ * The types of capture, which collects a reply's text, for all of its files.
+ */
+
+
+/* levels of a reply's JSON at which it knows what a value is */
 #define NGX_HTTP_OLLAMA_CAPTURE_LEVELS  8
 
 
@@ -28,13 +33,16 @@ typedef enum {
 } ngx_http_ollama_capture_form_e;
 
 
-/* the texts, UTF-8 but for TOOLS, and what else they are for OpenAI */
+/*
+ * The texts, all UTF-8 but CAPTURE_TOOLS, and the names that OpenAI's replies
+ * have for them.
+ */
 
 typedef enum {
     NGX_HTTP_OLLAMA_CAPTURE_CONTENT = 0,
     NGX_HTTP_OLLAMA_CAPTURE_THINKING,    /* reasoning, reasoning_content */
     NGX_HTTP_OLLAMA_CAPTURE_TOOLS,       /* raw objects between commas; use
-                                         ngx_http_ollama_capture_tools() */
+                                            ngx_http_ollama_capture_tools() */
     NGX_HTTP_OLLAMA_CAPTURE_REASON,      /* done_reason; finish_reason */
     NGX_HTTP_OLLAMA_CAPTURE_MODEL,
     NGX_HTTP_OLLAMA_CAPTURE_TEXTS
@@ -62,7 +70,7 @@ typedef struct {
     ngx_http_ollama_strbuf_text_t   id;
     ngx_http_ollama_strbuf_text_t   name;
     ngx_http_ollama_strbuf_text_t   arguments;
-    unsigned                        whole:1;  /* may be sent back */
+    unsigned                        whole:1;  /* a server would take it */
 } ngx_http_ollama_capture_call_t;
 
 
@@ -74,59 +82,65 @@ typedef struct {
 
     ngx_http_ollama_strbuf_text_t   text[NGX_HTTP_OLLAMA_CAPTURE_TEXTS];
     int64_t                         stat[NGX_HTTP_OLLAMA_CAPTURE_STATS];
-                                                    /* -1: not told */
-    ngx_array_t                     calls;    /* ..._said_call_t */
+                                              /* -1: unknown */
+    ngx_array_t                     calls;    /* ..._capture_call_t */
 
-    /* what is known at once */
+    /* what may be read at any time */
 
-    off_t                           open;     /* the object that is the last,
-                                                 or has finish_reason: where
-                                                 in the reply it begins */
-    off_t                           close;    /* and where its "}" is */
+    off_t                           open;     /* offset in the reply of the
+                                                 final frame's object, or of
+                                                 the one with finish_reason */
+    off_t                           close;    /* and of the "}" at its end */
 
     unsigned                        last:1;   /* that object has come */
     unsigned                        truncated:1; /* there was more text than
                                                     "max" */
-    unsigned                        failed:1; /* no further: something is no
-                                                 such reply, or no memory */
+    unsigned                        failed:1; /* reading ended: it is no reply
+                                                 of this form, or there is no
+                                                 memory */
 
-    /* of the reply as a whole */
+    /* state of the reply */
 
     unsigned                        over:1;   /* nothing more can come */
     ngx_http_ollama_capture_form_e  form;
     ngx_http_ollama_sse_t           sse;
     ngx_http_ollama_json_t          json;
-    ngx_http_ollama_strbuf_t        gather;   /* all but the next's texts */
-    ngx_http_ollama_strbuf_t        label;    /* of reason and model */
-    off_t                           pos;      /* of the piece "feed" */
-    u_char                         *feed;
-    u_char                         *piece;    /* of it, being parsed */
-    off_t                           parsed;   /* by json in front of it */
+    ngx_http_ollama_strbuf_t        strbuf;   /* of all texts but two: */
+    ngx_http_ollama_strbuf_t        labels;   /* of the reason and the model */
+    u_char                         *feed;     /* piece that was fed last */
+    off_t                           pos;      /* its offset in the reply */
+    u_char                         *piece;    /* part of it in the parser */
+    off_t                           parsed;   /* bytes parsed before that */
 
-    /* of the line */
+    /* state of the line */
 
     unsigned                        object:1; /* it has its object */
     unsigned                        quoted:1; /* in a string */
-    unsigned                        escaped:1; /* behind a backslash in it */
-    unsigned                        ending:1; /* the object is the last */
+    unsigned                        escaped:1; /* after a backslash in it */
+    unsigned                        ending:1; /* the object is the final one */
 
-    /* of the frame being read, and what goes if it doesn't become whole */
+    /*
+     * state of the frame that is being read, and what was found in it, which is
+     * dropped if it does not become whole
+     */
 
     ngx_uint_t                      depth;
-    ngx_uint_t                      key;      /* of the value expected */
-    ngx_uint_t                      choice;   /* its index */
-    off_t                           begin;
+    ngx_uint_t                      key;      /* of the next value */
+    ngx_uint_t                      choice;   /* 0: it is the first one */
+    off_t                           begin;    /* its offset in the reply */
     u_char                          node[NGX_HTTP_OLLAMA_CAPTURE_LEVELS];
-    ngx_http_ollama_strbuf_text_t  *into;     /* where the string goes, */
-    ngx_http_ollama_strbuf_t       *by;       /* and by which limit */
+    ngx_http_ollama_strbuf_text_t  *target;   /* of the string; NULL: it is
+                                                 not captured */
+    ngx_http_ollama_strbuf_t       *target_buf;
     u_char                         *raw;      /* not NULL: in a raw object */
-    size_t                          raw_len;  /* of TOOLS in front of it */
+    size_t                          raw_len;  /* length of TOOLS before it */
     ngx_uint_t                      raw_depth;
-    size_t                          mark[NGX_HTTP_OLLAMA_CAPTURE_TEXTS];
-    int64_t                         told[NGX_HTTP_OLLAMA_CAPTURE_STATS];
+    size_t                          committed[NGX_HTTP_OLLAMA_CAPTURE_TEXTS];
+                                              /* lengths before the frame */
+    int64_t                         frame_stat[NGX_HTTP_OLLAMA_CAPTURE_STATS];
     ngx_http_ollama_strbuf_text_t   parts;    /* strings of the deltas */
     ngx_array_t                     deltas;
-    unsigned                        counted:1; /* one of "told" is */
+    unsigned                        has_stats:1; /* frame_stat has some */
 } ngx_http_ollama_capture_t;
 
 

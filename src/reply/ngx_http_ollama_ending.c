@@ -5,9 +5,9 @@
 
 
 /*
- * The last words of a reply that does not come to its own end: the error of one
- * that broke off, the last frame of one that was stopped.  Both are set off
- * from what the client has of a line or an event.
+ * What the module adds at the end of a reply that the server has not completed:
+ * the error line of a truncated one, the final frame of a stopped one.  Before
+ * it, a line or an event that is open is ended.
  */
 
 
@@ -46,11 +46,6 @@ ngx_http_ollama_ending_reason(ngx_int_t rc, ngx_str_t *reason)
     }
 }
 
-
-/*
- * The last line of a reply that is not complete, set off from a line that was
- * cut: as a line of its own, in SSE as an event of its own.
- */
 
 ngx_chain_t *
 ngx_http_ollama_ending_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
@@ -134,11 +129,6 @@ ngx_http_ollama_ending_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 }
 
 
-/*
- * The end of a reply that was stopped, set off from a line that was cut or an
- * event that is open.
- */
-
 ngx_chain_t *
 ngx_http_ollama_ending_stopped(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_frame_form_e form)
@@ -147,8 +137,8 @@ ngx_http_ollama_ending_stopped(ngx_http_request_t *r,
     ngx_str_t                      text;
     ngx_time_t                    *tp;
     ngx_chain_t                   *cl;
-    ngx_http_ollama_final_frame_t  last;
     ngx_http_ollama_frame_t       *frame;
+    ngx_http_ollama_final_frame_t  final;
 
     if (ctx->turn) {
         return ngx_http_ollama_ending_turn(r, ctx);
@@ -157,20 +147,20 @@ ngx_http_ollama_ending_stopped(ngx_http_request_t *r,
     tp = ngx_timeofday();
     frame = ctx->frame;
 
-    last.path = ctx->endpoint->path;
-    last.last = ctx->endpoint->last;
-    last.form = form;
-    last.model = ctx->scan->model;
-    last.id = ctx->scan->task_id;
-    last.sec = tp->sec;
-    last.msec = tp->msec;
-    last.frames = frame ? frame->frames : 0;
-    last.reply.data = frame ? frame->id : NULL;
-    last.reply.len = frame ? frame->nid : 0;
-    last.block = (frame && frame->block) ? (ngx_int_t) frame->blocks - 1 : -1;
-    last.generated_tokens = frame ? frame->generated_tokens : -1;
+    final.path = ctx->endpoint->path;
+    final.last = ctx->endpoint->last;
+    final.form = form;
+    final.model = ctx->scan->model;
+    final.id = ctx->scan->task_id;
+    final.sec = tp->sec;
+    final.msec = tp->msec;
+    final.frames = frame ? frame->frames : 0;
+    final.reply.data = frame ? frame->id : NULL;
+    final.reply.len = frame ? frame->nid : 0;
+    final.block = (frame && frame->block) ? (ngx_int_t) frame->blocks - 1 : -1;
+    final.generated_tokens = frame ? frame->generated_tokens : -1;
 
-    if (ngx_http_ollama_final_frame(&last, r->pool, &text) != NGX_OK) {
+    if (ngx_http_ollama_final_frame(&final, r->pool, &text) != NGX_OK) {
         return NULL;
     }
 
@@ -210,8 +200,8 @@ ngx_http_ollama_ending_stopped(ngx_http_request_t *r,
 
 
 /*
- * Of a turn in a conversation only a line that was cut is ended: the last
- * words are the conversation's.
+ * In a turn of a conversation only an open line is ended: the conversation adds
+ * the final frame.
  */
 
 static ngx_chain_t *

@@ -5,13 +5,14 @@
 
 
 /*
- * The last frame of a generation that was stopped, in the form of its
- * endpoint: a client reads it as the proper end of a reply.  Ollama's own
- * frames say "cancelled"; the other interfaces have no such word that their
- * clients would accept, so there it is "stop", and what comes with it.
+ * The final frame of a generation that was stopped, as its endpoint has it: to
+ * a client it is the proper end of a reply.  In Ollama's own frames the reason
+ * is "cancelled".  The clients of the other interfaces accept no such reason:
+ * there it is "stop", or what they have instead.
  *
- * The forms are those of Ollama 0.17: api/types.go, openai/openai.go,
- * openai/responses.go, anthropic/anthropic.go.
+ * The frames are those of Ollama 0.17: api/types.go, openai/openai.go,
+ * openai/responses.go, anthropic/anthropic.go.  It uses no request, so that
+ * unit tests can run it.
  */
 
 
@@ -21,43 +22,41 @@
 #include "reply/ngx_http_ollama_final_frame.h"
 
 
-/* what is filled in takes no more than this, besides the model and the id */
+/* bytes at most of a frame without the model's name and the id */
 #define NGX_HTTP_OLLAMA_FINAL_FRAME_MAX  1536
 
 
 static u_char *ngx_http_ollama_final_frame_ollama(
-    ngx_http_ollama_final_frame_t *last, ngx_str_t *model, u_char *p,
+    ngx_http_ollama_final_frame_t *final, ngx_str_t *model, u_char *p,
     u_char *end);
 static u_char *ngx_http_ollama_final_frame_openai(
-    ngx_http_ollama_final_frame_t *last, ngx_str_t *model, u_char *p,
+    ngx_http_ollama_final_frame_t *final, ngx_str_t *model, u_char *p,
     u_char *end);
 static u_char *ngx_http_ollama_final_frame_response(
-    ngx_http_ollama_final_frame_t *last, ngx_str_t *model, u_char *p,
+    ngx_http_ollama_final_frame_t *final, ngx_str_t *model, u_char *p,
     u_char *end);
 static u_char *ngx_http_ollama_final_frame_message(
-    ngx_http_ollama_final_frame_t *last, ngx_str_t *model, u_char *p,
+    ngx_http_ollama_final_frame_t *final, ngx_str_t *model, u_char *p,
     u_char *end);
 static ngx_int_t ngx_http_ollama_final_frame_escape(ngx_pool_t *pool,
     ngx_str_t *text, ngx_str_t *escaped);
 
 
-/* Makes the frame, or frames, with all that goes around them, in the pool. */
-
 ngx_int_t
-ngx_http_ollama_final_frame(ngx_http_ollama_final_frame_t *last,
+ngx_http_ollama_final_frame(ngx_http_ollama_final_frame_t *final,
     ngx_pool_t *pool, ngx_str_t *text)
 {
     u_char     *p, *end;
     size_t      size;
     ngx_str_t   model;
 
-    if (ngx_http_ollama_final_frame_escape(pool, &last->model, &model)
+    if (ngx_http_ollama_final_frame_escape(pool, &final->model, &model)
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    size = NGX_HTTP_OLLAMA_FINAL_FRAME_MAX + 2 * model.len + 2 * last->id.len;
+    size = NGX_HTTP_OLLAMA_FINAL_FRAME_MAX + 2 * model.len + 2 * final->id.len;
 
     text->data = ngx_pnalloc(pool, size);
     if (text->data == NULL) {
@@ -67,22 +66,22 @@ ngx_http_ollama_final_frame(ngx_http_ollama_final_frame_t *last,
     p = text->data;
     end = p + size;
 
-    switch (last->last) {
+    switch (final->last) {
 
     case NGX_HTTP_OLLAMA_END_MARK:
-        p = ngx_http_ollama_final_frame_openai(last, &model, p, end);
+        p = ngx_http_ollama_final_frame_openai(final, &model, p, end);
         break;
 
     case NGX_HTTP_OLLAMA_END_RESPONSE:
-        p = ngx_http_ollama_final_frame_response(last, &model, p, end);
+        p = ngx_http_ollama_final_frame_response(final, &model, p, end);
         break;
 
     case NGX_HTTP_OLLAMA_END_MESSAGE:
-        p = ngx_http_ollama_final_frame_message(last, &model, p, end);
+        p = ngx_http_ollama_final_frame_message(final, &model, p, end);
         break;
 
     default: /* NGX_HTTP_OLLAMA_END_DONE */
-        p = ngx_http_ollama_final_frame_ollama(last, &model, p, end);
+        p = ngx_http_ollama_final_frame_ollama(final, &model, p, end);
         break;
     }
 
@@ -110,43 +109,43 @@ ngx_http_ollama_final_frame_escape(ngx_pool_t *pool, ngx_str_t *text,
 
 
 static u_char *
-ngx_http_ollama_final_frame_ollama(ngx_http_ollama_final_frame_t *last,
+ngx_http_ollama_final_frame_ollama(ngx_http_ollama_final_frame_t *final,
     ngx_str_t *model, u_char *p, u_char *end)
 {
     ngx_tm_t    tm;
     ngx_uint_t  chat;
 
-    ngx_gmtime(last->sec, &tm);
+    ngx_gmtime(final->sec, &tm);
 
-    chat = (ngx_strncmp(last->path.data, "/api/chat", last->path.len) == 0);
+    chat = (ngx_strncmp(final->path.data, "/api/chat", final->path.len) == 0);
 
     p = ngx_slprintf(p, end,
                      "{\"model\":\"%V\","
                      "\"created_at\":\"%4d-%02d-%02dT%02d:%02d:%02d.%03uiZ\","
                      "%s,\"done\":true,\"done_reason\":\"cancelled\"",
                      model, tm.ngx_tm_year, tm.ngx_tm_mon, tm.ngx_tm_mday,
-                     tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec, last->msec,
+                     tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec, final->msec,
                      chat ? "\"message\":{\"role\":\"assistant\","
                             "\"content\":\"\"}"
                           : "\"response\":\"\"");
 
     return ngx_slprintf(p, end, "}%s",
-                        last->form == NGX_HTTP_OLLAMA_FRAME_LINES ? "\n"
+                        final->form == NGX_HTTP_OLLAMA_FRAME_LINES ? "\n"
                                                                   : "");
 }
 
 
 static u_char *
-ngx_http_ollama_final_frame_openai(ngx_http_ollama_final_frame_t *last,
+ngx_http_ollama_final_frame_openai(ngx_http_ollama_final_frame_t *final,
     ngx_str_t *model, u_char *p, u_char *end)
 {
     ngx_uint_t   chat, whole;
     const char  *object, *content;
 
-    chat = (ngx_strncmp(last->path.data, "/v1/chat/completions",
-                        last->path.len)
+    chat = (ngx_strncmp(final->path.data, "/v1/chat/completions",
+                        final->path.len)
             == 0);
-    whole = (last->form == NGX_HTTP_OLLAMA_FRAME_WHOLE);
+    whole = (final->form == NGX_HTTP_OLLAMA_FRAME_WHOLE);
 
     if (chat) {
         object = whole ? "chat.completion" : "chat.completion.chunk";
@@ -166,13 +165,13 @@ ngx_http_ollama_final_frame_openai(ngx_http_ollama_final_frame_t *last,
                      "\"choices\":[{\"index\":0,%s,\"finish_reason\":"
                      "\"stop\"}]",
                      whole ? "" : "data: ", chat ? "chatcmpl" : "cmpl",
-                     &last->id, object, last->sec, model, content);
+                     &final->id, object, final->sec, model, content);
 
     if (!whole) {
         return ngx_slprintf(p, end, "}\n\ndata: [DONE]\n\n");
     }
 
-    /* the server has sent nothing */
+    /* it has counted no tokens */
 
     return ngx_slprintf(p, end,
                         ",\"usage\":{\"prompt_tokens\":0,"
@@ -181,19 +180,19 @@ ngx_http_ollama_final_frame_openai(ngx_http_ollama_final_frame_t *last,
 
 
 static u_char *
-ngx_http_ollama_final_frame_response(ngx_http_ollama_final_frame_t *last,
+ngx_http_ollama_final_frame_response(ngx_http_ollama_final_frame_t *final,
     ngx_str_t *model, u_char *p, u_char *end)
 {
     ngx_uint_t  whole;
 
-    whole = (last->form == NGX_HTTP_OLLAMA_FRAME_WHOLE);
+    whole = (final->form == NGX_HTTP_OLLAMA_FRAME_WHOLE);
 
     if (!whole) {
         p = ngx_slprintf(p, end,
                          "event: response.incomplete\n"
                          "data: {\"type\":\"response.incomplete\","
                          "\"sequence_number\":%ui,\"response\":",
-                         last->frames);
+                         final->frames);
     }
 
     p = ngx_slprintf(p, end,
@@ -205,53 +204,53 @@ ngx_http_ollama_final_frame_response(ngx_http_ollama_final_frame_t *last,
                      "\"parallel_tool_calls\":true,\"temperature\":null,"
                      "\"tool_choice\":\"auto\",\"tools\":[],\"top_p\":null,"
                      "\"usage\":null}",
-                     last->reply.len ? "" : "resp_",
-                     last->reply.len ? &last->reply : &last->id,
-                     last->sec, model);
+                     final->reply.len ? "" : "resp_",
+                     final->reply.len ? &final->reply : &final->id,
+                     final->sec, model);
 
     return whole ? p : ngx_slprintf(p, end, "}\n\n");
 }
 
 
 static u_char *
-ngx_http_ollama_final_frame_message(ngx_http_ollama_final_frame_t *last,
+ngx_http_ollama_final_frame_message(ngx_http_ollama_final_frame_t *final,
     ngx_str_t *model, u_char *p, u_char *end)
 {
     ngx_uint_t   whole;
     const char  *reason;
 
-    whole = (last->form == NGX_HTTP_OLLAMA_FRAME_WHOLE);
+    whole = (final->form == NGX_HTTP_OLLAMA_FRAME_WHOLE);
     reason = whole ? "\"end_turn\"" : "null";
 
-    if (!whole && last->frames == 0) {
+    if (!whole && final->frames == 0) {
         p = ngx_slprintf(p, end,
                          "event: message_start\n"
                          "data: {\"type\":\"message_start\",\"message\":");
     }
 
-    if (whole || last->frames == 0) {
+    if (whole || final->frames == 0) {
         p = ngx_slprintf(p, end,
                          "{\"id\":\"msg_%V\",\"type\":\"message\","
                          "\"role\":\"assistant\",\"model\":\"%V\","
                          "\"content\":[],\"stop_reason\":%s,"
                          "\"stop_sequence\":null,\"usage\":{"
                          "\"input_tokens\":0,\"output_tokens\":0}}",
-                         &last->id, model, reason);
+                         &final->id, model, reason);
     }
 
     if (whole) {
         return p;
     }
 
-    if (last->frames == 0) {
+    if (final->frames == 0) {
         p = ngx_slprintf(p, end, "}\n\n");
     }
 
-    if (last->block != -1) {
+    if (final->block != -1) {
         p = ngx_slprintf(p, end,
                          "event: content_block_stop\n"
                          "data: {\"type\":\"content_block_stop\","
-                         "\"index\":%i}\n\n", last->block);
+                         "\"index\":%i}\n\n", final->block);
     }
 
     return ngx_slprintf(p, end,
@@ -262,5 +261,5 @@ ngx_http_ollama_final_frame_message(ngx_http_ollama_final_frame_t *last,
                         "\"output_tokens\":%i}}\n\n"
                         "event: message_stop\n"
                         "data: {\"type\":\"message_stop\"}\n\n",
-                        ngx_max(last->generated_tokens, 0));
+                        ngx_max(final->generated_tokens, 0));
 }

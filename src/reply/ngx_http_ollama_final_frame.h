@@ -14,7 +14,7 @@
 #include "reply/ngx_http_ollama_frame_form.h"
 
 
-/* What the last frame of a stopped generation is made of. */
+/* What the final frame of a stopped generation is made of. */
 
 typedef struct {
     ngx_str_t                      path;     /* the endpoint's */
@@ -23,16 +23,21 @@ typedef struct {
     ngx_str_t                      model;    /* as the client named it */
     ngx_str_t                      id;       /* of the task */
     ngx_str_t                      reply;    /* the reply's own id; len 0:
-                                                it is not known */
+                                                unknown */
     time_t                         sec;      /* now */
     ngx_uint_t                     msec;
     ngx_uint_t                     frames;   /* that were sent before */
-    ngx_int_t                      block;    /* open in a message; -1: none */
-    ngx_int_t                      generated_tokens;  /* -1: not known */
+    ngx_int_t                      block;    /* number of the open block of a
+                                                message; -1: none is */
+    ngx_int_t                      generated_tokens;  /* -1: unknown */
 } ngx_http_ollama_final_frame_t;
 
 
-ngx_int_t ngx_http_ollama_final_frame(ngx_http_ollama_final_frame_t *last,
+/*
+ * Sets *text to the frame, or frames, with their line ends and SSE fields, in
+ * the memory of "pool".  NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_ollama_final_frame(ngx_http_ollama_final_frame_t *final,
     ngx_pool_t *pool, ngx_str_t *text);
 
 

@@ -5,16 +5,17 @@
 
 
 /*
- * Following a reply frame by frame, in pieces that may be cut anywhere: how
- * many frames, how many tokens, is it complete, did the server tell an error,
- * and where does something stand that is no frame.  The reply is looked at,
- * never held or changed.
+ * Parses a reply frame by frame, in pieces that may be cut anywhere: it counts
+ * frames and tokens, and tells if the reply is complete, if it is an error, and
+ * where something begins that is no frame.  It neither holds nor changes the
+ * reply.
  *
- * The text of the frames is no concern here, so that yajl is given no
- * callback for strings and decodes none.
+ * The text in the frames is not needed here, so yajl is given no callback for
+ * strings, and decodes none.
  *
- * A frame parser lives in the request's pool and goes with it.  No "r" here,
- * so that unit tests and fuzzers can run it; called by tap only.
+ * A parser is a part of its caller's memory; what yajl needs is of the pool
+ * that init() was given, and is freed with it.  It uses no request, so that
+ * unit tests and fuzzers can run it.
  */
 
 
@@ -24,11 +25,14 @@
 #include "reply/ngx_http_ollama_frame.h"
 
 
-/* yajl needs no more of a string than the longest key, all in \u escapes */
-#define NGX_HTTP_OLLAMA_FRAME_KEEP   128
+/*
+ * Bytes of a string that yajl is fed: it needs the longest key, if all of it is
+ * written as \u escapes.
+ */
+#define NGX_HTTP_OLLAMA_FRAME_STRING  128
 
 /* yajl keeps a byte for each level */
-#define NGX_HTTP_OLLAMA_FRAME_DEPTH  256
+#define NGX_HTTP_OLLAMA_FRAME_DEPTH   256
 
 
 typedef enum {
@@ -36,7 +40,7 @@ typedef enum {
     key_done,
     key_error,
     key_usage,
-    key_holder,     /* of a usage, and a response's id */
+    key_holder,     /* what a usage or a response's id is in */
     key_id,
     key_prompt_eval_count,
     key_eval_count,
@@ -100,7 +104,7 @@ static const yajl_callbacks  ngx_http_ollama_frame_callbacks = {
 };
 
 
-/* Strings cost time, and are looked at only where an id is to be found. */
+/* Strings take time: they are decoded only where there may be an id. */
 
 static const yajl_callbacks  ngx_http_ollama_frame_id_callbacks = {
     ngx_http_ollama_frame_null,
@@ -118,8 +122,8 @@ static const yajl_callbacks  ngx_http_ollama_frame_id_callbacks = {
 
 
 /*
- * Ollama: DurationMetrics in api/types.go; OpenAI: "usage", in a response's
- * event in "response"; Anthropic: "usage", at first in "message".
+ * Ollama: DurationMetrics in api/types.go.  OpenAI: "usage", in a response's
+ * event in "response".  Anthropic: "usage", in the first event in "message".
  */
 
 static ngx_http_ollama_frame_name_t  ngx_http_ollama_frame_names[] = {
@@ -139,8 +143,6 @@ static ngx_http_ollama_frame_name_t  ngx_http_ollama_frame_names[] = {
 };
 
 
-/* Makes a zeroed parser ready for a reply. */
-
 ngx_int_t
 ngx_http_ollama_frame_init(ngx_http_ollama_frame_t *frame, ngx_pool_t *pool,
     ngx_http_ollama_frame_form_e form, ngx_http_ollama_frame_end_e last)
@@ -154,17 +156,10 @@ ngx_http_ollama_frame_init(ngx_http_ollama_frame_t *frame, ngx_pool_t *pool,
                                      (last == NGX_HTTP_OLLAMA_END_RESPONSE)
                                      ? &ngx_http_ollama_frame_id_callbacks
                                      : &ngx_http_ollama_frame_callbacks, frame,
-                                     NGX_HTTP_OLLAMA_FRAME_KEEP,
+                                     NGX_HTTP_OLLAMA_FRAME_STRING,
                                      form != NGX_HTTP_OLLAMA_FRAME_WHOLE);
 }
 
-
-/*
- * Takes the next piece of the reply.  NGX_DECLINED: something in it is no
- * frame, or, with frame->done, comes after the last one; *good is the number
- * of bytes of the piece in front of it, and frame->line tells whether a line
- * is left cut behind them.  Nothing may be fed afterwards.
- */
 
 ngx_int_t
 ngx_http_ollama_frame_feed(ngx_http_ollama_frame_t *frame, u_char *p,
@@ -213,7 +208,7 @@ ngx_http_ollama_frame_feed(ngx_http_ollama_frame_t *frame, u_char *p,
 }
 
 
-/* Whether all has been said, the line's or the event's own end included. */
+/* The final frame has come, and so has the end of its line or event. */
 
 static ngx_uint_t
 ngx_http_ollama_frame_is_over(ngx_http_ollama_frame_t *frame)
@@ -223,7 +218,7 @@ ngx_http_ollama_frame_is_over(ngx_http_ollama_frame_t *frame)
 }
 
 
-/* What follows, from "p" on in the piece, can only be white space. */
+/* The rest of the piece, from "p" on, can only be white space. */
 
 static ngx_int_t
 ngx_http_ollama_frame_rest(u_char *start, u_char *p, u_char *last,
@@ -241,11 +236,6 @@ ngx_http_ollama_frame_rest(u_char *start, u_char *p, u_char *last,
 }
 
 
-/*
- * Says that nothing more comes.  NGX_OK: the reply is complete, which is
- * noted in frame->done.
- */
-
 ngx_int_t
 ngx_http_ollama_frame_end(ngx_http_ollama_frame_t *frame)
 {
@@ -256,7 +246,10 @@ ngx_http_ollama_frame_end(ngx_http_ollama_frame_t *frame)
         && frame->form == NGX_HTTP_OLLAMA_FRAME_SSE
         && frame->line)
     {
-        /* a last line without its newline; if it isn't the end, it is cut */
+        /*
+         * the last line has no newline: it may be the final one, and otherwise
+         * stays open
+         */
 
         event = frame->event;
 
@@ -271,7 +264,7 @@ ngx_http_ollama_frame_end(ngx_http_ollama_frame_t *frame)
 }
 
 
-/* *good is left at the end of the last whole line. */
+/* Sets *good to the end of the last whole line. */
 
 static ngx_int_t
 ngx_http_ollama_frame_lines(ngx_http_ollama_frame_t *frame, u_char *p,
@@ -369,7 +362,7 @@ ngx_http_ollama_frame_sse(ngx_http_ollama_frame_t *frame, u_char *p,
                 return NGX_OK;
             }
 
-            /* what its name has told goes with the event */
+            /* the event's name is of no more use */
             frame->ending = 0;
             frame->failing = 0;
         }
@@ -397,11 +390,11 @@ ngx_http_ollama_frame_sse_value(ngx_http_ollama_frame_t *frame, u_char *last,
     }
 
     if (sse->first) {
-        frame->mark = (*p == '[');
+        frame->word_data = (*p == '[');
         frame->nword = 0;
     }
 
-    if (sse->field == NGX_HTTP_OLLAMA_SSE_DATA && !frame->mark) {
+    if (sse->field == NGX_HTTP_OLLAMA_SSE_DATA && !frame->word_data) {
 
         rc = ngx_http_ollama_frame_object(frame, p, last, line_end);
 
@@ -423,7 +416,7 @@ ngx_http_ollama_frame_sse_value(ngx_http_ollama_frame_t *frame, u_char *last,
 }
 
 
-/* The end of a line with [DONE], or with an event's name. */
+/* A line with [DONE] or an event's name is whole. */
 
 static ngx_int_t
 ngx_http_ollama_frame_sse_word(ngx_http_ollama_frame_t *frame)
@@ -489,8 +482,8 @@ ngx_http_ollama_frame_is_word(ngx_http_ollama_frame_t *frame,
 
 
 /*
- * A piece of what must be one object and nothing else.  With "line_end" the
- * object must be over at its end, if it has begun at all.
+ * A piece of what must be one object and nothing else.  With "line_end", the
+ * object must end in it, if it has begun at all.
  */
 
 static ngx_int_t
@@ -523,7 +516,7 @@ ngx_http_ollama_frame_object(ngx_http_ollama_frame_t *frame, u_char *p,
         return line_end ? NGX_DECLINED : NGX_OK;
     }
 
-    /* yajl would take a further value, too */
+    /* yajl would accept another value */
 
     s = (frame->close > begin) ? p + (frame->close - begin) : p;
 
@@ -586,7 +579,7 @@ ngx_http_ollama_frame_number(void *data, const char *p, size_t len)
         return 1;
     }
 
-    /* neither fractions nor what no count can be */
+    /* no fractions, and no number that is too large for a count */
 
     n = (len < 16) ? ngx_atoi((u_char *) p, len) : NGX_ERROR;
     if (n == NGX_ERROR) {
@@ -635,7 +628,7 @@ ngx_http_ollama_frame_number(void *data, const char *p, size_t len)
 }
 
 
-/* The id of a response, if it is one that JSON would not escape. */
+/* The id of a response, if JSON needs no escapes for it. */
 
 static int
 ngx_http_ollama_frame_string(void *data, const u_char *p, size_t len)
@@ -691,7 +684,7 @@ ngx_http_ollama_frame_start_array(void *data)
 {
     ngx_http_ollama_frame_t *frame = data;
 
-    /* at depth 0: behind the object of a line */
+    /* at depth 0 it comes after the line's object */
 
     return frame->depth && ngx_http_ollama_frame_open(frame);
 }

@@ -5,8 +5,8 @@
 
 
 /*
- * In which form an endpoint replies: the one place where that is decided.  Has
- * no state; unit tests run it.
+ * In which form an endpoint replies: NDJSON, server-sent events, or one object.
+ * It has no state and uses no request, so that unit tests can run it.
  */
 
 
@@ -17,7 +17,10 @@
 #include "request/ngx_http_ollama_scan.h"
 
 
-/* Ollama's own endpoints stream unless told not to, the others only if told. */
+/*
+ * Without "stream" in the request, Ollama's own endpoints stream, and the
+ * others do not.
+ */
 
 ngx_http_ollama_frame_form_e
 ngx_http_ollama_frame_form(ngx_http_ollama_endpoint_t *endpoint,

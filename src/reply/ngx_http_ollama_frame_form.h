@@ -24,9 +24,9 @@ typedef enum {
 
 
 /*
- * How the frames of an endpoint's reply lie in its body.  "stream" is the
- * request's, ngx_http_ollama_stream_e; "type" is the content type of the reply,
- * NULL if there is none yet: it is what a server would answer then.
+ * Returns the form of an endpoint's reply.  "stream" is the request's, a
+ * ngx_http_ollama_stream_e; "type" is the content type of the reply, or NULL if
+ * no server has replied: then it is the form that one would choose.
  */
 ngx_http_ollama_frame_form_e ngx_http_ollama_frame_form(
     ngx_http_ollama_endpoint_t *endpoint, ngx_uint_t stream, ngx_str_t *type);

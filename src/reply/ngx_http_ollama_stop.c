@@ -5,14 +5,15 @@
 
 
 /*
- * Stops a generation: the server's connection is closed, whatever state it is
- * in, which makes Ollama stop, and the client gets a proper last frame.  One
- * that still waits for its history has no server: the frame is all there is.
+ * Stops a generation: the connection to the server is closed, whatever its
+ * state is, which makes Ollama stop, and the client gets a proper final frame.
+ * A request that still waits for its history has no server: then the frame is
+ * the whole reply.
  *
- * u->cleanup ends an upstream in any state with the reason NGX_DONE, and
- * tells the balancer nothing bad.  A line that has begun is waited for first,
- * a short while: the tap, which sees its end, can't end the upstream that is
- * calling it, and has that done by an event.
+ * u->cleanup ends an upstream in any state, with NGX_DONE, which is no failure
+ * to the balancer.  If a line is open, its end is waited for a short time.  The
+ * tap sees that end, but cannot end the upstream that is calling it: it posts
+ * the event ctx->stopping, which is in the request's pool.
  */
 
 
@@ -32,7 +33,7 @@
 #include "util/ngx_http_ollama_timer.h"
 
 
-/* how long the rest of a line that has begun is waited for, ms */
+/* how long the end of an open line is waited for, ms */
 #define NGX_HTTP_OLLAMA_STOP_WAIT  200
 
 
@@ -49,8 +50,6 @@ static ngx_int_t ngx_http_ollama_stop_send(ngx_http_request_t *r,
 static ngx_int_t ngx_http_ollama_stop_header(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_frame_form_e form);
 
-
-/* The task's way to be stopped: see ngx_http_ollama_task_stop_pt. */
 
 void
 ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
@@ -91,7 +90,7 @@ ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 }
 
 
-/* Waits for the end of what has begun, which the tap will see. */
+/* Waits for the end of the open line or event, which the tap sees. */
 
 static ngx_int_t
 ngx_http_ollama_stop_wait(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
@@ -129,7 +128,7 @@ ngx_http_ollama_stop_wait_cleanup(void *data)
 }
 
 
-/* The line has ended, or not in time, unless the reply has. */
+/* The line has ended, or not in time; or the whole reply has ended. */
 
 static void
 ngx_http_ollama_stop_wait_handler(ngx_event_t *ev)
@@ -185,7 +184,7 @@ ngx_http_ollama_stop_now(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 }
 
 
-/* The client has its last frame, or will have it; unless all is over. */
+/* The tap has sent the final frame; the reply may have ended since. */
 
 static void
 ngx_http_ollama_stop_server(ngx_http_request_t *r)
@@ -207,7 +206,7 @@ ngx_http_ollama_stop_server(ngx_http_request_t *r)
 }
 
 
-/* The upstream gives up a count of the request that it hasn't taken. */
+/* The upstream's end takes one off the request's count: add it before. */
 
 static void
 ngx_http_ollama_stop_upstream(ngx_http_request_t *r)
@@ -253,7 +252,7 @@ ngx_http_ollama_stop_send(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 }
 
 
-/* No server has sent one. */
+/* The header of a reply that no server has begun. */
 
 static ngx_int_t
 ngx_http_ollama_stop_header(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
@@ -262,7 +261,7 @@ ngx_http_ollama_stop_header(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     r->headers_out.status = NGX_HTTP_OK;
     r->headers_out.status_line.len = 0;
 
-    /* of a server before this one, after which error_page led on */
+    /* error_page may have led here after another server's error */
     r->err_status = 0;
 
     switch (form) {

@@ -15,6 +15,12 @@
 #include "core/ngx_http_ollama_ctx.h"
 
 
+/*
+ * Stops the request's generation, as a ngx_http_ollama_task_stop_pt: the client
+ * gets a proper final frame, now or when the line that is open has ended.  If
+ * the end of the reply is on its way already, only the task is ended.  May free
+ * the request.
+ */
 void ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx);
 
 

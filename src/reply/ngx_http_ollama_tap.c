@@ -5,22 +5,24 @@
 
 
 /*
- * Listens to a server's reply on its way to the client: first token, tokens,
- * complete or not.  What the server sent passes unchanged and at once.  Only
- * where a reply ends without being complete a last line is added that says
- * so, and the connection is closed without the end of a reply: a stream that
- * looks finished is finished.
+ * Parses a server's reply on its way to the client: time of the first token,
+ * number of tokens, complete or truncated.  What the server has sent passes
+ * unchanged and at once.  If the reply is truncated, an error line is added,
+ * and the connection is closed without a proper end of the response: a client
+ * that sees a proper end has the whole reply.
  *
- * How nginx ends a reply is told by the wrapped u->finalize_request alone,
- * which is called once and before anything that follows from it:
+ * Only u->finalize_request, which is wrapped here, tells how nginx ends a
+ * reply. It is called once, and before anything that follows from it:
  *
- *   0          a well framed end; then comes last_buf, unless it was sent
- *   502, 504   cut, or stalled; then comes an empty buffer with flush
+ *   0          a proper end; then comes last_buf, unless it was sent
+ *   502, 504   truncated, or timed out; then comes an empty buffer with flush
  *   NGX_ERROR  broken framing, or the client is gone; then comes nothing
  *   499        the client is gone
  *
- * r->upstream and its connection tell nothing of it: with buffering on, data
- * may still come through here long after the server has gone.
+ * r->upstream and its connection do not tell: with buffering on, data may come
+ * here long after the server has closed the connection.
+ *
+ * The parser is in the request's pool.
  */
 
 
@@ -106,7 +108,7 @@ ngx_http_ollama_tap_header_filter(ngx_http_request_t *r)
     ctx->finalize = u->finalize_request;
     u->finalize_request = ngx_http_ollama_tap_finalize;
 
-    /* nothing is left of an earlier upstream, which error_page may follow */
+    /* an error_page may have led here from another upstream */
 
     ctx->frame = NULL;
     ctx->finalized = 0;
@@ -114,7 +116,7 @@ ngx_http_ollama_tap_header_filter(ngx_http_request_t *r)
     ctx->ttft = -1;
 
     if (u->request_body_sent && !r->preserve_body && r == r->main) {
-        /* no other server will want it, and no mirror */
+        /* it is sent to no other server, and to no mirror */
         ngx_http_ollama_body_unmap(ctx);
     }
 
@@ -135,8 +137,6 @@ ngx_http_ollama_tap_header_filter(ngx_http_request_t *r)
     return ngx_http_next_header_filter(r);
 }
 
-
-/* What a reply tells of its way: which server, which task. */
 
 ngx_int_t
 ngx_http_ollama_tap_headers(ngx_http_request_t *r,
@@ -277,8 +277,8 @@ ngx_http_ollama_tap_init(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     }
 
     /*
-     * a reply with a length that gets a line more, or loses some, would end
-     * as a good one does
+     * with a length, a truncated reply with its error line could have a proper
+     * end
      */
 
     ngx_http_clear_content_length(r);
@@ -323,8 +323,8 @@ ngx_http_ollama_tap_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
 
 /*
- * Looks at one buffer.  NGX_DECLINED: the reply breaks off here for "reason";
- * what is left in the buffer may still be sent.
+ * Parses one buffer.  NGX_DECLINED: the reply ends here, because of "reason";
+ * what is left in the buffer is still to be sent.
  */
 
 static ngx_int_t
@@ -350,7 +350,7 @@ ngx_http_ollama_tap_buf(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
             b->last = b->pos + good;
 
             if (frame->done) {
-                /* what comes after the end is not of the reply */
+                /* what comes after the final frame is no part of it */
                 ngx_str_null(reason);
 
             } else {
@@ -389,7 +389,7 @@ ngx_http_ollama_tap_buf(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 }
 
 
-/* The same of a buffer, "size" bytes long, that comes after the server's end. */
+/* The same of a buffer of "size" bytes, after the server's reply has ended. */
 
 static ngx_int_t
 ngx_http_ollama_tap_buf_end(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
@@ -417,7 +417,7 @@ ngx_http_ollama_tap_buf_end(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         return NGX_OK;
     }
 
-    /* after a cut: nginx sends this buffer and closes the connection */
+    /* truncated: nginx sends this buffer and closes the connection */
 
     if (ngx_http_ollama_frame_end(frame) == NGX_OK) {
         /* only the end of the framing is missing */
@@ -427,7 +427,7 @@ ngx_http_ollama_tap_buf_end(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     }
 
     if (frame->error) {
-        /* the server's own last words say it */
+        /* the server's own last frame tells it */
         return NGX_OK;
     }
 
@@ -437,7 +437,7 @@ ngx_http_ollama_tap_buf_end(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 }
 
 
-/* Of a stream that is to stop only the line or event that has begun goes on. */
+/* A stream is to stop: drops what comes after the open line or event. */
 
 static void
 ngx_http_ollama_tap_cut(ngx_http_ollama_frame_t *frame, ngx_buf_t *b)
@@ -520,8 +520,9 @@ ngx_http_ollama_tap_stop_server(ngx_http_request_t *r)
 
 
 /*
- * Sends what is good of "in", up to the buffer of "at", and the last line; or,
- * where there is no reason to complain, the end of the reply.
+ * Sends "in" up to the buffer of "at", and then what ends the reply: the error
+ * line, or the final frame of a stopped reply; or, with an empty "reason", only
+ * the end.
  */
 
 static ngx_int_t
@@ -576,7 +577,7 @@ ngx_http_ollama_tap_break(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 }
 
 
-/* The end of a complete reply, in place of what the server goes on with. */
+/* The end of a complete reply, after which the server has sent more. */
 
 static ngx_chain_t *
 ngx_http_ollama_tap_end(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
@@ -611,8 +612,6 @@ ngx_http_ollama_tap_end(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 }
 
 
-/* Sends what is not the server's, past the tap's own ears. */
-
 ngx_int_t
 ngx_http_ollama_tap_send(ngx_http_request_t *r, ngx_chain_t *out)
 {
@@ -620,7 +619,7 @@ ngx_http_ollama_tap_send(ngx_http_request_t *r, ngx_chain_t *out)
 }
 
 
-/* Nothing of these buffers is sent: whoever made them has them back. */
+/* Marks the buffers as read, so that they are reused, and nothing is sent. */
 
 static void
 ngx_http_ollama_tap_swallow(ngx_chain_t *in)
@@ -632,7 +631,7 @@ ngx_http_ollama_tap_swallow(ngx_chain_t *in)
 }
 
 
-/* In place of the proxy's finalize_request: notes how the reply ended. */
+/* Instead of the proxy's finalize_request, which it calls. */
 
 static void
 ngx_http_ollama_tap_finalize(ngx_http_request_t *r, ngx_int_t rc)
@@ -665,8 +664,8 @@ ngx_http_ollama_tap_finalize(ngx_http_request_t *r, ngx_int_t rc)
     }
 
     /*
-     * nginx is about to drop the request: what the client's socket takes now
-     * is all that it will get, first of all what came with the broken part
+     * nginx is about to drop the request: the client only gets what its socket
+     * takes now; what came before the broken part goes first
      */
 
     if (!r->upstream->buffering && r->upstream->out_bufs) {

@@ -132,7 +132,7 @@ fuzz_read(u_char *text, size_t len, ngx_http_ollama_capture_form_e form,
 
     /* what there is and what there may still be is the limit */
 
-    n = found->said.gather.rest;
+    n = found->said.strbuf.rest;
 
     for (i = 0; i <= NGX_HTTP_OLLAMA_CAPTURE_TOOLS; i++) {
         n += found->said.text[i].str.len;

@@ -210,7 +210,7 @@ random_read(u_char *text, size_t len, ngx_http_ollama_capture_form_e form,
 
     /* all of it is given back */
 
-    n = said.gather.rest;
+    n = said.strbuf.rest;
 
     for (i = 0; i <= NGX_HTTP_OLLAMA_CAPTURE_TOOLS; i++) {
         n += said.text[i].str.len;
