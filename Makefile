@@ -203,7 +203,7 @@ $(probe): $(out)/%.so: t/%.c $(out)/flags | $(module)
 # Unit tests of the parts that need no nginx around them, only its headers: the
 # few functions of nginx they call are in stubs
 
-pure        = json id forbid scan sse frame frame_form name parse_time \
+pure        = json yajl id forbid scan sse frame frame_form name parse_time \
               report_parse report snapshot policy emit models_json backoff \
               final_frame strbuf capture capture_parse capture_frame \
               capture_json message conversation_body conversation_fields \

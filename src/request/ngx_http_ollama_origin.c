@@ -37,6 +37,8 @@ static ngx_uint_t ngx_http_ollama_origin_listed(ngx_array_t *patterns,
     ngx_str_t *origin);
 static ngx_uint_t ngx_http_ollama_origin_match(ngx_str_t *pattern,
     ngx_str_t *origin);
+static ngx_uint_t ngx_http_ollama_origin_is_host(u_char *p, u_char *last,
+    ngx_uint_t port);
 static ngx_uint_t ngx_http_ollama_origin_same(ngx_http_request_t *r,
     ngx_str_t *origin);
 static ngx_uint_t ngx_http_ollama_origin_own_name(ngx_http_request_t *r,
@@ -222,9 +224,8 @@ ngx_http_ollama_origin_listed(ngx_array_t *patterns, ngx_str_t *origin)
 static ngx_uint_t
 ngx_http_ollama_origin_match(ngx_str_t *pattern, ngx_str_t *origin)
 {
-    u_char      *p, *last, *star;
-    size_t       head, tail;
-    ngx_uint_t   port;
+    u_char  *last, *star;
+    size_t   head, tail;
 
     last = pattern->data + pattern->len;
     star = ngx_strlchr(pattern->data, last, '*');
@@ -255,14 +256,20 @@ ngx_http_ollama_origin_match(ngx_str_t *pattern, ngx_str_t *origin)
         return 1;
     }
 
-    p = origin->data + head;
-    last = origin->data + origin->len - tail;
+    return ngx_http_ollama_origin_is_host(origin->data + head,
+                                      origin->data + origin->len - tail,
+                                      star[-1] == ':');
+}
 
+
+/* Whether the bytes can be a part of a host, or a port: at least one. */
+
+static ngx_uint_t
+ngx_http_ollama_origin_is_host(u_char *p, u_char *last, ngx_uint_t port)
+{
     if (p == last) {
         return 0;
     }
-
-    port = (star[-1] == ':');
 
     while (p < last) {
         if (port && (*p < '0' || *p > '9')) {

@@ -27,13 +27,11 @@
 #include <ngx_core.h>
 
 #include "util/ngx_http_ollama_json.h"
+#include "util/ngx_http_ollama_yajl.h"
 
 
 /* the longest number or literal: yajl would buffer an endless one */
 #define NGX_HTTP_OLLAMA_JSON_MAX_LITERAL  512
-
-/* room for the size of a block, keeping malloc()'s alignment */
-#define NGX_HTTP_OLLAMA_JSON_HEAD         16
 
 /* the byte in all eight of a word; one that is zero becomes 0x80 */
 #define ngx_http_ollama_json_each(ch)  (UINT64_C(0x0101010101010101) * (ch))
@@ -62,9 +60,27 @@ typedef enum {
 } ngx_http_ollama_json_state_e;
 
 
-static void *ngx_http_ollama_json_malloc(void *data, size_t size);
-static void *ngx_http_ollama_json_realloc(void *data, void *p, size_t size);
-static void ngx_http_ollama_json_pfree(void *data, void *p);
+/* the piece of a text that is being taken */
+
+typedef struct {
+    u_char                *first;     /* its byte at json->pos */
+    u_char                *start;     /* of what yajl wasn't shown yet */
+    u_char                *pos;       /* what is in front of it was checked */
+    u_char                *last;
+    const char            *error;     /* of the byte at "pos" */
+} ngx_http_ollama_json_piece_t;
+
+
+static ngx_int_t ngx_http_ollama_json_feed_literal(
+    ngx_http_ollama_json_t *json, ngx_http_ollama_json_piece_t *piece);
+static ngx_int_t ngx_http_ollama_json_feed_text(ngx_http_ollama_json_t *json,
+    ngx_http_ollama_json_piece_t *piece);
+static ngx_int_t ngx_http_ollama_json_feed_string(
+    ngx_http_ollama_json_t *json, ngx_http_ollama_json_piece_t *piece);
+static ngx_int_t ngx_http_ollama_json_close(ngx_http_ollama_json_t *json,
+    ngx_http_ollama_json_piece_t *piece);
+static ngx_int_t ngx_http_ollama_json_invalid(ngx_http_ollama_json_t *json,
+    ngx_http_ollama_json_piece_t *piece);
 static const char *ngx_http_ollama_json_text(ngx_http_ollama_json_t *json,
     u_char ch);
 static ngx_uint_t ngx_http_ollama_json_is_literal(u_char ch);
@@ -75,12 +91,16 @@ static const char *ngx_http_ollama_json_string(ngx_http_ollama_json_t *json,
 static void ngx_http_ollama_json_surrogate(ngx_http_ollama_json_t *json);
 static const char *ngx_http_ollama_json_utf8(ngx_http_ollama_json_t *json,
     u_char ch);
+static ngx_int_t ngx_http_ollama_json_show(ngx_http_ollama_json_t *json,
+    ngx_http_ollama_json_piece_t *piece);
 static ngx_int_t ngx_http_ollama_json_parse(ngx_http_ollama_json_t *json,
     u_char *p, u_char *last);
 static ngx_int_t ngx_http_ollama_json_flush(ngx_http_ollama_json_t *json,
     off_t at);
 static void ngx_http_ollama_json_error(ngx_http_ollama_json_t *json,
     u_char *p, u_char *last);
+static off_t ngx_http_ollama_json_token(ngx_http_ollama_json_t *json,
+    u_char *p, u_char *last, off_t at);
 static ngx_uint_t ngx_http_ollama_json_fold(const u_char **p,
     const u_char *last);
 
@@ -96,14 +116,7 @@ ngx_http_ollama_json_init(ngx_http_ollama_json_t *json, ngx_pool_t *pool,
     const yajl_callbacks *callbacks, void *data, size_t keep,
     ngx_uint_t multiple)
 {
-    yajl_alloc_funcs  alloc;
-
-    alloc.malloc = ngx_http_ollama_json_malloc;
-    alloc.realloc = ngx_http_ollama_json_realloc;
-    alloc.free = ngx_http_ollama_json_pfree;
-    alloc.ctx = pool;
-
-    json->yajl = yajl_alloc(callbacks, &alloc, data);
+    json->yajl = ngx_http_ollama_yajl_create(pool, callbacks, data);
     if (json->yajl == NULL) {
         return NGX_ERROR;
     }
@@ -129,148 +142,226 @@ ngx_http_ollama_json_init(ngx_http_ollama_json_t *json, ngx_pool_t *pool,
 ngx_int_t
 ngx_http_ollama_json_feed(ngx_http_ollama_json_t *json, u_char *p, size_t size)
 {
-    off_t        begin;
-    size_t       n;
-    u_char      *last, *start, *first;
-    const char  *error;
+    ngx_int_t                     rc;
+    ngx_http_ollama_json_piece_t  piece;
 
-    first = p;
-    start = p;
-    last = p + size;
-    begin = json->pos;
+    piece.first = p;
+    piece.start = p;
+    piece.pos = p;
+    piece.last = p + size;
 
-    json->base = begin;
+    json->base = json->pos;
+
+    rc = NGX_OK;
 
     if (json->state == sw_text && json->run) {
-
-        json->carry = json->run;
-
-        while (p < last && ngx_http_ollama_json_is_literal(*p)) {
-
-            error = ngx_http_ollama_json_text(json, *p);
-            if (error) {
-                goto invalid;
-            }
-
-            p++;
-        }
-
-        if (ngx_http_ollama_json_parse(json, start, p) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        if (p < last
-            && ngx_http_ollama_json_flush(json, begin + (p - first)) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        json->base = begin + (p - first);
-        json->carry = 0;
-        start = p;
+        rc = ngx_http_ollama_json_feed_literal(json, &piece);
     }
 
-    while (p < last) {
+    while (rc == NGX_OK && piece.pos < piece.last) {
+        rc = (json->state == sw_text)
+             ? ngx_http_ollama_json_feed_text(json, &piece)
+             : ngx_http_ollama_json_feed_string(json, &piece);
+    }
 
-        if (json->state == sw_text) {
+    if (rc == NGX_DECLINED) {
+        return ngx_http_ollama_json_invalid(json, &piece);
+    }
+
+    if (rc != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    json->pos += size;
+
+    if (json->hidden || piece.start == piece.last) {
+        return NGX_OK;
+    }
+
+    return ngx_http_ollama_json_parse(json, piece.start, piece.last);
+}
+
+
+/*
+ * The rest of a number or literal that began in the piece before.  Here and
+ * below: NGX_DECLINED: the byte at piece->pos is invalid; NGX_ERROR: yajl or a
+ * callback refused.
+ */
+
+static ngx_int_t
+ngx_http_ollama_json_feed_literal(ngx_http_ollama_json_t *json,
+    ngx_http_ollama_json_piece_t *piece)
+{
+    json->carry = json->run;
+
+    while (piece->pos < piece->last
+           && ngx_http_ollama_json_is_literal(*piece->pos))
+    {
+        piece->error = ngx_http_ollama_json_text(json, *piece->pos);
+        if (piece->error) {
+            return NGX_DECLINED;
+        }
+
+        piece->pos++;
+    }
+
+    if (ngx_http_ollama_json_parse(json, piece->start, piece->pos) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (piece->pos < piece->last
+        && ngx_http_ollama_json_flush(json,
+                                      json->pos + (piece->pos - piece->first))
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    json->base = json->pos + (piece->pos - piece->first);
+    json->carry = 0;
+    piece->start = piece->pos;
+
+    return NGX_OK;
+}
+
+
+/* Bytes outside of strings, up to and with an opening quote. */
+
+static ngx_int_t
+ngx_http_ollama_json_feed_text(ngx_http_ollama_json_t *json,
+    ngx_http_ollama_json_piece_t *piece)
+{
+    u_char  *p;
+
+    for (p = piece->pos; p < piece->last; p++) {
+
+        if (*p == '"') {
+            json->string = json->pos + (p - piece->first);
+            json->state = sw_string;
+            json->run = 0;
+            json->halves = 0;
+            piece->pos = p + 1;
+            return NGX_OK;
+        }
+
+        piece->error = ngx_http_ollama_json_text(json, *p);
+        if (piece->error) {
+            piece->pos = p;
+            return NGX_DECLINED;
+        }
+    }
+
+    piece->pos = p;
+
+    return NGX_OK;
+}
+
+
+/* Bytes of a string, up to and with its closing quote. */
+
+static ngx_int_t
+ngx_http_ollama_json_feed_string(ngx_http_ollama_json_t *json,
+    ngx_http_ollama_json_piece_t *piece)
+{
+    size_t   n;
+    u_char  *p;
+
+    p = piece->pos;
+
+    while (p < piece->last) {
+
+        if (json->state == sw_string) {
 
             if (*p == '"') {
-                json->string = begin + (p - first);
-                json->state = sw_string;
-                json->run = 0;
-                json->halves = 0;
-                p++;
+                piece->pos = p;
+                return ngx_http_ollama_json_close(json, piece);
+            }
+
+            if (json->run >= json->keep && !json->hidden) {
+
+                /* a whole character ends here, so the string may be left */
+
+                piece->pos = p;
+
+                if (ngx_http_ollama_json_show(json, piece) != NGX_OK) {
+                    return NGX_ERROR;
+                }
+
+                json->hidden = 1;
+            }
+
+            n = ngx_http_ollama_json_plain(json, p, piece->last);
+
+            if (n) {
+                json->run += n;
+                p += n;
                 continue;
             }
-
-            error = ngx_http_ollama_json_text(json, *p);
-            if (error) {
-                goto invalid;
-            }
-
-            p++;
-            continue;
         }
 
-        if (json->state == sw_string && *p == '"') {
-
-            if (json->hidden) {
-                json->hidden = 0;
-                json->base = begin + (p - first);
-                start = p;
-            }
-
-            json->state = sw_text;
-            json->run = 0;
-            p++;
-
-            if (ngx_http_ollama_json_parse(json, start, p) != NGX_OK) {
-                return NGX_ERROR;
-            }
-
-            json->base = begin + (p - first);
-            start = p;
-            continue;
-        }
-
-        if (json->state == sw_string
-            && json->run >= json->keep
-            && !json->hidden)
-        {
-            /* a whole character ends here, so the string may be left */
-
-            if (ngx_http_ollama_json_parse(json, start, p) != NGX_OK) {
-                return NGX_ERROR;
-            }
-
-            json->hidden = 1;
-        }
-
-        n = ngx_http_ollama_json_plain(json, p, last);
-
-        if (n) {
-            json->run += n;
-            p += n;
-            continue;
-        }
-
-        error = ngx_http_ollama_json_string(json, *p);
-        if (error) {
-            goto invalid;
+        piece->error = ngx_http_ollama_json_string(json, *p);
+        if (piece->error) {
+            piece->pos = p;
+            return NGX_DECLINED;
         }
 
         json->run++;
         p++;
     }
 
-    json->pos = begin + size;
+    piece->pos = p;
 
-    if (json->hidden || start == last) {
-        return NGX_OK;
+    return NGX_OK;
+}
+
+
+/* The closing quote of a string, which yajl is shown whatever the length. */
+
+static ngx_int_t
+ngx_http_ollama_json_close(ngx_http_ollama_json_t *json,
+    ngx_http_ollama_json_piece_t *piece)
+{
+    if (json->hidden) {
+        json->hidden = 0;
+        json->base = json->pos + (piece->pos - piece->first);
+        piece->start = piece->pos;
     }
 
-    return ngx_http_ollama_json_parse(json, start, last);
+    json->state = sw_text;
+    json->run = 0;
+    piece->pos++;
 
-invalid:
+    return ngx_http_ollama_json_show(json, piece);
+}
 
-    /* what yajl finds wrong in front of this byte comes first */
+
+/* An invalid byte; but what yajl finds wrong in front of it comes first. */
+
+static ngx_int_t
+ngx_http_ollama_json_invalid(ngx_http_ollama_json_t *json,
+    ngx_http_ollama_json_piece_t *piece)
+{
+    off_t  at;
+
+    at = json->pos + (piece->pos - piece->first);
 
     if (!json->hidden
-        && start < p
-        && ngx_http_ollama_json_parse(json, start, p) != NGX_OK)
+        && piece->start < piece->pos
+        && ngx_http_ollama_json_parse(json, piece->start, piece->pos)
+           != NGX_OK)
     {
         return NGX_ERROR;
     }
 
     if (json->state == sw_text
         && json->run
-        && ngx_http_ollama_json_flush(json, begin + (p - first)) != NGX_OK)
+        && ngx_http_ollama_json_flush(json, at) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    json->error = error;
-    json->error_at = begin + (p - first);
+    json->error = piece->error;
+    json->error_at = at;
 
     return NGX_ERROR;
 }
@@ -421,10 +512,6 @@ ngx_http_ollama_json_plain(ngx_http_ollama_json_t *json, u_char *p,
 {
     u_char    *start;
     uint64_t   word;
-
-    if (json->state != sw_string) {
-        return 0;
-    }
 
     if (!json->hidden && (size_t) (last - p) > json->keep - json->run) {
         last = p + (json->keep - json->run);
@@ -595,6 +682,23 @@ ngx_http_ollama_json_utf8(ngx_http_ollama_json_t *json, u_char ch)
 }
 
 
+/* Shows yajl the piece up to piece->pos. */
+
+static ngx_int_t
+ngx_http_ollama_json_show(ngx_http_ollama_json_t *json,
+    ngx_http_ollama_json_piece_t *piece)
+{
+    if (ngx_http_ollama_json_parse(json, piece->start, piece->pos) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    json->base = json->pos + (piece->pos - piece->first);
+    piece->start = piece->pos;
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_ollama_json_parse(ngx_http_ollama_json_t *json, u_char *p,
     u_char *last)
@@ -635,21 +739,14 @@ ngx_http_ollama_json_flush(ngx_http_ollama_json_t *json, off_t at)
 }
 
 
-/*
- * Finds the text and the place of yajl's error.  yajl has mostly gone past
- * the token in question; where that began is seen from what it can be: the
- * string at the end of the piece, one byte, or a number or literal, of which
- * json->carry bytes lie in front of the piece.
- */
+/* Sets the text and the place of yajl's error. */
 
 static void
 ngx_http_ollama_json_error(ngx_http_ollama_json_t *json, u_char *p,
     u_char *last)
 {
-    char        *text, *tail;
+    char        *text;
     off_t        at;
-    size_t       len;
-    u_char      *s;
     ngx_uint_t   lexical;
 
     at = ngx_http_ollama_json_offset(json);
@@ -657,44 +754,42 @@ ngx_http_ollama_json_error(ngx_http_ollama_json_t *json, u_char *p,
     json->error = "invalid JSON";
     json->error_at = at;
 
-    text = (char *) yajl_get_error(json->yajl, 0, p, last - p);
+    text = ngx_http_ollama_yajl_error(json->yajl, p, last, &lexical);
     if (text == NULL) {
         return;
     }
 
-    /* "parse error: text\n", "lexical error: text.\n" */
-
-    lexical = (text[0] == 'l');
-
-    tail = strstr(text, ": ");
-    if (tail) {
-        text = tail + 2;
-    }
-
-    len = ngx_strlen(text);
-
-    while (len && (text[len - 1] == '\n' || text[len - 1] == '.')) {
-        text[--len] = '\0';
-    }
-
     json->error = text;
 
-    if (lexical) {
-        if (strstr(text, "invalid char in json") == text) {
-            json->error_at = at - 1;
-        }
+    if (!lexical) {
+        json->error_at = ngx_http_ollama_json_token(json, p, last, at);
 
-        return;
+    } else if (strstr(text, "invalid char in json") == text) {
+        json->error_at = at - 1;
     }
+}
+
+
+/*
+ * The first byte of the token that yajl takes for a syntax error.  It has
+ * mostly gone past that, to "at"; where the token began is seen from what it
+ * can be: the string at the end of the piece, one byte, or a number or
+ * literal, of which json->carry bytes are in front of the piece.
+ */
+
+static off_t
+ngx_http_ollama_json_token(ngx_http_ollama_json_t *json, u_char *p,
+    u_char *last, off_t at)
+{
+    u_char  *s;
 
     if (last[-1] == '"' && json->state == sw_text && at > json->string) {
-        json->error_at = json->string;
-        return;
+        return json->string;
     }
 
     s = p + (at - json->base);
 
-    if (strstr(text, "after key and value") == text) {
+    if (strstr(json->error, "after key and value") == json->error) {
 
         /* here yajl has gone back to where the token begins in the piece */
 
@@ -702,77 +797,16 @@ ngx_http_ollama_json_error(ngx_http_ollama_json_t *json, u_char *p,
             s++;
 
         } else if (s > p || json->carry == 0) {
-            return;
+            return at;
         }
 
     } else if (s > p && !ngx_http_ollama_json_is_literal(s[-1])) {
-        json->error_at = at - 1;
-        return;
+        return at - 1;
     }
 
     while (s > p && ngx_http_ollama_json_is_literal(s[-1])) {
         s--;
     }
 
-    json->error_at = json->base + (s - p) - (s == p ? json->carry : 0);
-}
-
-
-/* yajl's allocations: blocks of the pool that know their size. */
-
-static void *
-ngx_http_ollama_json_malloc(void *data, size_t size)
-{
-    ngx_pool_t *pool = data;
-
-    u_char  *p;
-
-    p = ngx_palloc(pool, NGX_HTTP_OLLAMA_JSON_HEAD + size);
-    if (p == NULL) {
-        return NULL;
-    }
-
-    *(size_t *) p = size;
-
-    return p + NGX_HTTP_OLLAMA_JSON_HEAD;
-}
-
-
-static void *
-ngx_http_ollama_json_realloc(void *data, void *p, size_t size)
-{
-    size_t   old;
-    u_char  *n;
-
-    if (p == NULL) {
-        return ngx_http_ollama_json_malloc(data, size);
-    }
-
-    old = *(size_t *) ((u_char *) p - NGX_HTTP_OLLAMA_JSON_HEAD);
-
-    if (size <= old) {
-        return p;
-    }
-
-    n = ngx_http_ollama_json_malloc(data, size);
-    if (n == NULL) {
-        return NULL;
-    }
-
-    ngx_memcpy(n, p, old);
-    ngx_http_ollama_json_pfree(data, p);
-
-    return n;
-}
-
-
-static void
-ngx_http_ollama_json_pfree(void *data, void *p)
-{
-    ngx_pool_t *pool = data;
-
-    if (p) {
-        /* a small block stays in the pool until its end */
-        (void) ngx_pfree(pool, (u_char *) p - NGX_HTTP_OLLAMA_JSON_HEAD);
-    }
+    return json->base + (s - p) - (s == p ? json->carry : 0);
 }
