@@ -5,9 +5,9 @@
 
 
 /*
- * What the scripts of the store answer, read into the operation.  Nothing is
- * copied: strings lie in Redis's reply.  What isn't as expected is refused, or
- * has no value.
+ * Replies of the store's scripts.  Nothing is copied: the strings of an
+ * operation lie in Redis's reply until its handler returns.  A reply of another
+ * structure is refused; a value of another type is null or 0.  Has no state.
  */
 
 
@@ -25,8 +25,6 @@ static void ngx_http_ollama_store_fields(redisReply *reply,
 static void ngx_http_ollama_store_string(redisReply *reply, ngx_str_t *value);
 static int64_t ngx_http_ollama_store_integer(redisReply *reply);
 
-
-/* NGX_ERROR: it isn't what the script says. */
 
 ngx_int_t
 ngx_http_ollama_store_reply(ngx_http_ollama_store_t *store, redisReply *reply)
@@ -317,7 +315,7 @@ ngx_http_ollama_store_get_json(ngx_http_ollama_store_t *store, ngx_uint_t i,
 }
 
 
-/* Whether it is an array of at least so many. */
+/* An array of n elements or more. */
 
 static ngx_uint_t
 ngx_http_ollama_store_is_array(redisReply *reply, size_t n)
@@ -358,8 +356,6 @@ ngx_http_ollama_store_string(redisReply *reply, ngx_str_t *value)
     }
 }
 
-
-/* What isn't one is 0. */
 
 static int64_t
 ngx_http_ollama_store_integer(redisReply *reply)
