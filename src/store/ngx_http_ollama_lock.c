@@ -5,11 +5,12 @@
 
 
 /*
- * Keeps the lock of a session, which Redis lets go after a while, so that a
- * worker that dies doesn't leave its sessions locked.  Taking the lock and
- * giving it back are operations of the store.
+ * Renews the lock of a session.  It expires in Redis, so that a worker that
+ * dies doesn't leave its sessions locked.  Acquiring and releasing it are
+ * operations of the store.
  *
- * A lock lives in its holder's memory.  Knows no HTTP.
+ * A lock lives in its holder's memory, from ..._begin() to ..._end().  Knows no
+ * HTTP.
  */
 
 
@@ -20,7 +21,7 @@
 #include "store/ngx_http_ollama_lock.h"
 
 
-/* it is renewed so often, ms */
+/* how often it is renewed, ms */
 #define NGX_HTTP_OLLAMA_LOCK_RENEW  2000
 
 
@@ -40,27 +41,17 @@ ngx_http_ollama_lock_begin(ngx_http_ollama_lock_t *lock, ngx_str_t *session,
     lock->store.log = log;
     lock->store.ttl = ttl;
 
-    lock->dummy.fd = (ngx_socket_t) -1;
-    lock->dummy.data = lock;
+    ngx_http_ollama_timer_init(&lock->timer,
+                               ngx_http_ollama_lock_renew_handler, lock, log);
 
-    ngx_memzero(&lock->event, sizeof(ngx_event_t));
-
-    lock->event.handler = ngx_http_ollama_lock_renew_handler;
-    lock->event.data = &lock->dummy;
-    lock->event.log = log;
-    lock->event.cancelable = 1;
-
-    ngx_add_timer(&lock->event, NGX_HTTP_OLLAMA_LOCK_RENEW);
+    ngx_add_timer(&lock->timer.event, NGX_HTTP_OLLAMA_LOCK_RENEW);
 }
 
 
 void
 ngx_http_ollama_lock_end(ngx_http_ollama_lock_t *lock)
 {
-    if (lock->event.timer_set) {
-        ngx_del_timer(&lock->event);
-    }
-
+    ngx_http_ollama_timer_stop(&lock->timer);
     ngx_http_ollama_store_forget(&lock->store);
 }
 
@@ -68,11 +59,9 @@ ngx_http_ollama_lock_end(ngx_http_ollama_lock_t *lock)
 static void
 ngx_http_ollama_lock_renew_handler(ngx_event_t *ev)
 {
-    ngx_connection_t        *c;
     ngx_http_ollama_lock_t  *lock;
 
-    c = ev->data;
-    lock = c->data;
+    lock = ngx_http_ollama_timer_data(ev);
 
     ngx_http_ollama_store_forget(&lock->store);
 

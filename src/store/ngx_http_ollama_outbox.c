@@ -5,38 +5,38 @@
 
 
 /*
- * The end of a task in a session whose request can't wait for it, or has waited
- * in vain: its reply is stored, or its lock given back.  Where Redis isn't
- * there, or doesn't answer, that is tried again when it is, a few times and not
- * for long.  It does no harm: what is stored already isn't stored again, what
- * no longer fits the session changes nothing, and a lock that isn't the task's
- * is left alone.
+ * Ends of tasks in sessions whose request can't wait for Redis, or has waited
+ * in vain: a reply is saved, or a lock released.  If Redis isn't available, or
+ * doesn't answer, that is tried again when it is, a few times and not for long.
+ * To do it twice is harmless: what is stored isn't stored again, what no longer
+ * fits the session changes nothing, and a lock of another task is left alone.
  *
- * What is owed lives in a pool of its own, in a list of this worker's, and is
- * lost with that.  Commands are done in their order, so a request that has it
- * settled before its own operation finds the session as if it had been in time.
+ * An item lives in a pool of its own, in a list of this worker, until Redis has
+ * answered or it is given up.  Redis executes commands in their order, so a
+ * request that flushes the session's items before its own operation finds the
+ * session as if they had been in time.
  */
 
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <ngx_event.h>
 
 #include "store/ngx_http_ollama_outbox.h"
+#include "util/ngx_http_ollama_timer.h"
 
 
-/* how long a reply, and a lock, are worth it, ms: the latter ends by itself */
+/* how long a save, and a release, are tried, ms: a lock expires by itself */
 #define NGX_HTTP_OLLAMA_OUTBOX_SAVE     60000
 #define NGX_HTTP_OLLAMA_OUTBOX_RELEASE  10000
 
-/* how often one is sent: a command that is late costs all their connection */
+/* how often one is sent: one that isn't answered fails all others, too */
 #define NGX_HTTP_OLLAMA_OUTBOX_TRIES    3
 
-/* at once, and bytes of them */
+/* items at once, and their bytes */
 #define NGX_HTTP_OLLAMA_OUTBOX_COUNT    1024
 #define NGX_HTTP_OLLAMA_OUTBOX_SIZE     (64 * 1024 * 1024)
 
-/* how often it is looked if Redis is there, ms */
+/* how often it is tried if Redis is available, ms */
 #define NGX_HTTP_OLLAMA_OUTBOX_TICK     100
 
 
@@ -47,86 +47,89 @@ typedef struct {
     ngx_str_t                         sid;
     ngx_str_t                         task;
     ngx_http_ollama_store_message_t   message;
-    int64_t                           n;       /* of the message; or 0, the
-                                                  lock, or ..._WITHDRAW */
+    int64_t                           n;       /* of the message; 0: just the
+                                                  lock; or ..._WITHDRAW */
     size_t                            size;
     ngx_uint_t                        tries;
     ngx_msec_t                        until;
-    unsigned                          sent:1;  /* an answer is waited for */
+    unsigned                          sent:1;  /* and not answered yet */
+} ngx_http_ollama_outbox_item_t;
+
+
+/* this worker's */
+
+typedef struct {
+    ngx_queue_t                       items;
+    ngx_uint_t                        count;
+    size_t                            size;
+    ngx_http_ollama_timer_t           timer;
 } ngx_http_ollama_outbox_t;
 
 
-static ngx_http_ollama_outbox_t *ngx_http_ollama_outbox_create(ngx_str_t *sid,
-    ngx_str_t *task, ngx_http_ollama_store_message_t *message);
-static ngx_int_t ngx_http_ollama_outbox_copy(ngx_http_ollama_outbox_t *late,
-    ngx_str_t *text);
-static void ngx_http_ollama_outbox_send(ngx_http_ollama_outbox_t *late);
+static ngx_http_ollama_outbox_item_t *ngx_http_ollama_outbox_create(
+    ngx_str_t *sid, ngx_str_t *task, ngx_http_ollama_store_message_t *message);
+static ngx_int_t ngx_http_ollama_outbox_copy(
+    ngx_http_ollama_outbox_item_t *item, ngx_str_t *text);
+static void ngx_http_ollama_outbox_send(ngx_http_ollama_outbox_item_t *item);
 static void ngx_http_ollama_outbox_done(ngx_http_ollama_store_t *store);
-static void ngx_http_ollama_outbox_free(ngx_http_ollama_outbox_t *late);
-static void ngx_http_ollama_outbox_lost(ngx_http_ollama_outbox_t *late,
+static void ngx_http_ollama_outbox_free(ngx_http_ollama_outbox_item_t *item);
+static void ngx_http_ollama_outbox_lost(ngx_http_ollama_outbox_item_t *item,
     const char *why);
 static void ngx_http_ollama_outbox_tick(void);
 static void ngx_http_ollama_outbox_tick_handler(ngx_event_t *ev);
 
 
-/* this worker's */
-
-static ngx_queue_t       ngx_http_ollama_outboxes = {
-    &ngx_http_ollama_outboxes, &ngx_http_ollama_outboxes
+static ngx_http_ollama_outbox_t  ngx_http_ollama_outbox = {
+    .items = { &ngx_http_ollama_outbox.items, &ngx_http_ollama_outbox.items }
 };
-
-static ngx_uint_t        ngx_http_ollama_outbox_count;
-static size_t            ngx_http_ollama_outbox_size;
-static ngx_event_t       ngx_http_ollama_outbox_event;
-static ngx_connection_t  ngx_http_ollama_outbox_dummy;
 
 
 void
 ngx_http_ollama_outbox_add(ngx_str_t *sid, ngx_str_t *task, int64_t ttl,
     int64_t n, ngx_http_ollama_store_message_t *message)
 {
-    ngx_http_ollama_outbox_t  *late;
+    ngx_http_ollama_outbox_item_t  *item;
 
-    late = ngx_http_ollama_outbox_create(sid, task, message);
+    item = ngx_http_ollama_outbox_create(sid, task, message);
 
-    if (late == NULL && message) {
+    if (item == NULL && message) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "ollama: a reply in session \"%V\" is lost: too much "
                       "waits for Redis", sid);
 
         message = NULL;
-        late = ngx_http_ollama_outbox_create(sid, task, NULL);
+        item = ngx_http_ollama_outbox_create(sid, task, NULL);
     }
 
-    if (late == NULL) {
+    if (item == NULL) {
         return;
     }
 
-    late->store.handler = ngx_http_ollama_outbox_done;
-    late->store.data = late;
-    late->store.ttl = ttl;
+    item->store.handler = ngx_http_ollama_outbox_done;
+    item->store.data = item;
+    item->store.ttl = ttl;
 
-    late->n = (message || n < 0) ? n : 0;
-    late->until = ngx_current_msec + (message ? NGX_HTTP_OLLAMA_OUTBOX_SAVE
+    item->n = (message || n < 0) ? n : 0;
+    item->until = ngx_current_msec + (message ? NGX_HTTP_OLLAMA_OUTBOX_SAVE
                                               : NGX_HTTP_OLLAMA_OUTBOX_RELEASE);
 
-    ngx_queue_insert_tail(&ngx_http_ollama_outboxes, &late->queue);
+    ngx_queue_insert_tail(&ngx_http_ollama_outbox.items, &item->queue);
 
-    ngx_http_ollama_outbox_count++;
-    ngx_http_ollama_outbox_size += late->size;
+    ngx_http_ollama_outbox.count++;
+    ngx_http_ollama_outbox.size += item->size;
 
-    ngx_http_ollama_outbox_send(late);
+    ngx_http_ollama_outbox_send(item);
 }
 
 
-static ngx_http_ollama_outbox_t *
+static ngx_http_ollama_outbox_item_t *
 ngx_http_ollama_outbox_create(ngx_str_t *sid, ngx_str_t *task,
     ngx_http_ollama_store_message_t *message)
 {
-    ngx_pool_t                *pool;
-    ngx_http_ollama_outbox_t  *late;
+    ngx_pool_t                     *pool;
+    ngx_http_ollama_outbox_item_t  *item;
 
-    if (ngx_http_ollama_outbox_count >= NGX_HTTP_OLLAMA_OUTBOX_COUNT) {
+    if (ngx_http_ollama_outbox.count >= NGX_HTTP_OLLAMA_OUTBOX_COUNT) {
         return NULL;
     }
 
@@ -135,34 +138,34 @@ ngx_http_ollama_outbox_create(ngx_str_t *sid, ngx_str_t *task,
         return NULL;
     }
 
-    late = ngx_pcalloc(pool, sizeof(ngx_http_ollama_outbox_t));
-    if (late == NULL) {
+    item = ngx_pcalloc(pool, sizeof(ngx_http_ollama_outbox_item_t));
+    if (item == NULL) {
         goto failed;
     }
 
-    late->pool = pool;
-    late->sid = *sid;
-    late->task = *task;
+    item->pool = pool;
+    item->sid = *sid;
+    item->task = *task;
 
     if (message) {
-        late->message = *message;
+        item->message = *message;
     }
 
-    if (ngx_http_ollama_outbox_copy(late, &late->sid) != NGX_OK
-        || ngx_http_ollama_outbox_copy(late, &late->task) != NGX_OK
-        || ngx_http_ollama_outbox_copy(late, &late->message.json) != NGX_OK
-        || ngx_http_ollama_outbox_copy(late, &late->message.status) != NGX_OK
-        || ngx_http_ollama_outbox_copy(late, &late->message.model) != NGX_OK
-        || ngx_http_ollama_outbox_copy(late, &late->message.server) != NGX_OK
-        || ngx_http_ollama_outbox_copy(late, &late->message.thinking) != NGX_OK
-        || ngx_http_ollama_outbox_copy(late, &late->message.stats) != NGX_OK
-        || ngx_http_ollama_outbox_copy(late, &late->message.participant)
+    if (ngx_http_ollama_outbox_copy(item, &item->sid) != NGX_OK
+        || ngx_http_ollama_outbox_copy(item, &item->task) != NGX_OK
+        || ngx_http_ollama_outbox_copy(item, &item->message.json) != NGX_OK
+        || ngx_http_ollama_outbox_copy(item, &item->message.status) != NGX_OK
+        || ngx_http_ollama_outbox_copy(item, &item->message.model) != NGX_OK
+        || ngx_http_ollama_outbox_copy(item, &item->message.server) != NGX_OK
+        || ngx_http_ollama_outbox_copy(item, &item->message.thinking) != NGX_OK
+        || ngx_http_ollama_outbox_copy(item, &item->message.stats) != NGX_OK
+        || ngx_http_ollama_outbox_copy(item, &item->message.participant)
            != NGX_OK)
     {
         goto failed;
     }
 
-    return late;
+    return item;
 
 failed:
 
@@ -172,10 +175,11 @@ failed:
 }
 
 
-/* NGX_ERROR: no memory, or more than what may wait. */
+/* NGX_ERROR: no memory, or more bytes than may wait. */
 
 static ngx_int_t
-ngx_http_ollama_outbox_copy(ngx_http_ollama_outbox_t *late, ngx_str_t *text)
+ngx_http_ollama_outbox_copy(ngx_http_ollama_outbox_item_t *item,
+    ngx_str_t *text)
 {
     u_char  *p;
 
@@ -183,15 +187,15 @@ ngx_http_ollama_outbox_copy(ngx_http_ollama_outbox_t *late, ngx_str_t *text)
         return NGX_OK;
     }
 
-    late->size += text->len;
+    item->size += text->len;
 
-    if (ngx_http_ollama_outbox_size + late->size
+    if (ngx_http_ollama_outbox.size + item->size
         > NGX_HTTP_OLLAMA_OUTBOX_SIZE)
     {
         return NGX_ERROR;
     }
 
-    p = ngx_pnalloc(late->pool, text->len);
+    p = ngx_pnalloc(item->pool, text->len);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -206,66 +210,64 @@ ngx_http_ollama_outbox_copy(ngx_http_ollama_outbox_t *late, ngx_str_t *text)
 void
 ngx_http_ollama_outbox_flush(ngx_str_t *sid)
 {
-    ngx_queue_t               *q;
-    ngx_http_ollama_outbox_t  *late;
+    ngx_queue_t                    *q;
+    ngx_http_ollama_outbox_item_t  *item;
 
-    for (q = ngx_queue_head(&ngx_http_ollama_outboxes);
-         q != ngx_queue_sentinel(&ngx_http_ollama_outboxes);
+    for (q = ngx_queue_head(&ngx_http_ollama_outbox.items);
+         q != ngx_queue_sentinel(&ngx_http_ollama_outbox.items);
          q = ngx_queue_next(q))
     {
-        late = ngx_queue_data(q, ngx_http_ollama_outbox_t, queue);
+        item = ngx_queue_data(q, ngx_http_ollama_outbox_item_t, queue);
 
-        if (!late->sent
-            && late->sid.len == sid->len
-            && ngx_memcmp(late->sid.data, sid->data, sid->len) == 0)
+        if (!item->sent
+            && item->sid.len == sid->len
+            && ngx_memcmp(item->sid.data, sid->data, sid->len) == 0)
         {
-            ngx_http_ollama_outbox_send(late);
+            ngx_http_ollama_outbox_send(item);
         }
     }
 }
 
 
-/* At the end of the process: nobody tells Redis any more. */
-
 void
 ngx_http_ollama_outbox_exit_worker(void)
 {
-    ngx_queue_t               *q;
-    ngx_http_ollama_outbox_t  *late;
+    ngx_queue_t                    *q;
+    ngx_http_ollama_outbox_item_t  *item;
 
-    while (!ngx_queue_empty(&ngx_http_ollama_outboxes)) {
-        q = ngx_queue_head(&ngx_http_ollama_outboxes);
-        late = ngx_queue_data(q, ngx_http_ollama_outbox_t, queue);
+    while (!ngx_queue_empty(&ngx_http_ollama_outbox.items)) {
+        q = ngx_queue_head(&ngx_http_ollama_outbox.items);
+        item = ngx_queue_data(q, ngx_http_ollama_outbox_item_t, queue);
 
-        ngx_http_ollama_store_forget(&late->store);
+        ngx_http_ollama_store_forget(&item->store);
 
-        ngx_http_ollama_outbox_lost(late, late->sent
+        ngx_http_ollama_outbox_lost(item, item->sent
                                           ? "nginx ends, and Redis has not "
                                             "answered"
                                           : "nginx ends");
-        ngx_http_ollama_outbox_free(late);
+        ngx_http_ollama_outbox_free(item);
     }
 }
 
 
 static void
-ngx_http_ollama_outbox_send(ngx_http_ollama_outbox_t *late)
+ngx_http_ollama_outbox_send(ngx_http_ollama_outbox_item_t *item)
 {
     ngx_int_t  rc;
 
-    late->store.log = ngx_cycle->log;
+    item->store.log = ngx_cycle->log;
 
-    if (late->n == NGX_HTTP_OLLAMA_OUTBOX_WITHDRAW) {
-        rc = ngx_http_ollama_store_withdraw(&late->store, &late->sid,
-                                            &late->task);
+    if (item->n == NGX_HTTP_OLLAMA_OUTBOX_WITHDRAW) {
+        rc = ngx_http_ollama_store_withdraw(&item->store, &item->sid,
+                                            &item->task);
 
-    } else if (late->n) {
-        rc = ngx_http_ollama_store_save(&late->store, &late->sid, &late->task,
-                                        late->n, &late->message, 1);
+    } else if (item->n) {
+        rc = ngx_http_ollama_store_save(&item->store, &item->sid, &item->task,
+                                        item->n, &item->message, 1);
 
     } else {
-        rc = ngx_http_ollama_store_release(&late->store, &late->sid,
-                                           &late->task);
+        rc = ngx_http_ollama_store_release(&item->store, &item->sid,
+                                           &item->task);
     }
 
     if (rc != NGX_OK) {
@@ -273,19 +275,19 @@ ngx_http_ollama_outbox_send(ngx_http_ollama_outbox_t *late)
         return;
     }
 
-    late->sent = 1;
-    late->tries++;
+    item->sent = 1;
+    item->tries++;
 }
 
 
 static void
 ngx_http_ollama_outbox_done(ngx_http_ollama_store_t *store)
 {
-    ngx_http_ollama_outbox_t  *late;
+    ngx_http_ollama_outbox_item_t  *item;
 
-    late = store->data;
+    item = store->data;
 
-    late->sent = 0;
+    item->sent = 0;
 
     switch (store->result) {
 
@@ -293,11 +295,11 @@ ngx_http_ollama_outbox_done(ngx_http_ollama_store_t *store)
         break;
 
     case NGX_HTTP_OLLAMA_STORE_NONE:
-        ngx_http_ollama_outbox_lost(late, "it was deleted");
+        ngx_http_ollama_outbox_lost(item, "it was deleted");
         break;
 
     case NGX_HTTP_OLLAMA_STORE_LOST:
-        ngx_http_ollama_outbox_lost(late, "another task has its session, or "
+        ngx_http_ollama_outbox_lost(item, "another task has its session, or "
                                           "has had it");
         break;
 
@@ -308,41 +310,42 @@ ngx_http_ollama_outbox_done(ngx_http_ollama_store_t *store)
             return;
         }
 
-        ngx_http_ollama_outbox_lost(late, "Redis refused it");
+        ngx_http_ollama_outbox_lost(item, "Redis refused it");
 
-        if (late->n > 0) {
-            late->n = 0;
-            ngx_http_ollama_outbox_send(late);
+        if (item->n > 0) {
+            item->n = 0;
+            ngx_http_ollama_outbox_send(item);
             return;
         }
 
         break;
     }
 
-    ngx_http_ollama_outbox_free(late);
+    ngx_http_ollama_outbox_free(item);
 }
 
 
 static void
-ngx_http_ollama_outbox_free(ngx_http_ollama_outbox_t *late)
+ngx_http_ollama_outbox_free(ngx_http_ollama_outbox_item_t *item)
 {
-    ngx_http_ollama_outbox_count--;
-    ngx_http_ollama_outbox_size -= late->size;
+    ngx_http_ollama_outbox.count--;
+    ngx_http_ollama_outbox.size -= item->size;
 
-    ngx_queue_remove(&late->queue);
-    ngx_destroy_pool(late->pool);
+    ngx_queue_remove(&item->queue);
+    ngx_destroy_pool(item->pool);
 }
 
 
-/* A lock that is lost is of no concern. */
+/* Logs a reply that is given up; a lock expires. */
 
 static void
-ngx_http_ollama_outbox_lost(ngx_http_ollama_outbox_t *late, const char *why)
+ngx_http_ollama_outbox_lost(ngx_http_ollama_outbox_item_t *item,
+    const char *why)
 {
-    if (late->n > 0) {
+    if (item->n > 0) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "ollama: a reply in session \"%V\" is lost: %s",
-                      &late->sid, why);
+                      &item->sid, why);
     }
 }
 
@@ -350,50 +353,46 @@ ngx_http_ollama_outbox_lost(ngx_http_ollama_outbox_t *late, const char *why)
 static void
 ngx_http_ollama_outbox_tick(void)
 {
-    ngx_event_t  *ev;
+    ngx_http_ollama_timer_t  *timer;
 
-    ev = &ngx_http_ollama_outbox_event;
+    timer = &ngx_http_ollama_outbox.timer;
 
-    if (ev->timer_set) {
+    if (timer->event.timer_set) {
         return;
     }
 
-    ngx_http_ollama_outbox_dummy.fd = (ngx_socket_t) -1;
+    ngx_http_ollama_timer_init(timer, ngx_http_ollama_outbox_tick_handler,
+                               NULL, ngx_cycle->log);
 
-    ev->handler = ngx_http_ollama_outbox_tick_handler;
-    ev->data = &ngx_http_ollama_outbox_dummy;
-    ev->log = ngx_cycle->log;
-    ev->cancelable = 1;
-
-    ngx_add_timer(ev, NGX_HTTP_OLLAMA_OUTBOX_TICK);
+    ngx_add_timer(&timer->event, NGX_HTTP_OLLAMA_OUTBOX_TICK);
 }
 
 
 static void
 ngx_http_ollama_outbox_tick_handler(ngx_event_t *ev)
 {
-    ngx_queue_t               *q;
-    ngx_http_ollama_outbox_t  *late;
+    ngx_queue_t                    *q;
+    ngx_http_ollama_outbox_item_t  *item;
 
-    q = ngx_queue_head(&ngx_http_ollama_outboxes);
+    q = ngx_queue_head(&ngx_http_ollama_outbox.items);
 
-    while (q != ngx_queue_sentinel(&ngx_http_ollama_outboxes)) {
+    while (q != ngx_queue_sentinel(&ngx_http_ollama_outbox.items)) {
 
-        late = ngx_queue_data(q, ngx_http_ollama_outbox_t, queue);
+        item = ngx_queue_data(q, ngx_http_ollama_outbox_item_t, queue);
         q = ngx_queue_next(q);
 
-        if (late->sent) {
+        if (item->sent) {
             continue;
         }
 
-        if (late->tries == NGX_HTTP_OLLAMA_OUTBOX_TRIES
-            || (ngx_msec_int_t) (late->until - ngx_current_msec) <= 0)
+        if (item->tries == NGX_HTTP_OLLAMA_OUTBOX_TRIES
+            || (ngx_msec_int_t) (item->until - ngx_current_msec) <= 0)
         {
-            ngx_http_ollama_outbox_lost(late, "Redis did not answer in time");
-            ngx_http_ollama_outbox_free(late);
+            ngx_http_ollama_outbox_lost(item, "Redis did not answer in time");
+            ngx_http_ollama_outbox_free(item);
             continue;
         }
 
-        ngx_http_ollama_outbox_send(late);
+        ngx_http_ollama_outbox_send(item);
     }
 }

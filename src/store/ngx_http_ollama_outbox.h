@@ -14,20 +14,26 @@
 #include "store/ngx_http_ollama_store.h"
 
 
+/* in place of a message's number: what the task has added is deleted */
 #define NGX_HTTP_OLLAMA_OUTBOX_WITHDRAW  -1
 
 
 /*
- * The end of a task in a session: its reply is to be stored as message n, for
- * ttl ms; or if that is NULL just the lock to be given back, with what it has
- * added if n is NGX_HTTP_OLLAMA_OUTBOX_WITHDRAW.  All is copied.
+ * Has the end of a task in a session sent to Redis, now or later: its reply is
+ * saved as message n, for ttl ms; or with message NULL only the lock released,
+ * and with n ..._WITHDRAW what it has added deleted.  Copies everything.  What
+ * can't be saved is logged.
  */
 void ngx_http_ollama_outbox_add(ngx_str_t *sid, ngx_str_t *task, int64_t ttl,
     int64_t n, ngx_http_ollama_store_message_t *message);
 
-/* What is owed to the session goes first, if Redis is there. */
+/*
+ * Sends what waits for this session, so that an operation called next finds it
+ * done.  Does nothing for what Redis doesn't take.
+ */
 void ngx_http_ollama_outbox_flush(ngx_str_t *sid);
 
+/* At the end of the process: what wasn't answered is logged and freed. */
 void ngx_http_ollama_outbox_exit_worker(void);
 
 

@@ -5,8 +5,11 @@
 
 
 /*
- * Sessions of processes that were killed.  Their locks in Redis would last
- * until their time is over; who finds the process dead gives them back at once.
+ * Locks of sessions whose process was killed.  In Redis they would last until
+ * they expire; a process that finds another one dead releases them at once.
+ *
+ * They are noted in this process's memory with a lock of shared memory held,
+ * and sent afterwards.  Uses redis only.
  */
 
 
@@ -15,20 +18,27 @@
 
 #include "store/ngx_http_ollama_unlock.h"
 #include "redis/ngx_http_ollama_redis.h"
+#include "util/ngx_http_ollama_id.h"
 
 
-/* of a dead process so many are freed, the others free themselves */
+/* noted at once; the locks of others expire */
 #define NGX_HTTP_OLLAMA_UNLOCK_MAX  256
-
-#define NGX_HTTP_OLLAMA_UNLOCK_ID   64
 
 
 typedef struct {
-    size_t   ntask;
-    size_t   nsession;
-    u_char   task[NGX_HTTP_OLLAMA_UNLOCK_ID];
-    u_char   session[NGX_HTTP_OLLAMA_UNLOCK_ID];
+    size_t                   task_len;
+    size_t                   session_len;
+    u_char                   task[NGX_HTTP_OLLAMA_ID_MAX];
+    u_char                   session[NGX_HTTP_OLLAMA_ID_MAX];
 } ngx_http_ollama_unlock_t;
+
+
+/* of this process */
+
+typedef struct {
+    ngx_http_ollama_unlock_t  locks[NGX_HTTP_OLLAMA_UNLOCK_MAX];
+    ngx_uint_t                n;
+} ngx_http_ollama_unlock_list_t;
 
 
 /* ARGV: prefix, session, task */
@@ -43,49 +53,48 @@ static ngx_http_ollama_redis_script_t  ngx_http_ollama_unlock_script =
     );
 
 
-/* found by this process, and not told yet */
-
-static ngx_http_ollama_unlock_t
-    ngx_http_ollama_unlock[NGX_HTTP_OLLAMA_UNLOCK_MAX];
-static ngx_uint_t  ngx_http_ollama_nunlock;
+static ngx_http_ollama_unlock_list_t  ngx_http_ollama_unlock;
 
 
 void
 ngx_http_ollama_unlock_note(ngx_str_t *task, ngx_str_t *session)
 {
-    ngx_http_ollama_unlock_t  *lost;
+    ngx_http_ollama_unlock_t       *lock;
+    ngx_http_ollama_unlock_list_t  *list;
 
-    if (ngx_http_ollama_nunlock == NGX_HTTP_OLLAMA_UNLOCK_MAX
-        || task->len > NGX_HTTP_OLLAMA_UNLOCK_ID
-        || session->len > NGX_HTTP_OLLAMA_UNLOCK_ID)
+    list = &ngx_http_ollama_unlock;
+
+    if (list->n == NGX_HTTP_OLLAMA_UNLOCK_MAX
+        || task->len > NGX_HTTP_OLLAMA_ID_MAX
+        || session->len > NGX_HTTP_OLLAMA_ID_MAX)
     {
         return;
     }
 
-    lost = &ngx_http_ollama_unlock[ngx_http_ollama_nunlock++];
+    lock = &list->locks[list->n++];
 
-    lost->ntask = task->len;
-    ngx_memcpy(lost->task, task->data, task->len);
+    lock->task_len = task->len;
+    ngx_memcpy(lock->task, task->data, task->len);
 
-    lost->nsession = session->len;
-    ngx_memcpy(lost->session, session->data, session->len);
+    lock->session_len = session->len;
+    ngx_memcpy(lock->session, session->data, session->len);
 }
 
-
-/* Where Redis isn't there the locks end by themselves. */
 
 void
 ngx_http_ollama_unlock_send(void)
 {
-    ngx_str_t                      argv[3], *prefix;
-    ngx_http_ollama_unlock_t      *lost;
-    ngx_http_ollama_redis_call_t   call;
+    ngx_str_t                       argv[3], *prefix;
+    ngx_http_ollama_unlock_t       *lock;
+    ngx_http_ollama_redis_call_t    call;
+    ngx_http_ollama_unlock_list_t  *list;
 
+    list = &ngx_http_ollama_unlock;
     prefix = ngx_http_ollama_redis_prefix();
 
-    while (ngx_http_ollama_nunlock) {
+    while (list->n) {
 
-        lost = &ngx_http_ollama_unlock[--ngx_http_ollama_nunlock];
+        lock = &list->locks[--list->n];
 
         if (prefix == NULL) {
             continue;
@@ -93,11 +102,11 @@ ngx_http_ollama_unlock_send(void)
 
         argv[0] = *prefix;
 
-        argv[1].data = lost->session;
-        argv[1].len = lost->nsession;
+        argv[1].data = lock->session;
+        argv[1].len = lock->session_len;
 
-        argv[2].data = lost->task;
-        argv[2].len = lost->ntask;
+        argv[2].data = lock->task;
+        argv[2].len = lock->task_len;
 
         if (ngx_http_ollama_redis_script(&call, &ngx_http_ollama_unlock_script,
                                          0, 3, argv)

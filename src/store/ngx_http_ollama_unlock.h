@@ -13,12 +13,15 @@
 
 
 /*
- * A generation in a session whose process was found dead; copies both ids, and
- * may be called with a lock held.  "tell" frees these sessions, and is called
- * without.
+ * Notes the session of a task whose process was found dead.  Copies both ids;
+ * may be called with a lock of shared memory held.
  */
-
 void ngx_http_ollama_unlock_note(ngx_str_t *task, ngx_str_t *session);
+
+/*
+ * Releases the locks of all that were noted, and forgets them; must be called
+ * without such a lock.  If Redis isn't available they expire.
+ */
 void ngx_http_ollama_unlock_send(void);
 
 
