@@ -5,18 +5,22 @@
 
 
 /*
- * A chat in a session, on its way in: the session is locked, its history read
- * page by page and put in front of the new messages, and these are stored,
- * before a server is asked; with a history of one page all that is one command.
- * The stored messages are texts that are copied as they are; none of them is
- * parsed again.
+ * A chat in a session, on its way in: before a server gets it, the session is
+ * locked, its history is read page by page and inserted before the new
+ * messages, and these are stored; if the history fits in one page, all that is
+ * one Redis command.  Stored messages are copied as they are, never parsed
+ * again.
  *
- * Who wasn't told whether its messages are stored may send them again: if they
- * are those at the end of the history, and got no reply, they are the same.
+ * A client that wasn't told whether its messages are stored may send them
+ * again: if they equal the last ones of the history, and those have no reply,
+ * they are not stored twice.
  *
- * Meanwhile the request waits in the precontent phase.  A refusal on the way
- * leaves the session as it was; save.c gives the lock back.  As long as it
- * isn't known whether there is one, that is done here.
+ * Meanwhile the request waits in the precontent phase.  A refusal leaves the
+ * session unchanged.  The lock is released by save.c; but until it is known
+ * whether the session was locked, by the cleanup here.
+ *
+ * The state is in memory of the request's pool, until the request is cleaned
+ * up.  Uses the store, the task, and the balancer's check for candidates.
  */
 
 
@@ -41,15 +45,15 @@
 #include "task/ngx_http_ollama_task.h"
 
 
-/* a chat by which a history would become longer is refused */
+/* a chat that would make a history longer is refused */
 #define NGX_HTTP_OLLAMA_HISTORY_MESSAGES  10000
 #define NGX_HTTP_OLLAMA_HISTORY_SIZE      (50 * 1024 * 1024)
 
-/* read at once: some 0.1 ms of copying */
+/* a page: about 0.1 ms of copying */
 #define NGX_HTTP_OLLAMA_HISTORY_PAGE      500
 #define NGX_HTTP_OLLAMA_HISTORY_BYTES     (256 * 1024)
 
-/* what is new is stored with the first question, if it is not more */
+/* at most so many bytes of new messages go along with the first command */
 #define NGX_HTTP_OLLAMA_HISTORY_NEW       (64 * 1024)
 
 
@@ -62,50 +66,47 @@ typedef struct {
     int64_t                      last;      /* n of the last message stored */
     int64_t                      read;      /* n of the last one read */
 
-    ngx_uint_t                   total;     /* messages stored, */
-    ngx_uint_t                   seen;      /* those read of them, */
-    ngx_uint_t                   unanswered; /* and those at the end that the
-                                               new ones may be the same as */
-    ngx_http_ollama_insert_t     text;      /* that is put in; its mark: where
-                                               these begin */
+    ngx_uint_t                   total;     /* messages stored */
+    ngx_uint_t                   seen;      /* of these, read so far */
+    ngx_uint_t                   unanswered; /* of these, the last ones that
+                                               may be equal to the new ones */
+    ngx_http_ollama_insert_t     text;      /* the history; its mark is where
+                                               the unanswered ones begin */
 
-    ngx_str_t                   *messages;  /* what is new, in the scan's
-                                               pool, and its bytes */
-    off_t                        size;
+    ngx_str_t                   *messages;  /* the new ones, in ctx->pool */
+    off_t                        size;      /* of these, with commas */
 
-    unsigned                     locking:1;  /* there may be a lock */
-    unsigned                     stands_in:1;  /* the session's model */
-    unsigned                     stored:1;  /* what is new is, already */
+    unsigned                     locking:1; /* the session may be locked */
+    unsigned                     model_added:1; /* it is the session's */
+    unsigned                     stored:1;  /* the new messages are stored */
 } ngx_http_ollama_history_t;
 
 
-static ngx_int_t ngx_http_ollama_history_messages(ngx_http_request_t *r,
+static ngx_int_t ngx_http_ollama_history_check_messages(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
-static ngx_int_t ngx_http_ollama_history_ask(ngx_http_ollama_history_t *h);
-static void ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store);
+static ngx_int_t ngx_http_ollama_history_lock(ngx_http_ollama_history_t *h);
+static void ngx_http_ollama_history_lock_done(ngx_http_ollama_store_t *store);
 static ngx_int_t ngx_http_ollama_history_check(ngx_http_ollama_history_t *h);
-static ngx_int_t ngx_http_ollama_history_servers(
+static ngx_int_t ngx_http_ollama_history_check_servers(
     ngx_http_ollama_history_t *h);
-static ngx_int_t ngx_http_ollama_history_fits(ngx_http_ollama_history_t *h,
-    ngx_uint_t n, off_t size);
-static ngx_int_t ngx_http_ollama_history_model(ngx_http_ollama_history_t *h,
+static ngx_int_t ngx_http_ollama_history_check_size(
+    ngx_http_ollama_history_t *h, ngx_uint_t n, off_t size);
+static ngx_int_t ngx_http_ollama_history_set_model(ngx_http_ollama_history_t *h,
     ngx_str_t *model);
-static ngx_int_t ngx_http_ollama_history_put_model(
+static ngx_int_t ngx_http_ollama_history_insert_model(
     ngx_http_ollama_history_t *h);
-static ngx_int_t ngx_http_ollama_history_system(ngx_http_ollama_history_t *h,
-    ngx_str_t *system);
-static void ngx_http_ollama_history_take(ngx_http_ollama_history_t *h);
-static void ngx_http_ollama_history_next(ngx_http_ollama_history_t *h);
-static void ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store);
+static ngx_int_t ngx_http_ollama_history_insert_system(
+    ngx_http_ollama_history_t *h, ngx_str_t *system);
+static void ngx_http_ollama_history_add_page(ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_read(ngx_http_ollama_history_t *h);
-static void ngx_http_ollama_history_added(ngx_http_ollama_store_t *store);
+static void ngx_http_ollama_history_read_done(ngx_http_ollama_store_t *store);
+static void ngx_http_ollama_history_store(ngx_http_ollama_history_t *h);
+static void ngx_http_ollama_history_store_done(ngx_http_ollama_store_t *store);
 static void ngx_http_ollama_history_unavailable(ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_end(ngx_http_ollama_history_t *h,
     ngx_int_t rc);
 static void ngx_http_ollama_history_cleanup(void *data);
 
-
-/* Whether the request goes on with a session. */
 
 ngx_uint_t
 ngx_http_ollama_history_is_wanted(ngx_http_ollama_ctx_t *ctx)
@@ -116,8 +117,6 @@ ngx_http_ollama_history_is_wanted(ngx_http_ollama_ctx_t *ctx)
 }
 
 
-/* NGX_AGAIN: "done" will be called; else the status of a refusal. */
-
 ngx_int_t
 ngx_http_ollama_history_begin(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_history_pt done)
@@ -126,7 +125,7 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
     ngx_http_cleanup_t         *cln;
     ngx_http_ollama_history_t  *h;
 
-    rc = ngx_http_ollama_history_messages(r, ctx);
+    rc = ngx_http_ollama_history_check_messages(r, ctx);
 
     if (rc != NGX_OK) {
         return rc;
@@ -165,7 +164,7 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
                                                  &ctx->scan->task_id);
     }
 
-    rc = ngx_http_ollama_history_ask(h);
+    rc = ngx_http_ollama_history_lock(h);
 
     if (rc != NGX_OK) {
         return rc;
@@ -180,10 +179,10 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
 }
 
 
-/* Whether the new messages can be stored. */
+/* Checks if the new messages can be stored. */
 
 static ngx_int_t
-ngx_http_ollama_history_messages(ngx_http_request_t *r,
+ngx_http_ollama_history_check_messages(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
     if (ctx->scan->messages_start == 0) {
@@ -211,12 +210,13 @@ ngx_http_ollama_history_messages(ngx_http_request_t *r,
 
 
 /*
- * What is new is stored at once if it can't be refused any more, and isn't so
- * large that it should go to Redis once only.
+ * Locks the session, and reads the first page in the same command.  New
+ * messages go along if they can't be refused later, and are not so large that
+ * they should be sent to Redis only once.
  */
 
 static ngx_int_t
-ngx_http_ollama_history_ask(ngx_http_ollama_history_t *h)
+ngx_http_ollama_history_lock(ngx_http_ollama_history_t *h)
 {
     ngx_int_t                      rc;
     ngx_uint_t                     i, n;
@@ -237,7 +237,7 @@ ngx_http_ollama_history_ask(ngx_http_ollama_history_t *h)
     }
 
     if (ctx->scan->model.len) {
-        rc = ngx_http_ollama_history_servers(h);
+        rc = ngx_http_ollama_history_check_servers(h);
 
         if (rc != NGX_OK) {
             return rc;
@@ -253,7 +253,7 @@ ngx_http_ollama_history_ask(ngx_http_ollama_history_t *h)
         n = 0;
     }
 
-    h->store.handler = ngx_http_ollama_history_begun;
+    h->store.handler = ngx_http_ollama_history_lock_done;
 
     if (ngx_http_ollama_store_turn(&h->store, &ctx->scan->session_id,
                                    &h->owner, &ctx->scan->task_id,
@@ -284,7 +284,7 @@ ngx_http_ollama_history_cleanup(void *data)
 
 
 static void
-ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
+ngx_http_ollama_history_lock_done(ngx_http_ollama_store_t *store)
 {
     ngx_int_t                   rc;
     ngx_http_request_t         *r;
@@ -329,8 +329,8 @@ ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
         h->unanswered = store->unanswered;
     }
 
-    if (ngx_http_ollama_history_model(h, &store->session.model) != NGX_OK
-        || ngx_http_ollama_history_system(h, &store->session.system)
+    if (ngx_http_ollama_history_set_model(h, &store->session.model) != NGX_OK
+        || ngx_http_ollama_history_insert_system(h, &store->session.system)
            != NGX_OK)
     {
         ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
@@ -344,11 +344,11 @@ ngx_http_ollama_history_begun(ngx_http_ollama_store_t *store)
         return;
     }
 
-    ngx_http_ollama_history_take(h);
+    ngx_http_ollama_history_add_page(h);
 }
 
 
-/* Whether the chat can be had at all; else the status of a refusal. */
+/* NGX_OK, or the status of a refusal, before more of the history is read. */
 
 static ngx_int_t
 ngx_http_ollama_history_check(ngx_http_ollama_history_t *h)
@@ -364,23 +364,23 @@ ngx_http_ollama_history_check(ngx_http_ollama_history_t *h)
                                      "none");
     }
 
-    /* before much is read, in vain; it isn't known yet if they are new */
+    /* it may turn out later that unanswered messages are not new */
 
-    rc = ngx_http_ollama_history_fits(h, h->unanswered
+    rc = ngx_http_ollama_history_check_size(h, h->unanswered
                                          ? 0 : ctx->scan->messages.nelts, 0);
 
     if (rc != NGX_OK) {
         return rc;
     }
 
-    return h->stands_in ? ngx_http_ollama_history_servers(h) : NGX_OK;
+    return h->model_added ? ngx_http_ollama_history_check_servers(h) : NGX_OK;
 }
 
 
-/* Whether a server can have the chat; else the status of a refusal. */
+/* NGX_OK: a server can take the chat; else the status of a refusal. */
 
 static ngx_int_t
-ngx_http_ollama_history_servers(ngx_http_ollama_history_t *h)
+ngx_http_ollama_history_check_servers(ngx_http_ollama_history_t *h)
 {
     ngx_int_t                    rc;
     ngx_http_ollama_loc_conf_t  *olcf;
@@ -397,10 +397,10 @@ ngx_http_ollama_history_servers(ngx_http_ollama_history_t *h)
 }
 
 
-/* Whether there is room for so many messages more, and for the reply. */
+/* NGX_OK: there is room for n more messages of that size, and for the reply. */
 
 static ngx_int_t
-ngx_http_ollama_history_fits(ngx_http_ollama_history_t *h, ngx_uint_t n,
+ngx_http_ollama_history_check_size(ngx_http_ollama_history_t *h, ngx_uint_t n,
     off_t size)
 {
     if (h->total + n + 1 > NGX_HTTP_OLLAMA_HISTORY_MESSAGES) {
@@ -425,10 +425,11 @@ ngx_http_ollama_history_fits(ngx_http_ollama_history_t *h, ngx_uint_t n,
 }
 
 
-/* The session's model stands in for a missing one. */
+/* A chat without a model gets the session's. */
 
 static ngx_int_t
-ngx_http_ollama_history_model(ngx_http_ollama_history_t *h, ngx_str_t *model)
+ngx_http_ollama_history_set_model(ngx_http_ollama_history_t *h,
+    ngx_str_t *model)
 {
     ngx_http_ollama_scan_t  *scan;
 
@@ -444,16 +445,19 @@ ngx_http_ollama_history_model(ngx_http_ollama_history_t *h, ngx_str_t *model)
     }
 
     scan->model.len = model->len;
-    h->stands_in = 1;
+    h->model_added = 1;
 
     return NGX_OK;
 }
 
 
-/* As the body's last member: there may be one that is null, or empty. */
+/*
+ * Inserts the model as the last member of the body, so that it replaces one
+ * that is null or empty.
+ */
 
 static ngx_int_t
-ngx_http_ollama_history_put_model(ngx_http_ollama_history_t *h)
+ngx_http_ollama_history_insert_model(ngx_http_ollama_history_t *h)
 {
     u_char     *p;
     size_t      size;
@@ -479,10 +483,10 @@ ngx_http_ollama_history_put_model(ngx_http_ollama_history_t *h)
 }
 
 
-/* The session's own instructions are the first message. */
+/* The session's system prompt is the first message. */
 
 static ngx_int_t
-ngx_http_ollama_history_system(ngx_http_ollama_history_t *h,
+ngx_http_ollama_history_insert_system(ngx_http_ollama_history_t *h,
     ngx_str_t *system)
 {
     u_char  *p;
@@ -510,12 +514,12 @@ ngx_http_ollama_history_system(ngx_http_ollama_history_t *h,
 }
 
 
-/* Asks for the next page of what is stored. */
+/* Reads the next page of the history. */
 
 static void
-ngx_http_ollama_history_next(ngx_http_ollama_history_t *h)
+ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
 {
-    h->store.handler = ngx_http_ollama_history_paged;
+    h->store.handler = ngx_http_ollama_history_read_done;
 
     if (ngx_http_ollama_store_page(&h->store, &h->ctx->scan->session_id,
                                    h->read, NGX_HTTP_OLLAMA_HISTORY_PAGE,
@@ -528,7 +532,7 @@ ngx_http_ollama_history_next(ngx_http_ollama_history_t *h)
 
 
 static void
-ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store)
+ngx_http_ollama_history_read_done(ngx_http_ollama_store_t *store)
 {
     ngx_http_ollama_history_t  *h;
 
@@ -547,14 +551,14 @@ ngx_http_ollama_history_paged(ngx_http_ollama_store_t *store)
         return;
     }
 
-    ngx_http_ollama_history_take(h);
+    ngx_http_ollama_history_add_page(h);
 }
 
 
-/* A page has come. */
+/* Adds a page of the history to the text. */
 
 static void
-ngx_http_ollama_history_take(ngx_http_ollama_history_t *h)
+ngx_http_ollama_history_add_page(ngx_http_ollama_history_t *h)
 {
     u_char                   *p;
     size_t                    size;
@@ -571,7 +575,7 @@ ngx_http_ollama_history_take(ngx_http_ollama_history_t *h)
         size += json.len + 1;
     }
 
-    rc = ngx_http_ollama_history_fits(h, 0, size);
+    rc = ngx_http_ollama_history_check_size(h, 0, size);
 
     if (rc != NGX_OK) {
         ngx_http_ollama_history_end(h, rc);
@@ -602,18 +606,18 @@ ngx_http_ollama_history_take(ngx_http_ollama_history_t *h)
     h->read = store->paged;
 
     if (store->more && store->n) {
-        ngx_http_ollama_history_next(h);
+        ngx_http_ollama_history_read(h);
         return;
     }
 
-    ngx_http_ollama_history_read(h);
+    ngx_http_ollama_history_store(h);
 }
 
 
-/* All is read: stores what is new. */
+/* The history is complete: inserts it, and stores the new messages. */
 
 static void
-ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
+ngx_http_ollama_history_store(ngx_http_ollama_history_t *h)
 {
     ngx_int_t               rc;
     ngx_uint_t              n;
@@ -629,7 +633,7 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
         h->stored = 1;
     }
 
-    rc = ngx_http_ollama_history_fits(h, n, h->size);
+    rc = ngx_http_ollama_history_check_size(h, n, h->size);
 
     if (rc != NGX_OK) {
         ngx_http_ollama_history_end(h, rc);
@@ -646,7 +650,7 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
                                          ctx->scan->messages_start);
     }
 
-    if (h->stands_in && ngx_http_ollama_history_put_model(h) != NGX_OK) {
+    if (h->model_added && ngx_http_ollama_history_insert_model(h) != NGX_OK) {
         ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
@@ -658,7 +662,7 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
         return;
     }
 
-    h->store.handler = ngx_http_ollama_history_added;
+    h->store.handler = ngx_http_ollama_history_store_done;
 
     if (ngx_http_ollama_store_add(&h->store, &ctx->scan->session_id,
                                   &ctx->holder, h->last + 1, h->messages, n)
@@ -671,7 +675,7 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
 
 
 static void
-ngx_http_ollama_history_added(ngx_http_ollama_store_t *store)
+ngx_http_ollama_history_store_done(ngx_http_ollama_store_t *store)
 {
     ngx_http_ollama_history_t  *h;
 
@@ -702,7 +706,7 @@ ngx_http_ollama_history_unavailable(ngx_http_ollama_history_t *h)
 }
 
 
-/* Goes on with the request, which may end by that, unless it was stopped. */
+/* Continues the request, which may end it, unless it was stopped. */
 
 static void
 ngx_http_ollama_history_end(ngx_http_ollama_history_t *h, ngx_int_t rc)

@@ -5,9 +5,9 @@
 
 
 /*
- * The text that a session adds to a chat's body, in front of the messages that
- * the body has; and these, as the texts that they are there.  All of it is in
- * the request's memory.
+ * The text that a session inserts into a chat's body, before the messages that
+ * the body has; and the texts of these.  All memory is that of the request's
+ * pools; large pieces are freed little by little when the pool is destroyed.
  */
 
 
@@ -20,39 +20,38 @@
 #include "request/ngx_http_ollama_scan.h"
 
 
-/* of a text that is given back by itself, in bytes */
+/* a larger piece, in bytes, is freed little by little */
 #define NGX_HTTP_OLLAMA_INSERT_LARGE  65536
 
 
-static ngx_buf_t *ngx_http_ollama_insert_buf(
-    ngx_http_ollama_insert_t *splice, size_t size);
+static ngx_buf_t *ngx_http_ollama_insert_buf(ngx_http_ollama_insert_t *insert,
+    size_t size);
 static u_char *ngx_http_ollama_insert_span(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_cut_t *span);
 
 
 void
-ngx_http_ollama_insert_init(ngx_http_ollama_insert_t *splice,
-    ngx_pool_t *pool)
+ngx_http_ollama_insert_init(ngx_http_ollama_insert_t *insert, ngx_pool_t *pool)
 {
-    ngx_memzero(splice, sizeof(ngx_http_ollama_insert_t));
+    ngx_memzero(insert, sizeof(ngx_http_ollama_insert_t));
 
-    splice->pool = pool;
-    splice->end = &splice->chain;
+    insert->pool = pool;
+    insert->end = &insert->chain;
 }
 
 
 u_char *
-ngx_http_ollama_insert_put(ngx_http_ollama_insert_t *splice, size_t size)
+ngx_http_ollama_insert_put(ngx_http_ollama_insert_t *insert, size_t size)
 {
     ngx_buf_t    *b;
     ngx_chain_t  *cl;
 
-    b = ngx_http_ollama_insert_buf(splice, size);
+    b = ngx_http_ollama_insert_buf(insert, size);
     if (b == NULL) {
         return NULL;
     }
 
-    cl = ngx_alloc_chain_link(splice->pool);
+    cl = ngx_alloc_chain_link(insert->pool);
     if (cl == NULL) {
         return NULL;
     }
@@ -60,25 +59,25 @@ ngx_http_ollama_insert_put(ngx_http_ollama_insert_t *splice, size_t size)
     cl->buf = b;
     cl->next = NULL;
 
-    splice->last = splice->end;
-    *splice->end = cl;
-    splice->end = &cl->next;
-    splice->size += size;
+    insert->last = insert->end;
+    *insert->end = cl;
+    insert->end = &cl->next;
+    insert->size += size;
 
     return b->pos;
 }
 
 
-/* A buffer that is full. */
+/* A buffer of this size, that is full. */
 
 static ngx_buf_t *
-ngx_http_ollama_insert_buf(ngx_http_ollama_insert_t *splice, size_t size)
+ngx_http_ollama_insert_buf(ngx_http_ollama_insert_t *insert, size_t size)
 {
     ngx_buf_t  *b;
 
     if (size <= NGX_HTTP_OLLAMA_INSERT_LARGE) {
 
-        b = ngx_create_temp_buf(splice->pool, size);
+        b = ngx_create_temp_buf(insert->pool, size);
         if (b == NULL) {
             return NULL;
         }
@@ -88,12 +87,12 @@ ngx_http_ollama_insert_buf(ngx_http_ollama_insert_t *splice, size_t size)
         return b;
     }
 
-    b = ngx_calloc_buf(splice->pool);
+    b = ngx_calloc_buf(insert->pool);
     if (b == NULL) {
         return NULL;
     }
 
-    b->start = ngx_http_ollama_lazyfree_alloc(&splice->shed, splice->pool,
+    b->start = ngx_http_ollama_lazyfree_alloc(&insert->lazyfree, insert->pool,
                                               size);
     if (b->start == NULL) {
         return NULL;
@@ -109,16 +108,16 @@ ngx_http_ollama_insert_buf(ngx_http_ollama_insert_t *splice, size_t size)
 
 
 void
-ngx_http_ollama_insert_mark(ngx_http_ollama_insert_t *splice, u_char *p)
+ngx_http_ollama_insert_mark(ngx_http_ollama_insert_t *insert, u_char *p)
 {
-    splice->mark = splice->last;
-    splice->mark_pos = p;
-    splice->mark_at = splice->size - ((*splice->last)->buf->last - p);
+    insert->mark = insert->last;
+    insert->mark_pos = p;
+    insert->mark_at = insert->size - ((*insert->last)->buf->last - p);
 }
 
 
 ngx_uint_t
-ngx_http_ollama_insert_ends_with(ngx_http_ollama_insert_t *splice,
+ngx_http_ollama_insert_ends_with(ngx_http_ollama_insert_t *insert,
     ngx_str_t *messages, ngx_uint_t n)
 {
     off_t         left;
@@ -126,13 +125,13 @@ ngx_http_ollama_insert_ends_with(ngx_http_ollama_insert_t *splice,
     ngx_uint_t    i;
     ngx_chain_t  *cl;
 
-    if (splice->mark == NULL) {
+    if (insert->mark == NULL) {
         return 0;
     }
 
-    left = splice->size - splice->mark_at;
-    cl = *splice->mark;
-    p = splice->mark_pos;
+    left = insert->size - insert->mark_at;
+    cl = *insert->mark;
+    p = insert->mark_pos;
 
     for (i = 0; i < n && left; i++) {
 
@@ -156,46 +155,44 @@ ngx_http_ollama_insert_ends_with(ngx_http_ollama_insert_t *splice,
 }
 
 
-/* Only the text in front of the mark stays. */
-
 void
-ngx_http_ollama_insert_truncate(ngx_http_ollama_insert_t *splice)
+ngx_http_ollama_insert_truncate(ngx_http_ollama_insert_t *insert)
 {
     ngx_buf_t  *b;
 
-    b = (*splice->mark)->buf;
-    b->last = splice->mark_pos;
+    b = (*insert->mark)->buf;
+    b->last = insert->mark_pos;
 
     /* no buffer of a body may be empty */
 
-    splice->end = (b->pos < b->last) ? &(*splice->mark)->next : splice->mark;
+    insert->end = (b->pos < b->last) ? &(*insert->mark)->next : insert->mark;
 
-    *splice->end = NULL;
-    splice->size = splice->mark_at;
+    *insert->end = NULL;
+    insert->size = insert->mark_at;
 }
 
 
 void
-ngx_http_ollama_insert_drop_comma(ngx_http_ollama_insert_t *splice)
+ngx_http_ollama_insert_drop_comma(ngx_http_ollama_insert_t *insert)
 {
-    (*splice->last)->buf->last--;
-    splice->size--;
+    (*insert->last)->buf->last--;
+    insert->size--;
 }
 
 
 void
-ngx_http_ollama_insert_into_body(ngx_http_ollama_insert_t *splice,
+ngx_http_ollama_insert_into_body(ngx_http_ollama_insert_t *insert,
     ngx_http_ollama_ctx_t *ctx, off_t at)
 {
-    ngx_http_ollama_body_insert_t  *insert;
+    ngx_http_ollama_body_insert_t  *bi;
 
-    insert = &ctx->insert[ctx->ninsert++];
+    bi = &ctx->insert[ctx->ninsert++];
 
-    insert->at = at;
-    insert->chain = splice->chain;
-    insert->size = splice->size;
+    bi->at = at;
+    bi->chain = insert->chain;
+    bi->size = insert->size;
 
-    ngx_http_ollama_insert_init(splice, splice->pool);
+    ngx_http_ollama_insert_init(insert, insert->pool);
 }
 
 
@@ -228,7 +225,7 @@ ngx_http_ollama_insert_messages(ngx_http_request_t *r,
 }
 
 
-/* A piece of the body: where it lies there as a whole, or a copy. */
+/* A span of the body: in place if it lies in one buffer, else copied. */
 
 static u_char *
 ngx_http_ollama_insert_span(ngx_http_request_t *r,

@@ -5,17 +5,20 @@
 
 
 /*
- * The reply in a session: it passes at once, but for the end of its last
- * frame, which waits until Redis has the message, and says so.
+ * Saves the reply of a chat in its session.  The reply passes at once, except
+ * for the end of its final frame: that is held until Redis has the message, and
+ * then tells the client so.
  *
- * The filters stand behind the tap's, so they see what the client gets: a
- * reply that was stopped has a last frame like any other.  Whatever way a
- * request ends, what was said is stored, and the lock of the session given
- * back, when the request is cleaned up at the latest; until then the lock is
- * renewed.
+ * The filters run after the tap's, so they see what the client gets: a reply
+ * that was stopped has a final frame like any other.  However a request ends,
+ * the captured text is stored and the session's lock released, at the latest
+ * when the request is cleaned up; until then the lock is renewed.
  *
- * "saved":false says that it isn't known whether the reply is stored.  What
- * Redis wasn't told then, or didn't answer to, outbox.c tells it again.
+ * "saved":false means: not known to be stored.  The outbox then sends Redis
+ * again what it did not get, or did not answer.
+ *
+ * The state is in memory of the request's pool, until the request is cleaned
+ * up.  Uses the store, its lock and its outbox, and the capture of replies.
  */
 
 
@@ -35,36 +38,37 @@
 #include "store/ngx_http_ollama_store.h"
 
 
-/* free in a request's r->buffered */
+/* a bit of r->buffered that nginx doesn't use */
 #define NGX_HTTP_OLLAMA_SAVE_BUFFERED  0x08
 
-/* of a reply, in bytes: what is more is not stored */
+/* bytes of a reply's text; what is beyond is not stored */
 #define NGX_HTTP_OLLAMA_SAVE_MAX       (16 * 1024 * 1024)
 
 
 struct ngx_http_ollama_save_s {
-    ngx_http_request_t        *request;
-    ngx_http_ollama_ctx_t     *ctx;
-    ngx_http_ollama_store_t    store;     /* the save */
-    ngx_http_ollama_lock_t     lock;
+    ngx_http_request_t         *request;
+    ngx_http_ollama_ctx_t      *ctx;
+    ngx_http_ollama_store_t     store;     /* the operation that saves */
+    ngx_http_ollama_lock_t      lock;
 
     int64_t                     n;         /* of the message; 0: none yet */
-    ngx_http_ollama_capture_t  *said;      /* NULL: nothing is said */
+    ngx_http_ollama_capture_t  *capture;   /* NULL: no reply so far */
     off_t                       pos;       /* bytes of the reply so far */
 
-    ngx_http_ollama_store_message_t  message;  /* what was said, in the end */
+    ngx_http_ollama_store_message_t  message;  /* made when it is stored */
 
-    ngx_chain_t               *held;      /* what waits */
-    ngx_chain_t              **last;
+    ngx_chain_t                *held;      /* the end of the reply */
+    ngx_chain_t               **last;
 
-    unsigned                   asked:1;   /* there are new messages */
-    unsigned                   over:1;    /* it was before it was stopped */
-    unsigned                   holding:1;
-    unsigned                   saving:1;  /* the end was begun */
-    unsigned                   settled:1; /* it has ended, or outbox.c has it */
-    unsigned                   refused:1; /* by the server, for good */
-    unsigned                   passing:1; /* the rest goes as it comes */
-    unsigned                   last_buf:1; /* of what waits, one is the last */
+    unsigned                    has_messages:1; /* the chat has new messages */
+    unsigned                    final_seen:1; /* before it was stopped */
+    unsigned                    holding:1;
+    unsigned                    saving:1;  /* the last operation has begun */
+    unsigned                    settled:1; /* it has ended, or the outbox has
+                                              the message */
+    unsigned                    refused:1; /* by the server, for good */
+    unsigned                    passing:1; /* nothing is held any more */
+    unsigned                    last_buf:1; /* one that is held was the last */
 };
 
 
@@ -75,21 +79,21 @@ static ngx_http_ollama_capture_form_e ngx_http_ollama_save_form(
     ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_save_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
-static ngx_chain_t **ngx_http_ollama_save_buf(ngx_http_ollama_save_t *keep,
+static ngx_chain_t **ngx_http_ollama_save_buf(ngx_http_ollama_save_t *save,
     ngx_buf_t *b, ngx_chain_t **ll);
-static size_t ngx_http_ollama_save_listen(ngx_http_ollama_save_t *keep,
+static size_t ngx_http_ollama_save_capture(ngx_http_ollama_save_t *save,
     ngx_buf_t *b);
-static ngx_int_t ngx_http_ollama_save_hold(ngx_http_ollama_save_t *keep,
+static ngx_int_t ngx_http_ollama_save_hold(ngx_http_ollama_save_t *save,
     ngx_buf_t *b);
-static ngx_int_t ngx_http_ollama_save_save(ngx_http_ollama_save_t *keep);
-static ngx_int_t ngx_http_ollama_save_message(ngx_http_ollama_save_t *keep);
-static void ngx_http_ollama_save_defer(ngx_http_ollama_save_t *keep);
+static ngx_int_t ngx_http_ollama_save_store(ngx_http_ollama_save_t *save);
+static ngx_int_t ngx_http_ollama_save_message(ngx_http_ollama_save_t *save);
+static void ngx_http_ollama_save_defer(ngx_http_ollama_save_t *save);
 static ngx_uint_t ngx_http_ollama_save_is_complete(
-    ngx_http_ollama_save_t *keep);
-static ngx_uint_t ngx_http_ollama_save_is_whole(ngx_http_ollama_save_t *keep);
-static const char *ngx_http_ollama_save_status(ngx_http_ollama_save_t *keep);
-static void ngx_http_ollama_save_saved(ngx_http_ollama_store_t *store);
-static ngx_int_t ngx_http_ollama_save_release(ngx_http_ollama_save_t *keep,
+    ngx_http_ollama_save_t *save);
+static ngx_uint_t ngx_http_ollama_save_is_whole(ngx_http_ollama_save_t *save);
+static const char *ngx_http_ollama_save_status(ngx_http_ollama_save_t *save);
+static void ngx_http_ollama_save_done(ngx_http_ollama_store_t *store);
+static ngx_int_t ngx_http_ollama_save_flush(ngx_http_ollama_save_t *save,
     ngx_uint_t saved);
 
 
@@ -102,31 +106,31 @@ ngx_http_ollama_save_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     int64_t ttl)
 {
     ngx_http_cleanup_t      *cln;
-    ngx_http_ollama_save_t  *keep;
+    ngx_http_ollama_save_t  *save;
 
-    /* not of the pool: a save needs that, and what was said */
+    /* not a cleanup of the pool: to save needs the pool, and the capture */
 
     cln = ngx_http_cleanup_add(r, sizeof(ngx_http_ollama_save_t));
     if (cln == NULL) {
         return NGX_ERROR;
     }
 
-    keep = cln->data;
-    ngx_memzero(keep, sizeof(ngx_http_ollama_save_t));
+    save = cln->data;
+    ngx_memzero(save, sizeof(ngx_http_ollama_save_t));
 
-    keep->request = r;
-    keep->ctx = ctx;
+    save->request = r;
+    save->ctx = ctx;
 
-    keep->store.handler = ngx_http_ollama_save_saved;
-    keep->store.data = keep;
-    keep->store.log = r->connection->log;
-    keep->store.ttl = ttl;
+    save->store.handler = ngx_http_ollama_save_done;
+    save->store.data = save;
+    save->store.log = r->connection->log;
+    save->store.ttl = ttl;
 
     cln->handler = ngx_http_ollama_save_cleanup;
 
-    ctx->save = keep;
+    ctx->save = save;
 
-    ngx_http_ollama_lock_begin(&keep->lock, &ctx->scan->session_id,
+    ngx_http_ollama_lock_begin(&save->lock, &ctx->scan->session_id,
                                &ctx->holder, ttl, r->connection->log);
 
     return NGX_OK;
@@ -138,22 +142,22 @@ ngx_http_ollama_save_set_number(ngx_http_ollama_ctx_t *ctx, int64_t n)
 {
     ctx->save->n = n;
     ctx->save->lock.n = n;
-    ctx->save->asked = (ctx->scan->messages.nelts != 0);
+    ctx->save->has_messages = (ctx->scan->messages.nelts != 0);
 }
 
 
-/* The request is over: nothing waits for an answer of Redis any more. */
+/* The request has ended: Redis' answer is not waited for any more. */
 
 static void
 ngx_http_ollama_save_cleanup(void *data)
 {
-    ngx_http_ollama_save_t *keep = data;
+    ngx_http_ollama_save_t *save = data;
 
-    ngx_http_ollama_lock_end(&keep->lock);
-    ngx_http_ollama_store_forget(&keep->store);
+    ngx_http_ollama_lock_end(&save->lock);
+    ngx_http_ollama_store_forget(&save->store);
 
-    if (!keep->settled) {
-        ngx_http_ollama_save_defer(keep);
+    if (!save->settled) {
+        ngx_http_ollama_save_defer(save);
     }
 }
 
@@ -162,20 +166,20 @@ static ngx_int_t
 ngx_http_ollama_save_header_filter(ngx_http_request_t *r)
 {
     ngx_http_ollama_ctx_t   *ctx;
-    ngx_http_ollama_save_t  *keep;
+    ngx_http_ollama_save_t  *save;
 
     ctx = ngx_http_ollama_get_ctx(r);
-    keep = ctx ? ctx->save : NULL;
+    save = ctx ? ctx->save : NULL;
 
-    if (keep && !keep->settled
+    if (save && !save->settled
         && r->headers_out.status >= NGX_HTTP_SPECIAL_RESPONSE)
     {
-        /* who reads that something failed may try again at once */
-        keep->refused = ngx_http_ollama_save_is_refused(r);
-        ngx_http_ollama_save_defer(keep);
+        /* a client that reads the error may try again at once */
+        save->refused = ngx_http_ollama_save_is_refused(r);
+        ngx_http_ollama_save_defer(save);
     }
 
-    if (keep == NULL || keep->n == 0 || keep->said
+    if (save == NULL || save->n == 0 || save->capture
         || r->headers_out.status != NGX_HTTP_OK
         || (ctx->frame == NULL && !ctx->cancelled))
     {
@@ -188,12 +192,12 @@ ngx_http_ollama_save_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    keep->said = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_capture_t));
-    if (keep->said == NULL) {
+    save->capture = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_capture_t));
+    if (save->capture == NULL) {
         return NGX_ERROR;
     }
 
-    if (ngx_http_ollama_capture_init(keep->said, r->pool,
+    if (ngx_http_ollama_capture_init(save->capture, r->pool,
                                      ngx_http_ollama_save_form(r, ctx),
                                      NGX_HTTP_OLLAMA_SAVE_MAX)
         != NGX_OK)
@@ -201,18 +205,18 @@ ngx_http_ollama_save_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    /* the last frame grows */
+    /* the final frame grows */
     ngx_http_clear_content_length(r);
 
-    keep->last = &keep->held;
+    save->last = &save->held;
 
     return ngx_http_next_header_filter(r);
 }
 
 
 /*
- * The server won't have these messages, whenever it is asked: were they kept,
- * it would refuse all that follow, too.
+ * The server refuses these messages whenever it gets them: if they stayed in
+ * the session, it would refuse all later chats, too.
  */
 
 static ngx_uint_t
@@ -255,12 +259,12 @@ ngx_http_ollama_save_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     ngx_int_t                rc;
     ngx_chain_t             *cl, *out, **ll;
     ngx_http_ollama_ctx_t   *ctx;
-    ngx_http_ollama_save_t  *keep;
+    ngx_http_ollama_save_t  *save;
 
     ctx = ngx_http_ollama_get_ctx(r);
-    keep = ctx ? ctx->save : NULL;
+    save = ctx ? ctx->save : NULL;
 
-    if (in == NULL || keep == NULL || keep->said == NULL || keep->passing) {
+    if (in == NULL || save == NULL || save->capture == NULL || save->passing) {
         return ngx_http_next_body_filter(r, in);
     }
 
@@ -268,7 +272,7 @@ ngx_http_ollama_save_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     ll = &out;
 
     for (cl = in; cl; cl = cl->next) {
-        ll = ngx_http_ollama_save_buf(keep, cl->buf, ll);
+        ll = ngx_http_ollama_save_buf(save, cl->buf, ll);
         if (ll == NULL) {
             return NGX_ERROR;
         }
@@ -278,25 +282,25 @@ ngx_http_ollama_save_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     rc = out ? ngx_http_next_body_filter(r, out) : NGX_OK;
 
-    if (rc == NGX_ERROR || !keep->holding || keep->saving) {
+    if (rc == NGX_ERROR || !save->holding || save->saving) {
         return rc;
     }
 
     if (ctx->error_sent && !ctx->frame->done) {
-        /* it broke off after all */
-        return ngx_http_ollama_save_release(keep, 0);
+        /* it was truncated after all */
+        return ngx_http_ollama_save_flush(save, 0);
     }
 
-    if ((keep->said->over || keep->last_buf)
-        && ngx_http_ollama_save_save(keep) != NGX_OK)
+    if ((save->capture->over || save->last_buf)
+        && ngx_http_ollama_save_store(save) != NGX_OK)
     {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "ollama: the reply was not saved in its session yet: "
                       "Redis is not available");
 
-        ngx_http_ollama_save_defer(keep);
+        ngx_http_ollama_save_defer(save);
 
-        return ngx_http_ollama_save_release(keep, 0);
+        return ngx_http_ollama_save_flush(save, 0);
     }
 
     return rc;
@@ -304,12 +308,12 @@ ngx_http_ollama_save_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
 
 /*
- * Takes a buffer of the reply.  What of it may go at once is linked to the
- * chain; returns the chain's end.
+ * Takes a buffer of the reply.  The part of it that need not wait is linked to
+ * the chain; returns the chain's new end, or NULL: no memory.
  */
 
 static ngx_chain_t **
-ngx_http_ollama_save_buf(ngx_http_ollama_save_t *keep, ngx_buf_t *b,
+ngx_http_ollama_save_buf(ngx_http_ollama_save_t *save, ngx_buf_t *b,
     ngx_chain_t **ll)
 {
     size_t        n;
@@ -318,35 +322,35 @@ ngx_http_ollama_save_buf(ngx_http_ollama_save_t *keep, ngx_buf_t *b,
 
     n = 0;
 
-    if (b == keep->ctx->final_buf) {
-        keep->over = keep->said->last;
+    if (b == save->ctx->final_buf) {
+        save->final_seen = save->capture->last;
 
         if (*b->pos == '\n') {
-            /* it comes in the middle of a line or an event */
-            ngx_http_ollama_capture_cut(keep->said);
+            /* the server's part ends in the middle of a line or an event */
+            ngx_http_ollama_capture_cut(save->capture);
         }
     }
 
-    if (!keep->holding) {
-        n = ngx_http_ollama_save_listen(keep, b);
+    if (!save->holding) {
+        n = ngx_http_ollama_save_capture(save, b);
     }
 
-    if (keep->holding && n == 0) {
-        return ngx_http_ollama_save_hold(keep, b) == NGX_OK ? ll : NULL;
+    if (save->holding && n == 0) {
+        return ngx_http_ollama_save_hold(save, b) == NGX_OK ? ll : NULL;
     }
 
-    cl = ngx_alloc_chain_link(keep->request->pool);
+    cl = ngx_alloc_chain_link(save->request->pool);
     if (cl == NULL) {
         return NULL;
     }
 
     cl->buf = b;
 
-    if (keep->holding) {
+    if (save->holding) {
 
-        /* the server's buffer is free as soon as nothing of it is left */
+        /* nginx frees the server's buffer as soon as it is empty */
 
-        copy = ngx_create_temp_buf(keep->request->pool, n);
+        copy = ngx_create_temp_buf(save->request->pool, n);
         if (copy == NULL) {
             return NULL;
         }
@@ -357,7 +361,7 @@ ngx_http_ollama_save_buf(ngx_http_ollama_save_t *keep, ngx_buf_t *b,
 
         cl->buf = copy;
 
-        if (ngx_http_ollama_save_hold(keep, b) != NGX_OK) {
+        if (ngx_http_ollama_save_hold(save, b) != NGX_OK) {
             return NULL;
         }
     }
@@ -369,12 +373,12 @@ ngx_http_ollama_save_buf(ngx_http_ollama_save_t *keep, ngx_buf_t *b,
 
 
 /*
- * Hears what is in the buffer.  Where the last frame ends in it the rest is
- * held from then on; returns how many bytes stand before that.
+ * Captures the text in the buffer.  If the final frame ends in it, all is held
+ * from its "}" on; returns the number of bytes before that.
  */
 
 static size_t
-ngx_http_ollama_save_listen(ngx_http_ollama_save_t *keep, ngx_buf_t *b)
+ngx_http_ollama_save_capture(ngx_http_ollama_save_t *save, ngx_buf_t *b)
 {
     off_t   pos;
     size_t  size;
@@ -385,36 +389,36 @@ ngx_http_ollama_save_listen(ngx_http_ollama_save_t *keep, ngx_buf_t *b)
         return 0;
     }
 
-    pos = keep->pos;
-    keep->pos += size;
+    pos = save->pos;
+    save->pos += size;
 
-    ngx_http_ollama_capture_feed(keep->said, b->pos, size);
+    ngx_http_ollama_capture_feed(save->capture, b->pos, size);
 
-    if (!keep->said->last
-        || keep->said->close < pos || keep->said->close >= keep->pos)
+    if (!save->capture->last
+        || save->capture->close < pos || save->capture->close >= save->pos)
     {
         return size;
     }
 
-    keep->holding = 1;
-    keep->ctx->save_held = 1;
-    keep->request->buffered |= NGX_HTTP_OLLAMA_SAVE_BUFFERED;
+    save->holding = 1;
+    save->ctx->save_held = 1;
+    save->request->buffered |= NGX_HTTP_OLLAMA_SAVE_BUFFERED;
 
-    return keep->said->close - pos;
+    return save->capture->close - pos;
 }
 
 
-/* What is in the buffer waits, from the "}" of the last frame on. */
+/* Copies the rest of the buffer to what is held. */
 
 static ngx_int_t
-ngx_http_ollama_save_hold(ngx_http_ollama_save_t *keep, ngx_buf_t *b)
+ngx_http_ollama_save_hold(ngx_http_ollama_save_t *save, ngx_buf_t *b)
 {
     size_t        size;
     ngx_buf_t    *copy;
     ngx_chain_t  *cl;
 
     if (b->last_buf) {
-        keep->last_buf = 1;
+        save->last_buf = 1;
         b->last_buf = 0;
     }
 
@@ -424,17 +428,17 @@ ngx_http_ollama_save_hold(ngx_http_ollama_save_t *keep, ngx_buf_t *b)
         return NGX_OK;
     }
 
-    if (keep->held) {
-        /* the first one was heard */
-        ngx_http_ollama_capture_feed(keep->said, b->pos, size);
+    if (save->held) {
+        /* the first buffer has been captured as a whole */
+        ngx_http_ollama_capture_feed(save->capture, b->pos, size);
     }
 
-    copy = ngx_create_temp_buf(keep->request->pool, size);
+    copy = ngx_create_temp_buf(save->request->pool, size);
     if (copy == NULL) {
         return NGX_ERROR;
     }
 
-    cl = ngx_alloc_chain_link(keep->request->pool);
+    cl = ngx_alloc_chain_link(save->request->pool);
     if (cl == NULL) {
         return NGX_ERROR;
     }
@@ -445,56 +449,56 @@ ngx_http_ollama_save_hold(ngx_http_ollama_save_t *keep, ngx_buf_t *b)
     cl->buf = copy;
     cl->next = NULL;
 
-    *keep->last = cl;
-    keep->last = &cl->next;
+    *save->last = cl;
+    save->last = &cl->next;
 
     return NGX_OK;
 }
 
 
-/* Stores what was said, if anything was, and gives the session free. */
+/* Stores the reply, if there is one, and releases the session's lock. */
 
 static ngx_int_t
-ngx_http_ollama_save_save(ngx_http_ollama_save_t *keep)
+ngx_http_ollama_save_store(ngx_http_ollama_save_t *save)
 {
     ngx_int_t  rc;
 
-    keep->saving = 1;
-    ngx_http_ollama_lock_end(&keep->lock);
+    save->saving = 1;
+    ngx_http_ollama_lock_end(&save->lock);
 
-    rc = ngx_http_ollama_save_message(keep);
+    rc = ngx_http_ollama_save_message(save);
 
     if (rc == NGX_ERROR) {
         return NGX_ERROR;
     }
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_ollama_store_release(&keep->store,
-                                             &keep->ctx->scan->session_id,
-                                             &keep->ctx->holder);
+        return ngx_http_ollama_store_release(&save->store,
+                                             &save->ctx->scan->session_id,
+                                             &save->ctx->holder);
     }
 
-    return ngx_http_ollama_store_save(&keep->store,
-                                      &keep->ctx->scan->session_id,
-                                      &keep->ctx->holder, keep->n,
-                                      &keep->message, 1);
+    return ngx_http_ollama_store_save(&save->store,
+                                      &save->ctx->scan->session_id,
+                                      &save->ctx->holder, save->n,
+                                      &save->message, 1);
 }
 
 
-/* Makes the message that is stored.  NGX_DECLINED: there is none. */
+/* Makes the message to be stored.  NGX_DECLINED: there is none. */
 
 static ngx_int_t
-ngx_http_ollama_save_message(ngx_http_ollama_save_t *keep)
+ngx_http_ollama_save_message(ngx_http_ollama_save_t *save)
 {
     ngx_pool_t                       *pool;
-    ngx_http_ollama_capture_t        *said;
+    ngx_http_ollama_capture_t        *capture;
     ngx_http_ollama_store_message_t  *message;
 
-    said = keep->said;
-    pool = keep->request->pool;
-    message = &keep->message;
+    capture = save->capture;
+    pool = save->request->pool;
+    message = &save->message;
 
-    if (said == NULL || keep->n == 0) {
+    if (capture == NULL || save->n == 0) {
         return NGX_DECLINED;
     }
 
@@ -502,104 +506,107 @@ ngx_http_ollama_save_message(ngx_http_ollama_save_t *keep)
         return NGX_OK;
     }
 
-    ngx_http_ollama_capture_end(said);
+    ngx_http_ollama_capture_end(capture);
 
-    if (!keep->asked && ngx_http_ollama_capture_is_empty(said)) {
-        /* the model was loaded, or unloaded */
+    if (!save->has_messages && ngx_http_ollama_capture_is_empty(capture)) {
+        /* the chat only loaded or unloaded the model */
         return NGX_DECLINED;
     }
 
-    if (!ngx_http_ollama_save_is_whole(keep)) {
-        ngx_log_error(NGX_LOG_ERR, keep->request->connection->log, 0,
+    if (!ngx_http_ollama_save_is_whole(save)) {
+        ngx_log_error(NGX_LOG_ERR, save->request->connection->log, 0,
                       "ollama: the reply is saved in its session only in "
-                      "part: it %s", said->truncated ? "is too long"
+                      "part: it %s", capture->truncated ? "is too long"
                                                      : "could not be read");
     }
 
-    message->status.data = (u_char *) ngx_http_ollama_save_status(keep);
+    message->status.data = (u_char *) ngx_http_ollama_save_status(save);
     message->status.len = ngx_strlen(message->status.data);
-    message->model = keep->ctx->scan->model;
-    message->server = keep->ctx->server;
+    message->model = save->ctx->scan->model;
+    message->server = save->ctx->server;
 
-    if (said->text[NGX_HTTP_OLLAMA_CAPTURE_THINKING].str.len) {
-        message->thinking = said->text[NGX_HTTP_OLLAMA_CAPTURE_THINKING].str;
+    if (capture->text[NGX_HTTP_OLLAMA_CAPTURE_THINKING].str.len) {
+        message->thinking =
+                          capture->text[NGX_HTTP_OLLAMA_CAPTURE_THINKING].str;
     }
 
-    if (ngx_http_ollama_capture_stats(said, pool, &message->stats) != NGX_OK) {
+    if (ngx_http_ollama_capture_stats(capture, pool, &message->stats)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    return ngx_http_ollama_capture_message(said, pool, &message->json);
+    return ngx_http_ollama_capture_message(capture, pool, &message->json);
 }
 
 
-/* Redis is told without anybody who waits for it, and later if need be. */
+/* Leaves it to the outbox to store the reply and release the lock. */
 
 static void
-ngx_http_ollama_save_defer(ngx_http_ollama_save_t *keep)
+ngx_http_ollama_save_defer(ngx_http_ollama_save_t *save)
 {
     ngx_http_ollama_store_message_t  *message;
 
-    message = (ngx_http_ollama_save_message(keep) == NGX_OK) ? &keep->message
+    message = (ngx_http_ollama_save_message(save) == NGX_OK) ? &save->message
                                                              : NULL;
-    keep->saving = 1;
-    keep->settled = 1;
-    ngx_http_ollama_lock_end(&keep->lock);
+    save->saving = 1;
+    save->settled = 1;
+    ngx_http_ollama_lock_end(&save->lock);
 
-    ngx_http_ollama_outbox_add(&keep->ctx->scan->session_id,
-                               &keep->ctx->holder, keep->store.ttl,
-                               keep->refused ? NGX_HTTP_OLLAMA_OUTBOX_WITHDRAW
-                                             : keep->n,
+    ngx_http_ollama_outbox_add(&save->ctx->scan->session_id,
+                               &save->ctx->holder, save->store.ttl,
+                               save->refused ? NGX_HTTP_OLLAMA_OUTBOX_WITHDRAW
+                                             : save->n,
                                message);
 }
 
 
-/* The server has said all; the tap may hear of that a byte later. */
+/* The final frame has come; the tap may find out one byte later. */
 
 static ngx_uint_t
-ngx_http_ollama_save_is_complete(ngx_http_ollama_save_t *keep)
+ngx_http_ollama_save_is_complete(ngx_http_ollama_save_t *save)
 {
     ngx_http_ollama_ctx_t  *ctx;
 
-    ctx = keep->ctx;
+    ctx = save->ctx;
 
     return (ctx->frame && ctx->frame->done)
-           || (keep->said->last && !ctx->error_sent);
+           || (save->capture->last && !ctx->error_sent);
 }
 
 
-/* Nothing of what it has said by now is left out. */
+/* Nothing of what the server has sent so far is missing in the capture. */
 
 static ngx_uint_t
-ngx_http_ollama_save_is_whole(ngx_http_ollama_save_t *keep)
+ngx_http_ollama_save_is_whole(ngx_http_ollama_save_t *save)
 {
-    if (keep->said->truncated) {
+    if (save->capture->truncated) {
         return 0;
     }
 
-    return !keep->said->failed || keep->said->last
-           || !ngx_http_ollama_save_is_complete(keep);
+    return !save->capture->failed || save->capture->last
+           || !ngx_http_ollama_save_is_complete(save);
 }
 
 
 static const char *
-ngx_http_ollama_save_status(ngx_http_ollama_save_t *keep)
+ngx_http_ollama_save_status(ngx_http_ollama_save_t *save)
 {
     ngx_http_ollama_ctx_t  *ctx;
 
-    ctx = keep->ctx;
+    ctx = save->ctx;
 
-    if (ctx->cancelled && !keep->over) {
+    if (ctx->cancelled && !save->final_seen) {
         return "cancelled";
     }
 
-    if (ngx_http_ollama_save_is_complete(keep)) {
-        return ngx_http_ollama_save_is_whole(keep) ? "complete"
+    if (ngx_http_ollama_save_is_complete(save)) {
+        return ngx_http_ollama_save_is_whole(save) ? "complete"
                                                    : "interrupted";
     }
 
-    if (keep->request->connection->error
-        || keep->request->connection->timedout
+    if (save->request->connection->error
+        || save->request->connection->timedout
         || (ctx->finalized
             && ctx->finalize_rc == NGX_HTTP_CLIENT_CLOSED_REQUEST))
     {
@@ -612,26 +619,26 @@ ngx_http_ollama_save_status(ngx_http_ollama_save_t *keep)
 
 
 static void
-ngx_http_ollama_save_saved(ngx_http_ollama_store_t *store)
+ngx_http_ollama_save_done(ngx_http_ollama_store_t *store)
 {
     ngx_uint_t               saved;
     ngx_connection_t        *c;
     ngx_http_request_t      *r;
-    ngx_http_ollama_save_t  *keep;
+    ngx_http_ollama_save_t  *save;
 
-    keep = store->data;
-    r = keep->request;
+    save = store->data;
+    r = save->request;
     c = r->connection;
 
     ngx_http_set_log_request(c->log, r);
 
     saved = 0;
-    keep->settled = 1;
+    save->settled = 1;
 
     switch (store->result) {
 
     case NGX_HTTP_OLLAMA_STORE_OK:
-        saved = !keep->said->truncated;
+        saved = !save->capture->truncated;
         break;
 
     case NGX_HTTP_OLLAMA_STORE_UNAVAILABLE:
@@ -639,7 +646,7 @@ ngx_http_ollama_save_saved(ngx_http_ollama_store_t *store)
                       "ollama: the reply was not saved in its session yet: "
                       "Redis failed, or did not answer in time");
 
-        ngx_http_ollama_save_defer(keep);
+        ngx_http_ollama_save_defer(save);
         break;
 
     default:
@@ -649,11 +656,11 @@ ngx_http_ollama_save_saved(ngx_http_ollama_store_t *store)
         break;
     }
 
-    if (ngx_http_ollama_save_release(keep, saved) == NGX_ERROR) {
+    if (ngx_http_ollama_save_flush(save, saved) == NGX_ERROR) {
         ngx_http_finalize_request(r, NGX_ERROR);
 
     } else if (r->upstream == NULL || r->upstream->cleanup == NULL) {
-        /* nginx waits for what was buffered */
+        /* nginx waits until r->buffered is clear */
         r->write_event_handler(r);
     }
 
@@ -661,10 +668,10 @@ ngx_http_ollama_save_saved(ngx_http_ollama_store_t *store)
 }
 
 
-/* Sends what waited, with our own words in the last frame. */
+/* Sends what was held, with our own members added to the final frame. */
 
 static ngx_int_t
-ngx_http_ollama_save_release(ngx_http_ollama_save_t *keep, ngx_uint_t saved)
+ngx_http_ollama_save_flush(ngx_http_ollama_save_t *save, ngx_uint_t saved)
 {
     size_t               size;
     ngx_buf_t           *b, *first;
@@ -672,20 +679,20 @@ ngx_http_ollama_save_release(ngx_http_ollama_save_t *keep, ngx_uint_t saved)
     ngx_chain_t         *cl, *last;
     ngx_http_request_t  *r;
 
-    r = keep->request;
+    r = save->request;
 
-    keep->passing = 1;
-    keep->holding = 0;
+    save->passing = 1;
+    save->holding = 0;
     r->buffered &= ~NGX_HTTP_OLLAMA_SAVE_BUFFERED;
 
     /* the first byte is the "}" of the frame */
 
-    first = keep->held->buf;
+    first = save->held->buf;
 
     tail.data = first->pos;
     tail.len = 1;
     size = ngx_http_ollama_capture_mark(NULL, &tail,
-                                        &keep->ctx->scan->session_id, saved);
+                                        &save->ctx->scan->session_id, saved);
 
     b = ngx_create_temp_buf(r->pool, size);
     if (b == NULL) {
@@ -698,17 +705,17 @@ ngx_http_ollama_save_release(ngx_http_ollama_save_t *keep, ngx_uint_t saved)
     }
 
     b->last += ngx_http_ollama_capture_mark(b->pos, &tail,
-                                            &keep->ctx->scan->session_id,
+                                            &save->ctx->scan->session_id,
                                             saved);
     first->pos++;
 
     cl->buf = b;
-    cl->next = (first->pos == first->last) ? keep->held->next : keep->held;
+    cl->next = (first->pos == first->last) ? save->held->next : save->held;
 
     for (last = cl; last->next; last = last->next) { /* void */ }
 
     last->buf->flush = 1;
-    last->buf->last_buf = keep->last_buf;
+    last->buf->last_buf = save->last_buf;
     last->buf->last_in_chain = 1;
 
     return ngx_http_next_body_filter(r, cl);

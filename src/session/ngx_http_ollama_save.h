@@ -16,13 +16,18 @@
 
 
 /*
- * From now on the request has the lock of its session, and what is said in
- * answer to it is to be stored as message n, for ttl ms.
+ * The request has locked its session: from now on the lock is renewed, and the
+ * reply captured to be saved, for "ttl" ms (0: without a limit).  When the
+ * request ends, the lock is released at the latest.  Sets ctx->save, in the
+ * request's pool; ctx->holder must be set.  NGX_ERROR: no memory.
  */
 ngx_int_t ngx_http_ollama_save_begin(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, int64_t ttl);
+
+/* The reply will be message n of the session; 0: there will be none. */
 void ngx_http_ollama_save_set_number(ngx_http_ollama_ctx_t *ctx, int64_t n);
 
+/* Puts the filters that capture and save replies in front of those so far. */
 ngx_int_t ngx_http_ollama_save_filter_init(ngx_conf_t *cf);
 
 
