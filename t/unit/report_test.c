@@ -330,7 +330,7 @@ report_read(ngx_http_ollama_report_t *report,
         rc = ngx_http_ollama_report_read(report, slice);
 
         if (rc != NGX_AGAIN) {
-            assert_null(report->reply);
+            assert_null(report->parse);
             return rc;
         }
     }
