@@ -28,6 +28,7 @@
 #include "core/ngx_http_ollama_error.h"
 #include "fleet/ngx_http_ollama_fleet.h"
 #include "fleet/ngx_http_ollama_poll.h"
+#include "fleet/ngx_http_ollama_slot.h"
 #include "ngx_http_ollama_api_conf.h"
 #include "ngx_http_ollama_route.h"
 #include "ngx_http_ollama_variable.h"
@@ -270,9 +271,8 @@ ngx_http_ollama_init_fleet(ngx_cycle_t *cycle,
     ngx_uint_t                     i;
     ngx_http_ollama_upstream_t   **up;
 
-    if (ngx_http_ollama_fleet_init_worker(omcf->zone) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    ngx_http_ollama_fleet_init_worker(omcf->zone);
+    ngx_http_ollama_slot_init_worker();
 
     if (ngx_http_ollama_task_init_worker(omcf->tasks) != NGX_OK) {
         return NGX_ERROR;
@@ -281,9 +281,7 @@ ngx_http_ollama_init_fleet(ngx_cycle_t *cycle,
     up = omcf->upstreams.elts;
 
     for (i = 0; i < omcf->upstreams.nelts; i++) {
-        if (ngx_http_ollama_fleet_register(up[i]) != NGX_OK) {
-            return NGX_ERROR;
-        }
+        ngx_http_ollama_fleet_register(up[i]);
     }
 
     return ngx_http_ollama_poll_init_worker(cycle);
@@ -297,6 +295,7 @@ ngx_http_ollama_exit_process(ngx_cycle_t *cycle)
     ngx_http_ollama_redis_exit_worker();
     ngx_http_ollama_poll_exit_worker(cycle);
     ngx_http_ollama_task_exit_worker();
+    ngx_http_ollama_slot_exit_worker();
     ngx_http_ollama_fleet_exit_worker();
 }
 

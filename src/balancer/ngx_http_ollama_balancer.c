@@ -539,7 +539,7 @@ ngx_http_ollama_balancer_outcome(ngx_http_ollama_balancer_t *b,
     }
 
     if (pc->connection && u->request_sent) {
-        return NGX_HTTP_OLLAMA_TRY_CUT;
+        return NGX_HTTP_OLLAMA_TRY_TRUNCATED;
     }
 
     return NGX_HTTP_OLLAMA_TRY_UNREACHABLE;
@@ -566,7 +566,7 @@ ngx_http_ollama_balancer_ended(ngx_http_ollama_balancer_t *b,
             || ctx->finalize_rc == NGX_HTTP_BAD_GATEWAY
             || ctx->finalize_rc == NGX_HTTP_GATEWAY_TIME_OUT))
     {
-        return NGX_HTTP_OLLAMA_TRY_CUT;
+        return NGX_HTTP_OLLAMA_TRY_TRUNCATED;
     }
 
     return (status < NGX_HTTP_SPECIAL_RESPONSE)

@@ -13,6 +13,10 @@
 #include <ngx_http.h>
 
 
+/*
+ * The init_upstream handler of ollama_balance: sets up nginx's round robin for
+ * the upstream block, and the peer handlers here.
+ */
 ngx_int_t ngx_http_ollama_balancer_init_upstream(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *us);
 

@@ -5,9 +5,14 @@
 
 
 /*
- * Which servers of an upstream can take a request, and what the client is told
- * if none can.  The search is made anew at each try, and once before the first
- * one: a refusal is better said before proxy_pass has begun.
+ * Which servers of an upstream can take a request, and the error that the
+ * client gets if none can.  They are searched at each try, and once before the
+ * first one: a refusal before proxy_pass has begun is handled as any error of
+ * a phase.
+ *
+ * A search is a struct of the caller's, its strings are from the request's
+ * pool.  It may use the fleet, nginx's lists of peers, and what the body's scan
+ * has found.
  */
 
 
@@ -31,11 +36,6 @@ static ngx_uint_t ngx_http_ollama_candidates_consider_locked(
     ngx_http_ollama_candidate_t *c);
 
 
-/*
- * What the request looks for in the upstream.  NGX_DECLINED: its server_url
- * can't be the name of any server.
- */
-
 ngx_int_t
 ngx_http_ollama_candidates_init(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up,
@@ -56,7 +56,7 @@ ngx_http_ollama_candidates_init(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    /* /api/show has the same scan, but leaves the model where it is */
+    /* /api/show is scanned in the same way, but loads no model */
 
     search->wanted.loads = scan && ctx->endpoint
                            && !(ctx->endpoint->scan
@@ -84,12 +84,6 @@ ngx_http_ollama_candidates_init(ngx_http_request_t *r,
 }
 
 
-/*
- * In the precontent phase, where proxy_pass always leads to this upstream: is
- * there a server that can take the request, or will soon?  NGX_DECLINED: yes;
- * else the status of a refusal.
- */
-
 ngx_int_t
 ngx_http_ollama_candidates_check(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up)
@@ -99,8 +93,6 @@ ngx_http_ollama_candidates_check(ngx_http_request_t *r,
     return ngx_http_ollama_candidates_find(r, ctx, up, &search);
 }
 
-
-/* The same; "search" tells more. */
 
 ngx_int_t
 ngx_http_ollama_candidates_find(ngx_http_request_t *r,
@@ -141,7 +133,7 @@ ngx_http_ollama_candidates_find(ngx_http_request_t *r,
 }
 
 
-/* The same where another method balances, which knows nothing of server_url. */
+/* The same with another balancing method, which doesn't support server_url. */
 
 static ngx_int_t
 ngx_http_ollama_candidates_check_plain(ngx_http_request_t *r,
@@ -203,12 +195,6 @@ ngx_http_ollama_candidates_is_pinned_locked(
                || search->tls == (search->up->ssl != NULL));
 }
 
-
-/*
- * Finds the peers that can take a request now, and puts them to "c", which has
- * room for NGX_HTTP_OLLAMA_FLEET_SERVERS, unless it is NULL.  Returns how many
- * they are; notes in "search" what is the matter with the others.
- */
 
 ngx_uint_t
 ngx_http_ollama_candidates_find_locked(ngx_http_ollama_candidates_t *search,
@@ -281,16 +267,16 @@ ngx_http_ollama_candidates_consider_locked(ngx_http_ollama_candidates_t *search,
     c->current = &peer->current_weight;
 
     if (server == NULL) {
-        /* there was no room for it: it may have anything */
+        /* the fleet had no room for it: it may have any model */
         if (peer->max_conns && peer->conns >= peer->max_conns) {
             search->full = 1;
             return 0;
         }
 
-        c->in_flight = peer->conns;
-        c->refusing = 0;
-        c->known = (search->wanted.key.len == 0);
-        c->warm = 0;
+        c->state.in_flight = peer->conns;
+        c->state.refusing = 0;
+        c->state.known = (search->wanted.key.len == 0);
+        c->state.warm = 0;
         return 1;
     }
 
@@ -299,7 +285,8 @@ ngx_http_ollama_candidates_consider_locked(ngx_http_ollama_candidates_t *search,
     {
 
     case NGX_HTTP_OLLAMA_CAN_TAKE:
-        ngx_http_ollama_model_state_fill_locked(server, &search->wanted, c);
+        ngx_http_ollama_model_state_fill_locked(server, &search->wanted,
+                                                &c->state);
         return 1;
 
     case NGX_HTTP_OLLAMA_IS_FULL:
@@ -315,8 +302,6 @@ ngx_http_ollama_candidates_consider_locked(ngx_http_ollama_candidates_t *search,
     }
 }
 
-
-/* Says why no server can take the request; returns the status. */
 
 ngx_int_t
 ngx_http_ollama_candidates_refuse(ngx_http_request_t *r,

@@ -5,12 +5,12 @@
 
 
 /*
- * The choice of a server among those that can serve a request: up, with the
- * model or perhaps with it, and with a free place; who calls has left out the
- * others.  The header says which steps there are, and why in this order.
+ * The choice of a server among those that can serve a request: each is up, has
+ * the model or may have it, and has a free slot.  The header describes the
+ * steps, and why they are in this order.
  *
- * Pure functions: no request, no lock, no clock; who owns the round robin's
- * state behind "current" sees to it that nobody else writes it meanwhile.
+ * Pure functions without memory of their own: they may use no request, no lock
+ * and no clock.
  */
 
 
@@ -40,8 +40,6 @@ static uint64_t ngx_http_ollama_policy_product(ngx_uint_t in_flight,
     ngx_int_t weight);
 
 
-/* Returns the peer of the one that is chosen; NULL: there are none. */
-
 void *
 ngx_http_ollama_policy(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
 {
@@ -59,8 +57,6 @@ ngx_http_ollama_policy(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
     return c[0].peer;
 }
 
-
-/* If all of them answer errors, they are equal in that. */
 
 ngx_uint_t
 ngx_http_ollama_policy_sound(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
@@ -99,9 +95,9 @@ ngx_http_ollama_policy_idle(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
     for (i = 0; i < n; i++) {
 
         if (front) {
-            one = ngx_http_ollama_policy_product(c[i].in_flight,
+            one = ngx_http_ollama_policy_product(c[i].state.in_flight,
                                        ngx_http_ollama_policy_weight(&c[0]));
-            least = ngx_http_ollama_policy_product(c[0].in_flight,
+            least = ngx_http_ollama_policy_product(c[0].state.in_flight,
                                        ngx_http_ollama_policy_weight(&c[i]));
 
             if (one > least) {
@@ -156,7 +152,7 @@ ngx_http_ollama_policy_next(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
 }
 
 
-/* Those that have a property; all, if none has it. */
+/* Prefers those that have a property; all, if none has it. */
 
 static ngx_uint_t
 ngx_http_ollama_policy_prefer(ngx_http_ollama_candidate_t *c, ngx_uint_t n,
@@ -179,27 +175,27 @@ ngx_http_ollama_policy_prefer(ngx_http_ollama_candidate_t *c, ngx_uint_t n,
 static ngx_uint_t
 ngx_http_ollama_policy_is_sound(ngx_http_ollama_candidate_t *c)
 {
-    return !c->refusing;
+    return !c->state.refusing;
 }
 
 
 static ngx_uint_t
 ngx_http_ollama_policy_is_known(ngx_http_ollama_candidate_t *c)
 {
-    return c->known;
+    return c->state.known;
 }
 
 
 static ngx_uint_t
 ngx_http_ollama_policy_is_warm(ngx_http_ollama_candidate_t *c)
 {
-    return c->warm;
+    return c->state.warm;
 }
 
 
 /*
  * Moves c[i] behind those that are in front already.  These keep their order,
- * so that the first of equals wins; those that stay behind may lose theirs.
+ * so that the first of equals is chosen; the others may lose theirs.
  */
 
 static void

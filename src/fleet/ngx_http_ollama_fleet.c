@@ -6,17 +6,18 @@
 
 /*
  * What is known of the servers: a table in shared memory that every worker
- * reads and only the poller and the outcomes of requests write.
+ * reads and only the poller and the outcomes of requests change.
  *
- * A server is an address of a line in an upstream block.  It comes into the
+ * A server is an address of a line in an upstream block.  It is added to the
  * table when a worker of a configuration that has it starts, or when its name
- * is resolved anew, and leaves it when no configuration has it any more and
- * nothing is in flight there.  A reload finds the table as it was.  What a
- * server was last found to have is its snapshot, which a look replaces as a
- * whole.
+ * is resolved anew, and removed when no configuration has it any more and
+ * nothing is in flight there.  A reload leaves the table unchanged.  What a
+ * server has by the last good probe is its snapshot, which a probe replaces as
+ * a whole.
  *
- * Its readers are in fleet_view.c, the poller's part is in fleet_poll.c, what
- * requests do with a server in slot.c.
+ * This file owns the zone and the life of servers; the readers' part is in
+ * fleet_view.c, the poller's in fleet_poll.c, that of requests in slot.c.  It
+ * may use none of these.
  */
 
 
@@ -28,7 +29,7 @@
 #include "fleet/ngx_http_ollama_fleet_shm.h"
 
 
-/* first looks at a start are so far apart, and all within, ms */
+/* first probes at a start are so far apart, and all within, ms */
 #define NGX_HTTP_OLLAMA_FLEET_STAGGER  2
 #define NGX_HTTP_OLLAMA_FLEET_SPREAD   500
 
@@ -71,16 +72,12 @@ static ngx_uint_t ngx_http_ollama_fleet_is_of_locked(
 ngx_http_ollama_fleet_t  *ngx_http_ollama_fleet;
 
 
-/* What a process will know of the zone; the zone's data. */
-
 void *
 ngx_http_ollama_fleet_create(ngx_pool_t *pool)
 {
     return ngx_pcalloc(pool, sizeof(ngx_http_ollama_fleet_t));
 }
 
-
-/* The zone is kept over a reload, and over a failed one. */
 
 ngx_int_t
 ngx_http_ollama_fleet_init_zone(ngx_shm_zone_t *shm_zone, void *data)
@@ -109,7 +106,7 @@ ngx_http_ollama_fleet_init_zone(ngx_shm_zone_t *shm_zone, void *data)
                     ngx_http_ollama_fleet_insert_value);
     ngx_queue_init(&sh->servers);
 
-    ngx_http_ollama_procs_init(&sh->slots);
+    ngx_http_ollama_procs_init(&sh->procs);
 
     sh->generation = 1;
 
@@ -127,42 +124,23 @@ ngx_http_ollama_fleet_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     ngx_sprintf(fleet->shpool->log_ctx, " in zone \"%V\"%Z",
                 &shm_zone->shm.name);
 
-    /* a full zone is said once, by who finds it so */
+    /* that the zone is full is logged once, by the code that finds it so */
     fleet->shpool->log_nomem = 0;
 
     return NGX_OK;
 }
 
 
-ngx_int_t
+void
 ngx_http_ollama_fleet_init_worker(ngx_shm_zone_t *shm_zone)
 {
     ngx_http_ollama_fleet = shm_zone->data;
-
-    ngx_http_ollama_fleet_lock();
-
-    ngx_http_ollama_slot_reap_locked();
-    ngx_http_ollama_slot_init_worker();
-
-    ngx_http_ollama_fleet_unlock();
-
-    return NGX_OK;
 }
 
 
 void
 ngx_http_ollama_fleet_exit_worker(void)
 {
-    if (ngx_http_ollama_fleet == NULL) {
-        return;
-    }
-
-    ngx_http_ollama_fleet_resign();
-
-    ngx_http_ollama_fleet_lock();
-    ngx_http_ollama_slot_exit_worker();
-    ngx_http_ollama_fleet_unlock();
-
     ngx_http_ollama_fleet = NULL;
 }
 
@@ -182,11 +160,11 @@ ngx_http_ollama_fleet_unlock(void)
 
 
 /*
- * The same, and the lists of an upstream's peers stay as they are.  nginx frees
- * the fleet's lock when a worker dies that has it, but not those of the lists:
- * all workers would wait for them for ever.  So these are taken only where
- * names are resolved anew, which alone changes the lists; before the fleet's,
- * and first that of the servers, then that of the backup servers.
+ * nginx releases the fleet's lock when a worker dies that has it, but not those
+ * of the lists of peers: all workers would wait for these for ever.  So they
+ * are taken only where names are resolved anew, which alone changes the lists;
+ * and before the fleet's, first that of the servers, then that of the backup
+ * servers.
  */
 
 void
@@ -286,8 +264,6 @@ ngx_http_ollama_fleet_insert_value(ngx_rbtree_node_t *temp,
 }
 
 
-/* The server of a line of the upstream block and an address, or NULL. */
-
 ngx_http_ollama_server_t *
 ngx_http_ollama_fleet_find_locked(ngx_http_ollama_upstream_t *up,
     ngx_str_t *line, ngx_str_t *address)
@@ -322,8 +298,6 @@ ngx_http_ollama_fleet_find_locked(ngx_http_ollama_upstream_t *up,
 }
 
 
-/* "name" is lower case, as ngx_http_ollama_name_server() makes it. */
-
 ngx_uint_t
 ngx_http_ollama_fleet_is_named_locked(ngx_http_ollama_server_t *server,
     ngx_str_t *name)
@@ -340,8 +314,6 @@ ngx_http_ollama_fleet_is_named_locked(ngx_http_ollama_server_t *server,
 }
 
 
-/* Copies the server's name, as much as fits; returns its length. */
-
 size_t
 ngx_http_ollama_fleet_name_locked(ngx_http_ollama_server_t *server,
     u_char name[NGX_HTTP_OLLAMA_FLEET_NAME])
@@ -356,13 +328,7 @@ ngx_http_ollama_fleet_name_locked(ngx_http_ollama_server_t *server,
 }
 
 
-/*
- * Makes the servers of an upstream known, and forgets those that it has no
- * more.  Cheap when nothing has changed since this process did it last.
- * Takes the lock of the upstream's zone, and in it that of the fleet.
- */
-
-ngx_int_t
+void
 ngx_http_ollama_fleet_register(ngx_http_ollama_upstream_t *up)
 {
     ngx_uint_t                     config;
@@ -378,7 +344,7 @@ ngx_http_ollama_fleet_register(ngx_http_ollama_upstream_t *up)
 #endif
 
     if (up->registered && up->config == config) {
-        return NGX_OK;
+        return;
     }
 
     ngx_http_ollama_fleet_lock_peers(peers);
@@ -402,12 +368,10 @@ ngx_http_ollama_fleet_register(ngx_http_ollama_upstream_t *up)
     if (up->registered) {
         ngx_http_ollama_fleet->sh->full = 0;
     }
-
-    return NGX_OK;
 }
 
 
-/* Of an upstream whose balancer is not known: what its lines say. */
+/* The peers of another balancer are private: the server lines are used. */
 
 static void
 ngx_http_ollama_fleet_register_lines_locked(ngx_http_ollama_upstream_t *up)
@@ -461,7 +425,7 @@ ngx_http_ollama_fleet_register_peers_locked(ngx_http_ollama_upstream_t *up,
             peer.max_conns = rr->max_conns;
             peer.down = rr->down;
 
-            /* those of a line stand together */
+            /* the addresses of a line are next to each other */
 
             peer.several = (prev && prev->server.len == rr->server.len
                             && ngx_memcmp(prev->server.data, rr->server.data,
@@ -496,7 +460,7 @@ ngx_http_ollama_fleet_add_locked(ngx_http_ollama_upstream_t *up,
 
         if (server == NULL) {
 
-            /* there may be room the next time */
+            /* there may be room next time */
             up->registered = 0;
 
             if (!sh->full) {
@@ -514,14 +478,14 @@ ngx_http_ollama_fleet_add_locked(ngx_http_ollama_upstream_t *up,
     }
 
     if (server->generation > ngx_http_ollama_fleet->generation) {
-        /* a newer configuration says more */
+        /* a newer configuration has it, and its values are used */
         server->seen = sh->registrations;
         return;
     }
 
     if (server->seen == sh->registrations) {
 
-        /* the same line twice is one server, and has both lines' places */
+        /* the same line twice is one server, with the slots of both */
 
         server->max_conns = (server->max_conns && peer->max_conns)
                             ? server->max_conns + peer->max_conns : 0;
@@ -539,7 +503,7 @@ ngx_http_ollama_fleet_add_locked(ngx_http_ollama_upstream_t *up,
 }
 
 
-/* The new server's strings lie in one piece of memory with it. */
+/* The new server's strings are in the same piece of memory. */
 
 static ngx_http_ollama_server_t *
 ngx_http_ollama_fleet_create_locked(ngx_http_ollama_upstream_t *up,
@@ -612,7 +576,7 @@ ngx_http_ollama_fleet_create_locked(ngx_http_ollama_upstream_t *up,
 }
 
 
-/* Those of this upstream that were not found now are nobody's. */
+/* The upstream's servers that were not found now belong to no configuration. */
 
 static void
 ngx_http_ollama_fleet_orphan_locked(ngx_http_ollama_upstream_t *up)
@@ -638,8 +602,6 @@ ngx_http_ollama_fleet_orphan_locked(ngx_http_ollama_upstream_t *up)
     }
 }
 
-
-/* Forgets servers that are nobody's, or of older configurations only. */
 
 void
 ngx_http_ollama_fleet_expire_locked(void)
@@ -686,8 +648,6 @@ ngx_http_ollama_fleet_is_of_locked(ngx_http_ollama_server_t *server,
                          up->uscf->host.len) == 0;
 }
 
-
-/* The next server of the table that belongs to the upstream now, or NULL. */
 
 ngx_http_ollama_server_t *
 ngx_http_ollama_fleet_next_locked(ngx_http_ollama_upstream_t *up,

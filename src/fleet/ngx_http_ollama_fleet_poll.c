@@ -5,8 +5,9 @@
 
 
 /*
- * The poller's part of the fleet: which worker it is, which server is due for
- * a look, and what a look found.  Who polls, and how, is poll.c's.
+ * The poller's part of the fleet: which worker is the poller, which server is
+ * due for a probe, and what a probe returned.  It may use the fleet's memory,
+ * fleet_view, slot and model_state.
  */
 
 
@@ -16,16 +17,18 @@
 
 #include "fleet/ngx_http_ollama_fleet.h"
 #include "fleet/ngx_http_ollama_fleet_shm.h"
+#include "fleet/ngx_http_ollama_model_state.h"
+#include "fleet/ngx_http_ollama_slot.h"
 #include "fleet/ngx_http_ollama_snapshot.h"
 
 
-/* a poller that was not heard of for so long has lost its post, ms */
+/* a poller that was inactive for so long has lost its lease, ms */
 #define NGX_HTTP_OLLAMA_FLEET_LEASE    2000
 
-/* a request for a server that is down asks for a look, so often at most, ms */
-#define NGX_HTTP_OLLAMA_FLEET_WAKE     250
+/* requests hurry the probe of a server that is down so often at most, ms */
+#define NGX_HTTP_OLLAMA_FLEET_HURRY    250
 
-/* a look that has not ended after so many of its time-outs never will */
+/* a probe that has not ended after so many of its timeouts never will */
 #define NGX_HTTP_OLLAMA_FLEET_TRIES    8
 
 
@@ -43,9 +46,8 @@ static ngx_int_t ngx_http_ollama_fleet_replace_locked(
 
 
 /*
- * Whether this worker is the poller.  There is one; another worker takes over
- * when it has gone, when it hasn't been heard of, or when it is of an older
- * configuration.
+ * Another worker takes over if the poller has exited, if its lease has expired,
+ * or if it has an older configuration.
  */
 
 ngx_int_t
@@ -89,7 +91,7 @@ ngx_http_ollama_fleet_elect(void)
 }
 
 
-/* Those of the poller before, which may have died in the middle of them. */
+/* Those of the previous poller, which may have died while it probed. */
 
 static void
 ngx_http_ollama_fleet_forget_probes_locked(void)
@@ -123,11 +125,6 @@ ngx_http_ollama_fleet_resign(void)
 }
 
 
-/*
- * Finds a server of the upstream that is due for a look, and counts it as
- * being looked at from now on.  NGX_DECLINED: there is none.
- */
-
 ngx_int_t
 ngx_http_ollama_fleet_next_due(ngx_http_ollama_upstream_t *up, ngx_pool_t *pool,
     ngx_http_ollama_view_t *view)
@@ -144,7 +141,10 @@ ngx_http_ollama_fleet_next_due(ngx_http_ollama_upstream_t *up, ngx_pool_t *pool,
     server = ngx_http_ollama_fleet_next_due_locked(up, now);
 
     if (server) {
-        /* few are due at a time, and the pool is a small one */
+        /*
+         * memory is allocated with the lock held: few servers are due at a
+         * time, and the pool is a small one
+         */
         p = ngx_palloc(pool, ngx_http_ollama_fleet_view_size(server));
     }
 
@@ -175,7 +175,7 @@ ngx_http_ollama_fleet_next_due_locked(ngx_http_ollama_upstream_t *up,
 
     while ((server = ngx_http_ollama_fleet_next_locked(up, server))) {
 
-        /* a look that never ended was that of a poller which has gone */
+        /* a probe that never ended was one of a poller that has exited */
 
         if (server->probing
             && (ngx_msec_int_t) (now - server->probing_until) > 0)
@@ -195,14 +195,9 @@ ngx_http_ollama_fleet_next_due_locked(ngx_http_ollama_upstream_t *up,
 }
 
 
-/*
- * A look at the server, begun at "began", went well.  "error" says what is
- * wrong all the same, if it has a length.
- */
-
 void
 ngx_http_ollama_fleet_probe_ok(ngx_uint_t id, ngx_http_ollama_report_t *report,
-    int64_t latency, ngx_str_t *error, ngx_msec_t began, ngx_msec_t next)
+    int64_t latency, ngx_str_t *error, ngx_msec_t started, ngx_msec_t next)
 {
     size_t                       len;
     u_char                       name[NGX_HTTP_OLLAMA_FLEET_NAME];
@@ -236,7 +231,7 @@ ngx_http_ollama_fleet_probe_ok(ngx_uint_t id, ngx_http_ollama_report_t *report,
         server->probe_timeouts = 0;
         server->connect_fails = 0;
         server->latency = latency;
-        server->started = began;
+        server->started = started;
 
         server->version_len = ngx_min(report->version.len,
                                  (size_t) NGX_HTTP_OLLAMA_REPORT_VERSION);
@@ -248,7 +243,7 @@ ngx_http_ollama_fleet_probe_ok(ngx_uint_t id, ngx_http_ollama_report_t *report,
 
         ngx_http_ollama_fleet_ended_locked(server, NGX_HTTP_OLLAMA_UP, error,
                                            next);
-        ngx_http_ollama_model_state_probed_locked(server, began);
+        ngx_http_ollama_model_state_probed_locked(server, started);
 
         rc = ngx_http_ollama_fleet_replace_locked(server, built, content);
 
@@ -279,11 +274,9 @@ ngx_http_ollama_fleet_probe_ok(ngx_uint_t id, ngx_http_ollama_report_t *report,
 }
 
 
-/* A look at the server failed; "silent": because nothing came in time. */
-
 void
 ngx_http_ollama_fleet_probe_failed(ngx_uint_t id, ngx_str_t *error,
-    ngx_uint_t silent, ngx_msec_t next)
+    ngx_uint_t timeout, ngx_msec_t next)
 {
     size_t                     len;
     u_char                     name[NGX_HTTP_OLLAMA_FLEET_NAME];
@@ -302,7 +295,7 @@ ngx_http_ollama_fleet_probe_failed(ngx_uint_t id, ngx_str_t *error,
         len = ngx_http_ollama_fleet_name_locked(server, name);
 
         server->probe_fails++;
-        server->probe_timeouts = silent ? server->probe_timeouts + 1 : 0;
+        server->probe_timeouts = timeout ? server->probe_timeouts + 1 : 0;
 
         if (server->probe_timeouts == NGX_HTTP_OLLAMA_FLEET_PROBE_TIMEOUTS) {
             ngx_http_ollama_fleet->sh->freezes++;
@@ -344,8 +337,6 @@ ngx_http_ollama_fleet_ended_locked(ngx_http_ollama_server_t *server,
 }
 
 
-/* A look told nothing, and is to be done again. */
-
 void
 ngx_http_ollama_fleet_reschedule(ngx_uint_t id, ngx_msec_t next)
 {
@@ -364,8 +355,6 @@ ngx_http_ollama_fleet_reschedule(ngx_uint_t id, ngx_msec_t next)
 }
 
 
-/* Somebody waits for a server of the upstream: those that are down are due. */
-
 void
 ngx_http_ollama_fleet_hurry(ngx_http_ollama_upstream_t *up)
 {
@@ -378,7 +367,7 @@ ngx_http_ollama_fleet_hurry(ngx_http_ollama_upstream_t *up)
     while ((server = ngx_http_ollama_fleet_next_locked(up, server))) {
 
         if (server->status == NGX_HTTP_OLLAMA_DOWN
-            && ngx_current_msec - server->ended > NGX_HTTP_OLLAMA_FLEET_WAKE)
+            && ngx_current_msec - server->ended > NGX_HTTP_OLLAMA_FLEET_HURRY)
         {
             server->next = ngx_current_msec;
         }
@@ -388,7 +377,7 @@ ngx_http_ollama_fleet_hurry(ngx_http_ollama_upstream_t *up)
 }
 
 
-/* An eighth of the zone is kept for places and servers. */
+/* An eighth of the zone is reserved for slots and servers. */
 
 static ngx_uint_t
 ngx_http_ollama_fleet_has_room_locked(ngx_slab_pool_t *shpool, size_t size)
@@ -402,8 +391,8 @@ ngx_http_ollama_fleet_has_room_locked(ngx_slab_pool_t *shpool, size_t size)
 
 
 /*
- * Puts a snapshot in the place of the server's.  No room: what was known
- * stays; NGX_ERROR the first time.
+ * Replaces the server's snapshot by a copy of "built".  If there is no room the
+ * old one is kept: NGX_ERROR the first time, NGX_DECLINED later.
  */
 
 static ngx_int_t
@@ -423,11 +412,11 @@ ngx_http_ollama_fleet_replace_locked(ngx_http_ollama_server_t *server,
         ? ngx_slab_alloc_locked(shpool, built->size) : NULL;
 
     if (s == NULL) {
-        if (server->unfit) {
+        if (server->no_room) {
             return NGX_DECLINED;
         }
 
-        server->unfit = 1;
+        server->no_room = 1;
         return NGX_ERROR;
     }
 
@@ -442,7 +431,7 @@ ngx_http_ollama_fleet_replace_locked(ngx_http_ollama_server_t *server,
 
     server->snapshot = s;
     server->content = content;
-    server->unfit = 0;
+    server->no_room = 0;
 
     return NGX_OK;
 }

@@ -5,9 +5,9 @@
 
 
 /*
- * The fleet in shared memory, for fleet*.c and slot.c alone.  All of it is
- * guarded by the mutex of the zone's slab pool, which the master frees when a
- * worker dies with it; "freezes" is read without.
+ * The fleet in shared memory, for fleet*.c, slot.c and model_state.c only.  All
+ * of it is guarded by the mutex of the zone's slab pool, which the master
+ * releases when a worker dies with it; "freezes" is read without.
  */
 
 
@@ -18,27 +18,29 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "fleet/ngx_http_ollama_fleet.h"
+#include "fleet/ngx_http_ollama_model.h"
+#include "fleet/ngx_http_ollama_server.h"
+#include "fleet/ngx_http_ollama_snapshot.h"
 #include "util/ngx_http_ollama_procs.h"
 
 
-/* models of a server that requests tell something of between two looks */
+/* models of a server about which something is known from requests */
 #define NGX_HTTP_OLLAMA_MODEL_STATES  16
 
 
 /*
  * What requests found out about a model at a server: it is being loaded, or
- * was there, or wasn't.  Holds until a look that began later.
+ * was there, or wasn't.  Valid until the end of a probe that started later.
  */
 
-typedef struct {
+struct ngx_http_ollama_model_state_s {
     uint64_t                     hash;
     ngx_uint_t                   in_flight;
-    ngx_msec_t                   seen;      /* when the last one ended */
+    ngx_msec_t                   seen;      /* when the last request ended */
     unsigned                     used:1;
     unsigned                     loaded:1;
     unsigned                     absent:1;
-} ngx_http_ollama_model_state_t;
+};
 
 
 struct ngx_http_ollama_server_s {
@@ -61,7 +63,7 @@ struct ngx_http_ollama_server_s {
     unsigned                     several:1;
     unsigned                     disabled:1; /* "down" in the configuration */
     unsigned                     probing:1;
-    unsigned                     unfit:1;   /* these were logged: no memory
+    unsigned                     no_room:1; /* these were logged: no memory
                                                was left for its models; */
     unsigned                     dropped:1; /* some were left out */
 
@@ -75,19 +77,19 @@ struct ngx_http_ollama_server_s {
 
     ngx_msec_t                   started;   /* the last good probe */
     ngx_msec_t                   ended;     /* the last probe */
-    ngx_msec_t                   next;      /* when it is due */
+    ngx_msec_t                   next;      /* when one is due */
     ngx_msec_t                   probing_until;
-    ngx_uint_t                   probe_fails;    /* one after another */
+    ngx_uint_t                   probe_fails;    /* in a row */
     ngx_uint_t                   probe_timeouts; /* of these, the last ones */
 
-    ngx_http_ollama_snapshot_t  *snapshot;  /* NULL: never looked at well */
+    ngx_http_ollama_snapshot_t  *snapshot;  /* NULL: no good probe yet */
     uint64_t                     content;   /* hash of it */
 
-    /* slot.c's */
+    /* of slot.c and model_state.c */
 
     ngx_uint_t                     in_flight;
     ngx_http_ollama_model_state_t  model_states[NGX_HTTP_OLLAMA_MODEL_STATES];
-    ngx_uint_t                     refusals;  /* one after another */
+    ngx_uint_t                     refusals;  /* in a row */
     ngx_msec_t                     refused;   /* when the last one was */
     ngx_uint_t                     connect_fails; /* of requests */
     time_t                         first_fail;    /* when these began */
@@ -101,18 +103,18 @@ typedef struct {
     ngx_uint_t                   nservers;
 
     ngx_uint_t                   generation;
-    ngx_uint_t                   ids;
+    ngx_uint_t                   ids;       /* the last one used; and below */
     ngx_uint_t                   versions;
     ngx_uint_t                   registrations;
 
-    ngx_pid_t                    leader;
+    ngx_pid_t                    leader;    /* the poller; 0: none */
     ngx_uint_t                   leader_generation;
-    ngx_msec_t                   lease;
+    ngx_msec_t                   lease;     /* the leader's, ends then */
 
-    ngx_atomic_t                 freezes;   /* times a server went silent */
+    ngx_atomic_t                 freezes;   /* times a server froze */
     ngx_uint_t                   full;      /* it was logged that the table
                                                is full */
-    ngx_http_ollama_procs_t      slots;     /* hold places */
+    ngx_http_ollama_procs_t      procs;     /* hold slots */
 } ngx_http_ollama_fleet_sh_t;
 
 
@@ -122,7 +124,7 @@ typedef struct {
     ngx_http_ollama_fleet_sh_t  *sh;
     ngx_slab_pool_t             *shpool;
     ngx_uint_t                   generation;
-    ngx_http_ollama_proc_t      *slot;      /* of this process */
+    ngx_http_ollama_proc_t      *proc;      /* this process */
 } ngx_http_ollama_fleet_t;
 
 
@@ -130,21 +132,35 @@ typedef struct {
 extern ngx_http_ollama_fleet_t  *ngx_http_ollama_fleet;
 
 
+/*
+ * Frees servers that no configuration has, or only older ones, and where
+ * nothing is in flight.
+ */
 void ngx_http_ollama_fleet_expire_locked(void);
+
+/*
+ * The first server of the table that belongs to the upstream now, or the one
+ * after "server".  NULL: there is no other.
+ */
 ngx_http_ollama_server_t *ngx_http_ollama_fleet_next_locked(
     ngx_http_ollama_upstream_t *up, ngx_http_ollama_server_t *server);
+
+/* The server with that id, or NULL. */
 ngx_http_ollama_server_t *ngx_http_ollama_fleet_by_id_locked(ngx_uint_t id);
+
+/* Bytes that ngx_http_ollama_fleet_view_locked() may write. */
 size_t ngx_http_ollama_fleet_view_size(ngx_http_ollama_server_t *server);
+
+/*
+ * Fills the view of a server; what it points to is written from "p" on, which
+ * needs no alignment.  Returns the end of that.
+ */
 u_char *ngx_http_ollama_fleet_view_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_view_t *view, u_char *p);
+
+/* Copies a string to "p" and sets "dst" to it; returns the end of the copy. */
 u_char *ngx_http_ollama_fleet_copy(ngx_str_t *dst, u_char *p, u_char *src,
     size_t len);
-
-void ngx_http_ollama_slot_init_worker(void);
-void ngx_http_ollama_slot_exit_worker(void);
-void ngx_http_ollama_slot_reap_locked(void);
-void ngx_http_ollama_model_state_probed_locked(ngx_http_ollama_server_t *server,
-    ngx_msec_t began);
 
 
 #endif /* _NGX_HTTP_OLLAMA_FLEET_SHM_H_INCLUDED_ */

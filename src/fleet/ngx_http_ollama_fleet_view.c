@@ -5,8 +5,8 @@
 
 
 /*
- * The fleet's readers: what they get are copies in memory of their own, made
- * under the lock and looked at without it.
+ * The readers' part of the fleet: readers get copies in their own memory, made
+ * with the lock held and read without it.
  */
 
 
@@ -22,11 +22,6 @@ static int ngx_libc_cdecl ngx_http_ollama_fleet_cmp_views(const void *one,
     const void *two);
 
 
-/*
- * Pushes the servers of the upstream, in the order of its block, to an array
- * of ngx_http_ollama_view_t.  All memory is the pool's.
- */
-
 ngx_int_t
 ngx_http_ollama_fleet_list(ngx_http_ollama_upstream_t *up, ngx_pool_t *pool,
     ngx_array_t *views)
@@ -37,7 +32,7 @@ ngx_http_ollama_fleet_list(ngx_http_ollama_upstream_t *up, ngx_pool_t *pool,
     ngx_http_ollama_view_t    *view;
     ngx_http_ollama_server_t  *server;
 
-    /* memory is got without the lock, and again if it wasn't enough */
+    /* memory is allocated without the lock, and again if it wasn't enough */
 
     size = 0;
 
@@ -125,8 +120,6 @@ ngx_http_ollama_fleet_view_size(ngx_http_ollama_server_t *server)
 }
 
 
-/* Copies a server to memory of at least its view's size; returns its end. */
-
 u_char *
 ngx_http_ollama_fleet_view_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_view_t *view, u_char *p)
@@ -165,8 +158,6 @@ ngx_http_ollama_fleet_view_locked(ngx_http_ollama_server_t *server,
     return p;
 }
 
-
-/* A copy of what the server was last found to have, or NULL. */
 
 ngx_http_ollama_snapshot_t *
 ngx_http_ollama_fleet_snapshot(ngx_uint_t id, ngx_pool_t *pool)
@@ -215,26 +206,24 @@ ngx_http_ollama_fleet_snapshot(ngx_uint_t id, ngx_pool_t *pool)
 }
 
 
-/* Whether any server of the upstream was ever looked at, however it ended. */
-
 ngx_uint_t
 ngx_http_ollama_fleet_is_polled(ngx_http_ollama_upstream_t *up)
 {
-    ngx_uint_t                 looked;
+    ngx_uint_t                 polled;
     ngx_http_ollama_server_t  *server;
 
-    looked = 0;
+    polled = 0;
     server = NULL;
 
     ngx_http_ollama_fleet_lock();
 
-    while (!looked
+    while (!polled
            && (server = ngx_http_ollama_fleet_next_locked(up, server)))
     {
-        looked = (server->status != NGX_HTTP_OLLAMA_CHECKING);
+        polled = (server->status != NGX_HTTP_OLLAMA_CHECKING);
     }
 
     ngx_http_ollama_fleet_unlock();
 
-    return looked;
+    return polled;
 }

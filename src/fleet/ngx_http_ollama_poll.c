@@ -199,8 +199,7 @@ ngx_http_ollama_poll_upstream(ngx_http_ollama_upstream_t *up, ngx_uint_t *n)
     ngx_pool_t              *pool;
     ngx_http_ollama_view_t   view;
 
-    /* those that didn't fit are no reason not to look at the others */
-    (void) ngx_http_ollama_fleet_register(up);
+    ngx_http_ollama_fleet_register(up);
 
     while (*n && ngx_http_ollama_poll.nlooks < NGX_HTTP_OLLAMA_FLEET_SERVERS) {
 

@@ -11,43 +11,24 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "balancer/ngx_http_ollama_policy.h"
-#include "fleet/ngx_http_ollama_fleet.h"
+#include "fleet/ngx_http_ollama_model_state.h"
+#include "fleet/ngx_http_ollama_server.h"
 
 
-/* whether a server can take a request */
-
-typedef enum {
-    NGX_HTTP_OLLAMA_CAN_TAKE = 0,
-    NGX_HTTP_OLLAMA_IS_FULL,          /* it has the model, and no place */
-    NGX_HTTP_OLLAMA_IS_DOWN,          /* it may have the model */
-    NGX_HTTP_OLLAMA_LACKS_MODEL
-} ngx_http_ollama_can_e;
-
-
-/* how a request's try of a server ended, for the picture of that server */
+/* how a request's try of a server ended, and what that shows of the server */
 
 typedef enum {
-    NGX_HTTP_OLLAMA_TRY_NEUTRAL = 0,  /* tells nothing of the server */
+    NGX_HTTP_OLLAMA_TRY_NEUTRAL = 0,  /* it shows nothing */
     NGX_HTTP_OLLAMA_TRY_OK,           /* it answered, with the model */
     NGX_HTTP_OLLAMA_TRY_ANSWERED,     /* it answered something else */
     NGX_HTTP_OLLAMA_TRY_REFUSED,      /* 429, 500, 502, 503, 504 */
-    NGX_HTTP_OLLAMA_TRY_NO_MODEL,     /* it answered that it has no such */
-    NGX_HTTP_OLLAMA_TRY_CUT,          /* it broke off its answer */
-    NGX_HTTP_OLLAMA_TRY_UNREACHABLE   /* it could not be reached */
+    NGX_HTTP_OLLAMA_TRY_NO_MODEL,     /* it answered that it lacks the model */
+    NGX_HTTP_OLLAMA_TRY_TRUNCATED,    /* its reply ended too early */
+    NGX_HTTP_OLLAMA_TRY_UNREACHABLE   /* no connection */
 } ngx_http_ollama_try_e;
 
 
-/* A model that is asked for, in the form servers' models are compared with. */
-
-typedef struct {
-    ngx_str_t                      key;       /* len 0: any will do */
-    uint64_t                       hash;
-    unsigned                       loads:1;   /* the request needs it loaded */
-} ngx_http_ollama_wanted_t;
-
-
-/* what makes a server unreachable, from its line in the upstream block */
+/* when a server is unreachable, from its line in the upstream block */
 
 typedef struct {
     ngx_uint_t                     max_fails;
@@ -58,19 +39,39 @@ typedef struct {
 typedef struct ngx_http_ollama_slot_s  ngx_http_ollama_slot_t;
 
 
-ngx_int_t ngx_http_ollama_model_state_want(ngx_pool_t *pool, ngx_str_t *model,
-    ngx_http_ollama_wanted_t *wanted);
-ngx_http_ollama_can_e ngx_http_ollama_model_state_can_serve_locked(
-    ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
-ngx_uint_t ngx_http_ollama_model_state_may_have_locked(
-    ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
-void ngx_http_ollama_model_state_fill_locked(ngx_http_ollama_server_t *server,
-    ngx_http_ollama_wanted_t *wanted, ngx_http_ollama_candidate_t *c);
+/*
+ * Makes this process one that can hold slots, once the fleet is open, and
+ * releases those of processes that have died.
+ */
+void ngx_http_ollama_slot_init_worker(void);
+
+/* Releases all slots of this process; harmless where the fleet isn't open. */
+void ngx_http_ollama_slot_exit_worker(void);
+
+/* Releases the slots of processes that have died. */
+void ngx_http_ollama_slot_reap_locked(void);
+
+/*
+ * A slot at the server, held by this process; whether one is free is not
+ * checked.  NULL: no memory is left.
+ */
 ngx_http_ollama_slot_t *ngx_http_ollama_slot_acquire_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
-void ngx_http_ollama_slot_release(ngx_http_ollama_slot_t *place,
+
+/*
+ * Frees the slot and records how the try ended, which may set the server down
+ * and log that.  Takes the fleet's lock.
+ */
+void ngx_http_ollama_slot_release(ngx_http_ollama_slot_t *slot,
     ngx_http_ollama_try_e outcome, ngx_http_ollama_limits_t *limits);
-ngx_uint_t ngx_http_ollama_slot_is_frozen(ngx_http_ollama_slot_t *place);
+
+/*
+ * Whether the slot's server is frozen: it has stopped answering probes.  Takes
+ * the fleet's lock.
+ */
+ngx_uint_t ngx_http_ollama_slot_is_frozen(ngx_http_ollama_slot_t *slot);
+
+/* A number that changes when a server freezes; takes no lock. */
 ngx_uint_t ngx_http_ollama_slot_frozen_epoch(void);
 
 

@@ -102,7 +102,7 @@ choose_set(choose_set_t *set, const char *given)
         set->name[set->n] = *given;
         c->peer = &set->name[set->n];
         c->current = &set->current[set->n];
-        c->in_flight = strtoul(given + 1, &end, 10);
+        c->state.in_flight = strtoul(given + 1, &end, 10);
         c->weight = 1;
 
         if (*end == '/') {
@@ -110,9 +110,9 @@ choose_set(choose_set_t *set, const char *given)
         }
 
         for ( /* void */ ; *end && *end != ' '; end++) {
-            c->refusing |= (*end == 'r');
-            c->known |= (*end == 'k');
-            c->warm |= (*end == 'w');
+            c->state.refusing |= (*end == 'r');
+            c->state.known |= (*end == 'k');
+            c->state.warm |= (*end == 'w');
         }
 
         set->n++;
@@ -221,7 +221,7 @@ choose_burst_test(void **state)
 
         for (k = 0; k < 3; k++) {
             set.c[k].current = &current[k];
-            set.c[k].in_flight = got[k];
+            set.c[k].state.in_flight = got[k];
         }
 
         peer = ngx_http_ollama_policy(set.c, set.n);
@@ -242,11 +242,11 @@ choose_huge_test(void **state)
 
     choose_set(&set, "a0 b0 c0");
 
-    set.c[0].in_flight = NGX_MAX_SIZE_T_VALUE;
+    set.c[0].state.in_flight = NGX_MAX_SIZE_T_VALUE;
     set.c[0].weight = NGX_MAX_INT_T_VALUE;
-    set.c[1].in_flight = NGX_MAX_SIZE_T_VALUE;
+    set.c[1].state.in_flight = NGX_MAX_SIZE_T_VALUE;
     set.c[1].weight = 1;
-    set.c[2].in_flight = 1;
+    set.c[2].state.in_flight = 1;
     set.c[2].weight = NGX_MAX_INT_T_VALUE;
 
     peer = ngx_http_ollama_policy(set.c, set.n);
@@ -256,9 +256,9 @@ choose_huge_test(void **state)
 
     choose_set(&set, "a0 b0");
 
-    set.c[0].in_flight = 4294967295;
+    set.c[0].state.in_flight = 4294967295;
     set.c[0].weight = 2147483647;
-    set.c[1].in_flight = 4294967294;
+    set.c[1].state.in_flight = 4294967294;
     set.c[1].weight = 2147483647;
 
     assert_int_equal(ngx_http_ollama_policy_idle(set.c, set.n), 1);
@@ -280,19 +280,19 @@ choose_huge_test(void **state)
 static int
 choose_better(ngx_http_ollama_candidate_t *a, ngx_http_ollama_candidate_t *b)
 {
-    if (a->refusing != b->refusing) {
-        return !a->refusing;
+    if (a->state.refusing != b->state.refusing) {
+        return !a->state.refusing;
     }
 
-    if (a->known != b->known) {
-        return a->known;
+    if (a->state.known != b->state.known) {
+        return a->state.known;
     }
 
-    if (a->warm != b->warm) {
-        return a->warm;
+    if (a->state.warm != b->state.warm) {
+        return a->state.warm;
     }
 
-    return a->in_flight * b->weight < b->in_flight * a->weight;
+    return a->state.in_flight * b->weight < b->state.in_flight * a->weight;
 }
 
 
@@ -322,11 +322,11 @@ choose_random_test(void **state)
 
             set.c[k].peer = &set.name[k];
             set.c[k].current = &set.current[k];
-            set.c[k].in_flight = unit_random(4);
+            set.c[k].state.in_flight = unit_random(4);
             set.c[k].weight = 1 + unit_random(3);
-            set.c[k].refusing = unit_random(2);
-            set.c[k].known = unit_random(2);
-            set.c[k].warm = unit_random(2);
+            set.c[k].state.refusing = unit_random(2);
+            set.c[k].state.known = unit_random(2);
+            set.c[k].state.warm = unit_random(2);
 
             given[k] = set.c[k];
         }

@@ -1,0 +1,287 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * Whether a server can serve a request, and how well: by its snapshot, by the
+ * number of slots in use, and by what requests found out between two probes
+ * about a model there (it is being loaded, was there, or wasn't) and about the
+ * server (it refuses requests).
+ *
+ * States of models lie in the server, in shared memory.  One is used from the
+ * first request that needs the model loaded until a later probe knows better.
+ * All functions but ngx_http_ollama_model_state_want() need the fleet's lock.
+ * It may use what fleet_shm.h declares, report and model_name.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "fleet/ngx_http_ollama_fleet_shm.h"
+#include "fleet/ngx_http_ollama_model_state.h"
+#include "fleet/ngx_http_ollama_name.h"
+#include "fleet/ngx_http_ollama_report.h"
+
+
+/* a server that refuses is avoided for so long, doubled each time, ms */
+#define NGX_HTTP_OLLAMA_MODEL_STATE_AVOID      1000
+#define NGX_HTTP_OLLAMA_MODEL_STATE_AVOID_MAX  10000
+
+
+static ngx_http_ollama_model_state_t *ngx_http_ollama_model_state_find_locked(
+    ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
+static ngx_msec_t ngx_http_ollama_model_state_avoid(ngx_uint_t refusals);
+
+
+ngx_int_t
+ngx_http_ollama_model_state_want(ngx_pool_t *pool, ngx_str_t *model,
+    ngx_http_ollama_wanted_t *wanted)
+{
+    ngx_str_null(&wanted->key);
+    wanted->hash = 0;
+
+    if (model == NULL || model->len == 0) {
+        return NGX_OK;
+    }
+
+    wanted->key.data = ngx_pnalloc(pool,
+                                   model->len + NGX_HTTP_OLLAMA_NAME_MORE);
+    if (wanted->key.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    wanted->key.len = ngx_http_ollama_name_model(wanted->key.data, model);
+
+    wanted->hash = ((uint64_t) ngx_crc32_long(wanted->key.data,
+                                              wanted->key.len) << 32)
+                   | ngx_murmur_hash2(wanted->key.data, wanted->key.len);
+
+    return NGX_OK;
+}
+
+
+ngx_http_ollama_can_e
+ngx_http_ollama_model_state_can_serve_locked(ngx_http_ollama_server_t *server,
+    ngx_http_ollama_wanted_t *wanted)
+{
+    if (!ngx_http_ollama_model_state_may_have_locked(server, wanted)) {
+        return NGX_HTTP_OLLAMA_LACKS_MODEL;
+    }
+
+    if (server->status == NGX_HTTP_OLLAMA_DOWN || server->disabled) {
+        return NGX_HTTP_OLLAMA_IS_DOWN;
+    }
+
+    if (server->max_conns && server->in_flight >= server->max_conns) {
+        return NGX_HTTP_OLLAMA_IS_FULL;
+    }
+
+    return NGX_HTTP_OLLAMA_CAN_TAKE;
+}
+
+
+ngx_uint_t
+ngx_http_ollama_model_state_may_have_locked(ngx_http_ollama_server_t *server,
+    ngx_http_ollama_wanted_t *wanted)
+{
+    ngx_http_ollama_model_state_t  *ms;
+    ngx_http_ollama_snapshot_t     *s;
+
+    s = server->snapshot;
+
+    /* a server that was not probed yet may have any model */
+
+    if (wanted->key.len && s) {
+
+        /* so may one with more models than there is or was room for */
+
+        if (!s->dropped
+            && !server->no_room
+            && ngx_http_ollama_report_find(s->models, s->nmodels,
+                                           &wanted->key)
+               == NULL)
+        {
+            return 0;
+        }
+
+        ms = ngx_http_ollama_model_state_find_locked(server, wanted);
+
+        if (ms && ms->absent) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+void
+ngx_http_ollama_model_state_fill_locked(ngx_http_ollama_server_t *server,
+    ngx_http_ollama_wanted_t *wanted, ngx_http_ollama_server_state_t *state)
+{
+    ngx_http_ollama_model_state_t  *ms;
+    ngx_http_ollama_model_t        *model;
+
+    state->in_flight = server->in_flight;
+
+    state->refusing = ngx_http_ollama_model_state_refusing_locked(server);
+
+    if (wanted->key.len == 0) {
+        state->known = 1;
+        state->warm = 0;
+        return;
+    }
+
+    model = server->snapshot
+            ? ngx_http_ollama_report_find(server->snapshot->models,
+                                          server->snapshot->nmodels,
+                                          &wanted->key)
+            : NULL;
+
+    ms = ngx_http_ollama_model_state_find_locked(server, wanted);
+
+    state->known = (model != NULL);
+    state->warm = (model && model->ps.len) || (ms && !ms->absent);
+}
+
+
+/* The state of the model at the server, or NULL. */
+
+static ngx_http_ollama_model_state_t *
+ngx_http_ollama_model_state_find_locked(ngx_http_ollama_server_t *server,
+    ngx_http_ollama_wanted_t *wanted)
+{
+    ngx_uint_t                      i;
+    ngx_http_ollama_model_state_t  *ms;
+
+    ms = server->model_states;
+
+    for (i = 0; i < NGX_HTTP_OLLAMA_MODEL_STATES; i++) {
+        if (ms[i].used && ms[i].hash == wanted->hash) {
+            return &ms[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_http_ollama_model_state_t *
+ngx_http_ollama_model_state_use_locked(ngx_http_ollama_server_t *server,
+    ngx_http_ollama_wanted_t *wanted)
+{
+    ngx_uint_t                      i;
+    ngx_http_ollama_model_state_t  *ms;
+
+    if (wanted->key.len == 0 || !wanted->loads) {
+        return NULL;
+    }
+
+    ms = ngx_http_ollama_model_state_find_locked(server, wanted);
+    if (ms) {
+        ms->in_flight++;
+        return ms;
+    }
+
+    ms = server->model_states;
+
+    for (i = 0; i < NGX_HTTP_OLLAMA_MODEL_STATES; i++) {
+        if (!ms[i].used) {
+            ngx_memzero(&ms[i], sizeof(ngx_http_ollama_model_state_t));
+            ms[i].used = 1;
+            ms[i].hash = wanted->hash;
+            ms[i].in_flight = 1;
+            return &ms[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+void
+ngx_http_ollama_model_state_release_locked(ngx_http_ollama_model_state_t *ms)
+{
+    ms->in_flight--;
+
+    if (ms->in_flight == 0 && !ms->loaded && !ms->absent) {
+        /* whether it was loaded isn't known */
+        ms->used = 0;
+    }
+}
+
+
+void
+ngx_http_ollama_model_state_loaded_locked(ngx_http_ollama_model_state_t *ms)
+{
+    ms->loaded = 1;
+    ms->absent = 0;
+    ms->seen = ngx_current_msec;
+}
+
+
+void
+ngx_http_ollama_model_state_absent_locked(ngx_http_ollama_model_state_t *ms)
+{
+    ms->absent = 1;
+    ms->loaded = 0;
+    ms->seen = ngx_current_msec;
+}
+
+
+/*
+ * A model that a request waits for is still being loaded, as far as is known:
+ * servers report it when it is loaded.
+ */
+
+void
+ngx_http_ollama_model_state_probed_locked(ngx_http_ollama_server_t *server,
+    ngx_msec_t started)
+{
+    ngx_uint_t                      i;
+    ngx_http_ollama_model_state_t  *ms;
+
+    ms = server->model_states;
+
+    for (i = 0; i < NGX_HTTP_OLLAMA_MODEL_STATES; i++) {
+        if (ms[i].used
+            && ms[i].in_flight == 0
+            && (ngx_msec_int_t) (ms[i].seen - started) <= 0)
+        {
+            ms[i].used = 0;
+        }
+    }
+}
+
+
+/* The clock of another worker may be ahead: the difference is signed. */
+
+ngx_uint_t
+ngx_http_ollama_model_state_refusing_locked(ngx_http_ollama_server_t *server)
+{
+    ngx_msec_int_t  ago;
+
+    if (server->refusals == 0) {
+        return 0;
+    }
+
+    ago = (ngx_msec_int_t) (ngx_current_msec - server->refused);
+
+    return ago < (ngx_msec_int_t)
+                     ngx_http_ollama_model_state_avoid(server->refusals);
+}
+
+
+static ngx_msec_t
+ngx_http_ollama_model_state_avoid(ngx_uint_t refusals)
+{
+    ngx_uint_t  doubled;
+
+    doubled = ngx_min(refusals - 1, 4);
+
+    return ngx_min((ngx_msec_t) NGX_HTTP_OLLAMA_MODEL_STATE_AVOID << doubled,
+                   (ngx_msec_t) NGX_HTTP_OLLAMA_MODEL_STATE_AVOID_MAX);
+}

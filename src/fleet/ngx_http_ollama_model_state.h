@@ -1,0 +1,99 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+#ifndef _NGX_HTTP_OLLAMA_MODEL_STATE_H_INCLUDED_
+#define _NGX_HTTP_OLLAMA_MODEL_STATE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "fleet/ngx_http_ollama_server.h"
+
+
+/* whether a server can take a request */
+
+typedef enum {
+    NGX_HTTP_OLLAMA_CAN_TAKE = 0,
+    NGX_HTTP_OLLAMA_IS_FULL,          /* it has the model, but no free slot */
+    NGX_HTTP_OLLAMA_IS_DOWN,          /* it may have the model */
+    NGX_HTTP_OLLAMA_LACKS_MODEL
+} ngx_http_ollama_can_e;
+
+
+/* A model that is asked for, in the form that servers' models have. */
+
+typedef struct {
+    ngx_str_t                      key;       /* len 0: any will do */
+    uint64_t                       hash;
+    unsigned                       loads:1;   /* the request needs it loaded */
+} ngx_http_ollama_wanted_t;
+
+
+/* A server that can serve a request, for the choice among such servers. */
+
+typedef struct {
+    ngx_uint_t                     in_flight;  /* requests it is busy with */
+    unsigned                       refusing:1; /* answered with an error a
+                                                  short time ago */
+    unsigned                       known:1;    /* certainly has the model; 0:
+                                                  may have it */
+    unsigned                       warm:1;     /* the model is loaded, or is
+                                                  being loaded */
+} ngx_http_ollama_server_state_t;
+
+
+/*
+ * Fills in, but for "loads", which model a request asks for; NULL or len 0:
+ * none.  The key is from the pool.  NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_ollama_model_state_want(ngx_pool_t *pool, ngx_str_t *model,
+    ngx_http_ollama_wanted_t *wanted);
+
+/* Whether the server can take a request for that model, now. */
+ngx_http_ollama_can_e ngx_http_ollama_model_state_can_serve_locked(
+    ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
+
+/*
+ * Whether the server has the model or may have it: 0 only if it is known not
+ * to.
+ */
+ngx_uint_t ngx_http_ollama_model_state_may_have_locked(
+    ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
+
+/* Fills in the state of a server that can serve the request. */
+void ngx_http_ollama_model_state_fill_locked(ngx_http_ollama_server_t *server,
+    ngx_http_ollama_wanted_t *wanted, ngx_http_ollama_server_state_t *state);
+
+/* Whether the server refused a request so recently that it is avoided. */
+ngx_uint_t ngx_http_ollama_model_state_refusing_locked(
+    ngx_http_ollama_server_t *server);
+
+/*
+ * Counts a request with the model that it needs loaded, and returns what
+ * ngx_http_ollama_model_state_release_locked() gets when the request has ended.
+ * NULL: it needs none, or the server's table is full.
+ */
+ngx_http_ollama_model_state_t *ngx_http_ollama_model_state_use_locked(
+    ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
+void ngx_http_ollama_model_state_release_locked(
+    ngx_http_ollama_model_state_t *ms);
+
+/* A request found that the model is loaded there; that the server lacks it. */
+void ngx_http_ollama_model_state_loaded_locked(
+    ngx_http_ollama_model_state_t *ms);
+void ngx_http_ollama_model_state_absent_locked(
+    ngx_http_ollama_model_state_t *ms);
+
+/*
+ * A good probe started at "started": what requests found out before that is
+ * obsolete, unless a request still waits for the model.
+ */
+void ngx_http_ollama_model_state_probed_locked(
+    ngx_http_ollama_server_t *server, ngx_msec_t started);
+
+
+#endif /* _NGX_HTTP_OLLAMA_MODEL_STATE_H_INCLUDED_ */
