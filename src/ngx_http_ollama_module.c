@@ -42,10 +42,17 @@
 #include "task/ngx_http_ollama_task.h"
 
 
+/* the default of ollama_zone */
+#define NGX_HTTP_OLLAMA_ZONE_SIZE  (16 * 1024 * 1024)
+
+
 static ngx_int_t ngx_http_ollama_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_ollama_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_ollama_add_handler(ngx_conf_t *cf,
     ngx_http_phases phase, ngx_http_handler_pt handler);
+static ngx_int_t ngx_http_ollama_init_zones(ngx_conf_t *cf);
+static ngx_shm_zone_t *ngx_http_ollama_add_zone(ngx_conf_t *cf,
+    ngx_str_t *name, size_t size, ngx_shm_zone_init_pt init, void *data);
 static ngx_int_t ngx_http_ollama_init_process(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_ollama_init_fleet(ngx_cycle_t *cycle,
     ngx_http_ollama_main_conf_t *omcf);
@@ -200,7 +207,9 @@ ngx_http_ollama_postconfiguration(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    if (ngx_http_ollama_upstream_init(cf) != NGX_OK) {
+    if (ngx_http_ollama_upstream_check(cf) != NGX_OK
+        || ngx_http_ollama_init_zones(cf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -237,6 +246,68 @@ ngx_http_ollama_add_handler(ngx_conf_t *cf, ngx_http_phases phase,
     *h = handler;
 
     return NGX_OK;
+}
+
+
+/* Shared memory, if there are upstreams: for the fleet, and for tasks. */
+
+static ngx_int_t
+ngx_http_ollama_init_zones(ngx_conf_t *cf)
+{
+    ngx_str_t                     name;
+    ngx_http_ollama_main_conf_t  *omcf;
+
+    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_ollama_module);
+
+    if (omcf->upstreams.nelts == 0) {
+        return NGX_OK;
+    }
+
+    if (omcf->zone_size == 0) {
+        omcf->zone_size = NGX_HTTP_OLLAMA_ZONE_SIZE;
+    }
+
+    /* each has a lock of its own */
+
+    ngx_str_set(&name, "ngx_http_ollama");
+
+    omcf->zone = ngx_http_ollama_add_zone(cf, &name, omcf->zone_size / 2,
+                                      ngx_http_ollama_fleet_init_zone,
+                                      ngx_http_ollama_fleet_create(cf->pool));
+    if (omcf->zone == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&name, "ngx_http_ollama_tasks");
+
+    omcf->tasks = ngx_http_ollama_add_zone(cf, &name, omcf->zone_size / 2,
+                                       ngx_http_ollama_task_init_zone,
+                                       ngx_http_ollama_task_create(cf->pool));
+
+    return omcf->tasks ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_shm_zone_t *
+ngx_http_ollama_add_zone(ngx_conf_t *cf, ngx_str_t *name, size_t size,
+    ngx_shm_zone_init_pt init, void *data)
+{
+    ngx_shm_zone_t  *zone;
+
+    if (data == NULL) {
+        return NULL;
+    }
+
+    zone = ngx_shared_memory_add(cf, name, ngx_align(size, ngx_pagesize),
+                                 &ngx_http_ollama_module);
+    if (zone == NULL) {
+        return NULL;
+    }
+
+    zone->init = init;
+    zone->data = data;
+
+    return zone;
 }
 
 

@@ -5,8 +5,9 @@
 
 
 /*
- * What the configuration says about upstream blocks: ollama_balance,
- * ollama_poll, and the memory for what will be known of their servers.
+ * The configuration of upstream blocks: ollama_balance, ollama_poll, and the
+ * size of the shared memory, ollama_zone.  All of it lives as long as the
+ * configuration.  It may use the balancer's handler and the fleet's types.
  */
 
 
@@ -18,23 +19,17 @@
 #include "balancer/ngx_http_ollama_balancer.h"
 #include "fleet/ngx_http_ollama_fleet.h"
 #include "core/ngx_http_ollama_conf.h"
-#include "task/ngx_http_ollama_task.h"
 
 
-#define NGX_HTTP_OLLAMA_ZONE_SIZE  (16 * 1024 * 1024)
 #define NGX_HTTP_OLLAMA_ZONE_MIN   (1024 * 1024)
 
-/* the shortest interval and time-out of ollama_poll, ms */
+/* the shortest interval and timeout of ollama_poll, ms */
 #define NGX_HTTP_OLLAMA_POLL_MIN   100
 
 
-static ngx_shm_zone_t *ngx_http_ollama_upstream_memory(ngx_conf_t *cf,
-    ngx_str_t *name, size_t size, ngx_shm_zone_init_pt init, void *data);
 static char *ngx_http_ollama_upstream_poll_tls(ngx_conf_t *cf,
     ngx_http_ollama_upstream_t *up, ngx_str_t *ca);
 
-
-/* The upstream as it is known here; made the first time.  NULL: no memory. */
 
 ngx_http_ollama_upstream_t *
 ngx_http_ollama_upstream_get(ngx_conf_t *cf,
@@ -353,15 +348,9 @@ ngx_http_ollama_upstream_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/*
- * In postconfiguration: gets the shared memory if there are upstreams to be
- * known, and refuses balancers that came after ours.
- */
-
 ngx_int_t
-ngx_http_ollama_upstream_init(ngx_conf_t *cf)
+ngx_http_ollama_upstream_check(ngx_conf_t *cf)
 {
-    ngx_str_t                      name;
     ngx_uint_t                     i;
     ngx_http_ollama_upstream_t   **up;
     ngx_http_ollama_main_conf_t   *omcf;
@@ -382,55 +371,5 @@ ngx_http_ollama_upstream_init(ngx_conf_t *cf)
         }
     }
 
-    if (omcf->upstreams.nelts == 0) {
-        return NGX_OK;
-    }
-
-    if (omcf->zone_size == 0) {
-        omcf->zone_size = NGX_HTTP_OLLAMA_ZONE_SIZE;
-    }
-
-    /* each has a lock of its own */
-
-    ngx_str_set(&name, "ngx_http_ollama");
-
-    omcf->zone = ngx_http_ollama_upstream_memory(cf, &name,
-                                      omcf->zone_size / 2,
-                                      ngx_http_ollama_fleet_init_zone,
-                                      ngx_http_ollama_fleet_create(cf->pool));
-    if (omcf->zone == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_str_set(&name, "ngx_http_ollama_tasks");
-
-    omcf->tasks = ngx_http_ollama_upstream_memory(cf, &name,
-                                       omcf->zone_size / 2,
-                                       ngx_http_ollama_task_init_zone,
-                                       ngx_http_ollama_task_create(cf->pool));
-
-    return omcf->tasks ? NGX_OK : NGX_ERROR;
-}
-
-
-static ngx_shm_zone_t *
-ngx_http_ollama_upstream_memory(ngx_conf_t *cf, ngx_str_t *name, size_t size,
-    ngx_shm_zone_init_pt init, void *data)
-{
-    ngx_shm_zone_t  *zone;
-
-    if (data == NULL) {
-        return NULL;
-    }
-
-    zone = ngx_shared_memory_add(cf, name, ngx_align(size, ngx_pagesize),
-                                 &ngx_http_ollama_module);
-    if (zone == NULL) {
-        return NULL;
-    }
-
-    zone->init = init;
-    zone->data = data;
-
-    return zone;
+    return NGX_OK;
 }

@@ -15,15 +15,29 @@
 #include "fleet/ngx_http_ollama_fleet.h"
 
 
+/*
+ * Handlers of ollama_balance and ollama_poll, in an upstream block, and of
+ * ollama_zone, in http.
+ */
 char *ngx_http_ollama_upstream_balance(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_ollama_upstream_poll(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_ollama_upstream_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/*
+ * What the configuration has for an upstream block; made the first time, with
+ * the defaults of ollama_poll.  NULL: no memory.
+ */
 ngx_http_ollama_upstream_t *ngx_http_ollama_upstream_get(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *uscf);
-ngx_int_t ngx_http_ollama_upstream_init(ngx_conf_t *cf);
+
+/*
+ * In postconfiguration: refuses a balancing method that was set after
+ * ollama_balance.
+ */
+ngx_int_t ngx_http_ollama_upstream_check(ngx_conf_t *cf);
 
 
 #endif /* _NGX_HTTP_OLLAMA_UPSTREAM_H_INCLUDED_ */
