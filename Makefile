@@ -203,11 +203,12 @@ $(probe): $(out)/%.so: t/%.c $(out)/flags | $(module)
 # Unit tests of the parts that need no nginx around them, only its headers: the
 # few functions of nginx they call are in stubs
 
-pure        = json yajl id forbid scan sse frame frame_form name parse_time \
-              report_parse report snapshot policy emit models_json backoff \
-              final_frame strbuf capture capture_parse capture_frame \
-              capture_json message conversation_body conversation_fields \
-              participants conversation_prompt conversation_json
+pure        = json yajl id forbid scan sse frame model_name server_url \
+              frame_form parse_time report_parse report snapshot policy \
+              emit models_json backoff final_frame strbuf capture \
+              capture_parse capture_frame capture_json message \
+              conversation_body conversation_fields participants \
+              conversation_prompt conversation_json
 unit_stubs := $(patsubst t/unit/%.c,$(out)/unit/%.o,$(wildcard t/unit/*_stub.c))
 unit_objs  := $(pure:%=$(out)/unit/ngx_http_ollama_%.o) $(unit_stubs)
 unit_tests := $(patsubst t/unit/%.c,$(out)/unit/%,$(wildcard t/unit/*_test.c))

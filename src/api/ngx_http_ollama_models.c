@@ -28,8 +28,9 @@
 #include "core/ngx_http_ollama_error.h"
 #include "core/ngx_http_ollama_response.h"
 #include "fleet/ngx_http_ollama_fleet.h"
-#include "fleet/ngx_http_ollama_name.h"
+#include "fleet/ngx_http_ollama_model_name.h"
 #include "fleet/ngx_http_ollama_report.h"
+#include "fleet/ngx_http_ollama_server_url.h"
 #include "util/ngx_http_ollama_emit.h"
 
 
@@ -207,11 +208,13 @@ ngx_http_ollama_models_find(ngx_http_ollama_models_t *m, ngx_str_t *url)
         return NGX_ERROR;
     }
 
-    if (ngx_http_ollama_name_server(p, url, &name, &tls) != NGX_OK) {
+    if (ngx_http_ollama_server_url(p, url, &name, &tls) != NGX_OK) {
         return NGX_DECLINED;
     }
 
-    if (tls != NGX_HTTP_OLLAMA_NAME_EITHER && tls != (m->up->ssl != NULL)) {
+    if (tls != NGX_HTTP_OLLAMA_SERVER_URL_EITHER
+        && tls != (m->up->ssl != NULL))
+    {
         return NGX_DECLINED;
     }
 
@@ -635,12 +638,12 @@ ngx_http_ollama_models_newest(ngx_http_ollama_models_t *m,
     }
 
     key.data = ngx_pnalloc(m->request->pool,
-                           one->id.len + NGX_HTTP_OLLAMA_NAME_MORE);
+                           one->id.len + NGX_HTTP_OLLAMA_MODEL_NAME_MORE);
     if (key.data == NULL) {
         return NGX_ERROR;
     }
 
-    key.len = ngx_http_ollama_name_model(key.data, &one->id);
+    key.len = ngx_http_ollama_model_name_key(key.data, &one->id);
 
     rc = NGX_DECLINED;
     view = m->views.elts;

@@ -14,7 +14,7 @@
 #include <ngx_core.h>
 
 #include "api/ngx_http_ollama_models_json.h"
-#include "fleet/ngx_http_ollama_name.h"
+#include "fleet/ngx_http_ollama_model_name.h"
 #include "util/ngx_http_ollama_parse_time.h"
 
 
@@ -495,7 +495,7 @@ ngx_http_ollama_models_json_openai_one(ngx_http_ollama_emit_t *t, void *data)
 
     ngx_str_t  owner;
 
-    (void) ngx_http_ollama_name_namespace(&one->id, &owner);
+    (void) ngx_http_ollama_model_name_namespace(&one->id, &owner);
 
     ngx_http_ollama_emit_add(t, "{\"id\":");
     ngx_http_ollama_emit_string(t, &one->id);

@@ -22,7 +22,7 @@
 
 #include "balancer/ngx_http_ollama_candidates.h"
 #include "core/ngx_http_ollama_error.h"
-#include "fleet/ngx_http_ollama_name.h"
+#include "fleet/ngx_http_ollama_server_url.h"
 #include "fleet/ngx_http_ollama_slot.h"
 #include "request/ngx_http_ollama_scan.h"
 
@@ -71,7 +71,7 @@ ngx_http_ollama_candidates_init(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (ngx_http_ollama_name_server(p, &scan->server_url, &search->pin,
+    if (ngx_http_ollama_server_url(p, &scan->server_url, &search->pin,
                                     &search->tls)
         != NGX_OK)
     {
@@ -191,7 +191,7 @@ ngx_http_ollama_candidates_is_pinned_locked(
     ngx_http_ollama_candidates_t *search, ngx_http_ollama_server_t *server)
 {
     return ngx_http_ollama_fleet_is_named_locked(server, &search->pin)
-           && (search->tls == NGX_HTTP_OLLAMA_NAME_EITHER
+           && (search->tls == NGX_HTTP_OLLAMA_SERVER_URL_EITHER
                || search->tls == (search->up->ssl != NULL));
 }
 

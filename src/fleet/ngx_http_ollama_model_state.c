@@ -22,7 +22,7 @@
 
 #include "fleet/ngx_http_ollama_fleet_shm.h"
 #include "fleet/ngx_http_ollama_model_state.h"
-#include "fleet/ngx_http_ollama_name.h"
+#include "fleet/ngx_http_ollama_model_name.h"
 #include "fleet/ngx_http_ollama_report.h"
 
 
@@ -47,13 +47,13 @@ ngx_http_ollama_model_state_want(ngx_pool_t *pool, ngx_str_t *model,
         return NGX_OK;
     }
 
-    wanted->key.data = ngx_pnalloc(pool,
-                                   model->len + NGX_HTTP_OLLAMA_NAME_MORE);
+    wanted->key.data = ngx_pnalloc(pool, model->len
+                                         + NGX_HTTP_OLLAMA_MODEL_NAME_MORE);
     if (wanted->key.data == NULL) {
         return NGX_ERROR;
     }
 
-    wanted->key.len = ngx_http_ollama_name_model(wanted->key.data, model);
+    wanted->key.len = ngx_http_ollama_model_name_key(wanted->key.data, model);
 
     wanted->hash = ((uint64_t) ngx_crc32_long(wanted->key.data,
                                               wanted->key.len) << 32)

@@ -21,7 +21,7 @@
 #include <ngx_core.h>
 
 #include "fleet/ngx_http_ollama_report_parse.h"
-#include "fleet/ngx_http_ollama_name.h"
+#include "fleet/ngx_http_ollama_model_name.h"
 #include "util/ngx_http_ollama_parse_time.h"
 
 
@@ -646,12 +646,14 @@ ngx_http_ollama_report_parse_model(ngx_http_ollama_report_parse_t *rp)
         return 0;
     }
 
-    model->key.data = ngx_pnalloc(pool, name->len + NGX_HTTP_OLLAMA_NAME_MORE);
+    model->key.data = ngx_pnalloc(pool, name->len
+                                        + NGX_HTTP_OLLAMA_MODEL_NAME_MORE);
     if (model->key.data == NULL) {
         return 0;
     }
 
-    model->key.len = ngx_http_ollama_name_model(model->key.data, &model->name);
+    model->key.len = ngx_http_ollama_model_name_key(model->key.data,
+                                                    &model->name);
 
     if (rp->kind == NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS) {
         model->tag.data = rp->body.data + rp->start;

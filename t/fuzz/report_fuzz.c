@@ -19,7 +19,8 @@
 #include "fuzz.h"
 
 #include "util/ngx_http_ollama_json.h"
-#include "fleet/ngx_http_ollama_name.h"
+#include "fleet/ngx_http_ollama_model_name.h"
+#include "fleet/ngx_http_ollama_server_url.h"
 #include "fleet/ngx_http_ollama_report.h"
 #include "util/ngx_http_ollama_parse_time.h"
 
@@ -136,23 +137,23 @@ fuzz_names(ngx_str_t *text)
     name.data = malloc(name.len + 1);
     memcpy(name.data, text->data, name.len);
 
-    key.data = malloc(name.len + NGX_HTTP_OLLAMA_NAME_MORE);
-    key.len = ngx_http_ollama_name_model(key.data, &name);
+    key.data = malloc(name.len + NGX_HTTP_OLLAMA_MODEL_NAME_MORE);
+    key.len = ngx_http_ollama_model_name_key(key.data, &name);
 
-    fuzz_check(key.len <= name.len + NGX_HTTP_OLLAMA_NAME_MORE, "%zu",
+    fuzz_check(key.len <= name.len + NGX_HTTP_OLLAMA_MODEL_NAME_MORE, "%zu",
                key.len);
 
-    again.data = malloc(key.len + NGX_HTTP_OLLAMA_NAME_MORE);
-    again.len = ngx_http_ollama_name_model(again.data, &key);
+    again.data = malloc(key.len + NGX_HTTP_OLLAMA_MODEL_NAME_MORE);
+    again.len = ngx_http_ollama_model_name_key(again.data, &key);
 
     fuzz_check(fuzz_same(&key, &again), "\"%.*s\"", (int) key.len, key.data);
 
-    (void) ngx_http_ollama_name_namespace(&name, &server);
+    (void) ngx_http_ollama_model_name_namespace(&name, &server);
     fuzz_check(server.len, "no namespace");
 
     url = malloc(name.len + sizeof(":443"));
 
-    if (ngx_http_ollama_name_server(url, &name, &server, &tls) == NGX_OK) {
+    if (ngx_http_ollama_server_url(url, &name, &server, &tls) == NGX_OK) {
         fuzz_check(server.len < name.len + sizeof(":443"), "%zu", server.len);
         fuzz_check(server.len >= 3 && tls <= 2, "%zu, %d", server.len,
                    (int) tls);
@@ -430,7 +431,7 @@ fuzz_models(ngx_http_ollama_report_parse_kind_e kind, ngx_str_t *body,
     fuzz_value_t *list, ngx_http_ollama_report_t *report, ngx_uint_t dropped)
 {
     u_char                    key[NGX_HTTP_OLLAMA_REPORT_NAME
-                                  + NGX_HTTP_OLLAMA_NAME_MORE];
+                                  + NGX_HTTP_OLLAMA_MODEL_NAME_MORE];
     ngx_str_t                *name, k, raw;
     ngx_uint_t                i, n, ps, left;
     fuzz_value_t             *v;
@@ -449,7 +450,7 @@ fuzz_models(ngx_http_ollama_report_parse_kind_e kind, ngx_str_t *body,
         }
 
         k.data = key;
-        k.len = ngx_http_ollama_name_model(key, name);
+        k.len = ngx_http_ollama_model_name_key(key, name);
 
         model = ngx_http_ollama_report_find(report->models.elts,
                                             report->models.nelts, &k);

@@ -13,7 +13,7 @@
 #include "unit.h"
 
 #include "util/ngx_http_ollama_json.h"
-#include "fleet/ngx_http_ollama_name.h"
+#include "fleet/ngx_http_ollama_model_name.h"
 #include "fleet/ngx_http_ollama_report.h"
 
 
@@ -165,7 +165,7 @@ random_check(ngx_http_ollama_report_t *report)
         assert_true(model->name.len > 0
                     && model->name.len <= NGX_HTTP_OLLAMA_REPORT_NAME);
 
-        assert_int_equal(ngx_http_ollama_name_model(key, &model->name),
+        assert_int_equal(ngx_http_ollama_model_name_key(key, &model->name),
                          model->key.len);
         assert_memory_equal(key, model->key.data, model->key.len);
 

@@ -5,27 +5,18 @@
 
 
 /*
- * Names: which spellings of a model's name are the same for Ollama, whose a
- * model is, and which spellings of a server's address are taken for which
- * server line.
+ * Servers' URLs: which spellings are taken for which server line, and which for
+ * none.
  */
 
 
 #include "unit.h"
 
-#include "fleet/ngx_http_ollama_name.h"
+#include "fleet/ngx_http_ollama_server_url.h"
 
 
-#define RANDOM_NAMES  200000
-#define RANDOM_MAX    64
-
-
-typedef struct {
-    const char     *title;
-    ngx_str_t       name;
-    ngx_str_t       key;
-    ngx_str_t       owner;      /* len 0: this is no name */
-} name_case_t;
+#define RANDOM_URLS  200000
+#define RANDOM_MAX   64
 
 
 typedef struct {
@@ -34,130 +25,6 @@ typedef struct {
     ngx_str_t       server;     /* len 0: declined */
     ngx_uint_t      tls;
 } server_case_t;
-
-
-static name_case_t  name_cases[] = {
-
-    { "nothing", ngx_string(""), ngx_string(""), ngx_null_string },
-
-    { "a bare name",
-      ngx_string("llama3.2"), ngx_string("llama3.2:latest"),
-      ngx_string("library") },
-
-    { "with a tag",
-      ngx_string("llama3.2:1b"), ngx_string("llama3.2:1b"),
-      ngx_string("library") },
-
-    { "with the default tag",
-      ngx_string("llama3.2:latest"), ngx_string("llama3.2:latest"),
-      ngx_string("library") },
-
-    { "in upper case",
-      ngx_string("LLaMA3.2:Q4_K_M"), ngx_string("llama3.2:q4_k_m"),
-      ngx_string("library") },
-
-    { "the default tag in upper case",
-      ngx_string("x:LATEST"), ngx_string("x:latest"), ngx_string("library") },
-
-    { "a cloud model is a tag like others",
-      ngx_string("gpt-oss:120b-cloud"), ngx_string("gpt-oss:120b-cloud"),
-      ngx_string("library") },
-
-    { "the default namespace",
-      ngx_string("Library/x"), ngx_string("x:latest"),
-      ngx_string("library") },
-
-    { "a namespace",
-      ngx_string("Me/X:1"), ngx_string("me/x:1"), ngx_string("Me") },
-
-    { "the default host",
-      ngx_string("Registry.Ollama.AI/library/x"), ngx_string("x:latest"),
-      ngx_string("library") },
-
-    { "the default host and a namespace",
-      ngx_string("registry.ollama.ai/me/x"), ngx_string("me/x:latest"),
-      ngx_string("me") },
-
-    { "the default host as a namespace",
-      ngx_string("registry.ollama.ai/x"),
-      ngx_string("registry.ollama.ai/x:latest"),
-      ngx_string("registry.ollama.ai") },
-
-    { "another host",
-      ngx_string("HF.co/Me/X-GGUF:Q8_0"), ngx_string("hf.co/me/x-gguf:q8_0"),
-      ngx_string("Me") },
-
-    { "another host with the default namespace",
-      ngx_string("hf.co/Library/x"), ngx_string("hf.co/library/x:latest"),
-      ngx_string("Library") },
-
-    { "a host with a port, no tag",
-      ngx_string("gpu1:5000/me/x"), ngx_string("gpu1:5000/me/x:latest"),
-      ngx_string("me") },
-
-    { "a host with a port, and a tag",
-      ngx_string("gpu1:5000/me/x:1"), ngx_string("gpu1:5000/me/x:1"),
-      ngx_string("me") },
-
-    { "a scheme",
-      ngx_string("https://registry.ollama.ai/library/x"),
-      ngx_string("x:latest"), ngx_string("library") },
-
-    { "another scheme and host",
-      ngx_string("http://HF.co/me/x:1"), ngx_string("hf.co/me/x:1"),
-      ngx_string("me") },
-
-    { "a scheme without a host",
-      ngx_string("https:///me/x"), ngx_string("me/x:latest"),
-      ngx_string("me") },
-
-    { "a scheme without host and namespace",
-      ngx_string("https://me/x"), ngx_string("https://me/x"),
-      ngx_null_string },
-
-    { "two schemes",
-      ngx_string("A://b://c/me/x"), ngx_string("a://b://c/me/x"),
-      ngx_null_string },
-
-    { "a host with a slash",
-      ngx_string("a/b/me/X"), ngx_string("a/b/me/x"), ngx_null_string },
-
-    { "a slash in front",
-      ngx_string("/x"), ngx_string("/x"), ngx_null_string },
-
-    { "two slashes in front",
-      ngx_string("//x"), ngx_string("//x"), ngx_null_string },
-
-    { "a slash at the end",
-      ngx_string("library/"), ngx_string("library/"), ngx_null_string },
-
-    { "an empty namespace",
-      ngx_string("hf.co//x"), ngx_string("hf.co//x"), ngx_null_string },
-
-    { "an empty host",
-      ngx_string("/library/x"), ngx_string("/library/x"), ngx_null_string },
-
-    { "an empty tag",
-      ngx_string("X:"), ngx_string("x:"), ngx_null_string },
-
-    { "only a tag",
-      ngx_string(":latest"), ngx_string(":latest"), ngx_null_string },
-
-    { "a namespace and only a tag",
-      ngx_string("library/:1"), ngx_string("library/:1"), ngx_null_string },
-
-    { "a digest, which Ollama refuses",
-      ngx_string("x@sha256:00"), ngx_string("x@sha256:00"),
-      ngx_string("library") },
-
-    { "outside of ASCII only bytes are compared",
-      ngx_string("\xc3\x84X"), ngx_string("\xc3\x84x:latest"),
-      ngx_string("library") },
-
-    { "the kelvin sign is no k",
-      ngx_string("\xe2\x84\xaa"), ngx_string("\xe2\x84\xaa:latest"),
-      ngx_string("library") }
-};
 
 
 static server_case_t  server_cases[] = {
@@ -280,25 +147,16 @@ static server_case_t  server_cases[] = {
 
 
 static const char  *random_parts[] = {
-    "registry.ollama.ai", "library", "Library", "x", "Y", "hf.co", "/", "/",
-    "/", ":", ":", "latest", "1", "://", "https://", "@", ".", "\xc3\xa9"
+    "http://", "HTTPS://", "https://", "unix:", "/", "/", ":", ":", "a", "B-1",
+    "[", "]", "::1", "fe80", "11434", "0", "/v1", "/api/", "@", ".", "_", "?",
+    "registry.ollama.ai", "x", "://", "latest", "\xc3\xa9"
 };
-
-
-static void
-name_equal(const char *what, u_char *p, size_t len, ngx_str_t *want)
-{
-    if (len != want->len || memcmp(p, want->data, len) != 0) {
-        fail_msg("%s: \"%.*s\", not \"%.*s\"", what, (int) len, p,
-                 (int) want->len, want->data);
-    }
-}
 
 
 /* A copy that ends where it ends. */
 
 static u_char *
-name_copy(ngx_str_t *from, ngx_str_t *to)
+server_copy(ngx_str_t *from, ngx_str_t *to)
 {
     to->len = from->len;
     to->data = malloc(from->len ? from->len : 1);
@@ -313,48 +171,6 @@ name_copy(ngx_str_t *from, ngx_str_t *to)
 
 
 static void
-name_key(ngx_str_t *key, ngx_str_t *name)
-{
-    key->data = malloc(name->len + NGX_HTTP_OLLAMA_NAME_MORE);
-    assert_non_null(key->data);
-
-    key->len = ngx_http_ollama_name_model(key->data, name);
-
-    assert_true(key->len <= name->len + NGX_HTTP_OLLAMA_NAME_MORE);
-}
-
-
-static void
-name_case_test(void **state)
-{
-    name_case_t *c = *state;
-
-    ngx_str_t   name, key, again, owner, library = ngx_string("library");
-    ngx_int_t   rc;
-
-    name_copy(&c->name, &name);
-
-    name_key(&key, &name);
-    name_equal("key", key.data, key.len, &c->key);
-
-    /* a key is its own */
-
-    name_key(&again, &key);
-    name_equal("key of the key", again.data, again.len, &c->key);
-
-    rc = ngx_http_ollama_name_namespace(&name, &owner);
-
-    assert_int_equal(rc, c->owner.len ? NGX_OK : NGX_DECLINED);
-    name_equal("namespace", owner.data, owner.len,
-               c->owner.len ? &c->owner : &library);
-
-    free(name.data);
-    free(key.data);
-    free(again.data);
-}
-
-
-static void
 server_case_test(void **state)
 {
     server_case_t *c = *state;
@@ -364,17 +180,24 @@ server_case_test(void **state)
     ngx_int_t    rc;
     ngx_uint_t   tls;
 
-    name_copy(&c->url, &url);
+    server_copy(&c->url, &url);
 
     dst = malloc(url.len + sizeof(":443"));
     assert_non_null(dst);
 
-    rc = ngx_http_ollama_name_server(dst, &url, &server, &tls);
+    rc = ngx_http_ollama_server_url(dst, &url, &server, &tls);
 
     if (c->server.len) {
         assert_int_equal(rc, NGX_OK);
         assert_ptr_equal(server.data, dst);
-        name_equal("server", server.data, server.len, &c->server);
+
+        if (server.len != c->server.len
+            || memcmp(server.data, c->server.data, server.len) != 0)
+        {
+            fail_msg("\"%.*s\", not \"%.*s\"", (int) server.len, server.data,
+                     (int) c->server.len, c->server.data);
+        }
+
         assert_int_equal(tls, c->tls);
 
     } else {
@@ -386,21 +209,27 @@ server_case_test(void **state)
 }
 
 
-/* Names made of what matters in them: the key of a key is the key. */
+/*
+ * URLs made of what matters in them: what is found fits, and has what a server
+ * line can have; it is its own form.
+ */
 
 static void
-name_random_test(void **state)
+server_random_test(void **state)
 {
     char        *p, buf[RANDOM_MAX];
     size_t       n;
     u_char       dst[RANDOM_MAX + sizeof(":443")];
-    ngx_str_t    text, name, key, again, owner, server;
-    ngx_uint_t   i, k, tls;
+    u_char       own[RANDOM_MAX + 2 * sizeof(":443")];
+    ngx_str_t    text, url, server, again;
+    ngx_uint_t   i, k, tls, found;
     const char  *part;
 
     unit_seed(11);
 
-    for (i = 0; i < RANDOM_NAMES; i++) {
+    found = 0;
+
+    for (i = 0; i < RANDOM_URLS; i++) {
 
         p = buf;
 
@@ -417,37 +246,31 @@ name_random_test(void **state)
         text.data = (u_char *) buf;
         text.len = p - buf;
 
-        name_copy(&text, &name);
-        name_key(&key, &name);
-        name_key(&again, &key);
+        server_copy(&text, &url);
 
-        name_equal("key of the key", again.data, again.len, &key);
+        if (ngx_http_ollama_server_url(dst, &url, &server, &tls) == NGX_OK) {
+            found++;
 
-        assert_int_equal(key.len == 0, name.len == 0);
+            assert_true(server.len <= url.len + sizeof(":443") - 1);
+            assert_true(tls <= NGX_HTTP_OLLAMA_SERVER_URL_EITHER);
 
-        for (n = 0; n < key.len; n++) {
-            assert_false(key.data[n] >= 'A' && key.data[n] <= 'Z');
+            if (ngx_strncmp(server.data, "unix:", 5) != 0) {
+                assert_null(memchr(server.data, '@', server.len));
+                assert_null(memchr(server.data, '/', server.len));
+            }
+
+            assert_int_equal(ngx_http_ollama_server_url(own, &server, &again,
+                                                        &tls),
+                             NGX_OK);
+            assert_int_equal(again.len, server.len);
+            assert_memory_equal(again.data, server.data, server.len);
+            assert_int_equal(tls, NGX_HTTP_OLLAMA_SERVER_URL_EITHER);
         }
 
-        if (ngx_http_ollama_name_namespace(&name, &owner) == NGX_OK) {
-            /* a name has a tag now, and no default host */
-            assert_non_null(memchr(key.data, ':', key.len));
-            assert_false(key.len > 19
-                         && memcmp(key.data, "registry.ollama.ai/", 19) == 0
-                         && memchr(key.data + 19, '/', key.len - 19));
-        }
-
-        assert_true(owner.len > 0);
-
-        if (ngx_http_ollama_name_server(dst, &name, &server, &tls) == NGX_OK) {
-            assert_true(server.len <= name.len + sizeof(":443") - 1);
-            assert_null(memchr(server.data, '@', server.len));
-        }
-
-        free(name.data);
-        free(key.data);
-        free(again.data);
+        free(url.data);
     }
+
+    assert_true(found > 1000);
 }
 
 
@@ -456,11 +279,9 @@ main(void)
 {
     unit_suite_t  suite = { NULL, 0 };
 
-    unit_add_rows(&suite, name_case_test, name_cases, sizeof(name_case_t),
-                  unit_nelts(name_cases));
     unit_add_rows(&suite, server_case_test, server_cases,
                   sizeof(server_case_t), unit_nelts(server_cases));
-    unit_add(&suite, "random names", name_random_test, NULL);
+    unit_add(&suite, "random URLs", server_random_test, NULL);
 
-    return unit_run(&suite, "name");
+    return unit_run(&suite, "server_url");
 }
