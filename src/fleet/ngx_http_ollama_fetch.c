@@ -5,22 +5,21 @@
 
 
 /*
- * One GET request to a server, for what the module itself wants to know, and
- * its reply as a whole.
+ * A fetch: one GET request of the module itself to a server, and the whole
+ * reply.
  *
- * A fetch is a struct of its caller's, in a pool of the caller's.  It has one
- * connection, which is closed with the fetch, and one event, which is first
- * its timer and then, posted, calls the handler: always from the event loop,
- * never from within ngx_http_ollama_fetch().  The handler may do with the
- * fetch and its pool what it likes, so nothing is touched after it.
+ * A fetch is a struct of the caller's, in a pool of the caller's.  It has one
+ * connection, which is closed when the fetch ends, and one event, which is its
+ * timer and then, posted, calls the handler: always from the event loop, never
+ * from within ngx_http_ollama_fetch().  The handler may free the fetch and its
+ * pool, so nothing is touched after it.
  *
- * This file has its life, its time limit and its connection; what is said over
- * that is fetch_http's.
+ * The time limit is for the whole fetch, even if the server sends all the time.
+ * If this process or its machine was paused meanwhile, a fetch that failed
+ * shows nothing about the server: so the timer fires in short steps, and those
+ * that are late show that there was a pause.
  *
- * The time limit is for the whole of a fetch, however lively the server is.
- * When this process or its machine stood still meanwhile, that a fetch failed
- * says nothing of the server: so the timer fires in short steps, which tell by
- * how late they come whether the time really was the server's.
+ * It may use nginx's connections and fetch_http, which parses the reply.
  */
 
 
@@ -32,14 +31,19 @@
 
 #include "fleet/ngx_http_ollama_fetch.h"
 #include "fleet/ngx_http_ollama_fetch_http.h"
+#include "util/ngx_http_ollama_timer.h"
 
 
-/* ms: the timer's steps; how late it may come; a last turn for the socket */
+/* ms: the timer's steps; how late it may be; time to read what has arrived */
 #define NGX_HTTP_OLLAMA_FETCH_STEP     200
 #define NGX_HTTP_OLLAMA_FETCH_DELAY    250
 #define NGX_HTTP_OLLAMA_FETCH_GRACE    5
 
+/* reads from a socket before other events are handled */
+#define NGX_HTTP_OLLAMA_FETCH_READS    8
 
+
+static ngx_int_t ngx_http_ollama_fetch_create(ngx_http_ollama_fetch_t *f);
 static ngx_int_t ngx_http_ollama_fetch_connect(ngx_http_ollama_fetch_t *f);
 static void ngx_http_ollama_fetch_timer(ngx_http_ollama_fetch_t *f,
     int64_t until);
@@ -55,6 +59,15 @@ static ngx_int_t ngx_http_ollama_fetch_handshake(ngx_http_ollama_fetch_t *f);
 static void ngx_http_ollama_fetch_handshake_handler(ngx_connection_t *c);
 static ngx_int_t ngx_http_ollama_fetch_handshaked(ngx_http_ollama_fetch_t *f);
 #endif
+static ngx_int_t ngx_http_ollama_fetch_send(ngx_http_ollama_fetch_t *f);
+static void ngx_http_ollama_fetch_dummy_handler(ngx_event_t *ev);
+static ngx_int_t ngx_http_ollama_fetch_recv(ngx_http_ollama_fetch_t *f);
+
+static ngx_int_t ngx_http_ollama_fetch_broken(ngx_http_ollama_fetch_t *f,
+    ngx_err_t err, ngx_http_ollama_fetch_result_e result);
+static ngx_int_t ngx_http_ollama_fetch_short_of(ngx_http_ollama_fetch_t *f);
+static ngx_int_t ngx_http_ollama_fetch_fail(ngx_http_ollama_fetch_t *f,
+    ngx_http_ollama_fetch_result_e result, const char *fmt, ...);
 
 static void ngx_http_ollama_fetch_end(ngx_http_ollama_fetch_t *f);
 static void ngx_http_ollama_fetch_end_handler(ngx_event_t *ev);
@@ -62,32 +75,19 @@ static void ngx_http_ollama_fetch_close(ngx_http_ollama_fetch_t *f);
 static int64_t ngx_http_ollama_fetch_clock(void);
 
 
-/*
- * Begins a fetch.  However it ends, and be it at once, the handler is called
- * later, unless ngx_http_ollama_fetch_cancel() comes first.
- */
-
 void
 ngx_http_ollama_fetch(ngx_http_ollama_fetch_t *f)
 {
     ngx_int_t  rc;
 
     f->connected = -1;
-    f->length = -1;
 
     f->started = ngx_http_ollama_fetch_clock();
     f->deadline = f->started + (int64_t) f->timeout * 1000;
     f->expected = f->deadline;
 
-    /* nginx's debug log looks for a connection behind a timer */
-
-    f->dummy.fd = (ngx_socket_t) -1;
-    f->dummy.data = f;
-
-    f->event.data = &f->dummy;
-    f->event.handler = ngx_http_ollama_fetch_timer_handler;
-    f->event.log = f->log;
-    f->event.cancelable = 1;
+    ngx_http_ollama_timer_init(&f->timer, ngx_http_ollama_fetch_timer_handler,
+                               f, f->log);
 
     rc = ngx_http_ollama_fetch_create(f);
 
@@ -111,27 +111,58 @@ ngx_http_ollama_fetch(ngx_http_ollama_fetch_t *f)
 }
 
 
-/*
- * Ends a fetch without calling its handler.  Does nothing to one that has not
- * begun, or whose handler was called.
- */
-
 void
 ngx_http_ollama_fetch_cancel(ngx_http_ollama_fetch_t *f)
 {
     ngx_http_ollama_fetch_close(f);
-
-    if (f->event.timer_set) {
-        ngx_del_timer(&f->event);
-    }
-
-    if (f->event.posted) {
-        ngx_delete_posted_event(&f->event);
-    }
+    ngx_http_ollama_timer_stop(&f->timer);
 }
 
 
-/* NGX_OK: connected; NGX_AGAIN: an event will tell; NGX_DONE: failed. */
+/* Makes the request and what its reply needs. */
+
+static ngx_int_t
+ngx_http_ollama_fetch_create(ngx_http_ollama_fetch_t *f)
+{
+    size_t      len;
+    ngx_buf_t  *b;
+
+    f->http.pool = f->pool;
+    f->http.log = &f->quiet;
+    f->http.max_size = f->max_size;
+
+    if (ngx_http_ollama_fetch_http_init(&f->http) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    /* an Ollama on loopback answers 403 to any host that is not local */
+
+    len = sizeof("GET  HTTP/1.1" CRLF
+                 "Host: localhost" CRLF
+                 "User-Agent: nginx-ollama" CRLF
+                 "Accept: application/json" CRLF
+                 "Connection: close" CRLF CRLF) - 1
+          + f->uri.len;
+
+    b = ngx_create_temp_buf(f->pool, len);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->last = ngx_slprintf(b->last, b->end,
+                           "GET %V HTTP/1.1" CRLF
+                           "Host: localhost" CRLF
+                           "User-Agent: nginx-ollama" CRLF
+                           "Accept: application/json" CRLF
+                           "Connection: close" CRLF CRLF, &f->uri);
+
+    f->request = b;
+
+    return NGX_OK;
+}
+
+
+/* NGX_OK: connected; NGX_AGAIN: an event will show; NGX_DONE: failed. */
 
 static ngx_int_t
 ngx_http_ollama_fetch_connect(ngx_http_ollama_fetch_t *f)
@@ -142,8 +173,8 @@ ngx_http_ollama_fetch_connect(ngx_http_ollama_fetch_t *f)
     ngx_peer_connection_t  *pc;
 
     /*
-     * A server that is down is a state, not a message every other second: the
-     * caller logs it when it changes.  What nginx calls an alert is logged.
+     * That a server is down is logged by the caller, when this changes, and not
+     * here, by each fetch.  Only alerts are logged.
      */
 
     f->quiet = *f->log;
@@ -163,7 +194,7 @@ ngx_http_ollama_fetch_connect(ngx_http_ollama_fetch_t *f)
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, f->log, 0,
                    "ollama fetch \"%V\" from \"%V\"", &f->uri, &f->name);
 
-    /* why it fails is told by errno only: nothing that follows sets it */
+    /* only errno shows why it fails: it is read at once */
 
     ngx_set_socket_errno(0);
 
@@ -192,7 +223,6 @@ ngx_http_ollama_fetch_connect(ngx_http_ollama_fetch_t *f)
     c->read->handler = ngx_http_ollama_fetch_handler;
     c->write->handler = ngx_http_ollama_fetch_handler;
 
-    f->parser->connection = c;
     f->process = ngx_http_ollama_fetch_connected;
 
     return rc;
@@ -214,7 +244,7 @@ ngx_http_ollama_fetch_timer(ngx_http_ollama_fetch_t *f, int64_t until)
 
     f->expected = now + left * 1000;
 
-    ngx_add_timer(&f->event, (ngx_msec_t) left);
+    ngx_add_timer(&f->timer.event, (ngx_msec_t) left);
 }
 
 
@@ -222,11 +252,9 @@ static void
 ngx_http_ollama_fetch_timer_handler(ngx_event_t *ev)
 {
     int64_t                   now;
-    ngx_connection_t         *c;
     ngx_http_ollama_fetch_t  *f;
 
-    c = ev->data;
-    f = c->data;
+    f = ngx_http_ollama_timer_data(ev);
 
     now = ngx_http_ollama_fetch_clock();
 
@@ -240,8 +268,8 @@ ngx_http_ollama_fetch_timer_handler(ngx_event_t *ev)
     }
 
     /*
-     * The end of the reply may wait in the socket, unseen: after a stop of the
-     * process timers come first.  The event loop gets one turn to find it.
+     * The end of the reply may have arrived and not been read: after a pause of
+     * the process timers are handled first.  The event loop runs once more.
      */
 
     if (!f->grace) {
@@ -270,7 +298,10 @@ ngx_http_ollama_fetch_handler(ngx_event_t *ev)
 }
 
 
-/* Takes steps while they can be taken; what they return: see fetch_http.h. */
+/*
+ * Runs steps.  Each returns NGX_OK for another one, f->process, NGX_AGAIN to
+ * wait for an event, and NGX_DONE if the fetch has ended, successful or not.
+ */
 
 static void
 ngx_http_ollama_fetch_run(ngx_http_ollama_fetch_t *f)
@@ -359,7 +390,7 @@ ngx_http_ollama_fetch_tls(ngx_http_ollama_fetch_t *f)
 }
 
 
-/* Tells the server which name it is called by; addresses are none. */
+/* Sets the name for SNI, which must not be an address. */
 
 static ngx_int_t
 ngx_http_ollama_fetch_tls_name(ngx_http_ollama_fetch_t *f)
@@ -406,7 +437,7 @@ ngx_http_ollama_fetch_handshake(ngx_http_ollama_fetch_t *f)
     rc = ngx_ssl_handshake(c);
 
     if (rc == NGX_AGAIN) {
-        /* until it is over, the connection's events are nginx's */
+        /* until it has ended, nginx handles the connection's events */
         c->ssl->handler = ngx_http_ollama_fetch_handshake_handler;
         return NGX_AGAIN;
     }
@@ -474,9 +505,123 @@ ngx_http_ollama_fetch_handshaked(ngx_http_ollama_fetch_t *f)
 #endif
 
 
-/* A system call failed; behind TLS its errno may be an old one. */
+static ngx_int_t
+ngx_http_ollama_fetch_send(ngx_http_ollama_fetch_t *f)
+{
+    ssize_t            n;
+    ngx_buf_t         *b;
+    ngx_connection_t  *c;
 
-ngx_int_t
+    b = f->request;
+    c = f->peer.connection;
+
+    while (b->pos < b->last) {
+
+        n = c->send(c, b->pos, b->last - b->pos);
+
+        if (n == NGX_AGAIN) {
+            if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
+                return ngx_http_ollama_fetch_short_of(f);
+            }
+
+            return NGX_AGAIN;
+        }
+
+        if (n <= 0) {
+            return ngx_http_ollama_fetch_broken(f,
+                                               n ? ngx_socket_errno : 0,
+                                               NGX_HTTP_OLLAMA_FETCH_INVALID);
+        }
+
+        b->pos += n;
+    }
+
+    /* where events are level-triggered, this one would come all the time */
+
+    c->write->handler = ngx_http_ollama_fetch_dummy_handler;
+
+    if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
+        return ngx_http_ollama_fetch_short_of(f);
+    }
+
+    f->process = ngx_http_ollama_fetch_recv;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_ollama_fetch_dummy_handler(ngx_event_t *ev)
+{
+    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, ev->log, 0, "ollama fetch dummy");
+}
+
+
+static ngx_int_t
+ngx_http_ollama_fetch_recv(ngx_http_ollama_fetch_t *f)
+{
+    ssize_t            n;
+    ngx_int_t          rc;
+    ngx_buf_t         *b;
+    ngx_connection_t  *c;
+
+    b = f->http.in;
+    c = f->peer.connection;
+
+    if (f->reads++ == NGX_HTTP_OLLAMA_FETCH_READS) {
+        /* an edge-triggered event would not come again by itself */
+        ngx_post_event(c->read, &ngx_posted_next_events);
+        return NGX_AGAIN;
+    }
+
+    n = c->recv(c, b->last, b->end - b->last);
+
+    if (n == NGX_AGAIN) {
+        if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
+            return ngx_http_ollama_fetch_short_of(f);
+        }
+
+        return NGX_AGAIN;
+    }
+
+    if (n < 0) {
+        return ngx_http_ollama_fetch_broken(f, ngx_socket_errno,
+                                            NGX_HTTP_OLLAMA_FETCH_INVALID);
+    }
+
+    if (n == 0) {
+        rc = ngx_http_ollama_fetch_http_eof(&f->http);
+
+    } else {
+        b->last += n;
+        rc = ngx_http_ollama_fetch_http_parse(&f->http);
+    }
+
+    switch (rc) {
+
+    case NGX_AGAIN:
+        return NGX_OK;
+
+    case NGX_DONE:
+        f->status = f->http.status;
+        f->body = f->http.body;
+        return NGX_DONE;
+
+    default: /* NGX_ERROR */
+
+        if (f->http.error == NULL) {
+            return ngx_http_ollama_fetch_short_of(f);
+        }
+
+        return ngx_http_ollama_fetch_fail(f, NGX_HTTP_OLLAMA_FETCH_INVALID,
+                                          "%s", f->http.error);
+    }
+}
+
+
+/* A system call failed; with TLS its errno may be an old one. */
+
+static ngx_int_t
 ngx_http_ollama_fetch_broken(ngx_http_ollama_fetch_t *f, ngx_err_t err,
     ngx_http_ollama_fetch_result_e result)
 {
@@ -500,9 +645,9 @@ ngx_http_ollama_fetch_broken(ngx_http_ollama_fetch_t *f, ngx_err_t err,
 }
 
 
-/* Nothing is known of the server if this machine cannot even ask it. */
+/* The fetch failed because of this machine, not because of the server. */
 
-ngx_int_t
+static ngx_int_t
 ngx_http_ollama_fetch_short_of(ngx_http_ollama_fetch_t *f)
 {
     return ngx_http_ollama_fetch_fail(f, NGX_HTTP_OLLAMA_FETCH_LATE,
@@ -513,7 +658,7 @@ ngx_http_ollama_fetch_short_of(ngx_http_ollama_fetch_t *f)
 
 /* Returns NGX_DONE, for the step that failed. */
 
-ngx_int_t
+static ngx_int_t
 ngx_http_ollama_fetch_fail(ngx_http_ollama_fetch_t *f,
     ngx_http_ollama_fetch_result_e result, const char *fmt, ...)
 {
@@ -532,7 +677,7 @@ ngx_http_ollama_fetch_fail(ngx_http_ollama_fetch_t *f,
 }
 
 
-/* The fetch is over: all that is left is to call the handler. */
+/* The fetch has ended: frees what it has and posts the call of the handler. */
 
 static void
 ngx_http_ollama_fetch_end(ngx_http_ollama_fetch_t *f)
@@ -545,20 +690,14 @@ ngx_http_ollama_fetch_end(ngx_http_ollama_fetch_t *f)
 
     ngx_http_ollama_fetch_close(f);
 
-    if (f->event.timer_set) {
-        ngx_del_timer(&f->event);
-    }
-
-    if (f->in) {
-        (void) ngx_pfree(f->pool, f->in->start);
-        f->in = NULL;
-    }
+    ngx_http_ollama_timer_stop(&f->timer);
+    ngx_http_ollama_fetch_http_free(&f->http);
 
     if (f->body.data == NULL) {
         ngx_str_set(&f->body, "");
     }
 
-    /* a server that gave up on us while we slept is a good one */
+    /* a server that closed the connection during a pause may be up */
 
     if (f->result != NGX_HTTP_OLLAMA_FETCH_OK
         && f->result != NGX_HTTP_OLLAMA_FETCH_LATE
@@ -574,20 +713,18 @@ ngx_http_ollama_fetch_end(ngx_http_ollama_fetch_t *f)
                    "%uz bytes, \"%V\"", &f->name, (ngx_uint_t) f->result,
                    f->status, f->body.len, &f->error);
 
-    f->event.handler = ngx_http_ollama_fetch_end_handler;
+    f->timer.event.handler = ngx_http_ollama_fetch_end_handler;
 
-    ngx_post_event(&f->event, &ngx_posted_events);
+    ngx_post_event(&f->timer.event, &ngx_posted_events);
 }
 
 
 static void
 ngx_http_ollama_fetch_end_handler(ngx_event_t *ev)
 {
-    ngx_connection_t         *c;
     ngx_http_ollama_fetch_t  *f;
 
-    c = ev->data;
-    f = c->data;
+    f = ngx_http_ollama_timer_data(ev);
 
     f->handler(f);
 }
@@ -607,7 +744,7 @@ ngx_http_ollama_fetch_close(ngx_http_ollama_fetch_t *f)
 #if (NGX_HTTP_SSL)
 
     if (c->ssl) {
-        /* all was said: it is freed at once, without waiting for anything */
+        /* it is freed at once: there is nothing left to send or to wait for */
         c->ssl->no_wait_shutdown = 1;
         c->ssl->no_send_shutdown = 1;
 

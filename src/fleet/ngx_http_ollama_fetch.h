@@ -14,6 +14,9 @@
 #include <ngx_event_connect.h>
 #include <ngx_http.h>
 
+#include "fleet/ngx_http_ollama_fetch_http.h"
+#include "util/ngx_http_ollama_timer.h"
+
 
 #define NGX_HTTP_OLLAMA_FETCH_ERROR  96      /* the longest error */
 
@@ -23,16 +26,16 @@ typedef struct ngx_http_ollama_fetch_s  ngx_http_ollama_fetch_t;
 typedef void (*ngx_http_ollama_fetch_handler_pt)(ngx_http_ollama_fetch_t *f);
 
 
-/* why a fetch failed */
+/* how a fetch ended */
 
 typedef enum {
     NGX_HTTP_OLLAMA_FETCH_OK = 0,       /* a whole reply, of any status */
     NGX_HTTP_OLLAMA_FETCH_UNREACHABLE,  /* no connection */
     NGX_HTTP_OLLAMA_FETCH_TIMEOUT,      /* no connection or no reply in time */
-    NGX_HTTP_OLLAMA_FETCH_LATE,         /* it tells nothing of the server:
+    NGX_HTTP_OLLAMA_FETCH_LATE,         /* it shows nothing about the server:
                                            this process did not run meanwhile,
                                            or is out of resources */
-    NGX_HTTP_OLLAMA_FETCH_INVALID       /* what came is no reply, or too big */
+    NGX_HTTP_OLLAMA_FETCH_INVALID       /* no valid reply, or too big a one */
 } ngx_http_ollama_fetch_result_e;
 
 
@@ -66,34 +69,34 @@ struct ngx_http_ollama_fetch_s {
                                                      with TLS; -1: didn't */
     int64_t                            elapsed;   /* us of the whole fetch */
 
-    /* the fetch's own */
+    /* its own */
 
     u_char                             text[NGX_HTTP_OLLAMA_FETCH_ERROR];
     ngx_log_t                          quiet;     /* the connection's */
     ngx_peer_connection_t              peer;
-    ngx_event_t                        event;     /* timer, then posted */
-    ngx_connection_t                   dummy;     /* behind it */
+    ngx_http_ollama_timer_t            timer;     /* and then posted */
     ngx_buf_t                         *request;
-    ngx_buf_t                         *in;        /* header, then of the body
-                                                     what just came */
-    ngx_http_request_t                *parser;    /* state of nginx's parser */
-    ngx_http_status_t                  line;
-    ngx_http_chunked_t                 chunked;
-    off_t                              length;    /* promised; -1: isn't */
-    size_t                             size;      /* of the body's buffer */
+    ngx_http_ollama_fetch_http_t       http;      /* the reply */
     int64_t                            started;   /* us, on one clock */
     int64_t                            deadline;
     int64_t                            expected;  /* when the timer fires */
-    ngx_uint_t                         interim;   /* 1xx so far */
-    ngx_uint_t                         reads;     /* in this turn */
+    ngx_uint_t                         reads;     /* in this event */
     ngx_int_t                        (*process)(ngx_http_ollama_fetch_t *f);
-    unsigned                           chunks:1;
     unsigned                           late:1;    /* the timer once was */
-    unsigned                           grace:1;   /* the last turn */
+    unsigned                           grace:1;   /* the deadline has passed */
 };
 
 
+/*
+ * Starts a fetch.  The handler is called later, from the event loop, however
+ * the fetch ends, unless ngx_http_ollama_fetch_cancel() is called before.
+ */
 void ngx_http_ollama_fetch(ngx_http_ollama_fetch_t *f);
+
+/*
+ * Ends a fetch without calling its handler.  Harmless for one that was not
+ * started, or whose handler was called.
+ */
 void ngx_http_ollama_fetch_cancel(ngx_http_ollama_fetch_t *f);
 
 
