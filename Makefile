@@ -204,8 +204,8 @@ $(probe): $(out)/%.so: t/%.c $(out)/flags | $(module)
 # few functions of nginx they call are in stubs
 
 pure        = json yajl id forbid scan sse frame model_name server_url \
-              frame_form parse_time report_parse report snapshot policy \
-              emit models_json backoff final_frame strbuf capture \
+              frame_form parse_time fetch_http report_parse report snapshot \
+              policy emit models_json backoff final_frame strbuf capture \
               capture_parse capture_frame capture_json message \
               conversation_body conversation_fields participants \
               conversation_prompt conversation_json
