@@ -467,7 +467,7 @@ ngx_http_ollama_fleet_add_locked(ngx_http_ollama_upstream_t *up,
                 sh->full = 1;
                 ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                               "ollama: no room for server \"%V\" of upstream "
-                              "\"%V\", it gets requests but is not looked at "
+                              "\"%V\", it gets requests but is not probed "
                               "(at most %d servers, or ollama_zone too "
                               "small)", peer->address, &up->uscf->host,
                               NGX_HTTP_OLLAMA_FLEET_SERVERS);

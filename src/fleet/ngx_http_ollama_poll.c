@@ -5,17 +5,19 @@
 
 
 /*
- * When servers are looked at, and by whom.
+ * When servers are probed, and by which worker.
  *
- * Each worker has a timer with which it tries to be the poller; the fleet lets
- * one.  The poller asks the fleet which servers are due, and has one look for
- * each of them under way at most, so their number is bounded by that of the
- * servers.  When a look ends, the fleet gets what it found and when the next
- * one is due, and the look's pool, in which all of it lies, is destroyed.
+ * Each worker has a timer with which it tries to become the poller; the fleet
+ * elects one.  The poller asks the fleet which servers are due, and has at most
+ * one probe of each running, so that the number of probes is bounded by that of
+ * servers.  When a probe ends, the fleet gets the report and when the next one
+ * is due, and the probe's pool, in which all of it is, is destroyed.
  *
- * A worker that is no poller any more lets its looks end: until then the fleet
- * counts their servers as being looked at.  One that quits cancels them, and
- * another worker may begin again at once.
+ * A worker that is no poller any more lets its probes end: until then their
+ * servers count as being probed.  A worker that exits cancels them, and another
+ * one may start again at once.
+ *
+ * It may use the fleet, probe, and the configuration.
  */
 
 
@@ -24,21 +26,22 @@
 #include <ngx_event.h>
 #include <ngx_http.h>
 
-#include "fleet/ngx_http_ollama_poll.h"
-#include "util/ngx_http_ollama_backoff.h"
-#include "fleet/ngx_http_ollama_fleet.h"
-#include "fleet/ngx_http_ollama_probe.h"
 #include "core/ngx_http_ollama_conf.h"
+#include "fleet/ngx_http_ollama_fleet.h"
+#include "fleet/ngx_http_ollama_poll.h"
+#include "fleet/ngx_http_ollama_probe.h"
+#include "util/ngx_http_ollama_backoff.h"
+#include "util/ngx_http_ollama_timer.h"
 
 
-/* ms: the poller's turns, and how often others try to become it */
-#define NGX_HTTP_OLLAMA_POLL_TURN   100
+/* ms: how often the poller's timer fires, and that of the other workers */
+#define NGX_HTTP_OLLAMA_POLL_TICK   100
 #define NGX_HTTP_OLLAMA_POLL_TRY    250
 
-/* looks begun in a turn, with a connect() each, before others get theirs */
-#define NGX_HTTP_OLLAMA_POLL_BEGIN  16
+/* probes, each a connect(), that are started before other events are handled */
+#define NGX_HTTP_OLLAMA_POLL_START  16
 
-/* ms before a server is due again that no memory was left to look at */
+/* ms before a server is due again if there was no memory to probe it */
 #define NGX_HTTP_OLLAMA_POLL_LATER  1000
 
 #define NGX_HTTP_OLLAMA_POLL_POOL   4096
@@ -46,18 +49,15 @@
 
 typedef struct {
     ngx_queue_t               queue;
-    ngx_msec_t                began;
-    ngx_http_ollama_probe_t   look;
+    ngx_msec_t                started;
+    ngx_http_ollama_probe_t   probe;
 } ngx_http_ollama_poll_probe_t;
 
 
-/* nginx's debug log looks for a connection behind a timer */
-
 typedef struct {
-    ngx_event_t               event;
-    ngx_connection_t          dummy;
-    ngx_queue_t               looks;    /* ngx_http_ollama_poll_probe_t */
-    ngx_uint_t                nlooks;
+    ngx_http_ollama_timer_t   timer;    /* handler NULL: nothing to poll */
+    ngx_queue_t               probes;   /* ngx_http_ollama_poll_probe_t */
+    ngx_uint_t                nprobes;
 } ngx_http_ollama_poll_t;
 
 
@@ -66,22 +66,19 @@ static void ngx_http_ollama_poll_upstream(ngx_http_ollama_upstream_t *up,
     ngx_uint_t *n);
 static void ngx_http_ollama_poll_probe(ngx_http_ollama_upstream_t *up,
     ngx_http_ollama_view_t *view, ngx_pool_t *pool);
-static void ngx_http_ollama_poll_probe_done(ngx_http_ollama_probe_t *look);
+static void ngx_http_ollama_poll_probe_done(ngx_http_ollama_probe_t *probe);
 static void ngx_http_ollama_poll_cancel(void);
 
 
-/* this worker's; event.handler is NULL where there is nothing to poll */
+/* this worker's */
 
 static ngx_http_ollama_poll_t  ngx_http_ollama_poll;
 
-
-/* Comes after the fleet has begun in this worker. */
 
 ngx_int_t
 ngx_http_ollama_poll_init_worker(ngx_cycle_t *cycle)
 {
     ngx_uint_t                     i;
-    ngx_event_t                   *ev;
     ngx_http_ollama_poll_t        *poll;
     ngx_http_ollama_upstream_t   **up;
     ngx_http_ollama_main_conf_t   *omcf;
@@ -111,44 +108,34 @@ ngx_http_ollama_poll_init_worker(ngx_cycle_t *cycle)
 
     poll = &ngx_http_ollama_poll;
 
-    ngx_queue_init(&poll->looks);
+    ngx_queue_init(&poll->probes);
 
-    poll->dummy.fd = (ngx_socket_t) -1;
+    ngx_http_ollama_timer_init(&poll->timer,
+                               ngx_http_ollama_poll_timer_handler, poll,
+                               cycle->log);
 
-    ev = &poll->event;
+    /* one of the workers starts, a moment from now, from the event loop */
 
-    ev->data = &poll->dummy;
-    ev->handler = ngx_http_ollama_poll_timer_handler;
-    ev->log = cycle->log;
-    ev->cancelable = 1;
-
-    /* in the event loop: of all workers one begins, a moment from now */
-
-    ngx_add_timer(ev, 1);
+    ngx_add_timer(&poll->timer.event, 1);
 
     return NGX_OK;
 }
 
 
-/* Comes before the fleet ends in this worker, and may be called again. */
-
 void
 ngx_http_ollama_poll_exit_worker(ngx_cycle_t *cycle)
 {
-    ngx_event_t  *ev;
+    ngx_http_ollama_timer_t  *timer;
 
-    ev = &ngx_http_ollama_poll.event;
+    timer = &ngx_http_ollama_poll.timer;
 
-    if (ev->handler == NULL) {
+    if (timer->event.handler == NULL) {
         return;
     }
 
-    ev->handler = NULL;
+    timer->event.handler = NULL;
 
-    if (ev->timer_set) {
-        ngx_del_timer(ev);
-    }
-
+    ngx_http_ollama_timer_stop(timer);
     ngx_http_ollama_poll_cancel();
 }
 
@@ -170,9 +157,9 @@ ngx_http_ollama_poll_timer_handler(ngx_event_t *ev)
 
     if (ngx_http_ollama_fleet_elect() == NGX_OK) {
 
-        n = NGX_HTTP_OLLAMA_POLL_BEGIN;
+        n = NGX_HTTP_OLLAMA_POLL_START;
 
-        /* without a master the process sees a new configuration, unasked */
+        /* without a master the process may have got a new configuration */
 
         omcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
                                                    ngx_http_ollama_module);
@@ -184,14 +171,14 @@ ngx_http_ollama_poll_timer_handler(ngx_event_t *ev)
             }
         }
 
-        delay = n ? NGX_HTTP_OLLAMA_POLL_TURN : 1;
+        delay = n ? NGX_HTTP_OLLAMA_POLL_TICK : 1;
     }
 
     ngx_add_timer(ev, delay);
 }
 
 
-/* Begins looks at servers that are due, n at most; n goes down by these. */
+/* Starts probes of servers that are due, at most n, which it decrements. */
 
 static void
 ngx_http_ollama_poll_upstream(ngx_http_ollama_upstream_t *up, ngx_uint_t *n)
@@ -201,7 +188,7 @@ ngx_http_ollama_poll_upstream(ngx_http_ollama_upstream_t *up, ngx_uint_t *n)
 
     ngx_http_ollama_fleet_register(up);
 
-    while (*n && ngx_http_ollama_poll.nlooks < NGX_HTTP_OLLAMA_FLEET_SERVERS) {
+    while (*n && ngx_http_ollama_poll.nprobes < NGX_HTTP_OLLAMA_FLEET_SERVERS) {
 
         pool = ngx_create_pool(NGX_HTTP_OLLAMA_POLL_POOL, ngx_cycle->log);
         if (pool == NULL) {
@@ -219,37 +206,37 @@ ngx_http_ollama_poll_upstream(ngx_http_ollama_upstream_t *up, ngx_uint_t *n)
 }
 
 
-/* The pool goes with the look. */
+/* The pool is destroyed with the probe. */
 
 static void
 ngx_http_ollama_poll_probe(ngx_http_ollama_upstream_t *up,
     ngx_http_ollama_view_t *view, ngx_pool_t *pool)
 {
-    ngx_http_ollama_probe_t       *look;
-    ngx_http_ollama_poll_probe_t  *pl;
+    ngx_http_ollama_probe_t       *probe;
+    ngx_http_ollama_poll_probe_t  *pp;
 
-    pl = ngx_pcalloc(pool, sizeof(ngx_http_ollama_poll_probe_t));
-    if (pl == NULL) {
+    pp = ngx_pcalloc(pool, sizeof(ngx_http_ollama_poll_probe_t));
+    if (pp == NULL) {
         goto failed;
     }
 
-    pl->began = ngx_current_msec;
+    pp->started = ngx_current_msec;
 
-    look = &pl->look;
+    probe = &pp->probe;
 
-    look->pool = pool;
-    look->log = ngx_cycle->log;
-    look->up = up;
-    look->view = *view;
-    look->handler = ngx_http_ollama_poll_probe_done;
-    look->data = pl;
+    probe->pool = pool;
+    probe->log = ngx_cycle->log;
+    probe->up = up;
+    probe->view = *view;
+    probe->handler = ngx_http_ollama_poll_probe_done;
+    probe->data = pp;
 
-    if (ngx_http_ollama_probe(look) != NGX_OK) {
+    if (ngx_http_ollama_probe(probe) != NGX_OK) {
         goto failed;
     }
 
-    ngx_queue_insert_tail(&ngx_http_ollama_poll.looks, &pl->queue);
-    ngx_http_ollama_poll.nlooks++;
+    ngx_queue_insert_tail(&ngx_http_ollama_poll.probes, &pp->queue);
+    ngx_http_ollama_poll.nprobes++;
 
     return;
 
@@ -262,79 +249,80 @@ failed:
 
 
 static void
-ngx_http_ollama_poll_probe_done(ngx_http_ollama_probe_t *look)
+ngx_http_ollama_poll_probe_done(ngx_http_ollama_probe_t *probe)
 {
     ngx_uint_t                     failures;
     ngx_msec_t                     next;
     ngx_pool_t                    *pool;
-    ngx_http_ollama_poll_probe_t  *pl;
+    ngx_http_ollama_poll_probe_t  *pp;
 
-    pl = look->data;
+    pp = probe->data;
 
-    ngx_queue_remove(&pl->queue);
-    ngx_http_ollama_poll.nlooks--;
+    ngx_queue_remove(&pp->queue);
+    ngx_http_ollama_poll.nprobes--;
 
-    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, look->log, 0,
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, probe->log, 0,
                    "ollama poll \"%V\": result %ui, \"%V\"",
-                   &look->view.name, (ngx_uint_t) look->result, &look->error);
+                   &probe->view.name, (ngx_uint_t) probe->result,
+                   &probe->error);
 
-    failures = (look->result == NGX_HTTP_OLLAMA_FETCH_OK)
-               ? 0 : look->view.probe_fails + 1;
+    failures = (probe->result == NGX_HTTP_OLLAMA_FETCH_OK)
+               ? 0 : probe->view.probe_fails + 1;
 
     next = ngx_current_msec
-           + ngx_http_ollama_backoff_poll(look->up->interval, failures,
+           + ngx_http_ollama_backoff_poll(probe->up->interval, failures,
                                           (ngx_uint_t) ngx_random());
 
-    switch (look->result) {
+    switch (probe->result) {
 
     case NGX_HTTP_OLLAMA_FETCH_OK:
-        ngx_http_ollama_fleet_probe_ok(look->view.id, &look->report,
-                               look->elapsed[NGX_HTTP_OLLAMA_PROBE_VERSION],
-                               &look->note, pl->began, next);
+        ngx_http_ollama_fleet_probe_ok(probe->view.id, &probe->report,
+                               probe->elapsed[NGX_HTTP_OLLAMA_PROBE_VERSION],
+                               &probe->note, pp->started, next);
         break;
 
     case NGX_HTTP_OLLAMA_FETCH_LATE:
-        ngx_http_ollama_fleet_reschedule(look->view.id, next);
+        ngx_http_ollama_fleet_reschedule(probe->view.id, next);
         break;
 
     default:
-        ngx_http_ollama_fleet_probe_failed(look->view.id, &look->error,
-                             look->result == NGX_HTTP_OLLAMA_FETCH_TIMEOUT,
+        ngx_http_ollama_fleet_probe_failed(probe->view.id, &probe->error,
+                             probe->result == NGX_HTTP_OLLAMA_FETCH_TIMEOUT,
                              next);
     }
 
-    /* the look lies in it */
+    /* the probe is in it */
 
-    pool = look->pool;
+    pool = probe->pool;
 
     ngx_destroy_pool(pool);
 }
 
 
-/* Gives up all looks, and the post of the poller if it is this worker's. */
+/* Cancels all probes, and gives up the lease if this worker has it. */
 
 static void
 ngx_http_ollama_poll_cancel(void)
 {
     ngx_queue_t                   *q;
-    ngx_http_ollama_probe_t       *look;
-    ngx_http_ollama_poll_probe_t  *pl;
+    ngx_http_ollama_probe_t       *probe;
+    ngx_http_ollama_poll_probe_t  *pp;
 
-    while (!ngx_queue_empty(&ngx_http_ollama_poll.looks)) {
+    while (!ngx_queue_empty(&ngx_http_ollama_poll.probes)) {
 
-        q = ngx_queue_head(&ngx_http_ollama_poll.looks);
+        q = ngx_queue_head(&ngx_http_ollama_poll.probes);
         ngx_queue_remove(q);
 
-        pl = ngx_queue_data(q, ngx_http_ollama_poll_probe_t, queue);
-        look = &pl->look;
+        pp = ngx_queue_data(q, ngx_http_ollama_poll_probe_t, queue);
+        probe = &pp->probe;
 
-        ngx_http_ollama_probe_cancel(look);
-        ngx_http_ollama_fleet_reschedule(look->view.id, ngx_current_msec);
+        ngx_http_ollama_probe_cancel(probe);
+        ngx_http_ollama_fleet_reschedule(probe->view.id, ngx_current_msec);
 
-        ngx_destroy_pool(look->pool);
+        ngx_destroy_pool(probe->pool);
     }
 
-    ngx_http_ollama_poll.nlooks = 0;
+    ngx_http_ollama_poll.nprobes = 0;
 
     ngx_http_ollama_fleet_resign();
 }

@@ -5,18 +5,20 @@
 
 
 /*
- * One look at a server: what it has, what it has loaded, and its version.
+ * A probe of a server: its version, its models, and those that are loaded.
  *
- * A look is a struct of its caller's, in a pool of the caller's, and makes its
- * three requests with one fetch after the other.  Its handler is called once,
- * from the event loop, and may do with the look and its pool what it likes, so
- * nothing is touched after it.  A long reply is read slice by slice, with one
- * event, so that others get their turn meanwhile.
+ * A probe is a struct of the caller's, in a pool of the caller's, and makes its
+ * three requests with one fetch after the other.  The handler may free the
+ * probe and its pool, so nothing is touched after it.  A long reply is read
+ * slice by slice, with an event that is posted, so that other events are
+ * handled meanwhile.
  *
- * The list of models is what makes a server one of Ollama's: it is up if it
- * answers that.  Some that speak Ollama's API lack the other two, and what
- * they would tell stays unknown.  Redirects are not followed: no request goes
- * to an address that isn't configured.
+ * A server is up if it answers the request for the list of models.  Some
+ * servers with Ollama's API lack the other two endpoints, and what these would
+ * report stays unknown.  Redirects are not followed: no request goes to an
+ * address that isn't configured.
+ *
+ * It may use fetch and report; it knows nothing of the fleet's memory.
  */
 
 
@@ -26,7 +28,7 @@
 #include "fleet/ngx_http_ollama_probe.h"
 
 
-/* of a reply read at once: 0.2 ms */
+/* so much of a reply is read at once, in 0.2 ms */
 #define NGX_HTTP_OLLAMA_PROBE_SLICE  (64 * 1024)
 
 
@@ -36,16 +38,16 @@ typedef struct {
 } ngx_http_ollama_probe_ask_t;
 
 
-static void ngx_http_ollama_probe_next(ngx_http_ollama_probe_t *look);
-static void ngx_http_ollama_probe_tls_name(ngx_http_ollama_probe_t *look,
+static void ngx_http_ollama_probe_next(ngx_http_ollama_probe_t *probe);
+static void ngx_http_ollama_probe_tls_name(ngx_http_ollama_probe_t *probe,
     ngx_str_t *name);
 static void ngx_http_ollama_probe_handler(ngx_http_ollama_fetch_t *f);
-static ngx_int_t ngx_http_ollama_probe_take(ngx_http_ollama_probe_t *look);
-static ngx_int_t ngx_http_ollama_probe_read(ngx_http_ollama_probe_t *look);
+static ngx_int_t ngx_http_ollama_probe_take(ngx_http_ollama_probe_t *probe);
+static ngx_int_t ngx_http_ollama_probe_read(ngx_http_ollama_probe_t *probe);
 static void ngx_http_ollama_probe_read_handler(ngx_event_t *ev);
-static void ngx_http_ollama_probe_taken(ngx_http_ollama_probe_t *look,
+static void ngx_http_ollama_probe_taken(ngx_http_ollama_probe_t *probe,
     ngx_int_t rc);
-static ngx_int_t ngx_http_ollama_probe_wrong(ngx_http_ollama_probe_t *look,
+static ngx_int_t ngx_http_ollama_probe_wrong(ngx_http_ollama_probe_t *probe,
     const char *fmt, ...);
 
 
@@ -58,90 +60,80 @@ static ngx_http_ollama_probe_ask_t
 };
 
 
-/*
- * Begins a look.  After NGX_OK its handler is called later, unless
- * ngx_http_ollama_probe_cancel() comes first; after NGX_ERROR it never is.
- */
-
 ngx_int_t
-ngx_http_ollama_probe(ngx_http_ollama_probe_t *look)
+ngx_http_ollama_probe(ngx_http_ollama_probe_t *probe)
 {
-    look->connected = -1;
-    look->step = NGX_HTTP_OLLAMA_PROBE_VERSION;
-    ngx_str_set(&look->error, "");
-    ngx_str_set(&look->note, "");
+    probe->connected = -1;
+    probe->step = NGX_HTTP_OLLAMA_PROBE_VERSION;
+    ngx_str_set(&probe->error, "");
+    ngx_str_set(&probe->note, "");
 
-    look->event.data = look;
-    look->event.handler = ngx_http_ollama_probe_read_handler;
-    look->event.log = look->log;
+    ngx_http_ollama_timer_init(&probe->event,
+                               ngx_http_ollama_probe_read_handler, probe,
+                               probe->log);
 
-    if (ngx_http_ollama_report_init(&look->report, look->pool) != NGX_OK) {
+    if (ngx_http_ollama_report_init(&probe->report, probe->pool) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    ngx_http_ollama_probe_next(look);
+    ngx_http_ollama_probe_next(probe);
 
     return NGX_OK;
 }
 
 
-/* Ends a look without calling its handler; harmless where none has begun. */
-
 void
-ngx_http_ollama_probe_cancel(ngx_http_ollama_probe_t *look)
+ngx_http_ollama_probe_cancel(ngx_http_ollama_probe_t *probe)
 {
-    ngx_http_ollama_fetch_cancel(&look->fetch);
-
-    if (look->event.posted) {
-        ngx_delete_posted_event(&look->event);
-    }
+    ngx_http_ollama_fetch_cancel(&probe->fetch);
+    ngx_http_ollama_timer_stop(&probe->event);
 }
 
 
 static void
-ngx_http_ollama_probe_next(ngx_http_ollama_probe_t *look)
+ngx_http_ollama_probe_next(ngx_http_ollama_probe_t *probe)
 {
     ngx_http_ollama_fetch_t  *f;
 
-    f = &look->fetch;
+    f = &probe->fetch;
 
     ngx_memzero(f, sizeof(ngx_http_ollama_fetch_t));
 
-    f->pool = look->pool;
-    f->log = look->log;
-    f->sockaddr = look->view.sockaddr;
-    f->socklen = look->view.socklen;
-    f->name = look->view.address;
-    f->uri = ngx_http_ollama_probe_asks[look->step].uri;
-    f->timeout = look->up->timeout;
+    f->pool = probe->pool;
+    f->log = probe->log;
+    f->sockaddr = probe->view.sockaddr;
+    f->socklen = probe->view.socklen;
+    f->name = probe->view.address;
+    f->uri = ngx_http_ollama_probe_asks[probe->step].uri;
+    f->timeout = probe->up->timeout;
     f->max_size = NGX_HTTP_OLLAMA_REPORT_SIZE;
-    f->ssl = look->up->ssl;
-    f->ssl_verify = look->up->ssl_verify;
+    f->ssl = probe->up->ssl;
+    f->ssl_verify = probe->up->ssl_verify;
     f->handler = ngx_http_ollama_probe_handler;
-    f->data = look;
+    f->data = probe;
 
     if (f->ssl) {
-        ngx_http_ollama_probe_tls_name(look, &f->ssl_name);
+        ngx_http_ollama_probe_tls_name(probe, &f->ssl_name);
     }
 
     ngx_http_ollama_fetch(f);
 }
 
 
-/* As with nginx's proxy: the host of the server line, if no other is set. */
+/* As in nginx's proxy: the host of the server line, if no other is set. */
 
 static void
-ngx_http_ollama_probe_tls_name(ngx_http_ollama_probe_t *look, ngx_str_t *name)
+ngx_http_ollama_probe_tls_name(ngx_http_ollama_probe_t *probe, ngx_str_t *name)
 {
     u_char  *p, *last;
 
-    *name = look->up->ssl_name;
+    *name = probe->up->ssl_name;
 
     if (name->len) {
         return;
     }
 
-    *name = look->view.name;
+    *name = probe->view.name;
 
     if (name->len >= 5 && ngx_strncasecmp(name->data, (u_char *) "unix:", 5)
                           == 0)
@@ -175,75 +167,75 @@ ngx_http_ollama_probe_tls_name(ngx_http_ollama_probe_t *look, ngx_str_t *name)
 static void
 ngx_http_ollama_probe_handler(ngx_http_ollama_fetch_t *f)
 {
-    ngx_http_ollama_probe_t  *look;
+    ngx_http_ollama_probe_t  *probe;
 
-    look = f->data;
+    probe = f->data;
 
-    look->elapsed[look->step] = f->elapsed;
+    probe->elapsed[probe->step] = f->elapsed;
 
-    if (look->step == NGX_HTTP_OLLAMA_PROBE_VERSION) {
-        look->connected = f->connected;
+    if (probe->step == NGX_HTTP_OLLAMA_PROBE_VERSION) {
+        probe->connected = f->connected;
     }
 
-    ngx_http_ollama_probe_taken(look, ngx_http_ollama_probe_take(look));
+    ngx_http_ollama_probe_taken(probe, ngx_http_ollama_probe_take(probe));
 }
 
 
 /*
- * Judges a reply.  NGX_OK: the look may go on; NGX_AGAIN: there is more to be
- * read; NGX_ERROR: the look has failed.
+ * Begins to read a reply.  NGX_OK: the probe can go on; NGX_AGAIN: there is
+ * more to be read; NGX_ERROR: the probe has failed.
  */
 
 static ngx_int_t
-ngx_http_ollama_probe_take(ngx_http_ollama_probe_t *look)
+ngx_http_ollama_probe_take(ngx_http_ollama_probe_t *probe)
 {
     ngx_http_ollama_fetch_t      *f;
     ngx_http_ollama_probe_ask_t  *ask;
 
-    f = &look->fetch;
+    f = &probe->fetch;
 
     if (f->result != NGX_HTTP_OLLAMA_FETCH_OK) {
-        look->result = f->result;
-        look->error = f->error;
+        probe->result = f->result;
+        probe->error = f->error;
         return NGX_ERROR;
     }
 
     if (f->status == NGX_HTTP_NOT_FOUND
-        && look->step != NGX_HTTP_OLLAMA_PROBE_TAGS)
+        && probe->step != NGX_HTTP_OLLAMA_PROBE_TAGS)
     {
         return NGX_OK;
     }
 
     if (f->status != NGX_HTTP_OK) {
-        return ngx_http_ollama_probe_wrong(look, "status %ui", f->status);
+        return ngx_http_ollama_probe_wrong(probe, "status %ui", f->status);
     }
 
-    ask = &ngx_http_ollama_probe_asks[look->step];
+    ask = &ngx_http_ollama_probe_asks[probe->step];
 
-    if (ngx_http_ollama_report_begin(&look->report, ask->kind, &f->body)
+    if (ngx_http_ollama_report_begin(&probe->report, ask->kind, &f->body)
         != NGX_OK)
     {
-        return ngx_http_ollama_probe_wrong(look, "%V", &look->report.error);
+        return ngx_http_ollama_probe_wrong(probe, "%V", &probe->report.error);
     }
 
-    return ngx_http_ollama_probe_read(look);
+    return ngx_http_ollama_probe_read(probe);
 }
 
 
 static ngx_int_t
-ngx_http_ollama_probe_read(ngx_http_ollama_probe_t *look)
+ngx_http_ollama_probe_read(ngx_http_ollama_probe_t *probe)
 {
     ngx_int_t  rc;
 
-    rc = ngx_http_ollama_report_read(&look->report,
+    rc = ngx_http_ollama_report_read(&probe->report,
                                      NGX_HTTP_OLLAMA_PROBE_SLICE);
 
     if (rc == NGX_ERROR) {
-        return ngx_http_ollama_probe_wrong(look, "%V", &look->report.error);
+        return ngx_http_ollama_probe_wrong(probe, "%V", &probe->report.error);
     }
 
-    if (rc == NGX_OK && look->step == NGX_HTTP_OLLAMA_PROBE_TAGS) {
-        look->ntags = look->report.models.nelts;
+    if (rc == NGX_OK && probe->step == NGX_HTTP_OLLAMA_PROBE_TAGS) {
+        probe->ntags = probe->report.models.nelts;
     }
 
     return rc;
@@ -253,62 +245,63 @@ ngx_http_ollama_probe_read(ngx_http_ollama_probe_t *look)
 static void
 ngx_http_ollama_probe_read_handler(ngx_event_t *ev)
 {
-    ngx_http_ollama_probe_t  *look;
+    ngx_http_ollama_probe_t  *probe;
 
-    look = ev->data;
+    probe = ngx_http_ollama_timer_data(ev);
 
-    ngx_http_ollama_probe_taken(look, ngx_http_ollama_probe_read(look));
+    ngx_http_ollama_probe_taken(probe, ngx_http_ollama_probe_read(probe));
 }
 
 
 static void
-ngx_http_ollama_probe_taken(ngx_http_ollama_probe_t *look, ngx_int_t rc)
+ngx_http_ollama_probe_taken(ngx_http_ollama_probe_t *probe, ngx_int_t rc)
 {
     if (rc == NGX_AGAIN) {
-        ngx_post_event(&look->event, &ngx_posted_next_events);
+        ngx_post_event(&probe->event.event, &ngx_posted_next_events);
         return;
     }
 
-    if (rc == NGX_OK && look->step + 1 < NGX_HTTP_OLLAMA_PROBE_STEPS) {
-        look->step++;
-        ngx_http_ollama_probe_next(look);
+    if (rc == NGX_OK && probe->step + 1 < NGX_HTTP_OLLAMA_PROBE_STEPS) {
+        probe->step++;
+        ngx_http_ollama_probe_next(probe);
         return;
     }
 
-    look->handler(look);
+    probe->handler(probe);
 }
 
 
 /*
- * What was got is a reply, but not one to this step.  With the list of models
- * the look has failed; else it is noted, unless something is already.
+ * The reply isn't one to the request of this step.  If that is for the list of
+ * models the probe has failed; else it is noted, unless something else is.
  */
 
 static ngx_int_t
-ngx_http_ollama_probe_wrong(ngx_http_ollama_probe_t *look, const char *fmt, ...)
+ngx_http_ollama_probe_wrong(ngx_http_ollama_probe_t *probe, const char *fmt,
+    ...)
 {
     u_char     *p, *last, *end;
     va_list     args;
     ngx_int_t   rc;
     ngx_str_t  *text;
 
-    if (look->step == NGX_HTTP_OLLAMA_PROBE_TAGS) {
-        look->result = NGX_HTTP_OLLAMA_FETCH_INVALID;
-        text = &look->error;
+    if (probe->step == NGX_HTTP_OLLAMA_PROBE_TAGS) {
+        probe->result = NGX_HTTP_OLLAMA_FETCH_INVALID;
+        text = &probe->error;
         rc = NGX_ERROR;
 
     } else {
 
-        if (look->note.len) {
+        if (probe->note.len) {
             return NGX_OK;
         }
 
-        look->noted = look->step;
-        text = &look->note;
+        probe->noted = probe->step;
+        text = &probe->note;
         rc = NGX_OK;
     }
 
-    p = ngx_pnalloc(look->pool, NGX_HTTP_OLLAMA_FETCH_ERROR);
+    p = ngx_pnalloc(probe->pool, NGX_HTTP_OLLAMA_FETCH_ERROR);
     if (p == NULL) {
         ngx_str_set(text, "nginx is out of memory");
         return rc;
@@ -317,7 +310,7 @@ ngx_http_ollama_probe_wrong(ngx_http_ollama_probe_t *look, const char *fmt, ...)
     end = p + NGX_HTTP_OLLAMA_FETCH_ERROR;
 
     last = ngx_slprintf(p, end, "GET %V: ",
-                        &ngx_http_ollama_probe_asks[look->step].uri);
+                        &ngx_http_ollama_probe_asks[probe->step].uri);
 
     va_start(args, fmt);
     last = ngx_vslprintf(last, end, fmt, args);

@@ -12,13 +12,15 @@
 #include <ngx_core.h>
 
 #include "fleet/ngx_http_ollama_fetch.h"
-#include "fleet/ngx_http_ollama_fleet.h"
 #include "fleet/ngx_http_ollama_report.h"
+#include "fleet/ngx_http_ollama_server.h"
+#include "util/ngx_http_ollama_timer.h"
 
 
 typedef struct ngx_http_ollama_probe_s  ngx_http_ollama_probe_t;
 
-typedef void (*ngx_http_ollama_probe_handler_pt)(ngx_http_ollama_probe_t *look);
+typedef void (*ngx_http_ollama_probe_handler_pt)(
+    ngx_http_ollama_probe_t *probe);
 
 
 typedef enum {
@@ -30,7 +32,7 @@ typedef enum {
 
 
 /*
- * One look at a server: /api/version, /api/tags and /api/ps, one after the
+ * A probe of a server: /api/version, /api/tags and /api/ps, one after the
  * other, until one fails.
  */
 
@@ -51,10 +53,11 @@ struct ngx_http_ollama_probe_s {
     ngx_http_ollama_probe_step_e      step;      /* the last one; unless the
                                                     result is OK it failed */
     ngx_str_t                         error;     /* and why */
-    ngx_str_t                         note;      /* what else is wrong, or
-                                                    len 0 */
-    ngx_http_ollama_probe_step_e      noted;     /* the step that is then */
-    int64_t                           connected; /* us; -1: never did */
+    ngx_str_t                         note;      /* what is wrong with a server
+                                                    that is up, or len 0 */
+    ngx_http_ollama_probe_step_e      noted;     /* the step of the note */
+    int64_t                           connected; /* us it took to connect; -1:
+                                                    didn't */
     int64_t                           elapsed[NGX_HTTP_OLLAMA_PROBE_STEPS];
     ngx_http_ollama_report_t          report;
     ngx_uint_t                        ntags;     /* models in /api/tags */
@@ -62,12 +65,19 @@ struct ngx_http_ollama_probe_s {
     /* its own */
 
     ngx_http_ollama_fetch_t           fetch;
-    ngx_event_t                       event;     /* posted: a reply is read */
+    ngx_http_ollama_timer_t           event;     /* posted: a reply is read */
 };
 
 
-ngx_int_t ngx_http_ollama_probe(ngx_http_ollama_probe_t *look);
-void ngx_http_ollama_probe_cancel(ngx_http_ollama_probe_t *look);
+/*
+ * Starts a probe.  After NGX_OK its handler is called once, later, from the
+ * event loop, unless ngx_http_ollama_probe_cancel() is called before; after
+ * NGX_ERROR, which is out of memory, it never is.
+ */
+ngx_int_t ngx_http_ollama_probe(ngx_http_ollama_probe_t *probe);
+
+/* Ends a probe without calling its handler; harmless if it wasn't started. */
+void ngx_http_ollama_probe_cancel(ngx_http_ollama_probe_t *probe);
 
 
 #endif /* _NGX_HTTP_OLLAMA_PROBE_H_INCLUDED_ */

@@ -5,9 +5,9 @@
 
 
 /*
- * A snapshot of what a server has, made of its report: a single block, which
- * can be copied as a whole to other memory if its addresses are set right
- * afterwards.  Knows nothing of where it is kept.
+ * A snapshot of a server's models, made of its report: a single block, which
+ * can be copied to other memory, if its addresses are corrected afterwards.
+ * Pure functions; they may use the report only.
  */
 
 
@@ -20,11 +20,6 @@
 static u_char *ngx_http_ollama_snapshot_put(ngx_str_t *dst, ngx_str_t *src,
     ngx_http_ollama_snapshot_t *s, u_char *p);
 
-
-/*
- * A snapshot in the report's pool, and a number that tells whether another one
- * has the same content.  NULL: no memory.
- */
 
 ngx_http_ollama_snapshot_t *
 ngx_http_ollama_snapshot_build(ngx_http_ollama_report_t *report,
@@ -54,7 +49,7 @@ ngx_http_ollama_snapshot_build(ngx_http_ollama_report_t *report,
         return NULL;
     }
 
-    /* addresses count from 0 on so far: the same content is the same block */
+    /* addresses begin at 0 here: the same content gives the same bytes */
 
     s->size = size;
     s->nmodels = n;
@@ -104,8 +99,6 @@ ngx_http_ollama_snapshot_put(ngx_str_t *dst, ngx_str_t *src,
     return p;
 }
 
-
-/* Sets the addresses in a snapshot right that was copied from "from". */
 
 void
 ngx_http_ollama_snapshot_relocate(ngx_http_ollama_snapshot_t *s,

@@ -15,22 +15,28 @@
 
 
 /*
- * What a server was found to have: one block of memory, never changed once it
- * is made.  Versions are never used again, so that who has a copy can see
- * whether it still holds.
+ * The models of a server by its last good probe: one block of memory, which is
+ * never changed.  Versions are never used again, so that readers can see
+ * whether their copy is still valid.
  */
 
 typedef struct {
     ngx_uint_t                     version;   /* > 0 */
     size_t                         size;      /* of the block */
     ngx_uint_t                     nmodels;
-    ngx_uint_t                     dropped;   /* models there is more of */
+    ngx_uint_t                     dropped;   /* models that are left out */
     ngx_http_ollama_model_t       *models;    /* by key */
 } ngx_http_ollama_snapshot_t;
 
 
+/*
+ * Makes a snapshot, in the report's pool, and a hash by which another one with
+ * the same content is recognized.  NULL: no memory.
+ */
 ngx_http_ollama_snapshot_t *ngx_http_ollama_snapshot_build(
     ngx_http_ollama_report_t *report, uint64_t *content);
+
+/* Corrects the addresses in a snapshot that was copied from "from". */
 void ngx_http_ollama_snapshot_relocate(ngx_http_ollama_snapshot_t *s,
     ngx_http_ollama_snapshot_t *from);
 
