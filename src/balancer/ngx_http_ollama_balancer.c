@@ -5,16 +5,20 @@
 
 
 /*
- * ollama_balance: sends a request to a server that can serve it best.  nginx's
- * round robin keeps the list of peers, their tried bits and its own counts;
- * which peer is taken is decided here, of what the fleet knows and in the
- * steps of policy.c.
+ * ollama_balance: sends a request to the server that can serve it best.  The
+ * list of peers, their tried bits and nginx's own counts are in nginx's round
+ * robin; which peer is used is decided here, by what the fleet knows and by the
+ * policy.
  *
- * The lock of the fleet is held from looking at the servers to taking a place
- * at one.
+ * The peer data of a try is in the request's pool.  It holds a slot from the
+ * get handler to the free handler; the fleet's lock is held from reading the
+ * servers' state to acquiring the slot.
  *
- * A request that waits for the first byte of a server which has frozen is
- * moved to another one; the worker's requests hang on a queue for that.
+ * A request that waits for the first byte of a server that has frozen is moved
+ * to another one; for that the requests of the worker that hold slots are on a
+ * queue, which a timer checks.
+ *
+ * It may use the fleet, nginx's round robin and nginx's upstream.
  */
 
 
@@ -23,15 +27,16 @@
 #include <ngx_http.h>
 
 #include "balancer/ngx_http_ollama_balancer.h"
+#include "balancer/ngx_http_ollama_candidates.h"
 #include "balancer/ngx_http_ollama_policy.h"
+#include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "fleet/ngx_http_ollama_fleet.h"
-#include "core/ngx_http_ollama_conf.h"
 #include "fleet/ngx_http_ollama_slot.h"
-#include "balancer/ngx_http_ollama_candidates.h"
+#include "util/ngx_http_ollama_timer.h"
 
 
-/* how often is looked for requests at frozen servers, ms */
+/* how often it is checked whether a server has frozen, ms */
 #define NGX_HTTP_OLLAMA_BALANCER_TICK  100
 
 
@@ -46,10 +51,21 @@ typedef struct {
     ngx_http_upstream_rr_peer_data_t   rrp;      /* must be first */
     ngx_http_request_t                *request;
     ngx_http_ollama_candidates_t       search;
-    ngx_http_ollama_slot_t            *place;    /* NULL: has none */
-    ngx_queue_t                        queue;    /* while it has one */
+    ngx_http_ollama_slot_t            *slot;     /* NULL: it holds none */
+    ngx_queue_t                        queue;    /* while it holds one */
     unsigned                           moved:1;  /* from a frozen server */
 } ngx_http_ollama_balancer_t;
+
+
+typedef struct {
+    ngx_http_ollama_timer_t            timer;
+    ngx_queue_t                        requests; /* that hold a slot */
+    ngx_queue_t                        unchecked; /* of these, in the timer */
+    ngx_uint_t                         epoch;    /* slot_frozen_epoch() that
+                                                    was handled */
+    ngx_uint_t                         again;    /* no other server could take
+                                                    one of them */
+} ngx_http_ollama_balancer_state_t;
 
 
 static ngx_int_t ngx_http_ollama_balancer_init_peer(ngx_http_request_t *r,
@@ -64,14 +80,14 @@ static void ngx_http_ollama_balancer_tries_locked(
     ngx_http_ollama_balancer_t *b, ngx_peer_connection_t *pc, ngx_uint_t n);
 static void ngx_http_ollama_balancer_backup_locked(
     ngx_http_ollama_balancer_t *b);
-static ngx_int_t ngx_http_ollama_balancer_take_locked(
+static ngx_int_t ngx_http_ollama_balancer_use_locked(
     ngx_http_ollama_balancer_t *b, ngx_peer_connection_t *pc,
     ngx_http_upstream_rr_peer_t *peer);
 static void ngx_http_ollama_balancer_forget_name(
     ngx_http_ollama_balancer_t *b);
 static void ngx_http_ollama_balancer_name_locked(
     ngx_http_ollama_balancer_t *b, ngx_http_ollama_server_t *server);
-static void ngx_http_ollama_balancer_mark(ngx_http_ollama_balancer_t *b,
+static void ngx_http_ollama_balancer_set_tried(ngx_http_ollama_balancer_t *b,
     ngx_http_upstream_rr_peer_t *peer, ngx_uint_t tried);
 static void ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc,
     void *data, ngx_uint_t state);
@@ -82,20 +98,12 @@ static ngx_http_ollama_try_e ngx_http_ollama_balancer_ended(
     ngx_http_ollama_balancer_t *b, ngx_uint_t status);
 static ngx_uint_t ngx_http_ollama_balancer_is_json(ngx_http_upstream_t *u);
 static void ngx_http_ollama_balancer_watch(ngx_http_ollama_balancer_t *b);
-static void ngx_http_ollama_balancer_tick_handler(ngx_event_t *ev);
+static void ngx_http_ollama_balancer_timer_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_http_ollama_balancer_is_movable(
     ngx_http_ollama_balancer_t *b);
 
 
-/* this worker's requests that have a place, and when to look at them */
-
-static ngx_queue_t       ngx_http_ollama_balancer_requests;
-static ngx_queue_t       ngx_http_ollama_balancer_unseen;
-static ngx_uint_t        ngx_http_ollama_balancer_freezes;
-static ngx_uint_t        ngx_http_ollama_balancer_again;  /* one waits that no
-                                                   other server could take */
-static ngx_event_t       ngx_http_ollama_balancer_tick;
-static ngx_connection_t  ngx_http_ollama_balancer_dummy;
+static ngx_http_ollama_balancer_state_t  ngx_http_ollama_balancer;
 
 
 ngx_int_t
@@ -147,7 +155,7 @@ ngx_http_ollama_balancer_init_peer(ngx_http_request_t *r,
     if (ctx) {
         ctx->no_server = 0;
 
-        /* where a variable led here it was not known before */
+        /* where a variable chose this upstream it was not known before */
 
         if (!olcf->fixed
             && ngx_http_ollama_candidates_check(r, ctx, oscf->up)
@@ -220,7 +228,7 @@ ngx_http_ollama_balancer_get_peer(ngx_peer_connection_t *pc, void *data)
 
     pc->name = peers->name;
 
-    /* after a try the end is 502, and that is nginx's word */
+    /* after a try the reply is nginx's own 502 */
 
     ctx = ngx_http_ollama_get_ctx(b->request);
 
@@ -247,12 +255,12 @@ ngx_http_ollama_balancer_get_locked(ngx_http_ollama_balancer_t *b,
     for ( ;; ) {
 
         n = ngx_http_ollama_candidates_find_locked(&b->search, b->rrp.peers,
-                                                 b->rrp.tried, c);
+                                                   b->rrp.tried, c);
         if (n) {
             ngx_http_ollama_balancer_tries_locked(b, pc, n);
 
-            return ngx_http_ollama_balancer_take_locked(b, pc,
-                                             ngx_http_ollama_policy(c, n));
+            return ngx_http_ollama_balancer_use_locked(b, pc,
+                                              ngx_http_ollama_policy(c, n));
         }
 
         if (b->rrp.peers->next == NULL) {
@@ -265,8 +273,8 @@ ngx_http_ollama_balancer_get_locked(ngx_http_ollama_balancer_t *b,
 
 
 /*
- * Whether names were resolved anew since the request began: what it knows of
- * the peers, as which it has tried, is of another list then.
+ * Whether names were resolved anew since the request began: its tried bits are
+ * those of another list then.
  */
 
 static ngx_uint_t
@@ -285,8 +293,8 @@ ngx_http_ollama_balancer_is_changed(ngx_http_ollama_balancer_t *b)
 
 
 /*
- * As many tries are left as there are servers that can take the request: what
- * the last of them answers, whatever it is, then goes to the client.
+ * Limits the tries left to the number of servers that can take the request:
+ * whatever the last of them answers is sent to the client.
  */
 
 static void
@@ -299,7 +307,7 @@ ngx_http_ollama_balancer_tries_locked(ngx_http_ollama_balancer_t *b,
 
     if (backup) {
         n += ngx_http_ollama_candidates_find_locked(&b->search, backup, NULL,
-                                                  NULL);
+                                                    NULL);
     }
 
     pc->tries = ngx_min(pc->tries, n);
@@ -325,7 +333,7 @@ ngx_http_ollama_balancer_backup_locked(ngx_http_ollama_balancer_t *b)
 
 
 static ngx_int_t
-ngx_http_ollama_balancer_take_locked(ngx_http_ollama_balancer_t *b,
+ngx_http_ollama_balancer_use_locked(ngx_http_ollama_balancer_t *b,
     ngx_peer_connection_t *pc, ngx_http_upstream_rr_peer_t *peer)
 {
     ngx_http_ollama_server_t  *server;
@@ -333,10 +341,10 @@ ngx_http_ollama_balancer_take_locked(ngx_http_ollama_balancer_t *b,
     server = ngx_http_ollama_fleet_find_locked(b->search.up, &peer->server,
                                                &peer->name);
     if (server) {
-        b->place = ngx_http_ollama_slot_acquire_locked(server,
-                                                       &b->search.wanted);
-        if (b->place == NULL && peer->max_conns) {
-            /* it can't be counted: there is no memory */
+        b->slot = ngx_http_ollama_slot_acquire_locked(server,
+                                                      &b->search.wanted);
+        if (b->slot == NULL && peer->max_conns) {
+            /* no memory is left to count the request */
             b->search.full = 1;
             return NGX_BUSY;
         }
@@ -353,7 +361,7 @@ ngx_http_ollama_balancer_take_locked(ngx_http_ollama_balancer_t *b,
 
     b->rrp.current = peer;
 
-    /* nginx takes these back without the fleet's lock */
+    /* nginx decrements these without the fleet's lock */
 
     ngx_http_upstream_rr_peer_lock(b->rrp.peers, peer);
 
@@ -362,13 +370,13 @@ ngx_http_ollama_balancer_take_locked(ngx_http_ollama_balancer_t *b,
 
     ngx_http_upstream_rr_peer_unlock(b->rrp.peers, peer);
 
-    ngx_http_ollama_balancer_mark(b, peer, 1);
+    ngx_http_ollama_balancer_set_tried(b, peer, 1);
 
     return NGX_OK;
 }
 
 
-/* A server that is not in the table is named by the tap. */
+/* The tap sets the name of a server that is not in the table. */
 
 static void
 ngx_http_ollama_balancer_forget_name(ngx_http_ollama_balancer_t *b)
@@ -383,7 +391,7 @@ ngx_http_ollama_balancer_forget_name(ngx_http_ollama_balancer_t *b)
 }
 
 
-/* Notes the name of the server for X-Ollama-Server and for logs. */
+/* Stores the name of the server for X-Ollama-Server and for logs. */
 
 static void
 ngx_http_ollama_balancer_name_locked(ngx_http_ollama_balancer_t *b,
@@ -418,7 +426,7 @@ ngx_http_ollama_balancer_name_locked(ngx_http_ollama_balancer_t *b,
 /* Sets or clears the peer's tried bit. */
 
 static void
-ngx_http_ollama_balancer_mark(ngx_http_ollama_balancer_t *b,
+ngx_http_ollama_balancer_set_tried(ngx_http_ollama_balancer_t *b,
     ngx_http_upstream_rr_peer_t *peer, ngx_uint_t tried)
 {
     uintptr_t                     *bits, m;
@@ -449,8 +457,8 @@ ngx_http_ollama_balancer_mark(ngx_http_ollama_balancer_t *b,
 
 
 /*
- * A failure is never told to the round robin: whether a server is out is the
- * fleet's to say, and a request that was stopped is not the server's fault.
+ * A failure is never passed to the round robin: the fleet decides whether a
+ * server is down, and a request that was stopped is not the server's fault.
  */
 
 static void
@@ -462,7 +470,7 @@ ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc, void *data,
     ngx_http_ollama_try_e      outcome;
     ngx_http_ollama_limits_t   limits;
 
-    if (b->place) {
+    if (b->slot) {
         outcome = ngx_http_ollama_balancer_outcome(b, pc, state);
 
         ngx_log_debug2(NGX_LOG_DEBUG_HTTP, pc->log, 0,
@@ -473,19 +481,18 @@ ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc, void *data,
         limits.fail_timeout = b->rrp.current->fail_timeout;
 
         ngx_queue_remove(&b->queue);
-        ngx_http_ollama_slot_release(b->place, outcome, &limits);
-        b->place = NULL;
+        ngx_http_ollama_slot_release(b->slot, outcome, &limits);
+        b->slot = NULL;
     }
 
     if ((state & NGX_PEER_FAILED) && pc->cached) {
 
-        /* the server had closed a connection that was kept: it itself may
-           well be there */
+        /* the server had closed a keepalive connection, and may be up */
 
         ngx_http_ollama_fleet_lock_peers(b->rrp.peers);
 
         if (!ngx_http_ollama_balancer_is_changed(b)) {
-            ngx_http_ollama_balancer_mark(b, b->rrp.current, 0);
+            ngx_http_ollama_balancer_set_tried(b, b->rrp.current, 0);
         }
 
         ngx_http_ollama_fleet_unlock_peers(b->rrp.peers);
@@ -516,7 +523,7 @@ ngx_http_ollama_balancer_outcome(ngx_http_ollama_balancer_t *b,
 
     if (status == NGX_HTTP_NOT_FOUND) {
 
-        /* a server that has no such path says so in plain text */
+        /* a server that lacks the path, not the model, sends plain text */
 
         return (b->search.wanted.key.len
                 && ngx_http_ollama_balancer_is_json(u))
@@ -529,12 +536,12 @@ ngx_http_ollama_balancer_outcome(ngx_http_ollama_balancer_t *b,
     }
 
     if (pc->cached) {
-        /* the server had closed a connection that was kept */
+        /* the server had closed a keepalive connection */
         return NGX_HTTP_OLLAMA_TRY_NEUTRAL;
     }
 
     if (pc->connection && pc->connection->read->timedout) {
-        /* slow is not gone: the looks tell which it is */
+        /* it may be slow or down: a probe will show which it is */
         return NGX_HTTP_OLLAMA_TRY_NEUTRAL;
     }
 
@@ -546,7 +553,7 @@ ngx_http_ollama_balancer_outcome(ngx_http_ollama_balancer_t *b,
 }
 
 
-/* Of a try that nginx holds for a good one. */
+/* The outcome of a try that has not failed for nginx. */
 
 static ngx_http_ollama_try_e
 ngx_http_ollama_balancer_ended(ngx_http_ollama_balancer_t *b,
@@ -555,7 +562,7 @@ ngx_http_ollama_balancer_ended(ngx_http_ollama_balancer_t *b,
     ngx_http_ollama_ctx_t  *ctx;
 
     if (status == 0) {
-        /* the client didn't wait for an answer */
+        /* the client closed the connection before */
         return NGX_HTTP_OLLAMA_TRY_NEUTRAL;
     }
 
@@ -589,77 +596,77 @@ ngx_http_ollama_balancer_is_json(ngx_http_upstream_t *u)
 }
 
 
-/* Puts the request on the queue of those that a server may freeze under. */
+/* Adds the request to the queue of those that the timer checks. */
 
 static void
 ngx_http_ollama_balancer_watch(ngx_http_ollama_balancer_t *b)
 {
-    ngx_event_t  *tick;
+    ngx_http_ollama_balancer_state_t  *state;
 
-    if (b->place == NULL) {
+    if (b->slot == NULL) {
         return;
     }
 
-    if (ngx_http_ollama_balancer_requests.next == NULL) {
-        ngx_queue_init(&ngx_http_ollama_balancer_requests);
-        ngx_queue_init(&ngx_http_ollama_balancer_unseen);
-        ngx_http_ollama_balancer_dummy.fd = (ngx_socket_t) -1;
+    state = &ngx_http_ollama_balancer;
+
+    if (state->requests.next == NULL) {
+        ngx_queue_init(&state->requests);
+        ngx_queue_init(&state->unchecked);
+        ngx_http_ollama_timer_init(&state->timer,
+                                   ngx_http_ollama_balancer_timer_handler,
+                                   state, ngx_cycle->log);
     }
 
-    ngx_queue_insert_tail(&ngx_http_ollama_balancer_requests, &b->queue);
+    ngx_queue_insert_tail(&state->requests, &b->queue);
 
-    tick = &ngx_http_ollama_balancer_tick;
-
-    if (tick->timer_set) {
+    if (state->timer.event.timer_set) {
         return;
     }
 
-    tick->handler = ngx_http_ollama_balancer_tick_handler;
-    tick->data = &ngx_http_ollama_balancer_dummy;
-    tick->log = ngx_cycle->log;
-    tick->cancelable = 1;
+    /* without a master the cycle may be another one now */
+    state->timer.event.log = ngx_cycle->log;
 
-    ngx_add_timer(tick, NGX_HTTP_OLLAMA_BALANCER_TICK);
+    ngx_add_timer(&state->timer.event, NGX_HTTP_OLLAMA_BALANCER_TICK);
 }
 
 
 /*
- * If a server has frozen since the last time, its requests that have seen
- * nothing of a reply are made to look like timed out, whereupon nginx tries
- * the next server.  That may end this request and others: a request is put
- * back to the queue before it is touched.
+ * If a server has frozen since the last time, its requests that have received
+ * nothing of a reply get the event of a timeout, after which nginx tries the
+ * next server.  That may end this request and others: a request is put back to
+ * the queue before.
  */
 
 static void
-ngx_http_ollama_balancer_tick_handler(ngx_event_t *ev)
+ngx_http_ollama_balancer_timer_handler(ngx_event_t *ev)
 {
-    ngx_uint_t                   freezes;
-    ngx_queue_t                 *q;
-    ngx_event_t                 *rev;
-    ngx_connection_t            *c;
-    ngx_http_upstream_t         *u;
-    ngx_http_ollama_balancer_t  *b;
+    ngx_uint_t                         epoch;
+    ngx_queue_t                       *q;
+    ngx_event_t                       *rev;
+    ngx_connection_t                  *c;
+    ngx_http_upstream_t               *u;
+    ngx_http_ollama_balancer_t        *b;
+    ngx_http_ollama_balancer_state_t  *state;
 
-    freezes = ngx_http_ollama_slot_frozen_epoch();
+    state = ngx_http_ollama_timer_data(ev);
 
-    if (freezes != ngx_http_ollama_balancer_freezes
-        || ngx_http_ollama_balancer_again)
-    {
-        ngx_http_ollama_balancer_freezes = freezes;
-        ngx_http_ollama_balancer_again = 0;
+    epoch = ngx_http_ollama_slot_frozen_epoch();
 
-        ngx_queue_add(&ngx_http_ollama_balancer_unseen,
-                      &ngx_http_ollama_balancer_requests);
-        ngx_queue_init(&ngx_http_ollama_balancer_requests);
+    if (epoch != state->epoch || state->again) {
+        state->epoch = epoch;
+        state->again = 0;
+
+        ngx_queue_add(&state->unchecked, &state->requests);
+        ngx_queue_init(&state->requests);
     }
 
-    while (!ngx_queue_empty(&ngx_http_ollama_balancer_unseen)) {
+    while (!ngx_queue_empty(&state->unchecked)) {
 
-        q = ngx_queue_head(&ngx_http_ollama_balancer_unseen);
+        q = ngx_queue_head(&state->unchecked);
         b = ngx_queue_data(q, ngx_http_ollama_balancer_t, queue);
 
         ngx_queue_remove(q);
-        ngx_queue_insert_tail(&ngx_http_ollama_balancer_requests, q);
+        ngx_queue_insert_tail(&state->requests, q);
 
         if (!ngx_http_ollama_balancer_is_movable(b)) {
             continue;
@@ -674,7 +681,7 @@ ngx_http_ollama_balancer_tick_handler(ngx_event_t *ev)
 
         b->moved = 1;
 
-        /* the time for tries begins anew, and there is one more */
+        /* the time limit of tries starts again, and there is one more */
 
         u = b->request->upstream;
         u->peer.start_time = ngx_current_msec;
@@ -687,15 +694,15 @@ ngx_http_ollama_balancer_tick_handler(ngx_event_t *ev)
         ngx_http_run_posted_requests(c);
     }
 
-    if (!ngx_queue_empty(&ngx_http_ollama_balancer_requests)) {
+    if (!ngx_queue_empty(&state->requests)) {
         ngx_add_timer(ev, NGX_HTTP_OLLAMA_BALANCER_TICK);
     }
 }
 
 
 /*
- * Whether the request waits for a frozen server's first byte, and may and can
- * be tried at another one.
+ * Whether the request waits for the first byte of a frozen server, and can be
+ * tried at another one, and may by proxy_next_upstream.
  */
 
 static ngx_uint_t
@@ -714,7 +721,7 @@ ngx_http_ollama_balancer_is_movable(ngx_http_ollama_balancer_t *b)
         || u->header_sent
         || u->headers_in.status_n
         || r->request_body_no_buffering
-        || !ngx_http_ollama_slot_is_frozen(b->place))
+        || !ngx_http_ollama_slot_is_frozen(b->slot))
     {
         return 0;
     }
@@ -747,7 +754,7 @@ ngx_http_ollama_balancer_is_movable(ngx_http_ollama_balancer_t *b)
     ngx_http_ollama_fleet_unlock_peers(peers);
 
     if (n == 0) {
-        ngx_http_ollama_balancer_again = 1;
+        ngx_http_ollama_balancer.again = 1;
     }
 
     return n;
