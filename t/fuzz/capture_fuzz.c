@@ -26,7 +26,7 @@
 
 typedef struct {
     ngx_pool_t                   *pool;
-    ngx_http_ollama_capture_t     said;
+    ngx_http_ollama_capture_t     capture;
     ngx_str_t                     message;
     ngx_str_t                     stats;
 } fuzz_found_t;
@@ -80,7 +80,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_judge(text, len, &one);
     }
 
-    if (one.said.last) {
+    if (one.capture.last) {
         fuzz_mark(text, len, &one);
     }
 
@@ -111,7 +111,8 @@ fuzz_read(u_char *text, size_t len, ngx_http_ollama_capture_form_e form,
 
     found->pool = ngx_create_pool(4096, NULL);
 
-    (void) ngx_http_ollama_capture_init(&found->said, found->pool, form, max);
+    (void) ngx_http_ollama_capture_init(&found->capture, found->pool, form,
+                                        max);
 
     for (done = 0; done < len; done += n) {
 
@@ -121,36 +122,36 @@ fuzz_read(u_char *text, size_t len, ngx_http_ollama_capture_form_e form,
         piece = malloc(n);
         memcpy(piece, text + done, n);
 
-        ngx_http_ollama_capture_feed(&found->said, piece, n);
+        ngx_http_ollama_capture_feed(&found->capture, piece, n);
 
         fuzz_check(memcmp(piece, text + done, n) == 0, "reply changed");
 
         free(piece);
     }
 
-    ngx_http_ollama_capture_end(&found->said);
+    ngx_http_ollama_capture_end(&found->capture);
 
     /* what there is and what there may still be is the limit */
 
-    n = found->said.strbuf.rest;
+    n = found->capture.strbuf.rest;
 
     for (i = 0; i <= NGX_HTTP_OLLAMA_CAPTURE_TOOLS; i++) {
-        n += found->said.text[i].str.len;
+        n += found->capture.text[i].str.len;
     }
 
-    call = found->said.calls.elts;
+    call = found->capture.calls.elts;
 
-    for (i = 0; i < found->said.calls.nelts; i++) {
+    for (i = 0; i < found->capture.calls.nelts; i++) {
         n += call[i].id.str.len + call[i].name.str.len
              + call[i].arguments.str.len;
     }
 
     fuzz_check(n == max, "%zu, not %zu", n, max);
 
-    fuzz_check(ngx_http_ollama_capture_message(&found->said, found->pool,
+    fuzz_check(ngx_http_ollama_capture_message(&found->capture, found->pool,
                                                &found->message)
                == NGX_OK, "message");
-    fuzz_check(ngx_http_ollama_capture_stats(&found->said, found->pool,
+    fuzz_check(ngx_http_ollama_capture_stats(&found->capture, found->pool,
                                              &found->stats)
                == NGX_OK, "stats");
 }
@@ -166,8 +167,8 @@ fuzz_compare(fuzz_found_t *one, fuzz_found_t *found)
         "content", "thinking", "tools", "reason", "model"
     };
 
-    a = &one->said;
-    b = &found->said;
+    a = &one->capture;
+    b = &found->capture;
 
     fuzz_check(a->last == b->last && a->truncated == b->truncated
                && a->failed == b->failed && a->open == b->open
@@ -224,7 +225,7 @@ fuzz_written(fuzz_found_t *found)
 
     fuzz_check(v && v->type == fuzz_text, "content");
     fuzz_same_text("content", &v->text,
-                   &found->said.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str);
+                   &found->capture.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str);
 
     v = fuzz_member(top, "tool_calls");
 
@@ -235,7 +236,7 @@ fuzz_written(fuzz_found_t *found)
 
             fuzz_check(call->type == fuzz_object, "a tool call");
 
-            if (found->said.form != NGX_HTTP_OLLAMA_CAPTURE_EVENTS) {
+            if (found->capture.form != NGX_HTTP_OLLAMA_CAPTURE_EVENTS) {
                 continue;
             }
 
@@ -308,9 +309,9 @@ fuzz_judge(u_char *text, size_t len, fuzz_found_t *found)
     all.data = want.data;
     all.len = want.len;
 
-    content = &found->said.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str;
+    content = &found->capture.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str;
 
-    if (found->said.truncated) {
+    if (found->capture.truncated) {
         fuzz_check(content->len <= all.len
                    && (content->len == 0
                        || memcmp(content->data, all.data, content->len) == 0),
@@ -405,12 +406,13 @@ fuzz_mark(u_char *text, size_t len, fuzz_found_t *found)
     id.data = (u_char *) "a\"b";
     id.len = 3;
 
-    fuzz_check(found->said.open >= 0 && found->said.open < found->said.close
-               && found->said.close < (off_t) len, "%ld to %ld of %zu",
-               (long) found->said.open, (long) found->said.close, len);
+    fuzz_check(found->capture.open >= 0
+               && found->capture.open < found->capture.close
+               && found->capture.close < (off_t) len, "%ld to %ld of %zu",
+               (long) found->capture.open, (long) found->capture.close, len);
 
-    frame.data = text + found->said.open;
-    frame.len = found->said.close + 1 - found->said.open;
+    frame.data = text + found->capture.open;
+    frame.len = found->capture.close + 1 - found->capture.open;
 
     n = ngx_http_ollama_capture_mark(NULL, &frame, &id, 1);
 

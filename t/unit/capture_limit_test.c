@@ -27,28 +27,28 @@
 
 
 static void
-limit_start(ngx_http_ollama_capture_t *said, ngx_pool_t **pool,
+limit_start(ngx_http_ollama_capture_t *capture, ngx_pool_t **pool,
     ngx_http_ollama_capture_form_e form)
 {
     *pool = ngx_create_pool(4096, NULL);
     assert_non_null(*pool);
 
-    ngx_memzero(said, sizeof(ngx_http_ollama_capture_t));
+    ngx_memzero(capture, sizeof(ngx_http_ollama_capture_t));
 
-    assert_int_equal(ngx_http_ollama_capture_init(said, *pool, form, MAX),
+    assert_int_equal(ngx_http_ollama_capture_init(capture, *pool, form, MAX),
                      NGX_OK);
 }
 
 
 static const char *
-limit_flags(ngx_http_ollama_capture_t *said)
+limit_flags(ngx_http_ollama_capture_t *capture)
 {
     static char  flags[64];
 
     (void) snprintf(flags, sizeof(flags), "%s%s%s%s",
-                    said->last ? " last" : "", said->over ? " over" : "",
-                    said->truncated ? " truncated" : "",
-                    said->failed ? " failed" : "");
+                    capture->last ? " last" : "", capture->over ? " over" : "",
+                    capture->truncated ? " truncated" : "",
+                    capture->failed ? " failed" : "");
 
     return flags[0] ? flags + 1 : "";
 }
@@ -62,26 +62,26 @@ limit_huge_test(void **state)
     size_t                     i, size;
     u_char                     text[4096];
     ngx_pool_t                *pool;
-    ngx_http_ollama_capture_t  said;
+    ngx_http_ollama_capture_t  capture;
 
     static u_char  begin[] = "{\"message\":{\"content\":\"";
     static u_char  end[] = "\"},\"done\":true}";
 
     size = 8 * 1024 * 1024;
 
-    limit_start(&said, &pool, OBJECT);
-    ngx_http_ollama_capture_feed(&said, begin, sizeof(begin) - 1);
+    limit_start(&capture, &pool, OBJECT);
+    ngx_http_ollama_capture_feed(&capture, begin, sizeof(begin) - 1);
 
     memset(text, 'x', sizeof(text));
 
     for (i = 0; i < size; i += 1023) {
-        ngx_http_ollama_capture_feed(&said, text, 1023);
+        ngx_http_ollama_capture_feed(&capture, text, 1023);
     }
 
-    ngx_http_ollama_capture_feed(&said, end, sizeof(end) - 1);
+    ngx_http_ollama_capture_feed(&capture, end, sizeof(end) - 1);
 
-    assert_string_equal(limit_flags(&said), "last over");
-    assert_int_equal(said.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str.len, i);
+    assert_string_equal(limit_flags(&capture), "last over");
+    assert_int_equal(capture.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str.len, i);
     assert_true(ngx_stub_pool_peak(pool) < 4 * size);
 
     ngx_destroy_pool(pool);
@@ -93,7 +93,7 @@ limit_many_test(void **state)
 {
     size_t                     i, bytes;
     ngx_pool_t                *pool;
-    ngx_http_ollama_capture_t  said;
+    ngx_http_ollama_capture_t  capture;
 
     static u_char  frame[] = "data: {\"choices\":[{\"delta\":{\"content\":"
                              "\"ab\"}}]}\n\n";
@@ -101,21 +101,21 @@ limit_many_test(void **state)
                             "[{\"function\":{\"arguments\":\" \"}}]}}]}"
                             "\n\n";
 
-    limit_start(&said, &pool, EVENTS);
+    limit_start(&capture, &pool, EVENTS);
 
     for (bytes = 0, i = 0; i < 100000; i++) {
-        ngx_http_ollama_capture_feed(&said, frame, sizeof(frame) - 1);
-        ngx_http_ollama_capture_feed(&said, part, sizeof(part) - 1);
+        ngx_http_ollama_capture_feed(&capture, frame, sizeof(frame) - 1);
+        ngx_http_ollama_capture_feed(&capture, part, sizeof(part) - 1);
 
         if (i == 90000) {
             bytes = ngx_stub_pool_bytes(pool);
         }
     }
 
-    assert_string_equal(limit_flags(&said), "");
-    assert_int_equal(said.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str.len,
+    assert_string_equal(limit_flags(&capture), "");
+    assert_int_equal(capture.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str.len,
                      200000);
-    assert_int_equal(said.calls.nelts, 1);
+    assert_int_equal(capture.calls.nelts, 1);
 
     /* nothing a frame, and no more than doubling leaves */
     assert_int_equal(ngx_stub_pool_bytes(pool), bytes);
@@ -135,22 +135,23 @@ limit_calls_test(void **state)
     ngx_str_t                  text;
     ngx_uint_t                 i;
     ngx_pool_t                *pool;
-    ngx_http_ollama_capture_t  said;
+    ngx_http_ollama_capture_t  capture;
 
-    limit_start(&said, &pool, EVENTS);
+    limit_start(&capture, &pool, EVENTS);
 
     for (i = 0; i < 1000; i++) {
         len = snprintf(part, sizeof(part), "data: {\"choices\":[{\"delta\":{"
                        "\"tool_calls\":[{\"index\":%d,\"function\":{\"name\":"
                        "\"f\",\"arguments\":\"{}\"}}]}}]}\n\n", (int) i);
-        ngx_http_ollama_capture_feed(&said, (u_char *) part, len);
+        ngx_http_ollama_capture_feed(&capture, (u_char *) part, len);
     }
 
-    assert_string_equal(limit_flags(&said), "truncated");
-    assert_int_equal(said.calls.nelts, 128);
+    assert_string_equal(limit_flags(&capture), "truncated");
+    assert_int_equal(capture.calls.nelts, 128);
 
-    ngx_http_ollama_capture_end(&said);
-    assert_int_equal(ngx_http_ollama_capture_tools(&said, pool, &text), NGX_OK);
+    ngx_http_ollama_capture_end(&capture);
+    assert_int_equal(ngx_http_ollama_capture_tools(&capture, pool, &text),
+                     NGX_OK);
     assert_int_equal(text.len, 128 * (sizeof(CALL) - 1) + 1);
 
     ngx_destroy_pool(pool);
@@ -163,7 +164,7 @@ static void
 limit_memory_test(void **state)
 {
     ngx_pool_t                *pool;
-    ngx_http_ollama_capture_t  said;
+    ngx_http_ollama_capture_t  capture;
 
     static u_char  first[] = "{\"message\":{\"content\":\"abc\"}}\n";
     static u_char  second[] = "{\"message\":{\"content\":\""
@@ -176,19 +177,19 @@ limit_memory_test(void **state)
                               "0123456789012345678901234567890123456789"
                               "\"}}\n";
 
-    limit_start(&said, &pool, LINES);
-    ngx_http_ollama_capture_feed(&said, first, sizeof(first) - 1);
+    limit_start(&capture, &pool, LINES);
+    ngx_http_ollama_capture_feed(&capture, first, sizeof(first) - 1);
 
     ngx_stub_fail_size = 512;
-    ngx_http_ollama_capture_feed(&said, second, sizeof(second) - 1);
+    ngx_http_ollama_capture_feed(&capture, second, sizeof(second) - 1);
     ngx_stub_fail_size = 0;
 
-    ngx_http_ollama_capture_feed(&said, first, sizeof(first) - 1);
-    ngx_http_ollama_capture_end(&said);
+    ngx_http_ollama_capture_feed(&capture, first, sizeof(first) - 1);
+    ngx_http_ollama_capture_end(&capture);
 
-    assert_true(said.failed);
-    assert_int_equal(said.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str.len, 3);
-    assert_memory_equal(said.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str.data,
+    assert_true(capture.failed);
+    assert_int_equal(capture.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str.len, 3);
+    assert_memory_equal(capture.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str.data,
                         "abc", 3);
 
     ngx_destroy_pool(pool);
@@ -205,5 +206,5 @@ main(void)
     unit_add(&suite, "many tool calls", limit_calls_test, NULL);
     unit_add(&suite, "no memory", limit_memory_test, NULL);
 
-    return unit_run(&suite, "said_limit");
+    return unit_run(&suite, "capture_limit");
 }

@@ -100,5 +100,5 @@ main(void)
     unit_add_rows(&suite, mark_case_test, mark_cases, sizeof(mark_case_t),
                   unit_nelts(mark_cases));
 
-    return unit_run(&suite, "said_mark");
+    return unit_run(&suite, "capture_mark");
 }

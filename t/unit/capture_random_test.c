@@ -165,15 +165,15 @@ random_read(u_char *text, size_t len, ngx_http_ollama_capture_form_e form,
     ngx_str_t                        json;
     ngx_uint_t                       i;
     ngx_pool_t                      *pool;
-    ngx_http_ollama_capture_t        said;
+    ngx_http_ollama_capture_t        capture;
     ngx_http_ollama_capture_call_t  *call;
 
     pool = ngx_create_pool(4096, NULL);
     assert_non_null(pool);
 
-    ngx_memzero(&said, sizeof(ngx_http_ollama_capture_t));
+    ngx_memzero(&capture, sizeof(ngx_http_ollama_capture_t));
 
-    assert_int_equal(ngx_http_ollama_capture_init(&said, pool, form, max),
+    assert_int_equal(ngx_http_ollama_capture_init(&capture, pool, form, max),
                      NGX_OK);
 
     for (done = 0; done < len; done += n) {
@@ -185,40 +185,41 @@ random_read(u_char *text, size_t len, ngx_http_ollama_capture_form_e form,
         assert_non_null(piece);
         memcpy(piece, text + done, n);
 
-        ngx_http_ollama_capture_feed(&said, piece, n);
+        ngx_http_ollama_capture_feed(&capture, piece, n);
 
         free(piece);
     }
 
     found->len = snprintf(found->text, sizeof(found->text),
-                          "%d %d %d %d %ld %ld\n", said.last, said.over,
-                          said.truncated, said.failed, (long) said.open,
-                          (long) said.close);
+                          "%d %d %d %d %ld %ld\n", capture.last, capture.over,
+                          capture.truncated, capture.failed,
+                          (long) capture.open, (long) capture.close);
 
-    ngx_http_ollama_capture_end(&said);
+    ngx_http_ollama_capture_end(&capture);
 
     for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_TEXTS; i++) {
-        random_add(found, &said.text[i].str);
+        random_add(found, &capture.text[i].str);
     }
 
-    assert_int_equal(ngx_http_ollama_capture_message(&said, pool, &json),
+    assert_int_equal(ngx_http_ollama_capture_message(&capture, pool, &json),
                      NGX_OK);
     random_add(found, &json);
 
-    assert_int_equal(ngx_http_ollama_capture_stats(&said, pool, &json), NGX_OK);
+    assert_int_equal(ngx_http_ollama_capture_stats(&capture, pool, &json),
+                     NGX_OK);
     random_add(found, &json);
 
     /* all of it is given back */
 
-    n = said.strbuf.rest;
+    n = capture.strbuf.rest;
 
     for (i = 0; i <= NGX_HTTP_OLLAMA_CAPTURE_TOOLS; i++) {
-        n += said.text[i].str.len;
+        n += capture.text[i].str.len;
     }
 
-    call = said.calls.elts;
+    call = capture.calls.elts;
 
-    for (i = 0; i < said.calls.nelts; i++) {
+    for (i = 0; i < capture.calls.nelts; i++) {
         n += call[i].id.str.len + call[i].name.str.len
              + call[i].arguments.str.len;
     }
@@ -292,5 +293,5 @@ main(void)
 
     unit_add(&suite, "random replies, in any pieces", random_test, NULL);
 
-    return unit_run(&suite, "said_random");
+    return unit_run(&suite, "capture_random");
 }

@@ -46,7 +46,7 @@ typedef struct {
     /* of the object that is the last */
     size_t                        open;
     size_t                        close;
-} said_case_t;
+} capture_case_t;
 
 
 #define CHAT_1  "{\"model\":\"m:1b\",\"created_at\":\"2026-11-23T00:00:00Z\","\
@@ -99,7 +99,7 @@ typedef struct {
                 "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}"
 
 
-static said_case_t  said_cases[] = {
+static capture_case_t  capture_cases[] = {
 
     /* /api/chat */
 
@@ -510,18 +510,19 @@ static said_case_t  said_cases[] = {
 
 
 static void
-said_start(ngx_http_ollama_capture_t *said, ngx_pool_t **pool, said_case_t *c)
+capture_start(ngx_http_ollama_capture_t *capture, ngx_pool_t **pool,
+    capture_case_t *c)
 {
     size_t  max;
 
     *pool = ngx_create_pool(4096, NULL);
     assert_non_null(*pool);
 
-    ngx_memzero(said, sizeof(ngx_http_ollama_capture_t));
+    ngx_memzero(capture, sizeof(ngx_http_ollama_capture_t));
 
     max = (c->max == (size_t) -1) ? 0 : c->max ? c->max : MAX;
 
-    assert_int_equal(ngx_http_ollama_capture_init(said, *pool, c->form, max),
+    assert_int_equal(ngx_http_ollama_capture_init(capture, *pool, c->form, max),
                      NGX_OK);
 }
 
@@ -529,7 +530,7 @@ said_start(ngx_http_ollama_capture_t *said, ngx_pool_t **pool, said_case_t *c)
 /* Feeds a copy that lasts no longer than the call. */
 
 static void
-said_feed(ngx_http_ollama_capture_t *said, u_char *p, size_t size)
+capture_feed(ngx_http_ollama_capture_t *capture, u_char *p, size_t size)
 {
     u_char  *piece;
 
@@ -540,7 +541,7 @@ said_feed(ngx_http_ollama_capture_t *said, u_char *p, size_t size)
         memcpy(piece, p, size);
     }
 
-    ngx_http_ollama_capture_feed(said, piece, size);
+    ngx_http_ollama_capture_feed(capture, piece, size);
 
     assert_memory_equal(piece, p, size);
     free(piece);
@@ -548,36 +549,36 @@ said_feed(ngx_http_ollama_capture_t *said, u_char *p, size_t size)
 
 
 static void
-said_feed_all(ngx_http_ollama_capture_t *said, u_char *p, size_t len,
+capture_feed_all(ngx_http_ollama_capture_t *capture, u_char *p, size_t len,
     size_t first, size_t step)
 {
     size_t  n, done;
 
     for (n = first, done = 0; done < len; done += n, n = step) {
         n = ngx_min(n, len - done);
-        said_feed(said, p + done, n);
+        capture_feed(capture, p + done, n);
     }
 
-    assert_int_equal(said->pos, len);
+    assert_int_equal(capture->pos, len);
 }
 
 
 static const char *
-said_flags(ngx_http_ollama_capture_t *said)
+capture_flags(ngx_http_ollama_capture_t *capture)
 {
     static char  flags[64];
 
     (void) snprintf(flags, sizeof(flags), "%s%s%s%s",
-                    said->last ? " last" : "", said->over ? " over" : "",
-                    said->truncated ? " truncated" : "",
-                    said->failed ? " failed" : "");
+                    capture->last ? " last" : "", capture->over ? " over" : "",
+                    capture->truncated ? " truncated" : "",
+                    capture->failed ? " failed" : "");
 
     return flags[0] ? flags + 1 : "";
 }
 
 
 static void
-said_check_text(const char *pieces, const char *name, ngx_str_t *got,
+capture_check_text(const char *pieces, const char *name, ngx_str_t *got,
     const char *want)
 {
     if (want == NULL) {
@@ -596,8 +597,8 @@ said_check_text(const char *pieces, const char *name, ngx_str_t *got,
 /* The message, put together from the parts that were wanted. */
 
 static void
-said_check_message(ngx_http_ollama_capture_t *said, ngx_pool_t *pool,
-    said_case_t *c, const char *pieces)
+capture_check_message(ngx_http_ollama_capture_t *capture, ngx_pool_t *pool,
+    capture_case_t *c, const char *pieces)
 {
     u_char     *p, *want;
     size_t      len;
@@ -618,21 +619,21 @@ said_check_message(ngx_http_ollama_capture_t *said, ngx_pool_t *pool,
     (void) sprintf((char *) p, "\"%s%s}", c->tools ? ",\"tool_calls\":" : "",
                    c->tools ? c->tools : "");
 
-    assert_int_equal(ngx_http_ollama_capture_message(said, pool, &text),
+    assert_int_equal(ngx_http_ollama_capture_message(capture, pool, &text),
                      NGX_OK);
-    said_check_text(pieces, "message", &text, (char *) want);
+    capture_check_text(pieces, "message", &text, (char *) want);
 
     free(want);
 }
 
 
 static void
-said_check(said_case_t *c, size_t first, size_t step)
+capture_check(capture_case_t *c, size_t first, size_t step)
 {
     char                       pieces[64];
     ngx_str_t                  text;
     ngx_pool_t                *pool;
-    ngx_http_ollama_capture_t  said;
+    ngx_http_ollama_capture_t  capture;
 
     static const char *names[] = {
         "content", "thinking", "tools", "reason", "model"
@@ -647,34 +648,36 @@ said_check(said_case_t *c, size_t first, size_t step)
     (void) snprintf(pieces, sizeof(pieces), "%d, then %d bytes each",
                     (int) first, (int) step);
 
-    said_start(&said, &pool, c);
-    said_feed_all(&said, c->body.data, c->body.len, first, step);
+    capture_start(&capture, &pool, c);
+    capture_feed_all(&capture, c->body.data, c->body.len, first, step);
 
-    if (strcmp(said_flags(&said), c->flags) != 0) {
-        fail_msg("%s: \"%s\", not \"%s\"", pieces, said_flags(&said),
+    if (strcmp(capture_flags(&capture), c->flags) != 0) {
+        fail_msg("%s: \"%s\", not \"%s\"", pieces, capture_flags(&capture),
                  c->flags);
     }
 
-    ngx_http_ollama_capture_end(&said);
-    ngx_http_ollama_capture_end(&said);
+    ngx_http_ollama_capture_end(&capture);
+    ngx_http_ollama_capture_end(&capture);
 
     for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_TEXTS; i++) {
         if (i != NGX_HTTP_OLLAMA_CAPTURE_TOOLS) {
-            said_check_text(pieces, names[i], &said.text[i].str, want[i]);
+            capture_check_text(pieces, names[i], &capture.text[i].str, want[i]);
         }
     }
 
-    assert_int_equal(ngx_http_ollama_capture_tools(&said, pool, &text), NGX_OK);
-    said_check_text(pieces, "tools", &text, c->tools);
+    assert_int_equal(ngx_http_ollama_capture_tools(&capture, pool, &text),
+                     NGX_OK);
+    capture_check_text(pieces, "tools", &text, c->tools);
 
-    assert_int_equal(ngx_http_ollama_capture_stats(&said, pool, &text), NGX_OK);
-    said_check_text(pieces, "stats", &text, c->stats ? c->stats : "");
+    assert_int_equal(ngx_http_ollama_capture_stats(&capture, pool, &text),
+                     NGX_OK);
+    capture_check_text(pieces, "stats", &text, c->stats ? c->stats : "");
 
-    said_check_message(&said, pool, c, pieces);
+    capture_check_message(&capture, pool, c, pieces);
 
-    if (said.open != (off_t) c->open || said.close != (off_t) c->close) {
+    if (capture.open != (off_t) c->open || capture.close != (off_t) c->close) {
         fail_msg("%s: the last object is at %d to %d, not at %d to %d",
-                 pieces, (int) said.open, (int) said.close, (int) c->open,
+                 pieces, (int) capture.open, (int) capture.close, (int) c->open,
                  (int) c->close);
     }
 
@@ -688,24 +691,24 @@ said_check(said_case_t *c, size_t first, size_t step)
  */
 
 static void
-said_check_cut_off(said_case_t *c, size_t len)
+capture_check_cut_off(capture_case_t *c, size_t len)
 {
     ngx_str_t                  one, bytes;
     ngx_str_t                 *content;
     ngx_pool_t                *pool, *pool2;
-    ngx_http_ollama_capture_t  said, said2;
+    ngx_http_ollama_capture_t  capture, other;
 
-    said_start(&said, &pool, c);
-    said_feed_all(&said, c->body.data, len, len, 1);
-    ngx_http_ollama_capture_end(&said);
+    capture_start(&capture, &pool, c);
+    capture_feed_all(&capture, c->body.data, len, len, 1);
+    ngx_http_ollama_capture_end(&capture);
 
-    said_start(&said2, &pool2, c);
-    said_feed_all(&said2, c->body.data, len, 1, 1);
-    ngx_http_ollama_capture_end(&said2);
+    capture_start(&other, &pool2, c);
+    capture_feed_all(&other, c->body.data, len, 1, 1);
+    ngx_http_ollama_capture_end(&other);
 
-    assert_int_equal(ngx_http_ollama_capture_message(&said, pool, &one),
+    assert_int_equal(ngx_http_ollama_capture_message(&capture, pool, &one),
                      NGX_OK);
-    assert_int_equal(ngx_http_ollama_capture_message(&said2, pool2, &bytes),
+    assert_int_equal(ngx_http_ollama_capture_message(&other, pool2, &bytes),
                      NGX_OK);
 
     if (one.len != bytes.len || memcmp(one.data, bytes.data, one.len) != 0) {
@@ -713,7 +716,7 @@ said_check_cut_off(said_case_t *c, size_t len)
                  (int) one.len, one.data, (int) bytes.len, bytes.data);
     }
 
-    content = &said.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str;
+    content = &capture.text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str;
 
     if (content->len
         && (c->content == NULL
@@ -730,26 +733,26 @@ said_check_cut_off(said_case_t *c, size_t len)
 
 
 static void
-said_case_test(void **state)
+capture_case_test(void **state)
 {
-    said_case_t *c = *state;
+    capture_case_t *c = *state;
 
     size_t      i;
     ngx_uint_t  pools;
 
     pools = ngx_stub_pools;
 
-    said_check(c, c->body.len, 1);
-    said_check(c, 1, 1);
-    said_check(c, 0, 3);
+    capture_check(c, c->body.len, 1);
+    capture_check(c, 1, 1);
+    capture_check(c, 0, 3);
 
     for (i = 0; i < c->body.len; i++) {
-        said_check(c, i, c->body.len);
-        said_check(c, i, 1);
+        capture_check(c, i, c->body.len);
+        capture_check(c, i, 1);
     }
 
     for (i = 0; i <= c->body.len; i++) {
-        said_check_cut_off(c, i);
+        capture_check_cut_off(c, i);
     }
 
     assert_int_equal(ngx_stub_pools, pools);
@@ -761,8 +764,8 @@ main(void)
 {
     unit_suite_t  suite = { NULL, 0 };
 
-    unit_add_rows(&suite, said_case_test, said_cases, sizeof(said_case_t),
-                  unit_nelts(said_cases));
+    unit_add_rows(&suite, capture_case_test, capture_cases,
+                  sizeof(capture_case_t), unit_nelts(capture_cases));
 
-    return unit_run(&suite, "said");
+    return unit_run(&suite, "capture");
 }
