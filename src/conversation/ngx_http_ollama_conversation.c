@@ -5,19 +5,23 @@
 
 
 /*
- * Models that talk with each other, turn by turn, in one reply.  A content
- * handler: the body has been read when it is called.  What can be checked
- * before anything is generated is (conversation_start), then one turn comes
- * after another, each a subrequest (conversation_turn), and Redis is waited for
- * in between where there is a session (conversation_session).
+ * Models that talk to each other, turn by turn, in one reply.  A content
+ * handler: the body has been read when it is called.  First all is checked
+ * that can be checked before anything is generated (conversation_start), then
+ * turns follow one another, each a subrequest (conversation_turn); in a session
+ * Redis is waited for in between (conversation_session, conversation_save).
  *
- * ngx_http_ollama_conversation_next() is the one place that goes on.  It is
- * called by the request's own handlers, when a turn is over or Redis has
- * answered, so that nothing nests: neither subrequests nor functions.
+ * ngx_http_ollama_conversation_next(), which the other files know as
+ * conv->next(), is the only place that decides what comes next.  It is called
+ * by handlers of the request itself, when a turn has ended or Redis has
+ * answered, so that neither subrequests nor functions nest.
  *
- * A stop is a flag that is looked at there; a turn that runs is ended first.
- * Whatever way it ends, the client gets one closing line, and what was said is
- * stored; where the client is gone, the cleanup stores it.
+ * A stop only sets a flag that is read there; if a turn runs, that is ended
+ * first.  However a conversation ends, the client gets one closing line, and
+ * the replies are stored; if the client is gone, the cleanup stores them.
+ *
+ * The state (conversation_state.h) is in memory of the request's pool, until
+ * the request is cleaned up.
  */
 
 
@@ -51,17 +55,17 @@ static ngx_int_t ngx_http_ollama_conversation_turn(
     ngx_http_ollama_conversation_t *conv);
 static ngx_int_t ngx_http_ollama_conversation_header(
     ngx_http_ollama_conversation_t *conv);
-static ngx_int_t ngx_http_ollama_conversation_lines(
+static ngx_int_t ngx_http_ollama_conversation_header_lines(
     ngx_http_ollama_conversation_t *conv);
 static void ngx_http_ollama_conversation_write_handler(ngx_http_request_t *r);
 static void ngx_http_ollama_conversation_flush(ngx_http_request_t *r);
-static ngx_int_t ngx_http_ollama_conversation_turn_over(
+static ngx_int_t ngx_http_ollama_conversation_turn_done(
     ngx_http_ollama_conversation_t *conv);
 static ngx_int_t ngx_http_ollama_conversation_newline(
     ngx_http_ollama_conversation_t *conv);
-static ngx_int_t ngx_http_ollama_conversation_keep(
+static ngx_int_t ngx_http_ollama_conversation_record(
     ngx_http_ollama_conversation_t *conv, ngx_http_ollama_turn_end_e end);
-static ngx_int_t ngx_http_ollama_conversation_list(
+static ngx_int_t ngx_http_ollama_conversation_add_reply(
     ngx_http_ollama_conversation_t *conv, ngx_http_ollama_turn_t *turn,
     ngx_http_ollama_turn_end_e end, ngx_str_t *message, ngx_str_t *stats);
 static void ngx_http_ollama_conversation_end(
@@ -74,7 +78,7 @@ static void ngx_http_ollama_conversation_stop(ngx_http_request_t *r,
 static void ngx_http_ollama_conversation_cleanup(void *data);
 
 
-/* how a turn has ended, for who reads of it later */
+/* how a turn has ended, as the session's history says it */
 
 static ngx_str_t  ngx_http_ollama_conversation_status[] = {
     ngx_string("complete"),      /* NGX_HTTP_OLLAMA_TURN_COMPLETE */
@@ -82,8 +86,6 @@ static ngx_str_t  ngx_http_ollama_conversation_status[] = {
     ngx_string("interrupted")    /* NGX_HTTP_OLLAMA_TURN_FAILED */
 };
 
-
-/* POST /api/chat/multi-model */
 
 ngx_int_t
 ngx_http_ollama_conversation_handler(ngx_http_request_t *r)
@@ -99,7 +101,7 @@ ngx_http_ollama_conversation_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = ngx_http_ollama_conversation_check(conv);
+    rc = ngx_http_ollama_conversation_start_check(conv);
 
     if (rc != NGX_OK) {
         return rc;
@@ -157,7 +159,7 @@ ngx_http_ollama_conversation_create(ngx_http_request_t *r,
 }
 
 
-/* NGX_OK: the request waits, and has a count for that. */
+/* NGX_OK: the request waits, r->main->count includes that. */
 
 static ngx_int_t
 ngx_http_ollama_conversation_begin(ngx_http_ollama_conversation_t *conv)
@@ -167,7 +169,7 @@ ngx_http_ollama_conversation_begin(ngx_http_ollama_conversation_t *conv)
 
     r = conv->request;
 
-    if (conv->saving) {
+    if (conv->save) {
         rc = ngx_http_ollama_conversation_session_begin(conv);
 
         if (rc != NGX_OK) {
@@ -184,13 +186,13 @@ ngx_http_ollama_conversation_begin(ngx_http_ollama_conversation_t *conv)
     r->write_event_handler = ngx_http_ollama_conversation_write_handler;
 
     if (r->connection->read->ready) {
-        /* the client may have gone already */
+        /* the client may have closed the connection already */
         ngx_post_event(r->connection->read, &ngx_posted_events);
     }
 
     r->main->count++;
 
-    if (conv->saving == NULL) {
+    if (conv->save == NULL) {
         ngx_http_ollama_conversation_next(conv);
     }
 
@@ -212,11 +214,11 @@ ngx_http_ollama_conversation_next(ngx_http_ollama_conversation_t *conv)
         return;
     }
 
-    if (conv->body->stream && conv->opened) {
+    if (conv->body->stream && conv->started) {
 
         /*
-         * while a turn waits for its server nothing is sent: first the client
-         * shall have all of the one before
+         * nothing is sent while a turn waits for its server: so the client
+         * must get all of the turn before first
          */
 
         if (ngx_http_send_special(r, NGX_HTTP_FLUSH) == NGX_ERROR) {
@@ -246,15 +248,16 @@ ngx_http_ollama_conversation_turn(ngx_http_ollama_conversation_t *conv)
 
     r = conv->request;
 
-    if (!conv->opened) {
-        conv->opened = 1;
+    if (!conv->started) {
+        conv->started = 1;
 
-        utterance = ngx_array_push(&conv->said);
+        utterance = ngx_array_push(&conv->utterances);
         if (utterance == NULL) {
             return NGX_ERROR;
         }
 
-        if (ngx_http_ollama_conversation_say(r->pool, conv->body, utterance,
+        if (ngx_http_ollama_conversation_prompt_add(r->pool, conv->body,
+                                         utterance,
                                          NGX_HTTP_OLLAMA_CONVERSATION_USER,
                                          NULL, &conv->body->initial, 0)
             != NGX_OK)
@@ -294,7 +297,7 @@ ngx_http_ollama_conversation_header(ngx_http_ollama_conversation_t *conv)
     r->headers_out.content_type_len = r->headers_out.content_type.len;
     r->headers_out.content_type_lowcase = NULL;
 
-    if (ngx_http_ollama_conversation_lines(conv) != NGX_OK) {
+    if (ngx_http_ollama_conversation_header_lines(conv) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -302,12 +305,12 @@ ngx_http_ollama_conversation_header(ngx_http_ollama_conversation_t *conv)
 }
 
 
-/* Header lines that tell of the conversation. */
+/* Header lines about the conversation. */
 
 static ngx_int_t
-ngx_http_ollama_conversation_lines(ngx_http_ollama_conversation_t *conv)
+ngx_http_ollama_conversation_header_lines(ngx_http_ollama_conversation_t *conv)
 {
-    if (conv->saving
+    if (conv->save
         && ngx_http_ollama_header_add(conv->request, "X-Session-Id",
                                       &conv->ctx->scan->session_id)
            != NGX_OK)
@@ -320,8 +323,8 @@ ngx_http_ollama_conversation_lines(ngx_http_ollama_conversation_t *conv)
 
 
 /*
- * A turn is over, or the client takes more.  While a turn runs it is its
- * subrequest that is called.
+ * A turn has ended, or the client can take more.  While a turn runs, nginx
+ * calls its subrequest's handler instead.
  */
 
 static void
@@ -346,7 +349,7 @@ ngx_http_ollama_conversation_write_handler(ngx_http_request_t *r)
     }
 
     if (conv->turn && conv->turn->ended) {
-        rc = ngx_http_ollama_conversation_turn_over(conv);
+        rc = ngx_http_ollama_conversation_turn_done(conv);
 
         if (rc == NGX_OK) {
             ngx_http_ollama_conversation_next(conv);
@@ -378,7 +381,7 @@ ngx_http_ollama_conversation_write_handler(ngx_http_request_t *r)
 }
 
 
-/* The client gets its time for what waits, as with any reply. */
+/* Gives the client its send_timeout for what is buffered, as any reply. */
 
 static void
 ngx_http_ollama_conversation_flush(ngx_http_request_t *r)
@@ -389,7 +392,7 @@ ngx_http_ollama_conversation_flush(ngx_http_request_t *r)
     wev = r->connection->write;
 
     if (wev->delayed) {
-        /* by limit_rate, whose timer it is */
+        /* by limit_rate, which uses the timer */
         return;
     }
 
@@ -408,10 +411,10 @@ ngx_http_ollama_conversation_flush(ngx_http_request_t *r)
 }
 
 
-/* NGX_AGAIN: Redis has what was said, and will answer. */
+/* NGX_AGAIN: the reply is on its way to Redis, conv->next() will be called. */
 
 static ngx_int_t
-ngx_http_ollama_conversation_turn_over(ngx_http_ollama_conversation_t *conv)
+ngx_http_ollama_conversation_turn_done(ngx_http_ollama_conversation_t *conv)
 {
     ngx_str_t                    *content;
     ngx_http_ollama_turn_t       *turn;
@@ -420,24 +423,25 @@ ngx_http_ollama_conversation_turn_over(ngx_http_ollama_conversation_t *conv)
 
     turn = conv->turn;
 
-    ngx_http_ollama_capture_end(turn->said);
+    ngx_http_ollama_capture_end(turn->capture);
 
     end = ngx_http_ollama_turn_end(turn);
 
     if (end == NGX_HTTP_OLLAMA_TURN_COMPLETE) {
         conv->turns++;
 
-        content = &turn->said->text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str;
+        content = &turn->capture->text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str;
         conv->size += content->len;
 
-        utterance = ngx_array_push(&conv->said);
+        utterance = ngx_array_push(&conv->utterances);
         if (utterance == NULL) {
             return NGX_ERROR;
         }
 
-        if (ngx_http_ollama_conversation_say(conv->request->pool, conv->body,
-                                             utterance, turn->self, NULL,
-                                             content, 0)
+        if (ngx_http_ollama_conversation_prompt_add(conv->request->pool,
+                                                    conv->body, utterance,
+                                                    turn->self, NULL,
+                                                    content, 0)
             != NGX_OK)
         {
             return NGX_ERROR;
@@ -453,21 +457,21 @@ ngx_http_ollama_conversation_turn_over(ngx_http_ollama_conversation_t *conv)
     }
 
     if (conv->error.len || conv->turns == conv->body->max_turns) {
-        /* its end can't be stopped any more */
+        /* it ends now: there is nothing to stop any more */
         ngx_http_ollama_task_end(conv->ctx, 0);
     }
 
-    if (turn->heard && turn->place != turn_start && conv->body->stream
+    if (turn->is_reply && turn->state != turn_line && conv->body->stream
         && ngx_http_ollama_conversation_newline(conv) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_ollama_conversation_keep(conv, end);
+    return ngx_http_ollama_conversation_record(conv, end);
 }
 
 
-/* A server may leave out the end of its last line. */
+/* A server may leave out the newline of its last line. */
 
 static ngx_int_t
 ngx_http_ollama_conversation_newline(ngx_http_ollama_conversation_t *conv)
@@ -489,24 +493,28 @@ ngx_http_ollama_conversation_newline(ngx_http_ollama_conversation_t *conv)
 }
 
 
-/* What the turn has said is stored, or listed in the closing object. */
+/*
+ * Records the reply of a turn: it is stored in the session, or listed in the
+ * closing object, or both.  Destroys the turn, or hands it to
+ * conversation_save.  NGX_AGAIN: conv->next() will be called.
+ */
 
 static ngx_int_t
-ngx_http_ollama_conversation_keep(ngx_http_ollama_conversation_t *conv,
+ngx_http_ollama_conversation_record(ngx_http_ollama_conversation_t *conv,
     ngx_http_ollama_turn_end_e end)
 {
     ngx_str_t                   message, stats, *status;
     ngx_pool_t                 *pool;
-    ngx_http_ollama_capture_t  *said;
+    ngx_http_ollama_capture_t  *capture;
     ngx_http_ollama_turn_t     *turn;
 
     turn = conv->turn;
     conv->turn = NULL;
 
-    said = turn->said;
+    capture = turn->capture;
 
-    if ((!turn->heard && !conv->stopped)
-        || (conv->body->stream && conv->saving == NULL))
+    if ((!turn->is_reply && !conv->stopped)
+        || (conv->body->stream && conv->save == NULL))
     {
         ngx_destroy_pool(turn->pool);
         return NGX_OK;
@@ -514,22 +522,23 @@ ngx_http_ollama_conversation_keep(ngx_http_ollama_conversation_t *conv,
 
     pool = conv->body->stream ? turn->pool : conv->request->pool;
 
-    if (ngx_http_ollama_capture_message(said, pool, &message) != NGX_OK
-        || ngx_http_ollama_capture_stats(said, pool, &stats) != NGX_OK)
+    if (ngx_http_ollama_capture_message(capture, pool, &message) != NGX_OK
+        || ngx_http_ollama_capture_stats(capture, pool, &stats) != NGX_OK)
     {
         ngx_destroy_pool(turn->pool);
         return NGX_ERROR;
     }
 
     if (!conv->body->stream
-        && ngx_http_ollama_conversation_list(conv, turn, end, &message, &stats)
+        && ngx_http_ollama_conversation_add_reply(conv, turn, end, &message,
+                                                  &stats)
            != NGX_OK)
     {
         ngx_destroy_pool(turn->pool);
         return NGX_ERROR;
     }
 
-    if (conv->saving) {
+    if (conv->save) {
         status = &ngx_http_ollama_conversation_status[end];
 
         return ngx_http_ollama_conversation_save(conv, turn, status, &message,
@@ -545,10 +554,10 @@ ngx_http_ollama_conversation_keep(ngx_http_ollama_conversation_t *conv,
 }
 
 
-/* In the pool of the request, as the message and the statistics are. */
+/* Its memory is the request's pool, as that of "message" and "stats". */
 
 static ngx_int_t
-ngx_http_ollama_conversation_list(ngx_http_ollama_conversation_t *conv,
+ngx_http_ollama_conversation_add_reply(ngx_http_ollama_conversation_t *conv,
     ngx_http_ollama_turn_t *turn, ngx_http_ollama_turn_end_e end,
     ngx_str_t *message, ngx_str_t *stats)
 {
@@ -573,7 +582,7 @@ ngx_http_ollama_conversation_list(ngx_http_ollama_conversation_t *conv,
         reply->done_reason = ngx_http_ollama_conversation_status[end];
 
     } else if (end == NGX_HTTP_OLLAMA_TURN_COMPLETE) {
-        reason = &turn->said->text[NGX_HTTP_OLLAMA_CAPTURE_REASON].str;
+        reason = &turn->capture->text[NGX_HTTP_OLLAMA_CAPTURE_REASON].str;
 
         reply->done_reason.data = ngx_pstrdup(conv->request->pool, reason);
         if (reply->done_reason.data == NULL) {
@@ -595,7 +604,7 @@ ngx_http_ollama_conversation_end(ngx_http_ollama_conversation_t *conv)
 
     ctx = conv->ctx;
 
-    conv->over = 1;
+    conv->ended = 1;
     ngx_http_ollama_task_end(ctx, 0);
 
     ngx_memzero(&end, sizeof(ngx_http_ollama_conversation_end_t));
@@ -604,7 +613,7 @@ ngx_http_ollama_conversation_end(ngx_http_ollama_conversation_t *conv)
     end.task_id = ctx->scan->task_id;
     end.saved = ngx_http_ollama_conversation_save_result(conv);
 
-    if (conv->saving) {
+    if (conv->save) {
         end.session_id = ctx->scan->session_id;
         ngx_http_ollama_conversation_save_end(conv);
     }
@@ -615,7 +624,7 @@ ngx_http_ollama_conversation_end(ngx_http_ollama_conversation_t *conv)
     } else if (conv->error.len) {
         end.reason = NGX_HTTP_OLLAMA_CONVERSATION_FAILED;
         end.error = conv->error;
-        ctx->outcome = conv->heard ? "interrupted" : "error";
+        ctx->outcome = conv->has_output ? "interrupted" : "error";
 
     } else {
         end.reason = NGX_HTTP_OLLAMA_CONVERSATION_DONE;
@@ -644,7 +653,7 @@ ngx_http_ollama_conversation_send(ngx_http_ollama_conversation_t *conv,
 
         if (ngx_http_ollama_conversation_json_whole(r->pool, end, &text)
             != NGX_OK
-            || ngx_http_ollama_conversation_lines(conv) != NGX_OK)
+            || ngx_http_ollama_conversation_header_lines(conv) != NGX_OK)
         {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
@@ -674,8 +683,8 @@ ngx_http_ollama_conversation_send(ngx_http_ollama_conversation_t *conv,
 
 
 /*
- * The task's way to be stopped: see ngx_http_ollama_task_stop_pt.  Redis, if
- * it is waited for, answers or fails by its time limit.
+ * Stops the task, as an ngx_http_ollama_task_stop_pt.  If Redis is waited for,
+ * it answers or fails by its time limit, and then the conversation ends.
  */
 
 static void
@@ -697,28 +706,28 @@ ngx_http_ollama_conversation_stop(ngx_http_request_t *r,
 }
 
 
-/* The request is over, and Redis' answers are waited for no more. */
+/* The request has ended: Redis is not waited for any more. */
 
 static void
 ngx_http_ollama_conversation_cleanup(void *data)
 {
     ngx_http_ollama_conversation_t *conv = data;
 
-    conv->over = 1;
+    conv->ended = 1;
 
     if (conv->turn && conv->turn->ctx == NULL) {
-        /* it could not be begun */
+        /* it could not begin: there is no subrequest to ask */
         ngx_destroy_pool(conv->turn->pool);
         conv->turn = NULL;
     }
 
     if (conv->turn) {
-        ngx_http_ollama_capture_end(conv->turn->said);
-        (void) ngx_http_ollama_conversation_keep(conv,
+        ngx_http_ollama_capture_end(conv->turn->capture);
+        (void) ngx_http_ollama_conversation_record(conv,
                                        ngx_http_ollama_turn_end(conv->turn));
     }
 
-    if (conv->saving) {
+    if (conv->save) {
         ngx_http_ollama_conversation_save_end(conv);
     }
 }

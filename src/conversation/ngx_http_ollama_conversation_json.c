@@ -5,8 +5,8 @@
 
 
 /*
- * Our own words in the reply of a conversation: what is added to each frame,
- * and the object that ends it all.  Pure functions.
+ * What the gateway itself adds to the reply of a conversation: the members in
+ * each frame, and the closing object.  Pure functions.
  */
 
 
@@ -126,7 +126,7 @@ ngx_http_ollama_conversation_json_whole_walk(ngx_http_ollama_emit_t *t,
 }
 
 
-/* The closing object, but for its end. */
+/* The closing object, without its "}". */
 
 static void
 ngx_http_ollama_conversation_json_end(ngx_http_ollama_emit_t *t,
@@ -182,7 +182,7 @@ ngx_http_ollama_conversation_json_reply(ngx_http_ollama_emit_t *t,
     ngx_http_ollama_conversation_json_null(t, ",\"done_reason\":",
                                            &reply->done_reason);
 
-    /* the members of the object, if there are any */
+    /* the members of the JSON object, if it has any */
 
     if (reply->stats.len > 2) {
         stats.data = reply->stats.data + 1;

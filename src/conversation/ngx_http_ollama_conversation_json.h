@@ -20,13 +20,13 @@ typedef enum {
 
 
 typedef enum {
-    NGX_HTTP_OLLAMA_CONVERSATION_UNKNOWN = 0, /* nothing is said of it */
+    NGX_HTTP_OLLAMA_CONVERSATION_UNKNOWN = 0, /* there is no session */
     NGX_HTTP_OLLAMA_CONVERSATION_SAVED,
     NGX_HTTP_OLLAMA_CONVERSATION_UNSAVED
 } ngx_http_ollama_conversation_saved_e;
 
 
-/* a reply, for "stream":false */
+/* A reply in the closing object, if it is no stream; strings are plain. */
 
 typedef struct {
     ngx_uint_t                              turn;         /* from 1 */
@@ -42,7 +42,7 @@ typedef struct {
 } ngx_http_ollama_conversation_reply_t;
 
 
-/* what the closing object says; strings are plain */
+/* The closing object; strings are plain. */
 
 typedef struct {
     ngx_http_ollama_conversation_reason_e   reason;
@@ -57,16 +57,19 @@ typedef struct {
 
 
 /*
- * The members that are put in front of those of each frame of a turn, with a
- * comma behind; once a turn.
+ * All these texts are made in the pool.  NGX_ERROR: no memory.
+ *
+ * The members that are inserted before those of each frame of a turn, with a
+ * comma at the end.
  */
 ngx_int_t ngx_http_ollama_conversation_json_front(ngx_pool_t *pool,
     ngx_uint_t turn, ngx_str_t *participant, ngx_str_t *front);
 
-/* The closing line of a stream; the closing object with all the replies. */
-
+/* The closing line of a stream. */
 ngx_int_t ngx_http_ollama_conversation_json_line(ngx_pool_t *pool,
     ngx_http_ollama_conversation_end_t *end, ngx_str_t *text);
+
+/* The closing object with all replies, which is the whole body. */
 ngx_int_t ngx_http_ollama_conversation_json_whole(ngx_pool_t *pool,
     ngx_http_ollama_conversation_end_t *end, ngx_str_t *text);
 

@@ -5,17 +5,17 @@
 
 
 /*
- * What a participant sees of a conversation, as the body of a chat request.
+ * What a participant is sent of a conversation, as the body of a chat request.
  *
- * What is said is escaped once, and where names are shown they are put into it
- * once, when it is said; a turn's body only points there.  So a conversation's
- * memory grows with its text, and a turn takes some small bufs, though the
- * bodies of all turns together grow with the square of their number.
+ * A message is escaped once, and names are inserted into it once, when it is
+ * added; the body of a turn only points to it.  So the memory of a conversation
+ * grows with its text, and a turn takes only some small bufs, although the size
+ * of all bodies grows with the square of the number of turns.
  *
- * With two participants each message stands for itself.  From three on, those
- * of others that follow one another are one message, whose lines begin with
- * the names of their speakers: roles alternate then, and it is known who
- * speaks.
+ * With two participants, each message is one of its own.  With three or more,
+ * messages of others that follow one another become one message, whose lines
+ * begin with the names of their speakers: so roles alternate, and the model
+ * knows who speaks.
  */
 
 
@@ -26,7 +26,7 @@
 #include "util/ngx_http_ollama_emit.h"
 
 
-/* a text whose lines get a head */
+/* a text before whose lines a name is inserted */
 
 typedef struct {
     ngx_str_t                        *name;
@@ -57,7 +57,7 @@ static void ngx_http_ollama_conversation_prompt_put(
     ngx_http_ollama_conversation_chain_t *chain, ngx_str_t *text);
 
 
-/* what is between two texts: the messages of others, and one's own */
+/* what is before a text: of another speaker, of the participant itself */
 
 static ngx_str_t  ngx_http_ollama_conversation_prompt_first[] = {
     ngx_string("{\"role\":\"user\",\"content\":\""),
@@ -77,7 +77,7 @@ static ngx_str_t  ngx_http_ollama_conversation_prompt_next[] = {
 static ngx_str_t  ngx_http_ollama_conversation_prompt_join = ngx_string("\\n");
 
 
-/* what is behind the last one */
+/* what is behind the last text */
 
 static ngx_str_t  ngx_http_ollama_conversation_prompt_close =
     ngx_string("\"}");
@@ -128,26 +128,26 @@ ngx_http_ollama_conversation_prompt_head(ngx_http_ollama_emit_t *t, void *data)
 
 
 ngx_int_t
-ngx_http_ollama_conversation_say(ngx_pool_t *pool,
+ngx_http_ollama_conversation_prompt_add(ngx_pool_t *pool,
     ngx_http_ollama_conversation_body_t *body,
-    ngx_http_ollama_utterance_t *said, ngx_int_t speaker, ngx_str_t *name,
+    ngx_http_ollama_utterance_t *utterance, ngx_int_t speaker, ngx_str_t *name,
     ngx_str_t *text, ngx_uint_t json)
 {
     ngx_http_ollama_conversation_lines_t  lines;
 
-    said->speaker = speaker;
-    said->text = *text;
+    utterance->speaker = speaker;
+    utterance->text = *text;
 
     if (!json
         && ngx_http_ollama_emit_make(pool,
                                      ngx_http_ollama_conversation_prompt_escape,
-                                     text, &said->text)
+                                     text, &utterance->text)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    said->headed = said->text;
+    utterance->headed = utterance->text;
 
     if (speaker >= 0) {
         name = &body->participant[speaker].name;
@@ -160,11 +160,11 @@ ngx_http_ollama_conversation_say(ngx_pool_t *pool,
     }
 
     lines.name = name;
-    lines.text = said->text;
+    lines.text = utterance->text;
 
     return ngx_http_ollama_emit_make(pool,
                                      ngx_http_ollama_conversation_prompt_lines,
-                                     &lines, &said->headed);
+                                     &lines, &utterance->headed);
 }
 
 
@@ -176,7 +176,7 @@ ngx_http_ollama_conversation_prompt_escape(ngx_http_ollama_emit_t *t,
 }
 
 
-/* A newline at the end ends the last line, it begins no other. */
+/* A newline at the end of the text does not begin another line. */
 
 static void
 ngx_http_ollama_conversation_prompt_lines(ngx_http_ollama_emit_t *t, void *data)
@@ -212,7 +212,7 @@ ngx_http_ollama_conversation_prompt_lines(ngx_http_ollama_emit_t *t, void *data)
 }
 
 
-/* The next newline in an escaped text, and its length; else the end. */
+/* The next newline of an escaped text, and its length; or the end, and 0. */
 
 static u_char *
 ngx_http_ollama_conversation_prompt_nl(u_char *p, u_char *last, size_t *len)
@@ -229,7 +229,7 @@ ngx_http_ollama_conversation_prompt_nl(u_char *p, u_char *last, size_t *len)
             return p;
         }
 
-        /* others may have escaped it in another way */
+        /* text of the history may have been escaped in another way */
 
         if (last - p >= 6
             && ngx_strncmp(p, "\\u000", 5) == 0 && (p[5] | 0x20) == 'a')
@@ -248,9 +248,9 @@ ngx_http_ollama_conversation_prompt_nl(u_char *p, u_char *last, size_t *len)
 
 
 ngx_chain_t *
-ngx_http_ollama_conversation_view(ngx_pool_t *pool,
+ngx_http_ollama_conversation_prompt_make(ngx_pool_t *pool,
     ngx_http_ollama_conversation_body_t *body, ngx_uint_t self,
-    ngx_http_ollama_utterance_t *said, ngx_uint_t n, off_t *size)
+    ngx_http_ollama_utterance_t *utterances, ngx_uint_t n, off_t *size)
 {
     ngx_str_t                             *between;
     ngx_uint_t                             i, own, last, joined;
@@ -275,7 +275,7 @@ ngx_http_ollama_conversation_view(ngx_pool_t *pool,
 
     for (i = 0; i < n; i++) {
 
-        own = (said[i].speaker == (ngx_int_t) self);
+        own = (utterances[i].speaker == (ngx_int_t) self);
 
         if (joined && !own && !last) {
             ngx_http_ollama_conversation_prompt_put(&chain,
@@ -285,8 +285,8 @@ ngx_http_ollama_conversation_view(ngx_pool_t *pool,
         }
 
         ngx_http_ollama_conversation_prompt_put(&chain,
-                                                own ? &said[i].text
-                                                    : &said[i].headed);
+                                                own ? &utterances[i].text
+                                                    : &utterances[i].headed);
 
         between = ngx_http_ollama_conversation_prompt_next;
         last = own;
@@ -334,7 +334,7 @@ ngx_http_ollama_conversation_prompt_put(
         return;
     }
 
-    /* a further server gets a buffer from its start on */
+    /* nginx sends a buffer from b->start on when it tries another server */
 
     b->start = text->data;
     b->pos = text->data;

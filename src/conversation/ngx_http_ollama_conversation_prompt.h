@@ -14,51 +14,52 @@
 #include "conversation/ngx_http_ollama_conversation_params.h"
 
 
-/* who speaks, besides the participants, 0 to n - 1 */
+/* speakers besides the participants, which are 0 to n - 1 */
 #define NGX_HTTP_OLLAMA_CONVERSATION_USER   -1
-#define NGX_HTTP_OLLAMA_CONVERSATION_OTHER  -2    /* earlier in a session */
+#define NGX_HTTP_OLLAMA_CONVERSATION_OTHER  -2    /* earlier in the session */
 
 
-/* Texts are as they stand between the quotes of a JSON string. */
+/* A message; the texts are what stands between the quotes of a JSON string. */
 
 typedef struct {
     ngx_int_t   speaker;
     ngx_str_t   text;
-    ngx_str_t   headed;     /* as others see it: from three participants on
-                               with the speaker's name before each line */
+    ngx_str_t   headed;     /* as the others are sent it: with 3 or more
+                               participants, the speaker's name is before each
+                               line */
 } ngx_http_ollama_utterance_t;
 
 
 /*
- * What stays the same in all turns; once, before anything is said.  NGX_ERROR:
- * no memory.
+ * Makes the part of the prompts that is the same in all turns, body->...head,
+ * in the pool: once, before the first utterance.  NGX_ERROR: no memory.
  */
 ngx_int_t ngx_http_ollama_conversation_prompt_init(ngx_pool_t *pool,
     ngx_http_ollama_conversation_body_t *body);
 
 /*
- * Makes an utterance of what somebody has said.  "text" is plain, or already
- * JSON as between the quotes of a string if "json": then it isn't copied, and
- * must last as long as the pool.  "name" is plain, and asked for only of OTHER;
- * it may be empty, or NULL.  NGX_ERROR: no memory.
+ * Fills in an utterance, in the pool.  "text" is plain; or, if "json" is set,
+ * what stands between the quotes of a JSON string: then it isn't copied, and
+ * must last as long as the pool.  "name" is plain and used only for OTHER; it
+ * may be empty, or NULL.  NGX_ERROR: no memory.
  */
-ngx_int_t ngx_http_ollama_conversation_say(ngx_pool_t *pool,
+ngx_int_t ngx_http_ollama_conversation_prompt_add(ngx_pool_t *pool,
     ngx_http_ollama_conversation_body_t *body,
-    ngx_http_ollama_utterance_t *said, ngx_int_t speaker, ngx_str_t *name,
+    ngx_http_ollama_utterance_t *utterance, ngx_int_t speaker, ngx_str_t *name,
     ngx_str_t *text, ngx_uint_t json);
 
 /*
- * The body of a chat in which it is the turn of participant "self":
+ * The body of the chat that participant "self" is sent, of n utterances:
  *
  *     {"model":"…","messages":[…],"stream":true,"options":{…}}
  *
- * The bufs are made anew, in "pool"; their memory is that of "talk" and "said",
- * and may not be written to.  No buf is empty, none is marked as the last.
- * NULL: no memory.
+ * The bufs are new ones in "pool", but their text is that of "body" and of the
+ * utterances, and must not be written to.  No buf is empty, none is marked as
+ * the last.  *size is that of all.  NULL: no memory.
  */
-ngx_chain_t *ngx_http_ollama_conversation_view(ngx_pool_t *pool,
+ngx_chain_t *ngx_http_ollama_conversation_prompt_make(ngx_pool_t *pool,
     ngx_http_ollama_conversation_body_t *body, ngx_uint_t self,
-    ngx_http_ollama_utterance_t *said, ngx_uint_t n, off_t *size);
+    ngx_http_ollama_utterance_t *utterances, ngx_uint_t n, off_t *size);
 
 
 #endif /* _NGX_HTTP_OLLAMA_CONVERSATION_PROMPT_H_INCLUDED_ */

@@ -5,12 +5,16 @@
 
 
 /*
- * The replies of a conversation in a session, stored when their turns are over.
+ * Stores the replies of a conversation in its session, each when its turn has
+ * ended.
  *
- * A save that fails is tried again after the next turn, in front of that one's,
- * and in the end by outbox.c: messages are stored in order, or not at all.  A
- * conversation doesn't end because Redis is away; the closing line says whether
- * all was saved.
+ * If that fails, it is tried again after the next turn, before that turn's
+ * reply, and in the end by the outbox: replies are stored in order, or not at
+ * all.  A conversation doesn't end because Redis is not available; the closing
+ * line says whether all was saved.
+ *
+ * A reply that isn't stored yet keeps the pool of its turn, and is destroyed
+ * with it.  Uses the store, its lock and its outbox.
  */
 
 
@@ -36,11 +40,11 @@ typedef struct {
 
 
 static ngx_int_t ngx_http_ollama_conversation_save_next(
-    ngx_http_ollama_conversation_save_t *saving);
+    ngx_http_ollama_conversation_save_t *save);
 static void ngx_http_ollama_conversation_save_done(
     ngx_http_ollama_store_t *store);
 static void ngx_http_ollama_conversation_save_clear(
-    ngx_http_ollama_conversation_save_t *saving);
+    ngx_http_ollama_conversation_save_t *save);
 
 
 ngx_int_t
@@ -48,21 +52,21 @@ ngx_http_ollama_conversation_save(ngx_http_ollama_conversation_t *conv,
     ngx_http_ollama_turn_t *turn,
     ngx_str_t *status, ngx_str_t *message, ngx_str_t *stats, ngx_uint_t last)
 {
-    ngx_http_ollama_conversation_save_t  *saving;
+    ngx_http_ollama_conversation_save_t  *save;
     ngx_http_ollama_unsaved_t            *unsaved;
 
-    saving = conv->saving;
+    save = conv->save;
 
     unsaved = ngx_pcalloc(turn->pool, sizeof(ngx_http_ollama_unsaved_t));
 
-    if (unsaved == NULL || saving->lost) {
-        saving->lost = 1;
+    if (unsaved == NULL || save->failed) {
+        save->failed = 1;
         ngx_destroy_pool(turn->pool);
         return NGX_OK;
     }
 
     unsaved->pool = turn->pool;
-    unsaved->n = ++saving->n;
+    unsaved->n = ++save->n;
     unsaved->last = last;
 
     unsaved->message.json = *message;
@@ -72,11 +76,11 @@ ngx_http_ollama_conversation_save(ngx_http_ollama_conversation_t *conv,
     unsaved->message.participant = turn->participant->name;
     unsaved->message.server = turn->ctx->server;
     unsaved->message.thinking =
-                         turn->said->text[NGX_HTTP_OLLAMA_CAPTURE_THINKING].str;
+                      turn->capture->text[NGX_HTTP_OLLAMA_CAPTURE_THINKING].str;
 
-    ngx_queue_insert_tail(&saving->unsaved, &unsaved->queue);
+    ngx_queue_insert_tail(&save->unsaved, &unsaved->queue);
 
-    return conv->over ? NGX_OK : ngx_http_ollama_conversation_save_next(saving);
+    return conv->ended ? NGX_OK : ngx_http_ollama_conversation_save_next(save);
 }
 
 
@@ -84,23 +88,23 @@ ngx_http_ollama_conversation_save(ngx_http_ollama_conversation_t *conv,
 
 static ngx_int_t
 ngx_http_ollama_conversation_save_next(
-    ngx_http_ollama_conversation_save_t *saving)
+    ngx_http_ollama_conversation_save_t *save)
 {
     ngx_http_ollama_ctx_t      *ctx;
     ngx_http_ollama_unsaved_t  *unsaved;
 
-    if (ngx_queue_empty(&saving->unsaved)) {
+    if (ngx_queue_empty(&save->unsaved)) {
         return NGX_OK;
     }
 
-    ctx = saving->conversation->ctx;
+    ctx = save->conversation->ctx;
 
-    unsaved = ngx_queue_data(ngx_queue_head(&saving->unsaved),
+    unsaved = ngx_queue_data(ngx_queue_head(&save->unsaved),
                              ngx_http_ollama_unsaved_t, queue);
 
-    saving->store.handler = ngx_http_ollama_conversation_save_done;
+    save->store.handler = ngx_http_ollama_conversation_save_done;
 
-    if (ngx_http_ollama_store_save(&saving->store, &ctx->scan->session_id,
+    if (ngx_http_ollama_store_save(&save->store, &ctx->scan->session_id,
                                    &ctx->holder, unsaved->n,
                                    &unsaved->message, unsaved->last)
         == NGX_OK)
@@ -108,7 +112,7 @@ ngx_http_ollama_conversation_save_next(
         return NGX_AGAIN;
     }
 
-    ngx_log_error(NGX_LOG_ERR, saving->store.log, 0,
+    ngx_log_error(NGX_LOG_ERR, save->store.log, 0,
                   "ollama: a reply was not saved in its session: Redis is "
                   "not available");
 
@@ -121,12 +125,12 @@ ngx_http_ollama_conversation_save_done(ngx_http_ollama_store_t *store)
 {
     ngx_queue_t                          *q;
     ngx_connection_t                     *c;
-    ngx_http_ollama_conversation_save_t  *saving;
+    ngx_http_ollama_conversation_save_t  *save;
     ngx_http_ollama_unsaved_t            *unsaved;
     ngx_http_ollama_conversation_t       *conv;
 
-    saving = store->data;
-    conv = saving->conversation;
+    save = store->data;
+    conv = save->conversation;
     c = conv->request->connection;
 
     ngx_http_set_log_request(c->log, conv->request);
@@ -134,15 +138,15 @@ ngx_http_ollama_conversation_save_done(ngx_http_ollama_store_t *store)
     switch (store->result) {
 
     case NGX_HTTP_OLLAMA_STORE_OK:
-        q = ngx_queue_head(&saving->unsaved);
+        q = ngx_queue_head(&save->unsaved);
         unsaved = ngx_queue_data(q, ngx_http_ollama_unsaved_t, queue);
 
-        saving->given = unsaved->last;
+        save->released = unsaved->last;
 
         ngx_queue_remove(q);
         ngx_destroy_pool(unsaved->pool);
 
-        if (ngx_http_ollama_conversation_save_next(saving) == NGX_AGAIN) {
+        if (ngx_http_ollama_conversation_save_next(save) == NGX_AGAIN) {
             return;
         }
 
@@ -159,8 +163,8 @@ ngx_http_ollama_conversation_save_done(ngx_http_ollama_store_t *store)
                       "ollama: a reply was not saved in its session: it was "
                       "deleted, or another task has it");
 
-        saving->lost = 1;
-        ngx_http_ollama_conversation_save_clear(saving);
+        save->failed = 1;
+        ngx_http_ollama_conversation_save_clear(save);
         break;
     }
 
@@ -172,15 +176,15 @@ ngx_http_ollama_conversation_save_done(ngx_http_ollama_store_t *store)
 ngx_http_ollama_conversation_saved_e
 ngx_http_ollama_conversation_save_result(ngx_http_ollama_conversation_t *conv)
 {
-    ngx_http_ollama_conversation_save_t  *saving;
+    ngx_http_ollama_conversation_save_t  *save;
 
-    saving = conv->saving;
+    save = conv->save;
 
-    if (saving == NULL) {
+    if (save == NULL) {
         return NGX_HTTP_OLLAMA_CONVERSATION_UNKNOWN;
     }
 
-    return (saving->lost || !ngx_queue_empty(&saving->unsaved))
+    return (save->failed || !ngx_queue_empty(&save->unsaved))
            ? NGX_HTTP_OLLAMA_CONVERSATION_UNSAVED
            : NGX_HTTP_OLLAMA_CONVERSATION_SAVED;
 }
@@ -191,33 +195,33 @@ ngx_http_ollama_conversation_save_end(ngx_http_ollama_conversation_t *conv)
 {
     ngx_queue_t                          *q;
     ngx_http_ollama_ctx_t                *ctx;
-    ngx_http_ollama_conversation_save_t  *saving;
+    ngx_http_ollama_conversation_save_t  *save;
     ngx_http_ollama_unsaved_t            *unsaved;
 
     ctx = conv->ctx;
-    saving = conv->saving;
+    save = conv->save;
 
-    ngx_http_ollama_lock_end(&saving->lock);
-    ngx_http_ollama_store_forget(&saving->store);
+    ngx_http_ollama_lock_end(&save->lock);
+    ngx_http_ollama_store_forget(&save->store);
 
-    for (q = ngx_queue_head(&saving->unsaved);
-         q != ngx_queue_sentinel(&saving->unsaved);
+    for (q = ngx_queue_head(&save->unsaved);
+         q != ngx_queue_sentinel(&save->unsaved);
          q = ngx_queue_next(q))
     {
         unsaved = ngx_queue_data(q, ngx_http_ollama_unsaved_t, queue);
 
         ngx_http_ollama_outbox_add(&ctx->scan->session_id, &ctx->holder,
-                                   saving->store.ttl, unsaved->n,
+                                   save->store.ttl, unsaved->n,
                                    &unsaved->message);
 
-        /* the last one gives the lock back, too */
-        saving->given = 1;
+        /* the outbox releases the lock with the last message */
+        save->released = 1;
     }
 
-    ngx_http_ollama_conversation_save_clear(saving);
+    ngx_http_ollama_conversation_save_clear(save);
 
-    if (saving->asked && !saving->given) {
-        saving->given = 1;
+    if (save->locking && !save->released) {
+        save->released = 1;
 
         ngx_http_ollama_outbox_add(&ctx->scan->session_id,
                                    ctx->holder.len ? &ctx->holder
@@ -229,13 +233,13 @@ ngx_http_ollama_conversation_save_end(ngx_http_ollama_conversation_t *conv)
 
 static void
 ngx_http_ollama_conversation_save_clear(
-    ngx_http_ollama_conversation_save_t *saving)
+    ngx_http_ollama_conversation_save_t *save)
 {
     ngx_queue_t                *q;
     ngx_http_ollama_unsaved_t  *unsaved;
 
-    while (!ngx_queue_empty(&saving->unsaved)) {
-        q = ngx_queue_head(&saving->unsaved);
+    while (!ngx_queue_empty(&save->unsaved)) {
+        q = ngx_queue_head(&save->unsaved);
         unsaved = ngx_queue_data(q, ngx_http_ollama_unsaved_t, queue);
 
         ngx_queue_remove(q);

@@ -28,19 +28,20 @@ struct ngx_http_ollama_conversation_save_s {
     ngx_http_ollama_store_t            store;
     ngx_http_ollama_lock_t             lock;
     ngx_str_t                          owner;
-    ngx_str_t                          initial;  /* the first message, JSON */
+    ngx_str_t                          initial;  /* the initial message, JSON */
     int64_t                            read;     /* n of the last one read */
-    int64_t                            n;        /* of the last one stored, or
-                                                    to be stored */
+    int64_t                            n;        /* of the last message that is
+                                                    stored, or to be stored */
     ngx_queue_t                        unsaved;
 
-    unsigned                           unanswered:1; /* one message was not,
-                                                        the last */
-    unsigned                           same:1;   /* the last one read is the
-                                                    first message */
-    unsigned                           asked:1;  /* for the lock */
-    unsigned                           lost:1;   /* nothing more is stored */
-    unsigned                           given:1;  /* the lock, back */
+    unsigned                           unanswered:1; /* the last message of the
+                                                    history has no reply */
+    unsigned                           same:1;   /* it is the initial one */
+    unsigned                           locking:1; /* Redis may have locked the
+                                                    session */
+    unsigned                           failed:1; /* nothing more is stored */
+    unsigned                           released:1; /* the lock is, or the outbox
+                                                    will do it; or none */
 };
 
 

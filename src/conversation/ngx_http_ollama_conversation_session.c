@@ -5,9 +5,10 @@
 
 
 /*
- * A conversation in a session: what was said there before is read and heard by
- * all who take part, the first message is stored before anything is generated,
- * and each reply when its turn is over (conversation_save).
+ * The start of a conversation in a session: the session is locked, its messages
+ * are read and become part of what each participant is sent, and the initial
+ * message is stored, all before anything is generated.  Each reply is stored
+ * when its turn has ended (conversation_save, which owns the state).
  */
 
 
@@ -26,36 +27,37 @@
 #include "util/ngx_http_ollama_emit.h"
 
 
-/* a history that is longer is refused */
+/* a conversation that would make a history longer is refused */
 #define NGX_HTTP_OLLAMA_CONVERSATION_HISTORY  10000
 
-/* read at once */
+/* a page: messages, and about how many bytes */
 #define NGX_HTTP_OLLAMA_CONVERSATION_PAGE     500
 #define NGX_HTTP_OLLAMA_CONVERSATION_BYTES    (256 * 1024)
 
 
-static void ngx_http_ollama_conversation_begun(
+static void ngx_http_ollama_conversation_session_begun(
     ngx_http_ollama_store_t *store);
-static void ngx_http_ollama_conversation_open(
-    ngx_http_ollama_conversation_save_t *saving);
-static void ngx_http_ollama_conversation_system(
+static void ngx_http_ollama_conversation_session_opened(
+    ngx_http_ollama_conversation_save_t *save);
+static void ngx_http_ollama_conversation_session_system(
     ngx_http_ollama_conversation_t *conv, ngx_str_t *system);
-static void ngx_http_ollama_conversation_read(
-    ngx_http_ollama_conversation_save_t *saving);
-static void ngx_http_ollama_conversation_page(ngx_http_ollama_store_t *store);
-static int64_t ngx_http_ollama_conversation_number(ngx_str_t *id);
-static ngx_int_t ngx_http_ollama_conversation_hear(
+static void ngx_http_ollama_conversation_session_read(
+    ngx_http_ollama_conversation_save_t *save);
+static void ngx_http_ollama_conversation_session_page(
+    ngx_http_ollama_store_t *store);
+static int64_t ngx_http_ollama_conversation_session_number(ngx_str_t *id);
+static ngx_int_t ngx_http_ollama_conversation_session_message(
     ngx_http_ollama_conversation_t *conv,
     ngx_http_ollama_store_message_t *message);
-static void ngx_http_ollama_conversation_add(
-    ngx_http_ollama_conversation_save_t *saving);
-static void ngx_http_ollama_conversation_initial(ngx_http_ollama_emit_t *t,
-    void *data);
-static void ngx_http_ollama_conversation_added(
+static void ngx_http_ollama_conversation_session_add(
+    ngx_http_ollama_conversation_save_t *save);
+static void ngx_http_ollama_conversation_session_initial(
+    ngx_http_ollama_emit_t *t, void *data);
+static void ngx_http_ollama_conversation_session_added(
     ngx_http_ollama_store_t *store);
-static void ngx_http_ollama_conversation_not_begun(
+static void ngx_http_ollama_conversation_session_failed(
     ngx_http_ollama_conversation_t *conv, ngx_int_t rc);
-static void ngx_http_ollama_conversation_unavailable(
+static void ngx_http_ollama_conversation_session_no_redis(
     ngx_http_ollama_conversation_t *conv);
 
 
@@ -65,7 +67,7 @@ ngx_http_ollama_conversation_session_check(
 {
     ngx_int_t                             rc;
     ngx_http_request_t                   *r;
-    ngx_http_ollama_conversation_save_t  *saving;
+    ngx_http_ollama_conversation_save_t  *save;
 
     r = conv->request;
 
@@ -73,22 +75,22 @@ ngx_http_ollama_conversation_session_check(
         return ngx_http_ollama_error_no_history(r, conv->ctx);
     }
 
-    saving = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_conversation_save_t));
-    if (saving == NULL) {
+    save = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_conversation_save_t));
+    if (save == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    saving->conversation = conv;
-    ngx_queue_init(&saving->unsaved);
+    save->conversation = conv;
+    ngx_queue_init(&save->unsaved);
 
-    rc = ngx_http_ollama_open_init(r, conv->ctx, &saving->store, saving,
-                                   &saving->owner);
+    rc = ngx_http_ollama_open_init(r, conv->ctx, &save->store, save,
+                                   &save->owner);
 
     if (rc != NGX_OK) {
         return rc;
     }
 
-    conv->saving = saving;
+    conv->save = save;
 
     return NGX_OK;
 }
@@ -99,84 +101,85 @@ ngx_http_ollama_conversation_session_begin(
     ngx_http_ollama_conversation_t *conv)
 {
     ngx_http_ollama_scan_t               *scan;
-    ngx_http_ollama_conversation_save_t  *saving;
+    ngx_http_ollama_conversation_save_t  *save;
 
-    saving = conv->saving;
+    save = conv->save;
     scan = conv->ctx->scan;
 
     ngx_http_ollama_outbox_flush(&scan->session_id);
 
-    saving->store.handler = ngx_http_ollama_conversation_begun;
+    save->store.handler = ngx_http_ollama_conversation_session_begun;
 
-    if (ngx_http_ollama_store_begin(&saving->store, &scan->session_id,
-                                    &saving->owner, &scan->task_id,
+    if (ngx_http_ollama_store_begin(&save->store, &scan->session_id,
+                                    &save->owner, &scan->task_id,
                                     NGX_HTTP_OLLAMA_LOCK_TIME)
         != NGX_OK)
     {
         return ngx_http_ollama_error_no_history(conv->request, conv->ctx);
     }
 
-    saving->asked = 1;
+    save->locking = 1;
 
     return NGX_OK;
 }
 
 
 static void
-ngx_http_ollama_conversation_begun(ngx_http_ollama_store_t *store)
+ngx_http_ollama_conversation_session_begun(ngx_http_ollama_store_t *store)
 {
-    ngx_http_ollama_conversation_save_t  *saving;
+    ngx_http_ollama_conversation_save_t  *save;
     ngx_http_ollama_conversation_t       *conv;
 
-    saving = store->data;
-    conv = saving->conversation;
+    save = store->data;
+    conv = save->conversation;
 
     ngx_http_set_log_request(conv->request->connection->log, conv->request);
 
     if (store->result != NGX_HTTP_OLLAMA_STORE_OK) {
 
         if (store->result != NGX_HTTP_OLLAMA_STORE_UNAVAILABLE) {
-            saving->given = 1;
+            save->released = 1;
         }
 
-        ngx_http_ollama_conversation_not_begun(conv,
+        ngx_http_ollama_conversation_session_failed(conv,
                       ngx_http_ollama_open_refuse(conv->request, conv->ctx,
                                                   store));
         return;
     }
 
-    ngx_http_ollama_conversation_open(saving);
+    ngx_http_ollama_conversation_session_opened(save);
 }
 
 
-/* The session is there, and locked. */
+/* The session exists, and is locked now. */
 
 static void
-ngx_http_ollama_conversation_open(ngx_http_ollama_conversation_save_t *saving)
+ngx_http_ollama_conversation_session_opened(
+    ngx_http_ollama_conversation_save_t *save)
 {
     ngx_http_ollama_ctx_t           *ctx;
     ngx_http_ollama_store_t         *store;
     ngx_http_ollama_conversation_t  *conv;
 
-    conv = saving->conversation;
+    conv = save->conversation;
     ctx = conv->ctx;
-    store = &saving->store;
+    store = &save->store;
 
-    saving->n = store->last;
+    save->n = store->last;
 
     if (ngx_http_ollama_open_holder(conv->request, ctx, store) != NGX_OK) {
-        ngx_http_ollama_conversation_not_begun(conv,
+        ngx_http_ollama_conversation_session_failed(conv,
                                                NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
 
-    ngx_http_ollama_lock_begin(&saving->lock, &ctx->scan->session_id,
+    ngx_http_ollama_lock_begin(&save->lock, &ctx->scan->session_id,
                                &ctx->holder, store->ttl, store->log);
 
     if (store->total + 1 + conv->body->max_turns
         > NGX_HTTP_OLLAMA_CONVERSATION_HISTORY)
     {
-        ngx_http_ollama_conversation_not_begun(conv,
+        ngx_http_ollama_conversation_session_failed(conv,
             ngx_http_ollama_error(conv->request, ctx,
                                   NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
                                   "session \"%V\" has %ui messages, with "
@@ -187,32 +190,32 @@ ngx_http_ollama_conversation_open(ngx_http_ollama_conversation_save_t *saving)
         return;
     }
 
-    saving->unanswered = (store->unanswered == 1);
+    save->unanswered = (store->unanswered == 1);
 
-    ngx_http_ollama_conversation_system(conv, &store->session.system);
+    ngx_http_ollama_conversation_session_system(conv, &store->session.system);
 
     if (ngx_http_ollama_conversation_prompt_init(conv->request->pool,
                                                  conv->body)
         != NGX_OK
         || ngx_http_ollama_emit_make(conv->request->pool,
-                                     ngx_http_ollama_conversation_initial,
-                                     &conv->body->initial, &saving->initial)
+                                 ngx_http_ollama_conversation_session_initial,
+                                 &conv->body->initial, &save->initial)
            != NGX_OK)
     {
-        ngx_http_ollama_conversation_not_begun(conv,
+        ngx_http_ollama_conversation_session_failed(conv,
                                                NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
 
-    ngx_http_ollama_conversation_read(saving);
+    ngx_http_ollama_conversation_session_read(save);
 }
 
 
-/* The session's own instructions are for those who were given none. */
+/* The session's system prompt is for participants that have none. */
 
 static void
-ngx_http_ollama_conversation_system(ngx_http_ollama_conversation_t *conv,
-    ngx_str_t *system)
+ngx_http_ollama_conversation_session_system(
+    ngx_http_ollama_conversation_t *conv, ngx_str_t *system)
 {
     ngx_str_t   text;
     ngx_uint_t  i;
@@ -233,42 +236,43 @@ ngx_http_ollama_conversation_system(ngx_http_ollama_conversation_t *conv,
 
 
 static void
-ngx_http_ollama_conversation_read(ngx_http_ollama_conversation_save_t *saving)
+ngx_http_ollama_conversation_session_read(
+    ngx_http_ollama_conversation_save_t *save)
 {
     ngx_http_ollama_conversation_t  *conv;
 
-    conv = saving->conversation;
+    conv = save->conversation;
 
-    saving->store.handler = ngx_http_ollama_conversation_page;
+    save->store.handler = ngx_http_ollama_conversation_session_page;
 
-    if (ngx_http_ollama_store_read(&saving->store,
+    if (ngx_http_ollama_store_read(&save->store,
                                    &conv->ctx->scan->session_id,
-                                   &saving->owner, saving->read,
+                                   &save->owner, save->read,
                                    NGX_HTTP_OLLAMA_CONVERSATION_PAGE,
                                    NGX_HTTP_OLLAMA_CONVERSATION_BYTES)
         != NGX_OK)
     {
-        ngx_http_ollama_conversation_unavailable(conv);
+        ngx_http_ollama_conversation_session_no_redis(conv);
     }
 }
 
 
 static void
-ngx_http_ollama_conversation_page(ngx_http_ollama_store_t *store)
+ngx_http_ollama_conversation_session_page(ngx_http_ollama_store_t *store)
 {
     ngx_int_t                             rc;
     ngx_uint_t                            i;
-    ngx_http_ollama_conversation_save_t  *saving;
+    ngx_http_ollama_conversation_save_t  *save;
     ngx_http_ollama_conversation_t       *conv;
     ngx_http_ollama_store_message_t       message;
 
-    saving = store->data;
-    conv = saving->conversation;
+    save = store->data;
+    conv = save->conversation;
 
     ngx_http_set_log_request(conv->request->connection->log, conv->request);
 
     if (store->result != NGX_HTTP_OLLAMA_STORE_OK) {
-        ngx_http_ollama_conversation_not_begun(conv,
+        ngx_http_ollama_conversation_session_failed(conv,
                       ngx_http_ollama_open_refuse(conv->request, conv->ctx,
                                                   store));
         return;
@@ -277,33 +281,33 @@ ngx_http_ollama_conversation_page(ngx_http_ollama_store_t *store)
     for (i = 0; i < store->n; i++) {
         ngx_http_ollama_store_get_message(store, i, &message);
 
-        rc = ngx_http_ollama_conversation_hear(conv, &message);
+        rc = ngx_http_ollama_conversation_session_message(conv, &message);
 
         if (rc != NGX_OK) {
-            ngx_http_ollama_conversation_not_begun(conv, rc);
+            ngx_http_ollama_conversation_session_failed(conv, rc);
             return;
         }
 
-        saving->read = ngx_http_ollama_conversation_number(&message.id);
-        saving->same = (message.json.len == saving->initial.len
-                        && ngx_memcmp(message.json.data, saving->initial.data,
-                                      message.json.len)
+        save->read = ngx_http_ollama_conversation_session_number(&message.id);
+        save->same = (message.json.len == save->initial.len
+                      && ngx_memcmp(message.json.data, save->initial.data,
+                                    message.json.len)
                            == 0);
     }
 
     if (store->more && store->n) {
-        ngx_http_ollama_conversation_read(saving);
+        ngx_http_ollama_conversation_session_read(save);
         return;
     }
 
-    ngx_http_ollama_conversation_add(saving);
+    ngx_http_ollama_conversation_session_add(save);
 }
 
 
-/* The n of a message's id, "n-0". */
+/* The n of a message id, "n-0". */
 
 static int64_t
-ngx_http_ollama_conversation_number(ngx_str_t *id)
+ngx_http_ollama_conversation_session_number(ngx_str_t *id)
 {
     u_char  *p;
 
@@ -313,25 +317,29 @@ ngx_http_ollama_conversation_number(ngx_str_t *id)
 }
 
 
-/* One of earlier: by whom, and what; if it isn't text, it is left out. */
+/*
+ * Adds a message of the history to the conversation; one whose content isn't
+ * text is left out.  NGX_OK, or the status of a refusal.
+ */
 
 static ngx_int_t
-ngx_http_ollama_conversation_hear(ngx_http_ollama_conversation_t *conv,
+ngx_http_ollama_conversation_session_message(
+    ngx_http_ollama_conversation_t *conv,
     ngx_http_ollama_store_message_t *message)
 {
     ngx_int_t                    speaker;
     ngx_str_t                    text, *name;
     ngx_uint_t                   i;
-    ngx_http_ollama_message_t    said;
+    ngx_http_ollama_message_t    parsed;
     ngx_http_ollama_utterance_t *utterance;
 
-    if (ngx_http_ollama_message_read(&message->json, &said) != NGX_OK
-        || said.content.len < 2 || said.content.data[0] != '"')
+    if (ngx_http_ollama_message_read(&message->json, &parsed) != NGX_OK
+        || parsed.content.len < 2 || parsed.content.data[0] != '"')
     {
         return NGX_OK;
     }
 
-    text.len = said.content.len - 2;
+    text.len = parsed.content.len - 2;
 
     if (text.len == 0) {
         return NGX_OK;
@@ -352,13 +360,13 @@ ngx_http_ollama_conversation_hear(ngx_http_ollama_conversation_t *conv,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_memcpy(text.data, said.content.data + 1, text.len);
+    ngx_memcpy(text.data, parsed.content.data + 1, text.len);
 
     speaker = NGX_HTTP_OLLAMA_CONVERSATION_USER;
     name = message->participant.len ? &message->participant : &message->model;
 
-    if (said.role.len == sizeof("\"assistant\"") - 1
-        && ngx_strncmp(said.role.data, "\"assistant\"", said.role.len) == 0)
+    if (parsed.role.len == sizeof("\"assistant\"") - 1
+        && ngx_strncmp(parsed.role.data, "\"assistant\"", parsed.role.len) == 0)
     {
         speaker = NGX_HTTP_OLLAMA_CONVERSATION_OTHER;
 
@@ -374,55 +382,59 @@ ngx_http_ollama_conversation_hear(ngx_http_ollama_conversation_t *conv,
         }
     }
 
-    utterance = ngx_array_push(&conv->said);
+    utterance = ngx_array_push(&conv->utterances);
     if (utterance == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_ollama_conversation_say(conv->request->pool, conv->body,
-                                            utterance, speaker, name, &text, 1)
+    return ngx_http_ollama_conversation_prompt_add(conv->request->pool,
+                                                   conv->body, utterance,
+                                                   speaker, name, &text, 1)
            == NGX_OK ? NGX_OK : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
 
 /*
- * All is read: stores the first message; unless it was sent before, by one who
- * wasn't told that it is stored.
+ * The history is complete: stores the initial message, unless it is the last
+ * one there and has no reply: then the client wasn't told that it is stored,
+ * and has sent it again.
  */
 
 static void
-ngx_http_ollama_conversation_add(ngx_http_ollama_conversation_save_t *saving)
+ngx_http_ollama_conversation_session_add(
+    ngx_http_ollama_conversation_save_t *save)
 {
     ngx_connection_t                *c;
     ngx_http_ollama_conversation_t  *conv;
 
-    conv = saving->conversation;
+    conv = save->conversation;
     c = conv->request->connection;
 
-    if (saving->unanswered && saving->same) {
-        /* it will be said */
-        conv->said.nelts--;
+    if (save->unanswered && save->same) {
+        /* the first turn adds it */
+        conv->utterances.nelts--;
 
         conv->next(conv);
         ngx_http_run_posted_requests(c);
         return;
     }
 
-    saving->store.handler = ngx_http_ollama_conversation_added;
+    save->store.handler = ngx_http_ollama_conversation_session_added;
 
-    if (ngx_http_ollama_store_add(&saving->store,
+    if (ngx_http_ollama_store_add(&save->store,
                                   &conv->ctx->scan->session_id,
-                                  &conv->ctx->holder, ++saving->n,
-                                  &saving->initial, 1)
+                                  &conv->ctx->holder, ++save->n,
+                                  &save->initial, 1)
         != NGX_OK)
     {
-        ngx_http_ollama_conversation_unavailable(conv);
+        ngx_http_ollama_conversation_session_no_redis(conv);
     }
 }
 
 
 static void
-ngx_http_ollama_conversation_initial(ngx_http_ollama_emit_t *t, void *data)
+ngx_http_ollama_conversation_session_initial(ngx_http_ollama_emit_t *t,
+    void *data)
 {
     ngx_http_ollama_emit_add(t, "{\"role\":\"user\",\"content\":");
     ngx_http_ollama_emit_string(t, data);
@@ -431,14 +443,14 @@ ngx_http_ollama_conversation_initial(ngx_http_ollama_emit_t *t, void *data)
 
 
 static void
-ngx_http_ollama_conversation_added(ngx_http_ollama_store_t *store)
+ngx_http_ollama_conversation_session_added(ngx_http_ollama_store_t *store)
 {
     ngx_connection_t                     *c;
-    ngx_http_ollama_conversation_save_t  *saving;
+    ngx_http_ollama_conversation_save_t  *save;
     ngx_http_ollama_conversation_t       *conv;
 
-    saving = store->data;
-    conv = saving->conversation;
+    save = store->data;
+    conv = save->conversation;
     c = conv->request->connection;
 
     ngx_http_set_log_request(c->log, conv->request);
@@ -451,29 +463,32 @@ ngx_http_ollama_conversation_added(ngx_http_ollama_store_t *store)
         return;
 
     case NGX_HTTP_OLLAMA_STORE_UNAVAILABLE:
-        ngx_http_ollama_conversation_unavailable(conv);
+        ngx_http_ollama_conversation_session_no_redis(conv);
         return;
 
     default: /* it was deleted meanwhile */
-        ngx_http_ollama_conversation_not_begun(conv,
+        ngx_http_ollama_conversation_session_failed(conv,
                       ngx_http_ollama_open_not_found(conv->request, conv->ctx));
         return;
     }
 }
 
 
-/* Whoever has stopped it was told that it ends so. */
+/*
+ * The conversation can't begin.  If it was stopped meanwhile, its reply says
+ * so: whoever stopped it was told that.
+ */
 
 static void
-ngx_http_ollama_conversation_not_begun(ngx_http_ollama_conversation_t *conv,
-    ngx_int_t rc)
+ngx_http_ollama_conversation_session_failed(
+    ngx_http_ollama_conversation_t *conv, ngx_int_t rc)
 {
     ngx_connection_t  *c;
 
     c = conv->request->connection;
 
     if (conv->stopped) {
-        conv->saving->lost = 1;
+        conv->save->failed = 1;
         conv->next(conv);
 
     } else {
@@ -487,8 +502,9 @@ ngx_http_ollama_conversation_not_begun(ngx_http_ollama_conversation_t *conv,
 /* Redis can't be asked. */
 
 static void
-ngx_http_ollama_conversation_unavailable(ngx_http_ollama_conversation_t *conv)
+ngx_http_ollama_conversation_session_no_redis(
+    ngx_http_ollama_conversation_t *conv)
 {
-    ngx_http_ollama_conversation_not_begun(conv,
+    ngx_http_ollama_conversation_session_failed(conv,
                     ngx_http_ollama_error_no_history(conv->request, conv->ctx));
 }

@@ -5,8 +5,10 @@
 
 
 /*
- * Before a conversation begins: what its turns will need of the request, and
- * whether it can be had at all.  No server is asked here, nor is Redis.
+ * Before a conversation begins: takes from the request what its turns will
+ * need, and checks what can be checked without a server or Redis: the
+ * participants' models and options, and the session's id and owner.  Memory is
+ * that of the request's pool.
  */
 
 
@@ -30,15 +32,15 @@
 #define NGX_HTTP_OLLAMA_CONVERSATION_POOL  4096
 
 
-static ngx_int_t ngx_http_ollama_conversation_headers(
+static ngx_int_t ngx_http_ollama_conversation_start_headers(
     ngx_http_ollama_conversation_t *conv);
-static ngx_uint_t ngx_http_ollama_conversation_is_own(ngx_str_t *name);
-static ngx_int_t ngx_http_ollama_conversation_check_model(
+static ngx_uint_t ngx_http_ollama_conversation_start_is_own(ngx_str_t *name);
+static ngx_int_t ngx_http_ollama_conversation_start_model(
     ngx_http_ollama_conversation_t *conv, ngx_uint_t i);
-static ngx_int_t ngx_http_ollama_conversation_forbid(
+static ngx_int_t ngx_http_ollama_conversation_start_forbid(
     ngx_http_ollama_conversation_t *conv,
     ngx_http_ollama_participant_t *participant);
-static void ngx_http_ollama_conversation_cut(
+static void ngx_http_ollama_conversation_start_cut(
     ngx_http_ollama_conversation_t *conv,
     ngx_http_ollama_participant_t *participant, ngx_http_ollama_scan_t *scan,
     ngx_str_t *text);
@@ -53,7 +55,7 @@ ngx_http_ollama_conversation_start(ngx_http_ollama_conversation_t *conv)
 
     r = conv->request;
 
-    if (ngx_array_init(&conv->said, r->pool, 16,
+    if (ngx_array_init(&conv->utterances, r->pool, 16,
                        sizeof(ngx_http_ollama_utterance_t))
         != NGX_OK
         || ngx_array_init(&conv->replies, r->pool, 4,
@@ -63,7 +65,7 @@ ngx_http_ollama_conversation_start(ngx_http_ollama_conversation_t *conv)
         return NGX_ERROR;
     }
 
-    /* what is known so far is known to the turns, too */
+    /* turns start with the variables that have been evaluated so far */
 
     cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
 
@@ -87,14 +89,14 @@ ngx_http_ollama_conversation_start(ngx_http_ollama_conversation_t *conv)
 
     ngx_sprintf(conv->uri.data, "%V/api/chat", &olcf->prefix);
 
-    return ngx_http_ollama_conversation_headers(conv);
+    return ngx_http_ollama_conversation_start_headers(conv);
 }
 
 
-/* What servers get of the client's header, as with any chat. */
+/* The client's header lines that servers get, as with any chat. */
 
 static ngx_int_t
-ngx_http_ollama_conversation_headers(ngx_http_ollama_conversation_t *conv)
+ngx_http_ollama_conversation_start_headers(ngx_http_ollama_conversation_t *conv)
 {
     ngx_uint_t           i;
     ngx_list_part_t     *part;
@@ -124,7 +126,7 @@ ngx_http_ollama_conversation_headers(ngx_http_ollama_conversation_t *conv)
             i = 0;
         }
 
-        if (ngx_http_ollama_conversation_is_own(&h[i].key)) {
+        if (ngx_http_ollama_conversation_start_is_own(&h[i].key)) {
             continue;
         }
 
@@ -154,10 +156,10 @@ ngx_http_ollama_conversation_headers(ngx_http_ollama_conversation_t *conv)
 }
 
 
-/* Whether a header line is about this very body, or said to the gateway. */
+/* Tells if a header line is about the body, or meant for the gateway. */
 
 static ngx_uint_t
-ngx_http_ollama_conversation_is_own(ngx_str_t *name)
+ngx_http_ollama_conversation_start_is_own(ngx_str_t *name)
 {
     ngx_uint_t  i;
 
@@ -185,7 +187,7 @@ ngx_http_ollama_conversation_is_own(ngx_str_t *name)
 
 
 ngx_int_t
-ngx_http_ollama_conversation_check(ngx_http_ollama_conversation_t *conv)
+ngx_http_ollama_conversation_start_check(ngx_http_ollama_conversation_t *conv)
 {
     ngx_int_t               rc;
     ngx_str_t               url;
@@ -203,7 +205,7 @@ ngx_http_ollama_conversation_check(ngx_http_ollama_conversation_t *conv)
 
     conv->size = conv->body->initial.len;
 
-    /* the header line's is for those who were given none */
+    /* the header line is for participants that have none of their own */
     url = ctx->scan->server_url;
 
     for (i = 0; i < conv->body->n; i++) {
@@ -212,13 +214,13 @@ ngx_http_ollama_conversation_check(ngx_http_ollama_conversation_t *conv)
             conv->body->participant[i].server_url = url;
         }
 
-        rc = ngx_http_ollama_conversation_check_model(conv, i);
+        rc = ngx_http_ollama_conversation_start_model(conv, i);
 
         if (rc != NGX_OK) {
             return rc;
         }
 
-        rc = ngx_http_ollama_conversation_forbid(conv,
+        rc = ngx_http_ollama_conversation_start_forbid(conv,
                                                  &conv->body->participant[i]);
 
         if (rc != NGX_OK) {
@@ -234,10 +236,14 @@ ngx_http_ollama_conversation_check(ngx_http_ollama_conversation_t *conv)
 }
 
 
-/* A server that is full now may have a place when it is asked. */
+/*
+ * Checks that a server can take the participant's chats.  If all are full now,
+ * only the first participant is refused: for the others there may be a free
+ * slot when it is their turn.
+ */
 
 static ngx_int_t
-ngx_http_ollama_conversation_check_model(ngx_http_ollama_conversation_t *conv,
+ngx_http_ollama_conversation_start_model(ngx_http_ollama_conversation_t *conv,
     ngx_uint_t i)
 {
     ngx_int_t                     rc;
@@ -250,7 +256,7 @@ ngx_http_ollama_conversation_check_model(ngx_http_ollama_conversation_t *conv,
     olcf = ngx_http_get_module_loc_conf(conv->request, ngx_http_ollama_module);
 
     if (!olcf->fixed) {
-        /* the turn will tell */
+        /* the turn will find out */
         return NGX_OK;
     }
 
@@ -269,10 +275,10 @@ ngx_http_ollama_conversation_check_model(ngx_http_ollama_conversation_t *conv,
 }
 
 
-/* Options are a chat's, and what may not be in those may not be here. */
+/* Applies ollama_forbid to the options, as to those of any chat. */
 
 static ngx_int_t
-ngx_http_ollama_conversation_forbid(ngx_http_ollama_conversation_t *conv,
+ngx_http_ollama_conversation_start_forbid(ngx_http_ollama_conversation_t *conv,
     ngx_http_ollama_participant_t *participant)
 {
     u_char                      *p;
@@ -319,7 +325,7 @@ ngx_http_ollama_conversation_forbid(ngx_http_ollama_conversation_t *conv,
     }
 
     if (rc == NGX_OK) {
-        ngx_http_ollama_conversation_cut(conv, participant, &scan, &text);
+        ngx_http_ollama_conversation_start_cut(conv, participant, &scan, &text);
 
     } else if (rc == NGX_DECLINED) {
         rc = ngx_http_ollama_error(r, conv->ctx, NGX_HTTP_BAD_REQUEST,
@@ -335,8 +341,10 @@ ngx_http_ollama_conversation_forbid(ngx_http_ollama_conversation_t *conv,
 }
 
 
+/* Removes the fields that "scan" has found in {"options":...}. */
+
 static void
-ngx_http_ollama_conversation_cut(ngx_http_ollama_conversation_t *conv,
+ngx_http_ollama_conversation_start_cut(ngx_http_ollama_conversation_t *conv,
     ngx_http_ollama_participant_t *participant, ngx_http_ollama_scan_t *scan,
     ngx_str_t *text)
 {
@@ -349,7 +357,7 @@ ngx_http_ollama_conversation_cut(ngx_http_ollama_conversation_t *conv,
         return;
     }
 
-    /* for the reply's header */
+    /* which fields were removed, for the reply's header */
 
     all = conv->ctx->scan;
     all->forbid = scan->forbid;

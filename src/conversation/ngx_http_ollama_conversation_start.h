@@ -15,11 +15,19 @@
 #include "conversation/ngx_http_ollama_conversation_state.h"
 
 
+/*
+ * Fills in what does not change during a conversation: conv->request, ctx and
+ * body are set.  NGX_ERROR: no memory.
+ */
 ngx_int_t ngx_http_ollama_conversation_start(
     ngx_http_ollama_conversation_t *conv);
 
-/* What can be known to fail; NGX_OK, or the status of a refusal. */
-ngx_int_t ngx_http_ollama_conversation_check(
+/*
+ * Checks what can be known to fail before anything is generated; assigns the
+ * request's server URL to participants without one.  NGX_OK, or the status of a
+ * refusal.
+ */
+ngx_int_t ngx_http_ollama_conversation_start_check(
     ngx_http_ollama_conversation_t *conv);
 
 

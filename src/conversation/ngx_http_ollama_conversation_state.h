@@ -42,31 +42,31 @@ struct ngx_http_ollama_conversation_s {
      */
     ngx_http_ollama_conversation_pt        next;
 
-    ngx_array_t                            said;     /* ..._utterance_t */
-    size_t                                 size;     /* of all that is said */
-    ngx_uint_t                             turns;    /* finished ones */
-    ngx_array_t                            replies;  /* ..._reply_t; if it is
-                                                        no stream */
+    ngx_array_t                            utterances; /* ..._utterance_t */
+    size_t                                 size;     /* bytes of all messages */
+    ngx_uint_t                             turns;    /* complete ones */
+    ngx_array_t                            replies;  /* ..._reply_t; used if it
+                                                        is no stream */
 
     ngx_http_ollama_turn_t                *turn;     /* NULL: none runs */
     ngx_http_post_subrequest_t             post;     /* of all turns */
     ngx_str_t                              uri;
     ngx_list_t                             headers;  /* that servers get */
-    ngx_table_elt_t                       *type;     /* of them */
+    ngx_table_elt_t                       *type;     /* their "Content-Type" */
     ngx_http_variable_value_t             *variables; /* when it began */
-    ngx_chain_t                           *free;     /* bufs of what turns
-                                                        put between frames */
+    ngx_chain_t                           *free;     /* bufs that turns insert
+                                                        between frames */
     ngx_chain_t                           *busy;
 
-    ngx_http_ollama_conversation_save_t   *saving;   /* NULL: no session */
+    ngx_http_ollama_conversation_save_t   *save;     /* NULL: no session */
 
     ngx_str_t                              error;    /* len 0: none */
-    unsigned                               opened:1; /* the first turn began */
-    unsigned                               heard:1;  /* something was said */
-    unsigned                               draining:1; /* the client is to take
-                                                        what was said first */
+    unsigned                               started:1; /* the first turn began */
+    unsigned                               has_output:1; /* of any server */
+    unsigned                               draining:1; /* the client must take
+                                                        the last turn first */
     unsigned                               stopped:1;
-    unsigned                               over:1;   /* the end is sent */
+    unsigned                               ended:1;  /* nothing more is sent */
 };
 
 

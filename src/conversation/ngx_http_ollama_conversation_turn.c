@@ -5,20 +5,23 @@
 
 
 /*
- * One turn of a conversation: a chat like any other, but for being a
- * subrequest that is made here.  It begins where the conversation's own
- * request was looked up, in the same location and with what is known there,
- * with a body and header lines of its own; so it is balanced, tried again,
- * counted and followed as all chats are.
+ * One turn of a conversation: a chat like any other, except that it is a
+ * subrequest, made here.  It starts at the phase in which the conversation's
+ * own request found its endpoint, in the same location and with the same
+ * variables, but with a body and header lines of its own; so it is balanced,
+ * tried again, counted and tapped as all chats are.
  *
- * The filters stand behind the tap's.  Each frame goes to the client as it
- * comes, at any split, with the turn and the speaker put in front of its
- * members: no byte of it is copied or held back.  What is no reply isn't sent,
- * its error is read.
+ * The filters run after the tap's.  Each frame is passed on as it comes,
+ * wherever it is divided among buffers, with the turn and the participant
+ * inserted before its members: no byte of it is copied or held.  What isn't a
+ * reply is not sent, but the error in it is read.
  *
- * The post handler only notes how the turn ended: nginx runs the conversation's
- * request then, and that goes on.  So turns don't nest, and nothing here calls
- * the next one.
+ * The post handler only notes how the turn ended: then nginx runs the
+ * conversation's request, which goes on.  So turns don't nest, and nothing here
+ * begins the next one.
+ *
+ * A turn lives in a pool of its own, from ngx_http_ollama_turn_begin() until
+ * conversation.c, or conversation_save, destroys that pool.
  */
 
 
@@ -47,30 +50,28 @@ static ngx_int_t ngx_http_ollama_turn_body(ngx_http_ollama_turn_t *turn,
     ngx_http_request_t *sr);
 static ngx_int_t ngx_http_ollama_turn_ctx(ngx_http_ollama_turn_t *turn,
     ngx_http_request_t *sr);
-static ngx_int_t ngx_http_ollama_turn_done(ngx_http_request_t *r, void *data,
-    ngx_int_t rc);
+static ngx_int_t ngx_http_ollama_turn_post_handler(ngx_http_request_t *r,
+    void *data, ngx_int_t rc);
 static ngx_int_t ngx_http_ollama_turn_read_error(ngx_http_ollama_turn_t *turn,
     ngx_str_t *error);
 static ngx_int_t ngx_http_ollama_turn_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_turn_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
-static void ngx_http_ollama_turn_swallow(ngx_http_ollama_turn_t *turn,
+static void ngx_http_ollama_turn_consume(ngx_http_ollama_turn_t *turn,
     ngx_chain_t *in);
 static ngx_chain_t **ngx_http_ollama_turn_buf(ngx_http_ollama_turn_t *turn,
     ngx_buf_t *b, ngx_chain_t **ll);
 static u_char *ngx_http_ollama_turn_find(ngx_http_ollama_turn_t *turn,
     u_char *p, u_char *last);
-static void ngx_http_ollama_turn_keep(ngx_http_ollama_turn_t *turn, u_char *p,
-    u_char *last);
-static ngx_chain_t **ngx_http_ollama_turn_put(ngx_http_ollama_turn_t *turn,
+static void ngx_http_ollama_turn_add_head(ngx_http_ollama_turn_t *turn,
+    u_char *p, u_char *last);
+static ngx_chain_t **ngx_http_ollama_turn_add_buf(ngx_http_ollama_turn_t *turn,
     u_char *p, u_char *last, ngx_chain_t **ll);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
-
-/* conv->turn is set then, also if that fails: whoever ends it frees it. */
 
 ngx_int_t
 ngx_http_ollama_turn_begin(ngx_http_ollama_conversation_t *conv)
@@ -104,12 +105,12 @@ ngx_http_ollama_turn_begin(ngx_http_ollama_conversation_t *conv)
                    "ollama turn %ui: \"%V\"", turn->number,
                    &turn->participant->name);
 
-    turn->said = ngx_pcalloc(pool, sizeof(ngx_http_ollama_capture_t));
-    if (turn->said == NULL) {
+    turn->capture = ngx_pcalloc(pool, sizeof(ngx_http_ollama_capture_t));
+    if (turn->capture == NULL) {
         return NGX_ERROR;
     }
 
-    if (ngx_http_ollama_capture_init(turn->said, pool,
+    if (ngx_http_ollama_capture_init(turn->capture, pool,
                                      NGX_HTTP_OLLAMA_CAPTURE_LINES,
                                      NGX_HTTP_OLLAMA_CONVERSATION_SIZE
                                      - conv->size)
@@ -118,7 +119,7 @@ ngx_http_ollama_turn_begin(ngx_http_ollama_conversation_t *conv)
         return NGX_ERROR;
     }
 
-    /* the client may not have taken all of it when the turn has ended */
+    /* in the request's pool: it may be still unsent when the turn has ended */
 
     if (ngx_http_ollama_conversation_json_front(r->pool, turn->number,
                                                 &turn->participant->name,
@@ -132,7 +133,7 @@ ngx_http_ollama_turn_begin(ngx_http_ollama_conversation_t *conv)
 }
 
 
-/* nginx runs it when the conversation's handler has returned. */
+/* Makes the subrequest; nginx runs it when the request's handler returns. */
 
 static ngx_int_t
 ngx_http_ollama_turn_request(ngx_http_ollama_turn_t *turn)
@@ -144,7 +145,7 @@ ngx_http_ollama_turn_request(ngx_http_ollama_turn_t *turn)
     conv = turn->conversation;
     r = conv->request;
 
-    conv->post.handler = ngx_http_ollama_turn_done;
+    conv->post.handler = ngx_http_ollama_turn_post_handler;
     conv->post.data = conv;
 
     if (ngx_http_subrequest(r, &conv->uri, NULL, &sr, &conv->post,
@@ -161,7 +162,7 @@ ngx_http_ollama_turn_request(ngx_http_ollama_turn_t *turn)
     sr->phase_handler = conv->ctx->phase;
     sr->content_handler = conv->ctx->pass;
 
-    /* what one turn finds out is wrong for the next */
+    /* variables that one turn evaluates must not be seen by the next */
 
     sr->variables = ngx_palloc(r->pool, cmcf->variables.nelts
                                         * sizeof(ngx_http_variable_value_t));
@@ -181,8 +182,8 @@ ngx_http_ollama_turn_request(ngx_http_ollama_turn_t *turn)
 
 
 /*
- * The body in one piece: proxy_pass takes memory for each buffer of it, and a
- * long history has many.  It goes with the turn.
+ * The body in one buffer: proxy_pass allocates memory for each buffer of it,
+ * and a long history has many.  It is freed with the turn.
  */
 
 static ngx_int_t
@@ -197,9 +198,11 @@ ngx_http_ollama_turn_body(ngx_http_ollama_turn_t *turn,
 
     conv = turn->conversation;
 
-    cl = ngx_http_ollama_conversation_view(turn->pool, conv->body, turn->self,
-                                           conv->said.elts, conv->said.nelts,
-                                           &size);
+    cl = ngx_http_ollama_conversation_prompt_make(turn->pool, conv->body,
+                                                  turn->self,
+                                                  conv->utterances.elts,
+                                                  conv->utterances.nelts,
+                                                  &size);
     if (cl == NULL) {
         return NGX_ERROR;
     }
@@ -243,7 +246,7 @@ ngx_http_ollama_turn_body(ngx_http_ollama_turn_t *turn,
 }
 
 
-/* What is known of a chat when its body has been read. */
+/* Sets up the ctx as that of a chat whose body has been read and scanned. */
 
 static ngx_int_t
 ngx_http_ollama_turn_ctx(ngx_http_ollama_turn_t *turn, ngx_http_request_t *sr)
@@ -269,7 +272,7 @@ ngx_http_ollama_turn_ctx(ngx_http_ollama_turn_t *turn, ngx_http_request_t *sr)
     ctx->turn = turn;
     turn->ctx = ctx;
 
-    /* its body is known: it may go on */
+    /* route.c has nothing left to do */
 
     ctx->endpoint = turn->conversation->ctx->turn_endpoint;
     ctx->state = NGX_HTTP_OLLAMA_ROUTED;
@@ -280,12 +283,13 @@ ngx_http_ollama_turn_ctx(ngx_http_ollama_turn_t *turn, ngx_http_request_t *sr)
 
 
 /*
- * May be called more than once.  Where the client is gone nginx ends all, else
- * the conversation goes on, whatever became of the turn.
+ * May be called more than once.  If the client is gone nginx ends the whole
+ * request; else the conversation goes on, however the turn ended.
  */
 
 static ngx_int_t
-ngx_http_ollama_turn_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
+ngx_http_ollama_turn_post_handler(ngx_http_request_t *r, void *data,
+    ngx_int_t rc)
 {
     ngx_http_ollama_conversation_t *conv = data;
 
@@ -311,8 +315,6 @@ ngx_http_ollama_turn_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
 }
 
 
-/* May free the request. */
-
 void
 ngx_http_ollama_turn_stop(ngx_http_ollama_turn_t *turn)
 {
@@ -330,20 +332,20 @@ ngx_http_ollama_turn_end_e
 ngx_http_ollama_turn_end(ngx_http_ollama_turn_t *turn)
 {
     ngx_http_ollama_ctx_t      *ctx;
-    ngx_http_ollama_capture_t  *said;
+    ngx_http_ollama_capture_t  *capture;
 
     ctx = turn->ctx;
-    said = turn->said;
+    capture = turn->capture;
 
-    if (turn->heard
+    if (turn->is_reply
         && ctx->frame->done && !ctx->frame->error
-        && !said->truncated && !said->failed)
+        && !capture->truncated && !capture->failed)
     {
         return NGX_HTTP_OLLAMA_TURN_COMPLETE;
     }
 
     if (turn->conversation->stopped || !turn->ended) {
-        /* or the client is gone */
+        /* not ended: the client is gone */
         return NGX_HTTP_OLLAMA_TURN_CANCELLED;
     }
 
@@ -375,7 +377,7 @@ ngx_http_ollama_turn_error(ngx_http_ollama_turn_t *turn, ngx_str_t *error)
         return;
     }
 
-    if (turn->said->truncated) {
+    if (turn->capture->truncated) {
         ngx_str_set(error, "the conversation has become longer than 64 MB");
         return;
     }
@@ -394,7 +396,10 @@ ngx_http_ollama_turn_error(ngx_http_ollama_turn_t *turn, ngx_str_t *error)
 }
 
 
-/* The server's own words, {"error":"..."}; of a long text what there is. */
+/*
+ * The error that the server sent, {"error":"..."}; of a long one only the part
+ * that was kept.  NGX_DECLINED: there is none.
+ */
 
 static ngx_int_t
 ngx_http_ollama_turn_read_error(ngx_http_ollama_turn_t *turn,
@@ -411,7 +416,7 @@ ngx_http_ollama_turn_read_error(ngx_http_ollama_turn_t *turn,
     };
 
     p = turn->head;
-    last = p + turn->nhead;
+    last = p + turn->head_len;
 
     for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 
@@ -461,7 +466,7 @@ ngx_http_ollama_turn_header_filter(ngx_http_request_t *r)
         && r->headers_out.status == NGX_HTTP_OK
         && ctx->frame && ctx->frame->form == NGX_HTTP_OLLAMA_FRAME_LINES)
     {
-        ctx->turn->heard = 1;
+        ctx->turn->is_reply = 1;
     }
 
     return ngx_http_next_header_filter(r);
@@ -494,11 +499,12 @@ ngx_http_ollama_turn_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     for (cl = in; cl; cl = cl->next) {
         b = cl->buf;
 
-        if (turn->heard && ngx_buf_in_memory(b) && b->pos < b->last) {
-            ngx_http_ollama_capture_feed(turn->said, b->pos, b->last - b->pos);
+        if (turn->is_reply && ngx_buf_in_memory(b) && b->pos < b->last) {
+            ngx_http_ollama_capture_feed(turn->capture, b->pos,
+                                         b->last - b->pos);
         }
 
-        if (turn->heard && conv->body->stream) {
+        if (turn->is_reply && conv->body->stream) {
             ll = ngx_http_ollama_turn_buf(turn, b, ll);
             if (ll == NULL) {
                 return NGX_ERROR;
@@ -508,10 +514,10 @@ ngx_http_ollama_turn_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     *ll = NULL;
 
-    if (turn->said->pos && !conv->heard) {
+    if (turn->capture->pos && !conv->has_output) {
         tp = ngx_timeofday();
 
-        conv->heard = 1;
+        conv->has_output = 1;
         conv->ctx->ttft = (ngx_msec_int_t)
                              ((tp->sec - conv->request->start_sec) * 1000
                               + (tp->msec - conv->request->start_msec));
@@ -519,7 +525,7 @@ ngx_http_ollama_turn_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     }
 
     if (in && out == NULL) {
-        ngx_http_ollama_turn_swallow(turn, in);
+        ngx_http_ollama_turn_consume(turn, in);
         return NGX_OK;
     }
 
@@ -532,10 +538,10 @@ ngx_http_ollama_turn_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 }
 
 
-/* What is not sent; the beginning of it may tell what was wrong. */
+/* Takes what is not sent; its first bytes may be an error. */
 
 static void
-ngx_http_ollama_turn_swallow(ngx_http_ollama_turn_t *turn, ngx_chain_t *in)
+ngx_http_ollama_turn_consume(ngx_http_ollama_turn_t *turn, ngx_chain_t *in)
 {
     u_char     *p;
     ngx_buf_t  *b;
@@ -545,13 +551,13 @@ ngx_http_ollama_turn_swallow(ngx_http_ollama_turn_t *turn, ngx_chain_t *in)
 
         if (ngx_buf_in_memory(b)) {
 
-            if (turn->heard) {
+            if (turn->is_reply) {
                 for (p = b->pos; p; /* void */ ) {
                     p = ngx_http_ollama_turn_find(turn, p, b->last);
                 }
 
             } else {
-                ngx_http_ollama_turn_keep(turn, b->pos, b->last);
+                ngx_http_ollama_turn_add_head(turn, b->pos, b->last);
             }
         }
 
@@ -562,9 +568,9 @@ ngx_http_ollama_turn_swallow(ngx_http_ollama_turn_t *turn, ngx_chain_t *in)
 
 
 /*
- * Links a buffer of the reply to the chain, in as many pieces as frames begin
- * in it; returns the chain's end.  The last piece is the buffer itself: nginx
- * takes the memory for free when that is sent.
+ * Links a buffer of the reply to the chain, divided where frames begin in it.
+ * Returns the chain's new end, or NULL: no memory.  The last piece is the
+ * buffer itself: nginx reuses the memory when that is sent.
  */
 
 static ngx_chain_t **
@@ -586,7 +592,7 @@ ngx_http_ollama_turn_buf(ngx_http_ollama_turn_t *turn, ngx_buf_t *b,
         }
 
         if (b->pos < p) {
-            ll = ngx_http_ollama_turn_put(turn, b->pos, p, ll);
+            ll = ngx_http_ollama_turn_add_buf(turn, b->pos, p, ll);
             if (ll == NULL) {
                 return NULL;
             }
@@ -595,7 +601,7 @@ ngx_http_ollama_turn_buf(ngx_http_ollama_turn_t *turn, ngx_buf_t *b,
         /* an object without members of its own needs no comma */
         last = front + turn->front.len - (*p == '}');
 
-        ll = ngx_http_ollama_turn_put(turn, front, last, ll);
+        ll = ngx_http_ollama_turn_add_buf(turn, front, last, ll);
         if (ll == NULL) {
             return NULL;
         }
@@ -616,8 +622,9 @@ ngx_http_ollama_turn_buf(ngx_http_ollama_turn_t *turn, ngx_buf_t *b,
 
 
 /*
- * Follows the lines from "p" on.  Returns the place of the first member of an
- * object, or of its end; NULL if none begins in what is left.
+ * Follows the lines from "p" on.  Returns where the first member of the next
+ * object begins, or that object's "}" if it has none; NULL: no object begins
+ * before "last".
  */
 
 static u_char *
@@ -629,41 +636,42 @@ ngx_http_ollama_turn_find(ngx_http_ollama_turn_t *turn, u_char *p,
     while (p < last) {
         ch = *p;
 
-        if (turn->place == turn_rest) {
+        if (turn->state == turn_rest) {
 
             end = memchr(p, '\n', last - p);
             end = end ? end + 1 : last;
 
-            ngx_http_ollama_turn_keep(turn, p, end);
+            ngx_http_ollama_turn_add_head(turn, p, end);
 
             if (*(end - 1) == '\n') {
-                turn->place = turn_start;
-                turn->told = (ngx_strncmp(turn->head, "{\"error\"", 8) == 0);
+                turn->state = turn_line;
+                turn->has_error = (ngx_strncmp(turn->head, "{\"error\"", 8)
+                                   == 0);
             }
 
             p = end;
             continue;
         }
 
-        if (turn->place == turn_open && ch > ' ') {
-            turn->place = turn_rest;
+        if (turn->state == turn_object && ch > ' ') {
+            turn->state = turn_rest;
             return p;
         }
 
-        if (turn->place == turn_start && ch == '{') {
-            turn->place = turn_open;
+        if (turn->state == turn_line && ch == '{') {
+            turn->state = turn_object;
 
-            if (!turn->told) {
-                turn->nhead = 0;
+            if (!turn->has_error) {
+                turn->head_len = 0;
             }
 
-            ngx_http_ollama_turn_keep(turn, p, p + 1);
+            ngx_http_ollama_turn_add_head(turn, p, p + 1);
 
-        } else if (turn->place == turn_start && ch > ' ') {
-            turn->place = turn_rest;
+        } else if (turn->state == turn_line && ch > ' ') {
+            turn->state = turn_rest;
 
         } else if (ch == '\n') {
-            turn->place = turn_start;
+            turn->state = turn_line;
         }
 
         p++;
@@ -674,24 +682,25 @@ ngx_http_ollama_turn_find(ngx_http_ollama_turn_t *turn, u_char *p,
 
 
 static void
-ngx_http_ollama_turn_keep(ngx_http_ollama_turn_t *turn, u_char *p,
+ngx_http_ollama_turn_add_head(ngx_http_ollama_turn_t *turn, u_char *p,
     u_char *last)
 {
     size_t  n;
 
-    if (turn->told) {
+    if (turn->has_error) {
         return;
     }
 
-    n = ngx_min((size_t) (last - p), NGX_HTTP_OLLAMA_TURN_HEAD - turn->nhead);
+    n = ngx_min((size_t) (last - p),
+                NGX_HTTP_OLLAMA_TURN_HEAD - turn->head_len);
 
-    ngx_memcpy(turn->head + turn->nhead, p, n);
-    turn->nhead += n;
+    ngx_memcpy(turn->head + turn->head_len, p, n);
+    turn->head_len += n;
 }
 
 
 static ngx_chain_t **
-ngx_http_ollama_turn_put(ngx_http_ollama_turn_t *turn, u_char *p,
+ngx_http_ollama_turn_add_buf(ngx_http_ollama_turn_t *turn, u_char *p,
     u_char *last, ngx_chain_t **ll)
 {
     ngx_buf_t                       *b;

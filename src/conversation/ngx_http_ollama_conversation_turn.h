@@ -16,15 +16,17 @@
 #include "reply/ngx_http_ollama_capture.h"
 
 
-/* of a line, or of a body that is no reply: what is kept to read an error */
+/* the first bytes of a line, or of a body that is no reply: for the error */
 #define NGX_HTTP_OLLAMA_TURN_HEAD  1024
 
 
+/* where in a line of the reply the filter is */
+
 typedef enum {
-    turn_start = 0,         /* of a line */
-    turn_open,              /* behind the "{" of its object */
+    turn_line = 0,          /* before the object */
+    turn_object,            /* behind the object's "{" */
     turn_rest
-} ngx_http_ollama_turn_place_e;
+} ngx_http_ollama_turn_state_e;
 
 
 typedef enum {
@@ -34,42 +36,50 @@ typedef enum {
 } ngx_http_ollama_turn_end_e;
 
 
-/* A turn, in its pool, which goes with it. */
+/* A turn, in a pool of its own. */
 
 struct ngx_http_ollama_turn_s {
     ngx_http_ollama_conversation_t  *conversation;
     ngx_http_ollama_participant_t   *participant;
-    ngx_uint_t                       self;      /* which one that is */
-    ngx_uint_t                       number;    /* from 1 */
+    ngx_uint_t                       self;      /* the participant's index */
+    ngx_uint_t                       number;    /* of the turn, from 1 */
     ngx_pool_t                      *pool;
 
     ngx_http_request_t              *request;   /* the subrequest */
-    ngx_http_ollama_ctx_t           *ctx;       /* and its own */
-    ngx_int_t                        rc;        /* how it ended */
+    ngx_http_ollama_ctx_t           *ctx;       /* the subrequest's */
+    ngx_int_t                        rc;        /* that it ended with */
 
-    ngx_http_ollama_capture_t       *said;
-    ngx_str_t                        front;     /* goes into each frame */
-    ngx_http_ollama_turn_place_e     place;
+    ngx_http_ollama_capture_t       *capture;   /* of the reply */
+    ngx_str_t                        front;     /* inserted into each frame */
+    ngx_http_ollama_turn_state_e     state;
     u_char                           head[NGX_HTTP_OLLAMA_TURN_HEAD];
-    size_t                           nhead;     /* of the line; of told */
+    size_t                           head_len;
 
-    unsigned                         heard:1;   /* there is a reply */
-    unsigned                         told:1;    /* the head is an error */
+    unsigned                         is_reply:1; /* 200, NDJSON */
+    unsigned                         has_error:1; /* "head" is an error line */
     unsigned                         ended:1;
 };
 
 
+/*
+ * Begins the next turn, as a subrequest of conv->request, and sets conv->turn.
+ * When turn->ended is set nginx calls that request's write handler.  NGX_ERROR:
+ * no memory; if conv->turn is set then, its pool must be destroyed.
+ */
 ngx_int_t ngx_http_ollama_turn_begin(ngx_http_ollama_conversation_t *conv);
+
+/* Ends a turn that runs.  May free the request. */
 void ngx_http_ollama_turn_stop(ngx_http_ollama_turn_t *turn);
 
-/* Of a turn that has ended, or whose request is being ended: how. */
+/* How a turn has ended, or ends now because its request is ended. */
 ngx_http_ollama_turn_end_e ngx_http_ollama_turn_end(
     ngx_http_ollama_turn_t *turn);
 
-/* Of one that failed: why.  The text is in the request's pool. */
+/* Why a turn has failed; the text is in the request's pool, or static. */
 void ngx_http_ollama_turn_error(ngx_http_ollama_turn_t *turn,
     ngx_str_t *error);
 
+/* Puts the filters for turns in front of those so far. */
 ngx_int_t ngx_http_ollama_turn_filter_init(ngx_conf_t *cf);
 
 

@@ -734,19 +734,19 @@ fuzz_view(fuzz_run_t *run)
 
     fuzz_check(ngx_http_ollama_conversation_prompt_init(run->pool, &run->body)
                == NGX_OK
-               && ngx_http_ollama_conversation_say(run->pool, &run->body,
-                      &said[0], NGX_HTTP_OLLAMA_CONVERSATION_USER, NULL,
-                      &run->body.initial, 0)
+               && ngx_http_ollama_conversation_prompt_add(run->pool,
+                      &run->body, &said[0], NGX_HTTP_OLLAMA_CONVERSATION_USER,
+                      NULL, &run->body.initial, 0)
                   == NGX_OK
-               && ngx_http_ollama_conversation_say(run->pool, &run->body,
-                      &said[1], 1, NULL, &run->body.initial, 0)
+               && ngx_http_ollama_conversation_prompt_add(run->pool,
+                      &run->body, &said[1], 1, NULL, &run->body.initial, 0)
                   == NGX_OK,
                "said");
 
     for (i = 0; i < run->body.n; i++) {
 
-        cl = ngx_http_ollama_conversation_view(run->pool, &run->body, i, said,
-                                               2, &size);
+        cl = ngx_http_ollama_conversation_prompt_make(run->pool, &run->body, i,
+                                                      said, 2, &size);
 
         text = malloc(size);
 

@@ -207,9 +207,8 @@ view_say(conversation_run_t *run, ngx_http_ollama_utterance_t *said,
     t.data = (u_char *) text;
     t.len = len;
 
-    assert_int_equal(ngx_http_ollama_conversation_say(run->pool, &run->body,
-                                                      said, speaker, &n, &t,
-                                                      0),
+    assert_int_equal(ngx_http_ollama_conversation_prompt_add(run->pool,
+                                    &run->body, said, speaker, &n, &t, 0),
                      NGX_OK);
 }
 
@@ -231,8 +230,8 @@ view_text(conversation_run_t *run, ngx_uint_t self,
 
     size = -1;
 
-    chain = ngx_http_ollama_conversation_view(pool, &run->body, self, said, n,
-                                              &size);
+    chain = ngx_http_ollama_conversation_prompt_make(pool, &run->body, self,
+                                                     said, n, &size);
     assert_non_null(chain);
 
     text = malloc(size + 1);
@@ -333,8 +332,9 @@ view_json_test(void **state)
     ngx_str_set(&json, "one\\u000a\\u003ctwo\\n\\\\u000a\\u000A\\u000b\\/"
                        "\\u00");
 
-    assert_int_equal(ngx_http_ollama_conversation_say(run.pool, &run.body,
-                                    &said, NGX_HTTP_OLLAMA_CONVERSATION_OTHER,
+    assert_int_equal(ngx_http_ollama_conversation_prompt_add(run.pool,
+                                    &run.body, &said,
+                                    NGX_HTTP_OLLAMA_CONVERSATION_OTHER,
                                     &name, &json, 1),
                      NGX_OK);
     assert_ptr_equal(said.text.data, json.data);
@@ -347,8 +347,9 @@ view_json_test(void **state)
 
     /* nobody's name */
 
-    assert_int_equal(ngx_http_ollama_conversation_say(run.pool, &run.body,
-                                    &said, NGX_HTTP_OLLAMA_CONVERSATION_OTHER,
+    assert_int_equal(ngx_http_ollama_conversation_prompt_add(run.pool,
+                                    &run.body, &said,
+                                    NGX_HTTP_OLLAMA_CONVERSATION_OTHER,
                                     NULL, &json, 1),
                      NGX_OK);
     assert_ptr_equal(said.headed.data, json.data);
@@ -589,15 +590,13 @@ view_no_memory_test(void **state)
     ngx_str_set(&text, "a\nb");
 
     ngx_stub_fail_size = 4;
-    assert_int_equal(ngx_http_ollama_conversation_say(run.pool, &run.body,
-                                                      &said, 0, NULL, &text,
-                                                      0),
+    assert_int_equal(ngx_http_ollama_conversation_prompt_add(run.pool,
+                                    &run.body, &said, 0, NULL, &text, 0),
                      NGX_ERROR);
 
     ngx_stub_fail_size = sizeof("a: a\\na: b") - 1;
-    assert_int_equal(ngx_http_ollama_conversation_say(run.pool, &run.body,
-                                                      &said, 0, NULL, &text,
-                                                      0),
+    assert_int_equal(ngx_http_ollama_conversation_prompt_add(run.pool,
+                                    &run.body, &said, 0, NULL, &text, 0),
                      NGX_ERROR);
 
     ngx_stub_fail_size = sizeof("{\"model\":\"a\",\"messages\":[") - 1;
@@ -606,12 +605,12 @@ view_no_memory_test(void **state)
                      NGX_ERROR);
 
     ngx_stub_fail_size = sizeof(ngx_buf_t);
-    assert_null(ngx_http_ollama_conversation_view(run.pool, &run.body, 0,
-                                                  &said, 1, &size));
+    assert_null(ngx_http_ollama_conversation_prompt_make(run.pool, &run.body, 0,
+                                                         &said, 1, &size));
 
     ngx_stub_fail_size = sizeof(ngx_chain_t);
-    assert_null(ngx_http_ollama_conversation_view(run.pool, &run.body, 0,
-                                                  &said, 1, &size));
+    assert_null(ngx_http_ollama_conversation_prompt_make(run.pool, &run.body, 0,
+                                                         &said, 1, &size));
 
     ngx_stub_fail_size = 0;
     ngx_destroy_pool(run.pool);
