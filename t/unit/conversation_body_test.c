@@ -258,13 +258,13 @@ huge_run(const char *before, const char *after, size_t *found, size_t *taken)
     u_char                                  text[1023];
     ngx_int_t                               rc;
     ngx_pool_t                             *pool, *temp;
-    ngx_http_ollama_conversation_body_t     body;
+    ngx_http_ollama_conversation_body_t     result;
     ngx_http_ollama_conversation_fields_t  *read;
 
     pool = ngx_create_pool(4096, NULL);
     temp = ngx_create_pool(4096, NULL);
 
-    read = ngx_http_ollama_conversation_body_begin(&body, pool, temp);
+    read = ngx_http_ollama_conversation_body_begin(&result, pool, temp);
     assert_non_null(read);
 
     rc = ngx_http_ollama_conversation_body_feed(read, (u_char *) before,
@@ -284,7 +284,7 @@ huge_run(const char *before, const char *after, size_t *found, size_t *taken)
 
     assert_int_equal(ngx_http_ollama_conversation_body_end(read), NGX_OK);
 
-    *found = body.initial.len;
+    *found = result.initial.len;
     *taken = ngx_stub_pool_peak(pool) + ngx_stub_pool_peak(temp);
 
     ngx_destroy_pool(temp);
@@ -321,7 +321,7 @@ memory_test(void **state)
     ngx_int_t                               rc;
     ngx_uint_t                              failed[2];
     ngx_pool_t                             *pool, *temp;
-    ngx_http_ollama_conversation_body_t     body;
+    ngx_http_ollama_conversation_body_t     result;
     ngx_http_ollama_conversation_fields_t  *read;
 
     static u_char  body[] = START "\"models\":[\"model\",\"model\",{\"model\":"
@@ -340,7 +340,7 @@ memory_test(void **state)
 
         ngx_stub_fail_size = (size > 1024) ? size : 0;
 
-        read = ngx_http_ollama_conversation_body_begin(&body, pool, temp);
+        read = ngx_http_ollama_conversation_body_begin(&result, pool, temp);
 
         if (read == NULL) {
             failed[0]++;
@@ -362,9 +362,9 @@ memory_test(void **state)
         }
 
         if (rc == NGX_OK) {
-            assert_int_equal(body.n, 3);
-            assert_int_equal(body.participant[1].name.len, 7);
-            assert_int_equal(body.participant[2].options.len, 34);
+            assert_int_equal(result.n, 3);
+            assert_int_equal(result.participant[1].name.len, 7);
+            assert_int_equal(result.participant[2].options.len, 34);
 
         } else {
             assert_int_equal(rc, NGX_ERROR);
@@ -386,7 +386,7 @@ memory_test(void **state)
 
     pool = ngx_create_pool(4096, NULL);
 
-    read = ngx_http_ollama_conversation_body_begin(&body, pool, pool);
+    read = ngx_http_ollama_conversation_body_begin(&result, pool, pool);
     assert_non_null(read);
 
     ngx_stub_fail_size = 512;
@@ -394,7 +394,7 @@ memory_test(void **state)
     assert_int_equal(rc, NGX_ERROR);
 
     ngx_stub_fail_size = 2 * sizeof(ngx_str_t);
-    read = ngx_http_ollama_conversation_body_begin(&body, pool, pool);
+    read = ngx_http_ollama_conversation_body_begin(&result, pool, pool);
     assert_null(read);
 
     ngx_stub_fail_size = 0;
