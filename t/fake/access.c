@@ -4,7 +4,10 @@
  * server that listens on loopback.
  */
 
-#include "fake.h"
+#include "access.h"
+#include "conf.h"
+#include "out.h"
+#include "request.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>

@@ -5,7 +5,7 @@
  * build line links nothing but libevent and jansson.
  */
 
-#include "fake.h"
+#include "codec.h"
 
 
 #define fake_ror(x, n)  (((x) >> (n)) | ((x) << (32 - (n))))

@@ -5,7 +5,9 @@
  * Nothing is changed unless the whole of a /fake/set is right.
  */
 
-#include "fake.h"
+#include "conf.h"
+#include "main.h"
+#include "model.h"
 
 
 #define FAKE_BIT(i)  ((uint64_t) 1 << (i))

@@ -9,7 +9,12 @@
  * meanwhile wait in the input buffer.
  */
 
-#include "fake.h"
+#include "conn.h"
+#include "control.h"
+#include "out.h"
+#include "record.h"
+#include "request.h"
+#include "stream.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -9,7 +9,12 @@
  * are in the middle of things.
  */
 
-#include "fake.h"
+#include "control.h"
+#include "conf.h"
+#include "main.h"
+#include "out.h"
+#include "record.h"
+#include "request.h"
 
 
 typedef struct fake_wait_s  fake_wait_t;

@@ -4,7 +4,7 @@
  * responses.  Both keep track of what is open, as Ollama's converters do.
  */
 
-#include "fake.h"
+#include "events.h"
 
 
 static void fake_event(fake_buf_t *b, const char *event);

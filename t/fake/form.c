@@ -5,7 +5,9 @@
  * escaped form, so it can be put together without coding anything.
  */
 
-#include "fake.h"
+#include "form.h"
+#include "codec.h"
+#include "events.h"
 
 
 static void fake_form_created(fake_buf_t *b, fake_gen_t *g);

@@ -9,7 +9,7 @@
  * fake_gojson_scan() checks; the rest trusts what it has let through.
  */
 
-#include "fake.h"
+#include "gojson.h"
 
 
 #define FAKE_GOJSON_DEPTH  10000

@@ -4,7 +4,14 @@
  * words and the order of Ollama's handlers and middlewares.
  */
 
-#include "fake.h"
+#include "infer.h"
+#include "conf.h"
+#include "form.h"
+#include "model.h"
+#include "out.h"
+#include "record.h"
+#include "request.h"
+#include "stream.h"
 
 #include <stdarg.h>
 

@@ -4,7 +4,11 @@
  * OpenAI's view of them.
  */
 
-#include "fake.h"
+#include "lists.h"
+#include "form.h"
+#include "infer.h"
+#include "out.h"
+#include "request.h"
 
 #include <time.h>
 

@@ -7,7 +7,11 @@
  * -c opens a port that server.listen and fault "refuse" leave alone.
  */
 
-#include "fake.h"
+#include "main.h"
+#include "conf.h"
+#include "conn.h"
+#include "control.h"
+#include "stream.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -39,9 +43,6 @@ static void fake_stdin(evutil_socket_t fd, short what, void *data);
 static void fake_relisten_handler(evutil_socket_t fd, short what,
     void *data);
 
-
-struct event_base             *fake_base;
-const char                    *fake_name = "";
 
 static const char             *fake_address = "127.0.0.1";
 static const char             *fake_path;

@@ -3,7 +3,9 @@
  * The models and their names.
  */
 
-#include "fake.h"
+#include "model.h"
+#include "conn.h"
+#include "request.h"
 
 #include <ctype.h>
 

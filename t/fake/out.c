@@ -11,7 +11,11 @@
  * and may close the connection before it returns.
  */
 
-#include "fake.h"
+#include "out.h"
+#include "access.h"
+#include "conf.h"
+#include "record.h"
+#include "request.h"
 
 #include <stdarg.h>
 #include <sys/ioctl.h>

@@ -6,7 +6,9 @@
  * by then, and fake_rec_get() tells so.  Those of polls have FAKE_POLL.
  */
 
-#include "fake.h"
+#include "record.h"
+#include "conn.h"
+#include "control.h"
 
 
 #define FAKE_POLL       ((uint64_t) 1 << 63)

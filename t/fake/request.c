@@ -4,7 +4,12 @@
  * one step after another, until more is needed or the reply has begun.
  */
 
-#include "fake.h"
+#include "request.h"
+#include "control.h"
+#include "gojson.h"
+#include "out.h"
+#include "record.h"
+#include "route.h"
 
 #include <ctype.h>
 

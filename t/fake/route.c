@@ -4,7 +4,16 @@
  * then the path; in front of it all is Go's mux.
  */
 
-#include "fake.h"
+#include "route.h"
+#include "access.h"
+#include "conf.h"
+#include "form.h"
+#include "infer.h"
+#include "lists.h"
+#include "main.h"
+#include "manage.h"
+#include "out.h"
+#include "request.h"
 
 
 typedef struct {

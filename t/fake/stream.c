@@ -11,7 +11,11 @@
  * right away: request and connection may be gone.
  */
 
-#include "fake.h"
+#include "stream.h"
+#include "access.h"
+#include "infer.h"
+#include "out.h"
+#include "record.h"
 
 
 #define FAKE_AHEAD  (64 * 1024)     /* bytes in hand before we wait */

@@ -4,10 +4,14 @@
  * ends the process: a test tool has nothing better to do.
  */
 
-#include "fake.h"
+#include "util.h"
 
 #include <stdarg.h>
 #include <time.h>
+
+
+struct event_base  *fake_base;
+const char         *fake_name = "";
 
 
 void *
