@@ -5,9 +5,8 @@
  */
 
 #include "access.h"
-#include "conf.h"
+#include "origin.h"
 #include "out.h"
-#include "request.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -16,24 +15,10 @@
 
 
 static int fake_origin_match(const char *origin);
-static int fake_origin_same(const fake_req_t *r);
 static void fake_origin_preflight(fake_conn_t *c);
 static int fake_host_name_allowed(const char *host);
 static int fake_host_address(const char *host);
 static int fake_host_own(int family, const void *addr);
-
-
-static int
-fake_origin_same(const fake_req_t *r)
-{
-    const char  *o;
-
-    o = r->origin;
-
-    return (strncmp(o, "http://", 7) == 0 && strcmp(o + 7, r->host) == 0)
-           || (strncmp(o, "https://", 8) == 0
-               && strcmp(o + 8, r->host) == 0);
-}
 
 
 static int
@@ -130,26 +115,6 @@ fake_origin_preflight(fake_conn_t *c)
         "Vary: Access-Control-Request-Headers\r\n";
 
     fake_out_reply(c, 204, NULL, NULL, 0, headers);
-}
-
-
-/* the headers every answer to an allowed foreign origin has */
-
-void
-fake_origin_headers(fake_conn_t *c, fake_buf_t *more)
-{
-    fake_req_t  *r;
-
-    r = c->req;
-
-    if (c->control || !fake_server.check_host || r->origin == NULL
-        || *r->origin == '\0' || fake_origin_same(r))
-    {
-        return;
-    }
-
-    fake_buf_fmt(more, "Access-Control-Allow-Origin: %s\r\nVary: Origin\r\n",
-                 r->origin);
 }
 
 

@@ -16,7 +16,6 @@ typedef enum {
 
 int fake_origin_check(fake_conn_t *c);
 fake_host_e fake_host_allowed(const char *header);
-void fake_origin_headers(fake_conn_t *c, fake_buf_t *more);
 
 
 #endif /* _FAKE_ACCESS_H_INCLUDED_ */

@@ -6,8 +6,7 @@
  */
 
 #include "conf.h"
-#include "main.h"
-#include "model.h"
+#include "listen.h"
 
 
 #define FAKE_BIT(i)  ((uint64_t) 1 << (i))
@@ -106,8 +105,6 @@ static const char  *fake_faults[] = {
     "bad_chunk", "bad_header", "short_length", "flood", NULL
 };
 
-
-fake_server_t       fake_server;
 
 static fake_conf_t  fake_all;       /* of "*" */
 
@@ -582,20 +579,6 @@ fake_conf_effective(fake_conf_t *conf, fake_model_t *model)
     if (conf->batch == 0) {
         conf->batch = 1;
     }
-}
-
-
-void
-fake_conf_release(fake_conf_t *conf)
-{
-    json_decref(conf->body);
-    json_decref(conf->content_type);
-    json_decref(conf->encoding);
-    json_decref(conf->error);
-    json_decref(conf->raw_reply);
-    json_decref(conf->split_at);
-
-    memset(conf, 0, sizeof(fake_conf_t));
 }
 
 

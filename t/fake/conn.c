@@ -10,11 +10,7 @@
  */
 
 #include "conn.h"
-#include "control.h"
-#include "out.h"
 #include "record.h"
-#include "request.h"
-#include "stream.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -26,19 +22,20 @@ static void fake_conn_write(struct bufferevent *bev, void *data);
 static void fake_conn_event(struct bufferevent *bev, short what, void *data);
 static void fake_conn_timed(evutil_socket_t fd, short what, void *data);
 static void fake_conn_reap(evutil_socket_t fd, short what, void *data);
-static void fake_req_free(fake_req_t *r);
 
 
-fake_conn_t           fake_conns;
-unsigned              fake_open[2];
+fake_conn_t  fake_conns;
 
-static struct event  *fake_reaper;
-static fake_conn_t   *fake_dead;
+static const fake_conn_handlers_t  *fake_handlers;
+static struct event                *fake_reaper;
+static fake_conn_t                 *fake_dead;
 
 
 void
-fake_conn_init(void)
+fake_conn_init(const fake_conn_handlers_t *handlers)
 {
+    fake_handlers = handlers;
+
     fake_conns.next = &fake_conns;
     fake_conns.prev = &fake_conns;
 
@@ -78,7 +75,7 @@ fake_conn_new(evutil_socket_t fd, int tcp)
     c->fd = fd;
     c->bev = bufferevent_socket_new(fake_base, fd, BEV_OPT_CLOSE_ON_FREE);
     c->timer = event_new(fake_base, -1, 0, fake_conn_timed, c);
-    c->pump = event_new(fake_base, -1, 0, fake_out_pump, c);
+    c->pump = event_new(fake_base, -1, 0, fake_handlers->pump, c);
 
     if (c->bev == NULL || c->timer == NULL || c->pump == NULL) {
         fprintf(stderr, "fake: out of memory\n");
@@ -98,7 +95,7 @@ fake_conn_new(evutil_socket_t fd, int tcp)
     (void) bufferevent_set_max_single_read(c->bev, 256 * 1024);
     (void) bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 
-    fake_control_check();
+    fake_rec_changed();
 }
 
 
@@ -119,10 +116,10 @@ fake_conn_close(fake_conn_t *c, int end, int by_client)
     event_del(c->timer);
     event_del(c->pump);
     bufferevent_free(c->bev);
-    fake_out_free(c);
+    fake_handlers->free_reply(c);
 
-    if (c->waiting) {
-        fake_control_leave(c);
+    if (c->closed) {
+        c->closed(c);
     }
 
     if (!c->control) {
@@ -135,8 +132,7 @@ fake_conn_close(fake_conn_t *c, int end, int by_client)
             fake_rec_ended(c->req->rec, end);
         }
 
-        fake_req_free(c->req);
-        c->req = NULL;
+        fake_handlers->free_request(c);
     }
 
     c->next = fake_dead;
@@ -144,7 +140,7 @@ fake_conn_close(fake_conn_t *c, int end, int by_client)
 
     event_active(fake_reaper, EV_TIMEOUT, 0);
 
-    fake_control_check();
+    fake_rec_changed();
 }
 
 
@@ -223,23 +219,6 @@ fake_conn_exit(void)
 }
 
 
-static void
-fake_req_free(fake_req_t *r)
-{
-    fake_stream_free(r);
-    fake_buf_free(&r->body);
-    json_decref(r->headers);
-    free(r->method);
-    free(r->uri);
-    free(r->path);
-    free(r->query);
-    free(r->host);
-    free(r->origin);
-    free(r->allow);
-    free(r);
-}
-
-
 /* the reply is out: the next request, which may already be here */
 
 void
@@ -249,14 +228,13 @@ fake_conn_next(fake_conn_t *c)
     c->handler = NULL;
     c->drained = NULL;
 
-    fake_out_free(c);
+    fake_handlers->free_reply(c);
 
     if (!c->control && c->req->rec) {
         fake_rec_ended(c->req->rec, FAKE_END_COMPLETE);
     }
 
-    fake_req_free(c->req);
-    c->req = NULL;
+    fake_handlers->free_request(c);
     c->state = FAKE_STATE_LINE;
     c->head = 0;
 
@@ -302,7 +280,7 @@ fake_conn_read(struct bufferevent *bev, void *data)
     fake_conn_t  *c = data;
 
     if (!c->dead) {
-        fake_request_read(c);
+        fake_handlers->read(c);
     }
 }
 
@@ -313,7 +291,7 @@ fake_conn_write(struct bufferevent *bev, void *data)
     fake_conn_t  *c = data;
 
     if (!c->dead) {
-        fake_out_drained(c);
+        fake_handlers->written(c);
     }
 }
 

@@ -4,7 +4,7 @@
 #ifndef _FAKE_CONN_H_INCLUDED_
 #define _FAKE_CONN_H_INCLUDED_
 
-#include "util.h"
+#include "req.h"
 
 
 typedef enum {
@@ -34,7 +34,6 @@ typedef enum {
 } fake_do_e;
 
 
-typedef struct fake_req_s   fake_req_t;
 typedef struct fake_conn_s  fake_conn_t;
 
 typedef void (*fake_handler_pt)(fake_conn_t *c);
@@ -64,25 +63,34 @@ struct fake_conn_s {
     struct event        *pump;      /* of cut output and of RST */
     fake_handler_pt      handler;   /* what the timer calls */
     fake_handler_pt      drained;   /* called when output ran empty */
+    fake_handler_pt      closed;    /* called when it is closed, or NULL */
     uint64_t             id;        /* in the record; 0: control */
     int                  state;
     size_t               head;      /* bytes of this request's header */
     unsigned             control:1;
     unsigned             poll:1;    /* asked by a gateway for itself */
     unsigned             dead:1;    /* closed, freed by the reaper */
-    unsigned             waiting:1; /* control: in the list of waiters */
     double               wait_until;
     fake_req_t          *req;
     fake_out_t           out;
 };
 
 
+/* what the program does with all connections */
+
+typedef struct {
+    fake_handler_pt      read;
+    fake_handler_pt      written;      /* output ran empty */
+    event_callback_fn    pump;         /* of the event of that name */
+    fake_handler_pt      free_reply;
+    fake_handler_pt      free_request; /* sets it to NULL */
+} fake_conn_handlers_t;
+
+
 extern fake_conn_t  fake_conns;
-extern unsigned     fake_open[2];    /* connections, and those of polls;
-                                        control left out */
 
 
-void fake_conn_init(void);
+void fake_conn_init(const fake_conn_handlers_t *handlers);
 void fake_conn_new(evutil_socket_t fd, int tcp);
 void fake_conn_close(fake_conn_t *c, int end, int by_client);
 void fake_conn_close_idle(void);

@@ -5,16 +5,15 @@
  * recorded, and must go on asking for nothing else.
  *
  * A GET /fake/requests with conditions is kept waiting in a list.  What may
- * fulfil one calls fake_control_check(), which only wakes an event: callers
+ * fulfil one calls fake_rec_changed(), which only wakes an event: callers
  * are in the middle of things.
  */
 
 #include "control.h"
 #include "conf.h"
-#include "main.h"
+#include "listen.h"
 #include "out.h"
 #include "record.h"
-#include "request.h"
 
 
 typedef struct fake_wait_s  fake_wait_t;
@@ -44,6 +43,7 @@ static char *fake_control_decode(const char *s, size_t len);
 static int fake_wait_done(const fake_wait_t *w);
 static void fake_wait_answer(fake_wait_t *w, int timed_out);
 static void fake_wait_timeout(fake_conn_t *c);
+static void fake_control_leave(fake_conn_t *c);
 static void fake_wait_handler(evutil_socket_t fd, short what, void *data);
 
 
@@ -145,7 +145,14 @@ fake_control_requests(fake_conn_t *c)
     w->filter.path = w->path;
     w->next = fake_waits;
     fake_waits = w;
-    c->waiting = 1;
+    c->closed = fake_control_leave;
+
+    if (fake_wait_event == NULL) {
+        fake_wait_event = event_new(fake_base, -1, 0, fake_wait_handler,
+                                    NULL);
+    }
+
+    fake_rec_wake = fake_wait_event;
 
     if (fake_wait_done(w)) {
         fake_wait_answer(w, 0);
@@ -309,12 +316,12 @@ fake_wait_timeout(fake_conn_t *c)
 
 /* takes the connection off the list */
 
-void
+static void
 fake_control_leave(fake_conn_t *c)
 {
     fake_wait_t  *w, **link;
 
-    c->waiting = 0;
+    c->closed = NULL;
 
     for (link = &fake_waits; *link; link = &(*link)->next) {
 
@@ -324,28 +331,13 @@ fake_control_leave(fake_conn_t *c)
             *link = w->next;
             free(w->path);
             free(w);
-            return;
+            break;
         }
     }
-}
 
-
-void
-fake_control_check(void)
-{
     if (fake_waits == NULL) {
-        return;
+        fake_rec_wake = NULL;
     }
-
-    if (fake_wait_event == NULL) {
-        fake_wait_event = event_new(fake_base, -1, 0, fake_wait_handler,
-                                    NULL);
-        if (fake_wait_event == NULL) {
-            return;
-        }
-    }
-
-    event_active(fake_wait_event, EV_TIMEOUT, 0);
 }
 
 

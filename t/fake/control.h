@@ -8,9 +8,7 @@
 
 
 void fake_control(fake_conn_t *c);
-void fake_control_check(void);
 void fake_control_exit(void);
-void fake_control_leave(fake_conn_t *c);
 
 
 #endif /* _FAKE_CONTROL_H_INCLUDED_ */

@@ -96,7 +96,7 @@ fake_messages_text(fake_buf_t *b, fake_gen_t *g, int part, int64_t i)
     fake_buf_fmt(b, "{\"type\":\"content_block_delta\",\"index\":%d,"
                     "\"delta\":{\"type\":\"%s_delta\",\"%s\":\"", g->block,
                  what, what);
-    fake_form_text(b, g, part, i);
+    fake_gen_text(b, g, part, i);
     fake_buf_str(b, "\"}}\n\n");
 }
 
@@ -157,7 +157,7 @@ fake_events_messages(fake_buf_t *b, fake_gen_t *g, int part, int64_t i)
                     "\"output_tokens\":%lld}}\n\n",
                  g->tools_sent ? "tool_use" : "end_turn",
                  (long long) g->conf.prompt_eval_count,
-                 (long long) fake_form_eval_count(g));
+                 (long long) fake_gen_eval_count(g));
 
     fake_event(b, "message_stop");
     fake_buf_str(b, "{\"type\":\"message_stop\"}\n\n");
@@ -177,14 +177,14 @@ fake_events_messages_whole(fake_buf_t *b, fake_gen_t *g)
 
     if (g->conf.thinking) {
         fake_buf_str(b, "{\"type\":\"thinking\",\"thinking\":\"");
-        fake_form_all(b, g, FAKE_PART_THINKING);
+        fake_gen_all(b, g, FAKE_PART_THINKING);
         fake_buf_str(b, "\"}");
         comma = ",";
     }
 
     if (g->conf.frames) {
         fake_buf_fmt(b, "%s{\"type\":\"text\",\"text\":\"", comma);
-        fake_form_all(b, g, FAKE_PART_TEXT);
+        fake_gen_all(b, g, FAKE_PART_TEXT);
         fake_buf_str(b, "\"}");
         comma = ",";
     }
@@ -199,7 +199,7 @@ fake_events_messages_whole(fake_buf_t *b, fake_gen_t *g)
                     "%lld,\"output_tokens\":%lld}}\n",
                  g->conf.tool_calls ? "tool_use" : "end_turn",
                  (long long) g->conf.prompt_eval_count,
-                 (long long) fake_form_eval_count(g));
+                 (long long) fake_gen_eval_count(g));
 }
 
 
@@ -272,7 +272,7 @@ fake_responses_object(fake_buf_t *b, fake_gen_t *g, int done)
 
     now = fake_unix_time();
     in = g->conf.prompt_eval_count;
-    out = fake_form_eval_count(g);
+    out = fake_gen_eval_count(g);
 
     fake_buf_str(b, "{\"background\":false,\"completed_at\":");
 
@@ -357,11 +357,11 @@ fake_responses_thinking(fake_buf_t *b, fake_gen_t *g, int64_t i)
         fake_responses_tail(b, g, "response.output_item.added");
     }
 
-    fake_form_text(&g->thought, g, FAKE_PART_THINKING, i);
+    fake_gen_text(&g->thought, g, FAKE_PART_THINKING, i);
 
     fake_event(b, "response.reasoning_summary_text.delta");
     fake_buf_str(b, "{\"delta\":\"");
-    fake_form_text(b, g, FAKE_PART_THINKING, i);
+    fake_gen_text(b, g, FAKE_PART_THINKING, i);
     fake_buf_fmt(b, "\",\"item_id\":\"rs_%llu\",\"output_index\":%d,"
                     "\"sequence_number\":%d,\"summary_index\":0,\"type\":"
                     "\"response.reasoning_summary_text.delta\"}\n\n",
@@ -395,12 +395,12 @@ fake_responses_text(fake_buf_t *b, fake_gen_t *g, int64_t i)
     /* a flood isn't kept */
 
     if (g->conf.fault != FAKE_FAULT_FLOOD) {
-        fake_form_text(&g->text, g, FAKE_PART_TEXT, i);
+        fake_gen_text(&g->text, g, FAKE_PART_TEXT, i);
     }
 
     fake_event(b, "response.output_text.delta");
     fake_buf_str(b, "{\"content_index\":0,\"delta\":\"");
-    fake_form_text(b, g, FAKE_PART_TEXT, i);
+    fake_gen_text(b, g, FAKE_PART_TEXT, i);
     fake_buf_fmt(b, "\",\"item_id\":\"msg_%llu\",\"logprobs\":[],"
                     "\"output_index\":%d", fake_id(g), g->block);
     fake_responses_tail(b, g, "response.output_text.delta");
@@ -524,8 +524,8 @@ fake_events_responses(fake_buf_t *b, fake_gen_t *g, int part, int64_t i)
 void
 fake_events_responses_whole(fake_buf_t *b, fake_gen_t *g)
 {
-    fake_form_all(&g->thought, g, FAKE_PART_THINKING);
-    fake_form_all(&g->text, g, FAKE_PART_TEXT);
+    fake_gen_all(&g->thought, g, FAKE_PART_THINKING);
+    fake_gen_all(&g->text, g, FAKE_PART_TEXT);
 
     g->thinking_open = (g->conf.thinking > 0);
     g->text_open = 1;

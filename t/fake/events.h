@@ -4,7 +4,7 @@
 #ifndef _FAKE_EVENTS_H_INCLUDED_
 #define _FAKE_EVENTS_H_INCLUDED_
 
-#include "form.h"
+#include "gen.h"
 
 
 void fake_events_messages(fake_buf_t *b, fake_gen_t *g, int part, int64_t i);

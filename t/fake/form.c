@@ -30,17 +30,6 @@ static void fake_form_v1_whole(fake_buf_t *b, fake_gen_t *g);
 #define FAKE_DIMENSIONS  8
 
 
-/* all kinds of bytes and of escapes that JSON text may have */
-
-#define FAKE_UNICODE                                                          \
-    "\\u003cb\\u003e \\\"q\\\" \\\\ \\/ \\n\\t\xc3\xa9 \\u00e9 "              \
-    "\xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x98\x80 \\ud83d\\ude00 \\u2028 "
-
-#define FAKE_UNICODE_DECODED                                                  \
-    "<b> \"q\" \\ / \n\t\xc3\xa9 \xc3\xa9 "                                   \
-    "\xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x98\x80 \xf0\x9f\x98\x80 "             \
-    "\xe2\x80\xa8 "
-
 static const char  fake_native_tool[] =
     ",\"tool_calls\":[{\"id\":\"" FAKE_TOOL_ID "\",\"function\":"
     "{\"index\":0,\"name\":\"" FAKE_TOOL_NAME "\",\"arguments\":"
@@ -50,80 +39,6 @@ static const char  fake_v1_tool[] =
     ",\"tool_calls\":[{\"id\":\"" FAKE_TOOL_ID "\",\"index\":0,"
     "\"type\":\"function\",\"function\":{\"name\":\"" FAKE_TOOL_NAME "\","
     "\"arguments\":\"" FAKE_TOOL_ESC "\"}}]";
-
-
-/* what the next frame is, and its number among those */
-
-int
-fake_form_part(fake_gen_t *g, int64_t *i)
-{
-    *i = g->index;
-
-    if (*i >= g->total) {
-        return FAKE_PART_DONE;
-    }
-
-    if (*i < g->conf.thinking) {
-        return FAKE_PART_THINKING;
-    }
-
-    *i -= g->conf.thinking;
-
-    return (*i < g->conf.frames || g->conf.fault == FAKE_FAULT_FLOOD)
-           ? FAKE_PART_TEXT : FAKE_PART_TOOL;
-}
-
-
-int64_t
-fake_form_eval_count(fake_gen_t *g)
-{
-    return g->conf.thinking + g->conf.frames;
-}
-
-
-/* the words of one frame */
-
-void
-fake_form_text(fake_buf_t *b, fake_gen_t *g, int part, int64_t i)
-{
-    int     n;
-    char    word[32];
-    size_t  len;
-
-    n = snprintf(word, sizeof(word), "%c%lld ",
-                 part == FAKE_PART_THINKING ? 't' : 'w', (long long) i);
-
-    fake_buf_add(b, word, n);
-    len = n;
-
-    if (g->conf.unicode) {
-        fake_buf_str(b, FAKE_UNICODE);
-        len += sizeof(FAKE_UNICODE_DECODED) - 1;
-    }
-
-    if ((size_t) g->conf.size > len) {
-        len = g->conf.size - len;
-        fake_buf_need(b, len);
-        memset(b->data + b->len, 'x', len);
-        b->len += len;
-        b->data[b->len] = '\0';
-    }
-}
-
-
-/* the words of all frames of a kind */
-
-void
-fake_form_all(fake_buf_t *b, fake_gen_t *g, int part)
-{
-    int64_t  i, n;
-
-    n = (part == FAKE_PART_THINKING) ? g->conf.thinking : g->conf.frames;
-
-    for (i = 0; i < n; i++) {
-        fake_form_text(b, g, part, i);
-    }
-}
 
 
 static void
@@ -179,9 +94,9 @@ fake_form_stats(fake_buf_t *b, fake_gen_t *g)
                  (unsigned long long) (first - g->start_ns - g->load_ns
                                        + 1));
 
-    if (fake_form_eval_count(g)) {
+    if (fake_gen_eval_count(g)) {
         fake_buf_fmt(b, ",\"eval_count\":%lld",
-                     (long long) fake_form_eval_count(g));
+                     (long long) fake_gen_eval_count(g));
     }
 
     fake_buf_fmt(b, ",\"eval_duration\":%llu",
@@ -195,7 +110,7 @@ fake_form_usage(fake_buf_t *b, fake_gen_t *g)
     long long  in, out;
 
     in = g->conf.prompt_eval_count;
-    out = fake_form_eval_count(g);
+    out = fake_gen_eval_count(g);
 
     fake_buf_fmt(b, "\"usage\":{\"prompt_tokens\":%lld,"
                     "\"completion_tokens\":%lld,\"total_tokens\":%lld}",
@@ -228,14 +143,14 @@ fake_form_native(fake_buf_t *b, fake_gen_t *g, int part, int64_t i)
                            "\"content\":\"" : ",\"response\":\"");
 
     if (part == FAKE_PART_TEXT) {
-        fake_form_text(b, g, part, i);
+        fake_gen_text(b, g, part, i);
     }
 
     fake_buf_str(b, "\"");
 
     if (part == FAKE_PART_THINKING) {
         fake_buf_str(b, ",\"thinking\":\"");
-        fake_form_text(b, g, part, i);
+        fake_gen_text(b, g, part, i);
         fake_buf_str(b, "\"");
     }
 
@@ -284,14 +199,14 @@ fake_form_v1_chat(fake_buf_t *b, fake_gen_t *g, int part, int64_t i)
                     "\"content\":\"");
 
     if (part == FAKE_PART_TEXT) {
-        fake_form_text(b, g, part, i);
+        fake_gen_text(b, g, part, i);
     }
 
     fake_buf_str(b, "\"");
 
     if (part == FAKE_PART_THINKING) {
         fake_buf_str(b, ",\"reasoning\":\"");
-        fake_form_text(b, g, part, i);
+        fake_gen_text(b, g, part, i);
         fake_buf_str(b, "\"");
     }
 
@@ -348,7 +263,7 @@ fake_form_v1_completions(fake_buf_t *b, fake_gen_t *g, int part, int64_t i)
             fake_buf_str(b, "{\"text\":\"");
 
             if (part == FAKE_PART_TEXT) {
-                fake_form_text(b, g, part, i);
+                fake_gen_text(b, g, part, i);
             }
 
             fake_buf_str(b, "\",\"index\":0");
@@ -384,7 +299,7 @@ fake_form_frame(fake_buf_t *b, fake_gen_t *g)
     int      part;
     int64_t  i;
 
-    part = fake_form_part(g, &i);
+    part = fake_gen_part(g, &i);
 
     switch (g->form) {
 
@@ -463,14 +378,14 @@ fake_form_native_whole(fake_buf_t *b, fake_gen_t *g)
                            "\"content\":\"" : ",\"response\":\"");
 
     if (!load) {
-        fake_form_all(b, g, FAKE_PART_TEXT);
+        fake_gen_all(b, g, FAKE_PART_TEXT);
     }
 
     fake_buf_str(b, "\"");
 
     if (!load && g->conf.thinking) {
         fake_buf_str(b, ",\"thinking\":\"");
-        fake_form_all(b, g, FAKE_PART_THINKING);
+        fake_gen_all(b, g, FAKE_PART_THINKING);
         fake_buf_str(b, "\"");
     }
 
@@ -512,13 +427,13 @@ fake_form_v1_whole(fake_buf_t *b, fake_gen_t *g)
                            "\"assistant\",\"content\":\""
                          : "[{\"text\":\"");
 
-    fake_form_all(b, g, FAKE_PART_TEXT);
+    fake_gen_all(b, g, FAKE_PART_TEXT);
 
     fake_buf_str(b, "\"");
 
     if (chat && g->conf.thinking) {
         fake_buf_str(b, ",\"reasoning\":\"");
-        fake_form_all(b, g, FAKE_PART_THINKING);
+        fake_gen_all(b, g, FAKE_PART_THINKING);
         fake_buf_str(b, "\"");
     }
 

@@ -6,14 +6,10 @@
 
 #include "infer.h"
 #include "conf.h"
-#include "form.h"
-#include "model.h"
+#include "error.h"
 #include "out.h"
 #include "record.h"
-#include "request.h"
 #include "stream.h"
-
-#include <stdarg.h>
 
 
 typedef struct {
@@ -22,8 +18,6 @@ typedef struct {
 } fake_schema_t;
 
 
-static int fake_infer_anthropic(int form);
-static int fake_infer_openai(int form);
 static fake_field_t *fake_infer_field(fake_field_t *fields,
     const char *name);
 static char *fake_infer_string(const fake_field_t *f, size_t *len);
@@ -94,91 +88,6 @@ static const fake_schema_t  fake_schemas[] = {
         fake_f("input", '*', "interface {}"),
         fake_f("encoding_format", 's', "string") } }
 };
-
-
-static int
-fake_infer_anthropic(int form)
-{
-    return form == FAKE_FORM_V1_MESSAGES;
-}
-
-
-static int
-fake_infer_openai(int form)
-{
-    return form == FAKE_FORM_V1_CHAT || form == FAKE_FORM_V1_COMPLETIONS
-           || form == FAKE_FORM_V1_RESPONSES
-           || form == FAKE_FORM_V1_EMBEDDINGS;
-}
-
-
-/*
- * direct: the refusal comes from the /v1 middleware.  Else it has gone
- * through its writer, which calls everything api_error in OpenAI's form.
- */
-
-void
-fake_infer_error(fake_conn_t *c, int form, int status, int direct,
-    const char *fmt, ...)
-{
-    char         text[1024];
-    va_list      args;
-    fake_buf_t   b;
-    const char  *type, *more;
-
-    va_start(args, fmt);
-    vsnprintf(text, sizeof(text), fmt, args);
-    va_end(args);
-
-    type = (status == 400) ? "invalid_request_error"
-           : (status == 404) ? "not_found_error" : "api_error";
-
-    memset(&b, 0, sizeof(fake_buf_t));
-
-    if (fake_infer_anthropic(form)) {
-        type = (status == 401) ? "authentication_error"
-               : (status == 403) ? "permission_error"
-               : (status == 429) ? "rate_limit_error"
-               : (status == 503) ? "overloaded_error" : type;
-
-        fake_buf_fmt(&b, "{\"type\":\"error\",\"error\":{\"type\":\"%s\","
-                         "\"message\":\"", type);
-        fake_buf_json(&b, text, strlen(text));
-        fake_buf_fmt(&b, "\"},\"request_id\":\"req_%024llx\"}",
-                     (unsigned long long) c->req->rec);
-
-    } else if (fake_infer_openai(form)) {
-        fake_buf_str(&b, "{\"error\":{\"message\":\"");
-        fake_buf_json(&b, text, strlen(text));
-        fake_buf_fmt(&b, "\",\"type\":\"%s\",\"param\":null,\"code\":null}}",
-                     direct ? type : "api_error");
-
-    } else {
-        fake_buf_str(&b, "{\"error\":\"");
-        fake_buf_json(&b, text, strlen(text));
-        fake_buf_str(&b, "\"}");
-        direct = 1;
-    }
-
-    /* the writers use an encoder, which ends with a line feed */
-
-    if (!direct) {
-        fake_buf_str(&b, "\n");
-    }
-
-    /* two middlewares set headers before they know */
-
-    more = (!direct && c->req->gen.stream
-            && (form == FAKE_FORM_V1_MESSAGES
-                || form == FAKE_FORM_V1_RESPONSES))
-           ? "Cache-Control: no-cache\r\n" : NULL;
-
-    fake_out_reply(c, status, direct ? "application/json; charset=utf-8"
-                                     : "application/json",
-                   b.data, b.len, more);
-
-    fake_buf_free(&b);
-}
 
 
 /* -1: err has the text of the 400 */
@@ -261,7 +170,7 @@ fake_infer(fake_conn_t *c, int form)
     memset(&err, 0, sizeof(fake_buf_t));
 
     if (fake_decode(c, schema.type, schema.fields, &err) != 0) {
-        fake_infer_error(c, form, 400, 1, "%s", err.data);
+        fake_error_reply(c, form, 400, 1, "%s", err.data);
         fake_buf_free(&err);
         return;
     }
@@ -341,7 +250,7 @@ fake_infer_check(fake_conn_t *c, int form, fake_field_t *fields,
 
     case FAKE_FORM_V1_CHAT:
         if (messages == 0) {
-            fake_infer_error(c, form, 400, 1,
+            fake_error_reply(c, form, 400, 1,
                              "[] is too short - 'messages'");
             return -1;
         }
@@ -352,18 +261,18 @@ fake_infer_check(fake_conn_t *c, int form, fake_field_t *fields,
         f = fake_infer_field(fields, "max_tokens");
 
         if (*name == '\0') {
-            fake_infer_error(c, form, 400, 1, "model is required");
+            fake_error_reply(c, form, 400, 1, "model is required");
             return -1;
         }
 
         if (f->value.data == NULL || atof(f->value.data) <= 0) {
-            fake_infer_error(c, form, 400, 1,
+            fake_error_reply(c, form, 400, 1,
                              "max_tokens is required and must be positive");
             return -1;
         }
 
         if (messages == 0) {
-            fake_infer_error(c, form, 400, 1, "messages is required");
+            fake_error_reply(c, form, 400, 1, "messages is required");
             return -1;
         }
 
@@ -375,7 +284,7 @@ fake_infer_check(fake_conn_t *c, int form, fake_field_t *fields,
         if (f->value.data && f->value.data[0] != '"'
             && f->value.data[0] != '[')
         {
-            fake_infer_error(c, form, 400, 1,
+            fake_error_reply(c, form, 400, 1,
                              "input must be a string or array: json: cannot "
                              "unmarshal %s into Go value of type "
                              "[]json.RawMessage",
@@ -402,7 +311,7 @@ fake_infer_input(fake_conn_t *c, int form, fake_field_t *f)
 
     if (f->value.data == NULL) {
         if (form == FAKE_FORM_V1_EMBEDDINGS) {
-            fake_infer_error(c, form, 400, 1, "invalid input");
+            fake_error_reply(c, form, 400, 1, "invalid input");
             return -1;
         }
 
@@ -421,7 +330,7 @@ fake_infer_input(fake_conn_t *c, int form, fake_field_t *f)
         if (fake_gojson_count(&f->value) == 0
             && form == FAKE_FORM_V1_EMBEDDINGS)
         {
-            fake_infer_error(c, form, 400, 1, "invalid input");
+            fake_error_reply(c, form, 400, 1, "invalid input");
             return -1;
         }
 
@@ -430,7 +339,7 @@ fake_infer_input(fake_conn_t *c, int form, fake_field_t *f)
     }
 
     if (bad) {
-        fake_infer_error(c, form, 400, 0, "invalid input type");
+        fake_error_reply(c, form, 400, 0, "invalid input type");
         return -1;
     }
 
@@ -462,19 +371,19 @@ fake_infer_missing(fake_conn_t *c, int form, const char *name, size_t len,
         suffix = (strchr(name, ':') == NULL) ? ":latest"
                  : (name[len - 1] == ':') ? "!MISSING!" : "";
 
-        fake_infer_error(c, form, 500, 0, "unqualified name: %s%s%s", prefix,
+        fake_error_reply(c, form, 500, 0, "unqualified name: %s%s%s", prefix,
                          *name ? name : "!MISSING!", suffix);
 
     } else if (key == NULL && !generate) {
-        fake_infer_error(c, form, 400, 0, "model is required");
+        fake_error_reply(c, form, 400, 0, "model is required");
 
     } else if ((embed && !show) || form == FAKE_FORM_EMBEDDINGS) {
-        fake_infer_error(c, form, 404, 0,
+        fake_error_reply(c, form, 404, 0,
                          "model \"%s\" not found, try pulling it first",
                          name);
 
     } else {
-        fake_infer_error(c, form, 404, 0, "model '%s' not found", name);
+        fake_error_reply(c, form, 404, 0, "model '%s' not found", name);
     }
 
     free(key);
@@ -601,7 +510,7 @@ fake_infer_refuse(fake_conn_t *c, int form)
         return;
     }
 
-    fake_infer_error(c, form, status, 0, "%s",
+    fake_error_reply(c, form, status, 0, "%s",
                      conf->error ? json_string_value(conf->error)
                      : status == 503 ? "server busy, please try again.  "
                                        "maximum pending requests exceeded"

@@ -9,8 +9,6 @@
 
 
 void fake_infer(fake_conn_t *c, int form);
-void fake_infer_error(fake_conn_t *c, int form, int status, int direct,
-    const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 void fake_infer_missing(fake_conn_t *c, int form, const char *name,
     size_t len, int show);
 int fake_decode(fake_conn_t *c, const char *type, fake_field_t *fields,

@@ -5,10 +5,8 @@
  */
 
 #include "lists.h"
-#include "form.h"
-#include "infer.h"
+#include "error.h"
 #include "out.h"
-#include "request.h"
 
 #include <time.h>
 
@@ -292,7 +290,7 @@ fake_v1_model(fake_conn_t *c)
     m = fake_model_find(id, strlen(id));
 
     if (m == NULL) {
-        fake_infer_error(c, FAKE_FORM_V1_CHAT, 404, 0,
+        fake_error_reply(c, FAKE_FORM_V1_CHAT, 404, 0,
                          "model '%s' not found", id);
         return;
     }

@@ -1,57 +1,66 @@
 
 /*
- * The command line, the listening sockets, the loop.
+ * A stand-in for an Ollama server: the command line and the loop.  Each other
+ * file includes only files above it in this list:
+ *
+ * util     buffers, clocks
+ * codec    SHA-256, gzip, base64
+ * gojson   JSON as Go's encoding/json reads it
+ * model    the models, their names and settings
+ * record   what was asked and what became of it
+ * gen      a reply that is being generated: its parts, and their text
+ * events   a frame's text: event forms (Responses, Anthropic)
+ * form     a frame's text: Ollama's and OpenAI's forms
+ * req      a request
+ * conn     a connection's life
+ * listen   the listening sockets
+ * origin   the origin of a page
+ * conf     setting what model has
+ * out      bytes of a reply: header, framing, cutting, the ways to end
+ * access   Host and Origin of a request
+ * control  /fake/
+ * error    errors in the form of a path
+ * lists    version, tags, ps, and OpenAI's lists
+ * stream   pacing of a reply, and its faults
+ * infer    requests that make a model speak: decoding and checks
+ * manage   show, pull, copy and the like
+ * route    paths
+ * request  the request reader
  *
  *     fake [-a ADDRESS] [-p PORT] [-u PATH] [-c PORT] [-n NAME] [-x]
  *
  * -c opens a port that server.listen and fault "refuse" leave alone.
  */
 
-#include "main.h"
 #include "conf.h"
 #include "conn.h"
 #include "control.h"
+#include "listen.h"
+#include "out.h"
+#include "request.h"
 #include "stream.h"
+#include "util.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
-
-#include <event2/listener.h>
-
-
-#define FAKE_BACKLOG  65535
 
 
 static int fake_options(int argc, char **argv);
 static void fake_usage(void);
 static void fake_limits(void);
-static struct evconnlistener *fake_open_tcp(int *port);
-static struct evconnlistener *fake_open_unix(void);
-static int fake_open_main(void);
-static void fake_accept(struct evconnlistener *listener, evutil_socket_t fd,
-    struct sockaddr *addr, int len, void *data);
-static void fake_accept_error(struct evconnlistener *listener, void *data);
 static void fake_stop(evutil_socket_t fd, short what, void *data);
 static void fake_stdin(evutil_socket_t fd, short what, void *data);
-static void fake_relisten_handler(evutil_socket_t fd, short what,
-    void *data);
 
 
-static const char             *fake_address = "127.0.0.1";
-static const char             *fake_path;
-static int                     fake_port = -1;
-static int                     fake_control_port = -1;
-static struct evconnlistener  *fake_tcp;
-static struct evconnlistener  *fake_unix;
-static struct evconnlistener  *fake_control_tcp;
-static struct event           *fake_relisten_event;
+static const fake_conn_handlers_t  fake_handlers = {
+    fake_request_read,
+    fake_out_drained,
+    fake_out_pump,
+    fake_out_free,
+    fake_request_free
+};
 
 
 int
@@ -83,28 +92,18 @@ main(int argc, char **argv)
         return 1;
     }
 
-    fake_conn_init();
+    fake_conn_init(&fake_handlers);
+    fake_stream_init();
     fake_conf_reset();
 
-    if (fake_open_main() != 0) {
+    if (fake_listen_init() != 0) {
         return 1;
-    }
-
-    if (fake_control_port >= 0) {
-        fake_control_tcp = fake_open_tcp(&fake_control_port);
-
-        if (fake_control_tcp == NULL) {
-            return 1;
-        }
     }
 
     term = evsignal_new(fake_base, SIGTERM, fake_stop, NULL);
     intr = evsignal_new(fake_base, SIGINT, fake_stop, NULL);
     (void) event_add(term, NULL);
     (void) event_add(intr, NULL);
-
-    fake_relisten_event = event_new(fake_base, -1, 0, fake_relisten_handler,
-                                    NULL);
 
     in = NULL;
 
@@ -120,15 +119,17 @@ main(int argc, char **argv)
         }
     }
 
-    if (fake_port >= 0) {
-        printf("fake listening on %s:%d", fake_address, fake_port);
+    if (fake_listen_on.port >= 0) {
+        printf("fake listening on %s:%d", fake_listen_on.address,
+               fake_listen_on.port);
 
     } else {
-        printf("fake listening on unix:%s", fake_path);
+        printf("fake listening on unix:%s", fake_listen_on.path);
     }
 
-    if (fake_control_port >= 0) {
-        printf(" control on %s:%d", fake_address, fake_control_port);
+    if (fake_listen_on.control_port >= 0) {
+        printf(" control on %s:%d", fake_listen_on.address,
+               fake_listen_on.control_port);
     }
 
     printf("\n");
@@ -136,15 +137,7 @@ main(int argc, char **argv)
 
     (void) event_base_dispatch(fake_base);
 
-    (void) fake_listen(0);
-
-    if (fake_path) {
-        (void) unlink(fake_path);
-    }
-
-    if (fake_control_tcp) {
-        evconnlistener_free(fake_control_tcp);
-    }
+    fake_listen_exit();
 
     /* all is freed, so that leak checkers have nothing to say */
 
@@ -155,7 +148,6 @@ main(int argc, char **argv)
 
     event_free(term);
     event_free(intr);
-    event_free(fake_relisten_event);
 
     if (in) {
         event_free(in);
@@ -180,16 +172,16 @@ fake_options(int argc, char **argv)
 
         switch (opt) {
         case 'a':
-            fake_address = optarg;
+            fake_listen_on.address = optarg;
             break;
         case 'p':
-            fake_port = atoi(optarg);
+            fake_listen_on.port = atoi(optarg);
             break;
         case 'u':
-            fake_path = optarg;
+            fake_listen_on.path = optarg;
             break;
         case 'c':
-            fake_control_port = atoi(optarg);
+            fake_listen_on.control_port = atoi(optarg);
             break;
         case 'n':
             fake_name = optarg;
@@ -202,7 +194,9 @@ fake_options(int argc, char **argv)
         }
     }
 
-    if (optind < argc || (fake_port < 0 && fake_path == NULL)) {
+    if (optind < argc
+        || (fake_listen_on.port < 0 && fake_listen_on.path == NULL))
+    {
         return -1;
     }
 
@@ -231,209 +225,6 @@ fake_limits(void)
     limit.rlim_cur = limit.rlim_max;
 
     (void) setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-
-/* port 0 becomes the one that was found */
-
-static struct evconnlistener *
-fake_open_tcp(int *port)
-{
-    char                      text[128];
-    int                       len;
-    socklen_t                 size;
-    struct evconnlistener    *listener;
-    struct sockaddr_storage   addr;
-
-    snprintf(text, sizeof(text), strchr(fake_address, ':') ? "[%s]:%d"
-                                                           : "%s:%d",
-             fake_address, *port ? *port : 1);
-
-    len = sizeof(addr);
-
-    if (evutil_parse_sockaddr_port(text, (struct sockaddr *) &addr, &len)
-        != 0)
-    {
-        fprintf(stderr, "fake: invalid address \"%s\"\n", text);
-        return NULL;
-    }
-
-    /* no port and no address length apart from the two families' */
-
-    if (*port == 0) {
-        if (addr.ss_family == AF_INET6) {
-            ((struct sockaddr_in6 *) &addr)->sin6_port = 0;
-
-        } else {
-            ((struct sockaddr_in *) &addr)->sin_port = 0;
-        }
-    }
-
-    listener = evconnlistener_new_bind(fake_base, fake_accept, port,
-                           LEV_OPT_CLOSE_ON_FREE | LEV_OPT_REUSEABLE
-                           | LEV_OPT_CLOSE_ON_EXEC, FAKE_BACKLOG,
-                           (struct sockaddr *) &addr, len);
-    if (listener == NULL) {
-        fprintf(stderr, "fake: can't listen on %s: %s\n", text,
-                strerror(errno));
-        return NULL;
-    }
-
-    evconnlistener_set_error_cb(listener, fake_accept_error);
-
-    if (*port == 0) {
-        size = sizeof(addr);
-
-        if (getsockname(evconnlistener_get_fd(listener),
-                        (struct sockaddr *) &addr, &size) == 0)
-        {
-            *port = ntohs(addr.ss_family == AF_INET6
-                          ? ((struct sockaddr_in6 *) &addr)->sin6_port
-                          : ((struct sockaddr_in *) &addr)->sin_port);
-        }
-    }
-
-    return listener;
-}
-
-
-static struct evconnlistener *
-fake_open_unix(void)
-{
-    struct sockaddr_un      addr;
-    struct evconnlistener  *listener;
-
-    memset(&addr, 0, sizeof(addr));
-    addr.sun_family = AF_UNIX;
-
-    if (strlen(fake_path) >= sizeof(addr.sun_path)) {
-        fprintf(stderr, "fake: path too long: %s\n", fake_path);
-        return NULL;
-    }
-
-    strcpy(addr.sun_path, fake_path);
-    (void) unlink(fake_path);
-
-    listener = evconnlistener_new_bind(fake_base, fake_accept, NULL,
-                           LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC,
-                           FAKE_BACKLOG, (struct sockaddr *) &addr,
-                           sizeof(addr));
-    if (listener == NULL) {
-        fprintf(stderr, "fake: can't listen on %s: %s\n", fake_path,
-                strerror(errno));
-        return NULL;
-    }
-
-    evconnlistener_set_error_cb(listener, fake_accept_error);
-
-    return listener;
-}
-
-
-static int
-fake_open_main(void)
-{
-    if (fake_port >= 0 && fake_tcp == NULL) {
-        fake_tcp = fake_open_tcp(&fake_port);
-
-        if (fake_tcp == NULL) {
-            return -1;
-        }
-    }
-
-    if (fake_path && fake_unix == NULL) {
-        fake_unix = fake_open_unix();
-
-        if (fake_unix == NULL) {
-            return -1;
-        }
-    }
-
-    return 0;
-}
-
-
-/* as a program that ends: no idle connection stays; replies go on */
-
-int
-fake_listen(int on)
-{
-    if (fake_relisten_event) {
-        (void) event_del(fake_relisten_event);
-    }
-
-    if (on) {
-        return fake_open_main();
-    }
-
-    if (fake_tcp) {
-        evconnlistener_free(fake_tcp);
-        fake_tcp = NULL;
-    }
-
-    if (fake_unix) {
-        evconnlistener_free(fake_unix);
-        fake_unix = NULL;
-    }
-
-    fake_conn_close_idle();
-
-    return 0;
-}
-
-
-void
-fake_relisten(double ms)
-{
-    struct timeval  tv;
-
-    tv.tv_sec = (time_t) (ms / 1000);
-    tv.tv_usec = (suseconds_t) ((ms - tv.tv_sec * 1000.0) * 1000);
-
-    (void) event_add(fake_relisten_event, &tv);
-}
-
-
-static void
-fake_relisten_handler(evutil_socket_t fd, short what, void *data)
-{
-    (void) fake_open_main();
-}
-
-
-int
-fake_is_loopback(void)
-{
-    return fake_port < 0 || strncmp(fake_address, "127.", 4) == 0
-           || strcmp(fake_address, "::1") == 0;
-}
-
-
-static void
-fake_accept(struct evconnlistener *listener, evutil_socket_t fd,
-    struct sockaddr *addr, int len, void *data)
-{
-    fake_conn_new(fd, addr->sa_family != AF_UNIX);
-}
-
-
-/* out of descriptors: those waiting are taken when others have closed */
-
-static void
-fake_accept_error(struct evconnlistener *listener, void *data)
-{
-    int             err;
-    struct timeval  tv;
-
-    err = EVUTIL_SOCKET_ERROR();
-
-    if (err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM) {
-        fprintf(stderr, "fake: accept: %s\n", strerror(err));
-
-        tv.tv_sec = 0;
-        tv.tv_usec = 10000;
-        (void) nanosleep(&(struct timespec) { 0, tv.tv_usec * 1000 }, NULL);
-    }
 }
 
 

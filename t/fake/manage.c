@@ -6,15 +6,11 @@
  */
 
 #include "manage.h"
-#include "conf.h"
-#include "form.h"
 #include "gojson.h"
 #include "infer.h"
 #include "lists.h"
-#include "model.h"
 #include "out.h"
 #include "record.h"
-#include "request.h"
 
 
 static char *fake_manage_name(fake_conn_t *c, const char *type,

@@ -4,10 +4,12 @@
  */
 
 #include "model.h"
-#include "conn.h"
-#include "request.h"
 
 #include <ctype.h>
+
+
+fake_server_t   fake_server;
+void          (*fake_model_removed)(fake_model_t *model);
 
 
 /*
@@ -181,7 +183,6 @@ fake_model_add(const char *name, json_t *spec)
 void
 fake_model_remove(fake_model_t *model)
 {
-    fake_conn_t    *c;
     fake_model_t  **link;
 
     for (link = &fake_server.models; *link; link = &(*link)->next) {
@@ -191,17 +192,25 @@ fake_model_remove(fake_model_t *model)
         }
     }
 
-    /* requests that wait for its load go on without */
-
-    for (c = fake_conns.next; c != &fake_conns; c = c->next) {
-        if (c->req && c->req->gen.loading == model) {
-            c->req->gen.loading = NULL;
-        }
-    }
+    fake_model_removed(model);
 
     fake_conf_release(&model->conf);
     json_decref(model->spec);
     free(model->name);
     free(model->key);
     free(model);
+}
+
+
+void
+fake_conf_release(fake_conf_t *conf)
+{
+    json_decref(conf->body);
+    json_decref(conf->content_type);
+    json_decref(conf->encoding);
+    json_decref(conf->error);
+    json_decref(conf->raw_reply);
+    json_decref(conf->split_at);
+
+    memset(conf, 0, sizeof(fake_conf_t));
 }

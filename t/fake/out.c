@@ -12,10 +12,8 @@
  */
 
 #include "out.h"
-#include "access.h"
-#include "conf.h"
+#include "origin.h"
 #include "record.h"
-#include "request.h"
 
 #include <stdarg.h>
 #include <sys/ioctl.h>

@@ -7,8 +7,6 @@
  */
 
 #include "record.h"
-#include "conn.h"
-#include "control.h"
 
 
 #define FAKE_POLL       ((uint64_t) 1 << 63)
@@ -33,7 +31,9 @@ static void fake_rec_body(json_t *obj, const fake_rec_t *rec);
 static json_t *fake_rec_one(const fake_rec_t *rec);
 
 
+unsigned              fake_open[2];
 uint64_t              fake_loads;
+struct event         *fake_rec_wake;
 
 static fake_record_t  fake_records[2];
 
@@ -158,7 +158,7 @@ fake_rec_ended(uint64_t n, int end)
         rec->ended = fake_now_ms();
     }
 
-    fake_control_check();
+    fake_rec_changed();
 }
 
 
@@ -489,4 +489,15 @@ fake_rec_json(const fake_rec_filter_t *f)
                         json_integer((json_int_t) fake_loads));
 
     return root;
+}
+
+
+/* only wakes an event: callers need not expect that anything is freed */
+
+void
+fake_rec_changed(void)
+{
+    if (fake_rec_wake) {
+        event_active(fake_rec_wake, EV_TIMEOUT, 0);
+    }
 }

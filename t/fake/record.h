@@ -63,7 +63,10 @@ typedef struct {
 } fake_rec_filter_t;
 
 
-extern uint64_t  fake_loads;   /* begun since the reset */
+extern unsigned       fake_open[2];  /* connections, and those of probes;
+                                        control left out */
+extern uint64_t       fake_loads;    /* begun since the reset */
+extern struct event  *fake_rec_wake; /* NULL: nobody waits for changes */
 
 
 fake_rec_t *fake_rec_start(uint64_t conn);
@@ -77,6 +80,7 @@ void fake_rec_conn_closed(uint64_t id, int by_client);
 void fake_rec_reset(void);
 void fake_rec_counts(const fake_rec_filter_t *f, uint64_t *count,
     uint64_t *ended);
+void fake_rec_changed(void);
 json_t *fake_rec_json(const fake_rec_filter_t *f);
 
 

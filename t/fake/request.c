@@ -10,6 +10,7 @@
 #include "out.h"
 #include "record.h"
 #include "route.h"
+#include "stream.h"
 
 #include <ctype.h>
 
@@ -191,7 +192,7 @@ fake_request_first(fake_conn_t *c, char *line)
         rec->headers = json_incref(r->headers);
     }
 
-    fake_control_check();
+    fake_rec_changed();
 
     return 1;
 }
@@ -305,7 +306,7 @@ fake_request_control(fake_conn_t *c)
     fake_rec_conn_forget(c->id);
     c->id = 0;
 
-    fake_control_check();
+    fake_rec_changed();
 }
 
 
@@ -326,7 +327,7 @@ fake_request_poll(fake_conn_t *c)
     c->id = fake_rec_conn_poll(c->id);
     c->req->rec = fake_rec_poll(c->req->rec, c->id);
 
-    fake_control_check();
+    fake_rec_changed();
 }
 
 
@@ -696,4 +697,26 @@ fake_request_bad(fake_conn_t *c, int status, const char *text)
     fake_out_raw(c, &wire, NULL, 0);
     fake_out_finish(c, &wire, FAKE_DO_FIN, FAKE_END_COMPLETE);
     fake_buf_free(&wire);
+}
+
+
+void
+fake_request_free(fake_conn_t *c)
+{
+    fake_req_t  *r;
+
+    r = c->req;
+    c->req = NULL;
+
+    fake_stream_free(r);
+    fake_buf_free(&r->body);
+    json_decref(r->headers);
+    free(r->method);
+    free(r->uri);
+    free(r->path);
+    free(r->query);
+    free(r->host);
+    free(r->origin);
+    free(r->allow);
+    free(r);
 }

@@ -6,14 +6,11 @@
 
 #include "route.h"
 #include "access.h"
-#include "conf.h"
-#include "form.h"
 #include "infer.h"
+#include "listen.h"
 #include "lists.h"
-#include "main.h"
 #include "manage.h"
 #include "out.h"
-#include "request.h"
 
 
 typedef struct {

@@ -12,8 +12,9 @@
  */
 
 #include "stream.h"
-#include "access.h"
-#include "infer.h"
+#include "error.h"
+#include "form.h"
+#include "origin.h"
 #include "out.h"
 #include "record.h"
 
@@ -22,6 +23,7 @@
 #define FAKE_TURN   (256 * 1024)    /* bytes before others get a turn */
 
 
+static void fake_stream_model_removed(fake_model_t *model);
 static void fake_stream_loaded(fake_conn_t *c);
 static void fake_stream_ready(fake_conn_t *c);
 static void fake_stream_single(fake_conn_t *c);
@@ -65,6 +67,28 @@ fake_stream_free(fake_req_t *r)
     fake_buf_free(&g->whole);
     free(g->ends);
     free(g->name);
+}
+
+
+void
+fake_stream_init(void)
+{
+    fake_model_removed = fake_stream_model_removed;
+}
+
+
+/* requests that wait for its load go on without */
+
+static void
+fake_stream_model_removed(fake_model_t *model)
+{
+    fake_conn_t  *c;
+
+    for (c = fake_conns.next; c != &fake_conns; c = c->next) {
+        if (c->req && c->req->gen.loading == model) {
+            c->req->gen.loading = NULL;
+        }
+    }
 }
 
 
@@ -210,7 +234,7 @@ fake_stream_ready(fake_conn_t *c)
     if (conf->error_line_after == 0
         || (conf->error_line_after > 0 && g->single))
     {
-        fake_infer_error(c, g->form, 500, 0, "%s",
+        fake_error_reply(c, g->form, 500, 0, "%s",
                          conf->error ? json_string_value(conf->error)
                                      : "fake error");
         return;

@@ -4,7 +4,7 @@
 #ifndef _FAKE_STREAM_H_INCLUDED_
 #define _FAKE_STREAM_H_INCLUDED_
 
-#include "request.h"
+#include "conn.h"
 
 
 #define FAKE_FLOOD_MAX    (1024ULL * 1024 * 1024)
@@ -12,6 +12,7 @@
 
 void fake_stream_start(fake_conn_t *c);
 void fake_stream_free(fake_req_t *r);
+void fake_stream_init(void);
 void fake_stream_exit(void);
 void fake_load_leave(fake_gen_t *g);
 
