@@ -198,19 +198,25 @@ static void
 fuzz_written(fuzz_found_t *found)
 {
     ngx_str_t       name;
+    ngx_uint_t      i;
     fuzz_value_t   *top, *v, *call, *function;
     fuzz_reader_t   reader, inner;
 
     if (found->stats.len) {
-
         fuzz_reader_init(&reader, found->stats.data, found->stats.len, 1);
 
         fuzz_check(fuzz_reader_value(&reader, &top) == NGX_OK
                    && fuzz_reader_end(&reader) == NGX_OK
-                   && top->type == fuzz_object,
+                   && top->type == fuzz_object && top->first,
                    "%.*s", (int) found->stats.len, found->stats.data);
 
         fuzz_reader_free(&reader);
+
+    } else {
+
+        for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_STATS; i++) {
+            fuzz_check(found->said.stat[i] == -1, "no %lu", (u_long) i);
+        }
     }
 
     fuzz_reader_init(&reader, found->message.data, found->message.len,

@@ -21,7 +21,7 @@
 
 #include "conversation/ngx_http_ollama_conversation_body.h"
 #include "conversation/ngx_http_ollama_conversation_prompt.h"
-#include "request/ngx_http_ollama_scan.h"
+#include "util/ngx_http_ollama_id.h"
 
 
 #define FUZZ_BODY   262144

@@ -21,6 +21,7 @@
 #include "fuzz.h"
 
 #include "request/ngx_http_ollama_scan.h"
+#include "util/ngx_http_ollama_id.h"
 
 
 #define FUZZ_FLAGS  0x1f
