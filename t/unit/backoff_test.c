@@ -5,8 +5,9 @@
 
 
 /*
- * When a server is looked at again: at the interval while it answers, soon
- * while it doesn't, never more than a tenth off.
+ * When a server is probed again: at the interval while it answers, soon while
+ * it doesn't, never more than a tenth off.  And when Redis is connected to
+ * again: each time twice as late, up to a limit, and up to a quarter sooner.
  */
 
 
@@ -22,6 +23,14 @@ typedef struct {
     ngx_msec_t   low;
     ngx_msec_t   high;
 } delay_case_t;
+
+
+typedef struct {
+    const char  *title;
+    ngx_uint_t   failures;
+    ngx_msec_t   low;
+    ngx_msec_t   high;
+} redis_case_t;
 
 
 static delay_case_t  delay_cases[] = {
@@ -42,6 +51,23 @@ static delay_case_t  delay_cases[] = {
 
     { "never later than one that answers", 1000, 9, 900, 1100 },
     { "not even the first time", 100, 1, 90, 110 },
+};
+
+
+static redis_case_t  redis_cases[] = {
+
+    { "Redis, no failure", 0, 75, 100 },
+    { "Redis, one failure", 1, 150, 200 },
+    { "Redis, two", 2, 300, 400 },
+    { "Redis, three", 3, 600, 800 },
+    { "Redis, four", 4, 1200, 1600 },
+    { "Redis, five", 5, 2400, 3200 },
+    { "Redis, six", 6, 3750, NGX_HTTP_OLLAMA_BACKOFF_REDIS_MAX },
+    { "Redis, seven", 7, 3750, NGX_HTTP_OLLAMA_BACKOFF_REDIS_MAX },
+    { "Redis, more than an integer has bits", 64, 3750,
+      NGX_HTTP_OLLAMA_BACKOFF_REDIS_MAX },
+    { "Redis, very many", NGX_MAX_UINT32_VALUE, 3750,
+      NGX_HTTP_OLLAMA_BACKOFF_REDIS_MAX },
 };
 
 
@@ -79,6 +105,34 @@ delay_test(void **state)
 }
 
 
+static void
+redis_test(void **state)
+{
+    redis_case_t  *c = *state;
+
+    ngx_uint_t  i, spread;
+    ngx_msec_t  delay;
+
+    spread = c->high - c->low;
+
+    assert_int_equal(ngx_http_ollama_backoff_redis(c->failures, 0), c->high);
+    assert_int_equal(ngx_http_ollama_backoff_redis(c->failures, spread),
+                     c->low);
+    assert_int_equal(ngx_http_ollama_backoff_redis(c->failures, spread + 1),
+                     c->high);
+
+    for (i = 0; i < 1000; i++) {
+        delay = ngx_http_ollama_backoff_redis(c->failures,
+                                        unit_random(NGX_MAX_UINT32_VALUE));
+
+        assert_true(delay >= c->low && delay <= c->high);
+    }
+
+    delay = ngx_http_ollama_backoff_redis(c->failures, (ngx_uint_t) -1);
+    assert_true(delay >= c->low && delay <= c->high);
+}
+
+
 int
 main(void)
 {
@@ -88,6 +142,8 @@ main(void)
 
     unit_add_rows(&suite, delay_test, delay_cases, sizeof(delay_case_t),
                   unit_nelts(delay_cases));
+    unit_add_rows(&suite, redis_test, redis_cases, sizeof(redis_case_t),
+                  unit_nelts(redis_cases));
 
     return unit_run(&suite, "backoff");
 }
