@@ -371,16 +371,12 @@ ngx_http_ollama_tap_buf(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         if (frame->done) {
             ngx_http_ollama_task_end(ctx, 0);
 
-        } else {
-            ngx_http_ollama_task_progress(ctx, frame->frames);
+        } else if (ctx->stopping && !frame->line && !frame->event) {
+            ctx->cancelled = 1;
+            ngx_http_ollama_task_end(ctx, 1);
+            ngx_http_ollama_tap_stopped(ctx);
 
-            if (ctx->stopping && !frame->line && !frame->event) {
-                ctx->cancelled = 1;
-                ngx_http_ollama_task_end(ctx, 1);
-                ngx_http_ollama_tap_stopped(ctx);
-
-                return NGX_DECLINED;
-            }
+            return NGX_DECLINED;
         }
     }
 

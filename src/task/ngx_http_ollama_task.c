@@ -50,9 +50,6 @@ struct ngx_http_ollama_task_s {
     ngx_http_ollama_proc_t        *slot;
     ngx_uint_t                     cancel;      /* its number; 0: none asked */
     size_t                         session_len; /* 0: it has none */
-    time_t                         started;
-    ngx_uint_t                     frames;
-    ngx_http_ollama_task_state_e   state;
     u_char                         id[NGX_HTTP_OLLAMA_TASK_ID];
     u_char                         session[NGX_HTTP_OLLAMA_TASK_ID];
     u_char                         owner[NGX_HTTP_OLLAMA_OWNER_SIZE];
@@ -407,33 +404,11 @@ ngx_http_ollama_task_create_locked(ngx_http_ollama_running_t *run,
 
     ngx_memcpy(task->owner, run->owner, sizeof(task->owner));
 
-    task->started = ngx_time();
     task->slot = ngx_http_ollama_tasks->slot;
 
     ngx_queue_insert_tail(&task->slot->held, &task->queue);
 
     return task;
-}
-
-
-/* So many frames have come; only its own worker writes that, without lock. */
-
-void
-ngx_http_ollama_task_progress(ngx_http_ollama_ctx_t *ctx, ngx_uint_t frames)
-{
-    ngx_http_ollama_task_t  *task;
-
-    if (ctx->running == NULL) {
-        return;
-    }
-
-    task = ctx->running->task;
-
-    task->frames = frames;
-
-    if (frames) {
-        task->state = NGX_HTTP_OLLAMA_TASK_STREAMING;
-    }
 }
 
 

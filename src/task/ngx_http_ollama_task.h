@@ -22,12 +22,6 @@
 typedef struct ngx_http_ollama_task_s  ngx_http_ollama_task_t;
 
 
-typedef enum {
-    NGX_HTTP_OLLAMA_TASK_WAITING = 0,   /* for the first token */
-    NGX_HTTP_OLLAMA_TASK_STREAMING
-} ngx_http_ollama_task_state_e;
-
-
 /* how a request to stop a generation ended */
 
 typedef enum {
@@ -63,8 +57,6 @@ void ngx_http_ollama_task_exit_worker(void);
 
 ngx_int_t ngx_http_ollama_task_begin(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_task_stop_pt stop);
-void ngx_http_ollama_task_progress(ngx_http_ollama_ctx_t *ctx,
-    ngx_uint_t frames);
 void ngx_http_ollama_task_end(ngx_http_ollama_ctx_t *ctx,
     ngx_uint_t stopped);
 
