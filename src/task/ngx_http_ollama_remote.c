@@ -5,22 +5,23 @@
 
 
 /*
- * Generations as the gateways that share a Redis know of each other's: so that
- * any of them can have any generation stopped.
+ * Generations as the gateways that share a Redis know them, so that any of them
+ * can have any generation stopped.
  *
- *     Ptask:{ID}     HASH    of a generation that runs: gate, the worker that
- *                            has it, owner (a digest), session
- *     Pgate:GATE     STRING  there is as long as that worker lives
- *     Pcancel:{ID}   STRING  it is to stop
- *     Pcancel        channel of "stop ID", and of "done ID" or "late ID", how
- *                            that ended
+ *     Ptask:{ID}     HASH    of a running generation: gate, the worker that has
+ *                            it, owner (a digest), session
+ *     Pgate:GATE     STRING  exists as long as that worker lives
+ *     Pcancel:{ID}   STRING  flag: the generation is to be stopped
+ *     Pcancel        channel of "stop ID", and of "done ID" or "late ID": it
+ *                            was stopped, or had ended
  *
- * The flag Pcancel:{ID} is the truth; a message only makes it known at once.
- * One that is lost delays a stop until the worker's connection is back, when
- * it looks for flags of all it has.
+ * The flag decides; a message only makes it known at once.  A message that is
+ * lost delays a stop until the worker's connection is back, when it checks the
+ * flags of all its generations.
  *
- * No generation waits for any of this, and little of it may wait for Redis:
- * what finds no place there is told later.  Knows no HTTP.
+ * A generation is in a queue of this worker from "enter" to "leave", and
+ * doesn't wait for any of this.  Few of them are announced at a time, so that
+ * other commands aren't delayed.  Uses redis and util; knows no HTTP.
  */
 
 
@@ -30,10 +31,12 @@
 #include "task/ngx_http_ollama_remote.h"
 #include "core/ngx_http_ollama_owner.h"
 #include "redis/ngx_http_ollama_redis_conf.h"
+#include "task/ngx_http_ollama_remote_script.h"
 #include "util/ngx_http_ollama_id.h"
+#include "util/ngx_http_ollama_timer.h"
 
 
-/* how long a worker is believed to live, and how often it says so, ms */
+/* when the key of a worker expires, and how often it is renewed, ms */
 #define NGX_HTTP_OLLAMA_REMOTE_ALIVE   "10000"
 #define NGX_HTTP_OLLAMA_REMOTE_RENEW   3000
 
@@ -43,149 +46,69 @@
 /* how long a worker may be without Redis and still find a flag, ms */
 #define NGX_HTTP_OLLAMA_REMOTE_FLAG    "300000"
 
-/* of those that Redis doesn't know, so many are told, so often, ms */
+/* how many generations are announced at once, and the pause after that, ms */
 #define NGX_HTTP_OLLAMA_REMOTE_BATCH   64
 #define NGX_HTTP_OLLAMA_REMOTE_PAUSE   50
 
+/* digits of a worker's id */
 #define NGX_HTTP_OLLAMA_REMOTE_GATE    16
-#define NGX_HTTP_OLLAMA_REMOTE_ID      64
-#define NGX_HTTP_OLLAMA_REMOTE_KEYS    3
-#define NGX_HTTP_OLLAMA_REMOTE_ARGS    6
+
+/* of a message, before the id */
 #define NGX_HTTP_OLLAMA_REMOTE_WORD    (sizeof("stop ") - 1)
 
 
-/* a script's keys and arguments; keys are made of the prefix here */
+/* of this worker */
 
 typedef struct {
-    ngx_str_t                    argv[NGX_HTTP_OLLAMA_REMOTE_KEYS
-                                      + NGX_HTTP_OLLAMA_REMOTE_ARGS];
-    ngx_uint_t                   n;
-    u_char                      *last;
-    u_char                       text[NGX_HTTP_OLLAMA_REMOTE_KEYS
-                                      * (NGX_HTTP_OLLAMA_REDIS_PREFIX
-                                         + sizeof("cancel:{}") - 1
-                                         + NGX_HTTP_OLLAMA_REMOTE_ID)];
-} ngx_http_ollama_remote_args_t;
+    ngx_str_t                             gate;     /* its id; len 0: nothing
+                                                       is done */
+    ngx_http_ollama_remote_stop_pt        stop;
+    ngx_http_ollama_redis_subscription_t  sub;
+    ngx_http_ollama_timer_t               announce; /* posted: a generation has
+                                                       begun */
+    ngx_http_ollama_timer_t               renew;
+
+    ngx_rbtree_t                          ids;      /* all generations */
+    ngx_rbtree_node_t                     ids_sentinel;
+    ngx_queue_t                           known;    /* that Redis was told of */
+    ngx_queue_t                           unknown;  /* the others */
+    ngx_queue_t                           stops;    /* asked for, and pending */
+
+    u_char                                id[NGX_HTTP_OLLAMA_REMOTE_GATE];
+    u_char                                channel[NGX_HTTP_OLLAMA_REDIS_PREFIX
+                                                  + sizeof("cancel") - 1];
+} ngx_http_ollama_remote_worker_t;
 
 
-static void ngx_http_ollama_remote_news_handler(ngx_event_t *ev);
-static ngx_int_t ngx_http_ollama_remote_tell(
+static void ngx_http_ollama_remote_announce_handler(ngx_event_t *ev);
+static ngx_int_t ngx_http_ollama_remote_announce(
     ngx_http_ollama_remote_t *remote);
-static void ngx_http_ollama_remote_told(ngx_http_ollama_redis_call_t *call,
-    redisReply *reply);
-static void ngx_http_ollama_remote_timer_handler(ngx_event_t *ev);
-static void ngx_http_ollama_remote_tell_all(void);
+static void ngx_http_ollama_remote_announced(
+    ngx_http_ollama_redis_call_t *call, redisReply *reply);
+static void ngx_http_ollama_remote_renew_handler(ngx_event_t *ev);
+static void ngx_http_ollama_remote_announce_all(void);
 static void ngx_http_ollama_remote_arm(void);
-static void ngx_http_ollama_remote_alive(void);
+static void ngx_http_ollama_remote_renew(void);
 static void ngx_http_ollama_remote_reconnected(void *data);
 static void ngx_http_ollama_remote_message(void *data, ngx_str_t *message);
-static void ngx_http_ollama_remote_stop_own(ngx_str_t *id);
-static void ngx_http_ollama_remote_late(ngx_str_t *id);
+static void ngx_http_ollama_remote_stop_local(ngx_str_t *id);
+static void ngx_http_ollama_remote_publish_late(ngx_str_t *id);
 static void ngx_http_ollama_remote_ended(ngx_str_t *id, ngx_int_t outcome);
 static void ngx_http_ollama_remote_found(ngx_http_ollama_redis_call_t *call,
     redisReply *reply);
 static ngx_int_t ngx_http_ollama_remote_copy(ngx_pool_t *pool,
     redisReply *reply, ngx_str_t *id);
-static void ngx_http_ollama_remote_key(ngx_http_ollama_remote_args_t *args,
-    const char *name, ngx_str_t *id, const char *after);
-static void ngx_http_ollama_remote_arg(ngx_http_ollama_remote_args_t *args,
-    ngx_str_t *value);
-static void ngx_http_ollama_remote_word(ngx_http_ollama_remote_args_t *args,
-    const char *word);
 
 
-/*
- * KEYS: the task, the worker, the flag; ARGV: gate, owner, session, life of
- * both keys, "1" if there may be a flag already
- */
-
-static ngx_http_ollama_redis_script_t  ngx_http_ollama_remote_script_enter =
-    ngx_http_ollama_redis_script_text(
-    "local call, task = redis.call, KEYS[1]\n"
-    "call('HSET', task, 'gate', ARGV[1], 'owner', ARGV[2],\n"
-    "     'session', ARGV[3])\n"
-    "call('PEXPIRE', task, ARGV[4])\n"
-    "call('SET', KEYS[2], '1', 'PX', ARGV[5])\n"
-    "if ARGV[6] == '1' then\n"
-    "    return call('EXISTS', KEYS[3])\n"
-    "end\n"
-    "-- one that was left by another task of that name\n"
-    "call('DEL', KEYS[3])\n"
-    "return 0\n"
-    );
-
-
-/* KEYS: the task, the flag; ARGV: gate, channel, what is said there or "" */
-
-static ngx_http_ollama_redis_script_t  ngx_http_ollama_remote_script_leave =
-    ngx_http_ollama_redis_script_text(
-    "if redis.call('HGET', KEYS[1], 'gate') == ARGV[1] then\n"
-    "    redis.call('DEL', KEYS[1], KEYS[2])\n"
-    "end\n"
-    "if ARGV[3] ~= '' then\n"
-    "    redis.call('PUBLISH', ARGV[2], ARGV[3])\n"
-    "end\n"
-    "return 0\n"
-    );
-
-
-/*
- * KEYS: the task, the lock of a session of that id; ARGV: prefix, id, owner,
- * channel, life of the flag.  Nothing, or the task's id and its session's.
- */
-
-static ngx_http_ollama_redis_script_t  ngx_http_ollama_remote_script_stop =
-    ngx_http_ollama_redis_script_text(
-    "local call, prefix, id = redis.call, ARGV[1], ARGV[2]\n"
-    "local function find(task)\n"
-    "    return call('HMGET', task, 'gate', 'owner', 'session')\n"
-    "end\n"
-    "local has = find(KEYS[1])\n"
-    "if not has[1] then\n"
-    "    id = call('GET', KEYS[2])\n"
-    "    if not id then\n"
-    "        return {}\n"
-    "    end\n"
-    "    has = find(prefix .. 'task:{' .. id .. '}')\n"
-    "end\n"
-    "if not has[1] or has[2] ~= ARGV[3]\n"
-    "   or call('EXISTS', prefix .. 'gate:' .. has[1]) == 0\n"
-    "   or not call('SET', prefix .. 'cancel:{' .. id .. '}', '1',\n"
-    "               'PX', ARGV[5], 'NX')\n"
-    "then\n"
-    "    return {}\n"
-    "end\n"
-    "call('PUBLISH', ARGV[4], 'stop ' .. id)\n"
-    "return { id, has[3] }\n"
-    );
-
-
-/* this worker's */
-
-static ngx_http_ollama_redis_subscription_t  ngx_http_ollama_remote_sub;
-static ngx_http_ollama_remote_stop_pt        ngx_http_ollama_remote_stop_task;
-static ngx_str_t                             ngx_http_ollama_remote_gate;
-static ngx_event_t                           ngx_http_ollama_remote_news;
-static ngx_event_t                           ngx_http_ollama_remote_timer;
-static ngx_connection_t                      ngx_http_ollama_remote_dummy;
-
-/* generations: all; those Redis was told of, and the others; stops asked */
-
-static ngx_rbtree_t       ngx_http_ollama_remote_ids;
-static ngx_rbtree_node_t  ngx_http_ollama_remote_ids_sentinel;
-static ngx_queue_t        ngx_http_ollama_remote_known;
-static ngx_queue_t        ngx_http_ollama_remote_unknown;
-static ngx_queue_t        ngx_http_ollama_remote_stops;
+static ngx_http_ollama_remote_worker_t  ngx_http_ollama_remote;
 
 
 ngx_int_t
 ngx_http_ollama_remote_init_worker(ngx_http_ollama_remote_stop_pt stop)
 {
-    u_char         *p;
-    ngx_str_t      *prefix;
-    static u_char   gate[NGX_HTTP_OLLAMA_REMOTE_GATE];
-    static u_char   channel[NGX_HTTP_OLLAMA_REDIS_PREFIX
-                            + sizeof("cancel") - 1];
+    u_char                           *p;
+    ngx_str_t                        *prefix;
+    ngx_http_ollama_remote_worker_t  *worker;
 
     prefix = ngx_http_ollama_redis_prefix();
 
@@ -193,63 +116,57 @@ ngx_http_ollama_remote_init_worker(ngx_http_ollama_remote_stop_pt stop)
         return NGX_OK;
     }
 
-    if (ngx_http_ollama_id_random(gate, sizeof(gate), ngx_cycle->log)
+    worker = &ngx_http_ollama_remote;
+
+    if (ngx_http_ollama_id_random(worker->id, sizeof(worker->id),
+                                  ngx_cycle->log)
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    ngx_http_ollama_remote_gate.data = gate;
-    ngx_http_ollama_remote_gate.len = sizeof(gate);
+    worker->gate.data = worker->id;
+    worker->gate.len = sizeof(worker->id);
 
-    ngx_http_ollama_remote_stop_task = stop;
+    worker->stop = stop;
 
-    ngx_rbtree_init(&ngx_http_ollama_remote_ids,
-                    &ngx_http_ollama_remote_ids_sentinel,
+    ngx_rbtree_init(&worker->ids, &worker->ids_sentinel,
                     ngx_str_rbtree_insert_value);
-    ngx_queue_init(&ngx_http_ollama_remote_known);
-    ngx_queue_init(&ngx_http_ollama_remote_unknown);
-    ngx_queue_init(&ngx_http_ollama_remote_stops);
+    ngx_queue_init(&worker->known);
+    ngx_queue_init(&worker->unknown);
+    ngx_queue_init(&worker->stops);
 
-    ngx_http_ollama_remote_dummy.fd = (ngx_socket_t) -1;
+    ngx_http_ollama_timer_init(&worker->announce,
+                               ngx_http_ollama_remote_announce_handler, NULL,
+                               ngx_cycle->log);
+    ngx_http_ollama_timer_init(&worker->renew,
+                               ngx_http_ollama_remote_renew_handler, NULL,
+                               ngx_cycle->log);
 
-    ngx_http_ollama_remote_news.handler = ngx_http_ollama_remote_news_handler;
-    ngx_http_ollama_remote_news.data = &ngx_http_ollama_remote_dummy;
-    ngx_http_ollama_remote_news.log = ngx_cycle->log;
-
-    ngx_http_ollama_remote_timer.handler =
-                                          ngx_http_ollama_remote_timer_handler;
-    ngx_http_ollama_remote_timer.data = &ngx_http_ollama_remote_dummy;
-    ngx_http_ollama_remote_timer.log = ngx_cycle->log;
-    ngx_http_ollama_remote_timer.cancelable = 1;
-
-    p = ngx_cpymem(channel, prefix->data, prefix->len);
+    p = ngx_cpymem(worker->channel, prefix->data, prefix->len);
     p = ngx_cpymem(p, "cancel", sizeof("cancel") - 1);
 
-    ngx_http_ollama_remote_sub.channel.data = channel;
-    ngx_http_ollama_remote_sub.channel.len = p - channel;
-    ngx_http_ollama_remote_sub.handler = ngx_http_ollama_remote_message;
-    ngx_http_ollama_remote_sub.reconnected =
-                                            ngx_http_ollama_remote_reconnected;
+    worker->sub.channel.data = worker->channel;
+    worker->sub.channel.len = p - worker->channel;
+    worker->sub.handler = ngx_http_ollama_remote_message;
+    worker->sub.reconnected = ngx_http_ollama_remote_reconnected;
 
-    return ngx_http_ollama_redis_subscribe(&ngx_http_ollama_remote_sub);
+    return ngx_http_ollama_redis_subscribe(&worker->sub);
 }
 
-
-/* Redis isn't told any more: its connections are closed. */
 
 void
 ngx_http_ollama_remote_exit_worker(void)
 {
-    ngx_http_ollama_remote_gate.len = 0;
+    ngx_http_ollama_remote.gate.len = 0;
 }
 
 
 void
 ngx_http_ollama_remote_enter(ngx_http_ollama_remote_t *remote)
 {
-    if (ngx_http_ollama_remote_gate.len == 0
-        || remote->id.len > NGX_HTTP_OLLAMA_REMOTE_ID)
+    if (ngx_http_ollama_remote.gate.len == 0
+        || remote->id.len > NGX_HTTP_OLLAMA_ID_MAX)
     {
         return;
     }
@@ -259,31 +176,31 @@ ngx_http_ollama_remote_enter(ngx_http_ollama_remote_t *remote)
     remote->node.str = remote->id;
     remote->node.node.key = ngx_crc32_short(remote->id.data, remote->id.len);
 
-    ngx_rbtree_insert(&ngx_http_ollama_remote_ids, &remote->node.node);
-    ngx_queue_insert_tail(&ngx_http_ollama_remote_unknown, &remote->queue);
+    ngx_rbtree_insert(&ngx_http_ollama_remote.ids, &remote->node.node);
+    ngx_queue_insert_tail(&ngx_http_ollama_remote.unknown, &remote->queue);
 
-    /* behind what the generation itself may have to ask Redis */
+    /* after the commands that the generation itself sends in this turn */
 
-    ngx_post_event(&ngx_http_ollama_remote_news, &ngx_posted_events);
+    ngx_post_event(&ngx_http_ollama_remote.announce.event, &ngx_posted_events);
 }
 
 
 static void
-ngx_http_ollama_remote_news_handler(ngx_event_t *ev)
+ngx_http_ollama_remote_announce_handler(ngx_event_t *ev)
 {
-    ngx_http_ollama_remote_tell_all();
+    ngx_http_ollama_remote_announce_all();
     ngx_http_ollama_remote_arm();
 }
 
 
-/* NGX_ERROR: not now. */
+/* NGX_ERROR: Redis takes no more now. */
 
 static ngx_int_t
-ngx_http_ollama_remote_tell(ngx_http_ollama_remote_t *remote)
+ngx_http_ollama_remote_announce(ngx_http_ollama_remote_t *remote)
 {
-    u_char                         hex[2 * NGX_HTTP_OLLAMA_OWNER_SIZE];
-    ngx_str_t                      owner;
-    ngx_http_ollama_remote_args_t  args;
+    u_char                                hex[2 * NGX_HTTP_OLLAMA_OWNER_SIZE];
+    ngx_str_t                             owner;
+    ngx_http_ollama_remote_script_args_t  args;
 
     if (ngx_http_ollama_redis_is_busy()) {
         return NGX_ERROR;
@@ -293,24 +210,23 @@ ngx_http_ollama_remote_tell(ngx_http_ollama_remote_t *remote)
     owner.len = ngx_hex_dump(hex, remote->owner, NGX_HTTP_OLLAMA_OWNER_SIZE)
                 - hex;
 
-    args.n = 0;
-    args.last = args.text;
+    ngx_http_ollama_remote_script_init(&args);
 
-    ngx_http_ollama_remote_key(&args, "task:{", &remote->id, "}");
-    ngx_http_ollama_remote_key(&args, "gate:", &ngx_http_ollama_remote_gate,
-                               "");
-    ngx_http_ollama_remote_key(&args, "cancel:{", &remote->id, "}");
+    ngx_http_ollama_remote_script_key(&args, "task:{", &remote->id, "}");
+    ngx_http_ollama_remote_script_key(&args, "gate:",
+                                      &ngx_http_ollama_remote.gate, "");
+    ngx_http_ollama_remote_script_key(&args, "cancel:{", &remote->id, "}");
 
-    ngx_http_ollama_remote_arg(&args, &ngx_http_ollama_remote_gate);
-    ngx_http_ollama_remote_arg(&args, &owner);
-    ngx_http_ollama_remote_arg(&args, &remote->session);
-    ngx_http_ollama_remote_word(&args, NGX_HTTP_OLLAMA_REMOTE_TASK);
-    ngx_http_ollama_remote_word(&args, NGX_HTTP_OLLAMA_REMOTE_ALIVE);
-    ngx_http_ollama_remote_word(&args, remote->told ? "1" : "0");
+    ngx_http_ollama_remote_script_str(&args, &ngx_http_ollama_remote.gate);
+    ngx_http_ollama_remote_script_str(&args, &owner);
+    ngx_http_ollama_remote_script_str(&args, &remote->session);
+    ngx_http_ollama_remote_script_word(&args, NGX_HTTP_OLLAMA_REMOTE_TASK);
+    ngx_http_ollama_remote_script_word(&args, NGX_HTTP_OLLAMA_REMOTE_ALIVE);
+    ngx_http_ollama_remote_script_word(&args, remote->announced ? "1" : "0");
 
     ngx_http_ollama_redis_forget(&remote->call);
 
-    remote->call.handler = ngx_http_ollama_remote_told;
+    remote->call.handler = ngx_http_ollama_remote_announced;
     remote->call.data = remote;
 
     if (ngx_http_ollama_redis_script(&remote->call,
@@ -321,19 +237,19 @@ ngx_http_ollama_remote_tell(ngx_http_ollama_remote_t *remote)
         return NGX_ERROR;
     }
 
-    remote->told = 1;
+    remote->announced = 1;
 
     ngx_queue_remove(&remote->queue);
-    ngx_queue_insert_tail(&ngx_http_ollama_remote_known, &remote->queue);
+    ngx_queue_insert_tail(&ngx_http_ollama_remote.known, &remote->queue);
 
     return NGX_OK;
 }
 
 
-/* Where Redis failed it is told again, when the connection is back. */
+/* After an error it is announced again when the connection is back. */
 
 static void
-ngx_http_ollama_remote_told(ngx_http_ollama_redis_call_t *call,
+ngx_http_ollama_remote_announced(ngx_http_ollama_redis_call_t *call,
     redisReply *reply)
 {
     ngx_http_ollama_remote_t  *remote;
@@ -341,7 +257,7 @@ ngx_http_ollama_remote_told(ngx_http_ollama_redis_call_t *call,
     remote = call->data;
 
     if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
-        (void) ngx_http_ollama_remote_stop_task(remote);
+        (void) ngx_http_ollama_remote.stop(remote);
     }
 }
 
@@ -350,11 +266,11 @@ void
 ngx_http_ollama_remote_leave(ngx_http_ollama_remote_t *remote,
     ngx_uint_t stopped)
 {
-    u_char                         said[NGX_HTTP_OLLAMA_REMOTE_WORD
-                                        + NGX_HTTP_OLLAMA_REMOTE_ID];
-    ngx_str_t                      word;
-    ngx_http_ollama_redis_call_t   call;
-    ngx_http_ollama_remote_args_t  args;
+    u_char                                text[NGX_HTTP_OLLAMA_REMOTE_WORD
+                                               + NGX_HTTP_OLLAMA_ID_MAX];
+    ngx_str_t                             message;
+    ngx_http_ollama_redis_call_t          call;
+    ngx_http_ollama_remote_script_args_t  args;
 
     if (!remote->entered) {
         return;
@@ -362,34 +278,34 @@ ngx_http_ollama_remote_leave(ngx_http_ollama_remote_t *remote,
 
     remote->entered = 0;
 
-    ngx_rbtree_delete(&ngx_http_ollama_remote_ids, &remote->node.node);
+    ngx_rbtree_delete(&ngx_http_ollama_remote.ids, &remote->node.node);
     ngx_queue_remove(&remote->queue);
     ngx_http_ollama_redis_forget(&remote->call);
 
-    if (!remote->told || ngx_http_ollama_remote_gate.len == 0) {
+    if (!remote->announced || ngx_http_ollama_remote.gate.len == 0) {
         return;
     }
 
-    word.data = said;
-    word.len = 0;
+    message.data = text;
+    message.len = 0;
 
     if (remote->asked) {
-        word.len = ngx_sprintf(said, "%s %V", stopped ? "done" : "late",
-                               &remote->id)
-                   - said;
+        message.len = ngx_sprintf(text, "%s %V", stopped ? "done" : "late",
+                                  &remote->id)
+                      - text;
     }
 
-    args.n = 0;
-    args.last = args.text;
+    ngx_http_ollama_remote_script_init(&args);
 
-    ngx_http_ollama_remote_key(&args, "task:{", &remote->id, "}");
-    ngx_http_ollama_remote_key(&args, "cancel:{", &remote->id, "}");
+    ngx_http_ollama_remote_script_key(&args, "task:{", &remote->id, "}");
+    ngx_http_ollama_remote_script_key(&args, "cancel:{", &remote->id, "}");
 
-    ngx_http_ollama_remote_arg(&args, &ngx_http_ollama_remote_gate);
-    ngx_http_ollama_remote_arg(&args, &ngx_http_ollama_remote_sub.channel);
-    ngx_http_ollama_remote_arg(&args, &word);
+    ngx_http_ollama_remote_script_str(&args, &ngx_http_ollama_remote.gate);
+    ngx_http_ollama_remote_script_str(&args,
+                                      &ngx_http_ollama_remote.sub.channel);
+    ngx_http_ollama_remote_script_str(&args, &message);
 
-    /* if Redis isn't there it ends with the worker, or by itself */
+    /* without Redis its keys expire, or that of the worker does */
 
     if (ngx_http_ollama_redis_script(&call,
                                      &ngx_http_ollama_remote_script_leave, 2,
@@ -401,34 +317,34 @@ ngx_http_ollama_remote_leave(ngx_http_ollama_remote_t *remote,
 }
 
 
-/* There is something to tell now and then as long as there are generations. */
+/* Is called now and then as long as there are generations. */
 
 static void
-ngx_http_ollama_remote_timer_handler(ngx_event_t *ev)
+ngx_http_ollama_remote_renew_handler(ngx_event_t *ev)
 {
-    ngx_http_ollama_remote_alive();
-    ngx_http_ollama_remote_tell_all();
+    ngx_http_ollama_remote_renew();
+    ngx_http_ollama_remote_announce_all();
     ngx_http_ollama_remote_arm();
 }
 
 
-/* Of generations that Redis doesn't know, some. */
+/* Some of those that Redis doesn't know. */
 
 static void
-ngx_http_ollama_remote_tell_all(void)
+ngx_http_ollama_remote_announce_all(void)
 {
     ngx_uint_t    n;
     ngx_queue_t  *q;
 
     for (n = 0; n < NGX_HTTP_OLLAMA_REMOTE_BATCH; n++) {
 
-        if (ngx_queue_empty(&ngx_http_ollama_remote_unknown)) {
+        if (ngx_queue_empty(&ngx_http_ollama_remote.unknown)) {
             break;
         }
 
-        q = ngx_queue_head(&ngx_http_ollama_remote_unknown);
+        q = ngx_queue_head(&ngx_http_ollama_remote.unknown);
 
-        if (ngx_http_ollama_remote_tell(
+        if (ngx_http_ollama_remote_announce(
                           ngx_queue_data(q, ngx_http_ollama_remote_t, queue))
             != NGX_OK)
         {
@@ -438,52 +354,51 @@ ngx_http_ollama_remote_tell_all(void)
 }
 
 
-/* Without Redis it waits for the connection to come back. */
+/* If Redis isn't available reconnected() will do it. */
 
 static void
 ngx_http_ollama_remote_arm(void)
 {
     ngx_msec_t  pause;
 
-    if (ngx_http_ollama_remote_timer.timer_set) {
+    if (ngx_http_ollama_remote.renew.event.timer_set) {
         return;
     }
 
-    if (!ngx_queue_empty(&ngx_http_ollama_remote_unknown)
+    if (!ngx_queue_empty(&ngx_http_ollama_remote.unknown)
         && ngx_http_ollama_redis_available())
     {
         pause = NGX_HTTP_OLLAMA_REMOTE_PAUSE;
 
-    } else if (!ngx_queue_empty(&ngx_http_ollama_remote_known)) {
+    } else if (!ngx_queue_empty(&ngx_http_ollama_remote.known)) {
         pause = NGX_HTTP_OLLAMA_REMOTE_RENEW;
 
     } else {
         return;
     }
 
-    ngx_add_timer(&ngx_http_ollama_remote_timer, pause);
+    ngx_add_timer(&ngx_http_ollama_remote.renew.event, pause);
 }
 
 
 static void
-ngx_http_ollama_remote_alive(void)
+ngx_http_ollama_remote_renew(void)
 {
-    ngx_http_ollama_redis_call_t   call;
-    ngx_http_ollama_remote_args_t  args;
+    ngx_http_ollama_redis_call_t          call;
+    ngx_http_ollama_remote_script_args_t  args;
 
-    if (ngx_queue_empty(&ngx_http_ollama_remote_known)) {
+    if (ngx_queue_empty(&ngx_http_ollama_remote.known)) {
         return;
     }
 
-    args.n = 0;
-    args.last = args.text;
+    ngx_http_ollama_remote_script_init(&args);
 
-    ngx_http_ollama_remote_word(&args, "SET");
-    ngx_http_ollama_remote_key(&args, "gate:", &ngx_http_ollama_remote_gate,
-                               "");
-    ngx_http_ollama_remote_word(&args, "1");
-    ngx_http_ollama_remote_word(&args, "PX");
-    ngx_http_ollama_remote_word(&args, NGX_HTTP_OLLAMA_REMOTE_ALIVE);
+    ngx_http_ollama_remote_script_word(&args, "SET");
+    ngx_http_ollama_remote_script_key(&args, "gate:",
+                                      &ngx_http_ollama_remote.gate, "");
+    ngx_http_ollama_remote_script_word(&args, "1");
+    ngx_http_ollama_remote_script_word(&args, "PX");
+    ngx_http_ollama_remote_script_word(&args, NGX_HTTP_OLLAMA_REMOTE_ALIVE);
 
     if (ngx_http_ollama_redis_command(&call, args.n, args.argv) == NGX_OK) {
         ngx_http_ollama_redis_forget(&call);
@@ -491,22 +406,22 @@ ngx_http_ollama_remote_alive(void)
 }
 
 
-/* Redis may know of none of them any more, and messages may have been lost. */
+/* Redis may have lost all of them, and messages may have been missed. */
 
 static void
 ngx_http_ollama_remote_reconnected(void *data)
 {
-    if (!ngx_queue_empty(&ngx_http_ollama_remote_known)) {
-        ngx_queue_add(&ngx_http_ollama_remote_unknown,
-                      &ngx_http_ollama_remote_known);
-        ngx_queue_init(&ngx_http_ollama_remote_known);
+    if (!ngx_queue_empty(&ngx_http_ollama_remote.known)) {
+        ngx_queue_add(&ngx_http_ollama_remote.unknown,
+                      &ngx_http_ollama_remote.known);
+        ngx_queue_init(&ngx_http_ollama_remote.known);
     }
 
-    if (ngx_http_ollama_remote_timer.timer_set) {
-        ngx_del_timer(&ngx_http_ollama_remote_timer);
+    if (ngx_http_ollama_remote.renew.event.timer_set) {
+        ngx_del_timer(&ngx_http_ollama_remote.renew.event);
     }
 
-    ngx_http_ollama_remote_timer_handler(&ngx_http_ollama_remote_timer);
+    ngx_http_ollama_remote_renew_handler(&ngx_http_ollama_remote.renew.event);
 }
 
 
@@ -523,7 +438,7 @@ ngx_http_ollama_remote_message(void *data, ngx_str_t *message)
     id.len = message->len - NGX_HTTP_OLLAMA_REMOTE_WORD;
 
     if (ngx_strncmp(message->data, "stop ", 5) == 0) {
-        ngx_http_ollama_remote_stop_own(&id);
+        ngx_http_ollama_remote_stop_local(&id);
 
     } else if (ngx_strncmp(message->data, "done ", 5) == 0) {
         ngx_http_ollama_remote_ended(&id, NGX_OK);
@@ -534,15 +449,15 @@ ngx_http_ollama_remote_message(void *data, ngx_str_t *message)
 }
 
 
-/* Another worker's, or another gateway's, is of no concern here. */
+/* Every worker gets the message; one of them has the generation. */
 
 static void
-ngx_http_ollama_remote_stop_own(ngx_str_t *id)
+ngx_http_ollama_remote_stop_local(ngx_str_t *id)
 {
     ngx_str_node_t            *node;
     ngx_http_ollama_remote_t  *remote;
 
-    node = ngx_str_rbtree_lookup(&ngx_http_ollama_remote_ids, id,
+    node = ngx_str_rbtree_lookup(&ngx_http_ollama_remote.ids, id,
                                  ngx_crc32_short(id->data, id->len));
     if (node == NULL) {
         return;
@@ -553,29 +468,32 @@ ngx_http_ollama_remote_stop_own(ngx_str_t *id)
 
     remote->asked = 1;
 
-    if (ngx_http_ollama_remote_stop_task(remote) == NGX_DECLINED) {
-        /* somebody here has asked first, and will hear of it */
+    if (ngx_http_ollama_remote.stop(remote) == NGX_DECLINED) {
+        /* a client of this gateway has asked first, and will be told */
         remote->asked = 0;
-        ngx_http_ollama_remote_late(id);
+        ngx_http_ollama_remote_publish_late(id);
     }
 }
 
 
 static void
-ngx_http_ollama_remote_late(ngx_str_t *id)
+ngx_http_ollama_remote_publish_late(ngx_str_t *id)
 {
-    ngx_str_t                      word;
-    ngx_http_ollama_redis_call_t   call;
-    ngx_http_ollama_remote_args_t  args;
+    u_char                                text[NGX_HTTP_OLLAMA_REMOTE_WORD
+                                               + NGX_HTTP_OLLAMA_ID_MAX];
+    ngx_str_t                             message;
+    ngx_http_ollama_redis_call_t          call;
+    ngx_http_ollama_remote_script_args_t  args;
 
-    word.data = args.text;
-    word.len = ngx_sprintf(args.text, "late %V", id) - args.text;
+    message.data = text;
+    message.len = ngx_sprintf(text, "late %V", id) - text;
 
-    args.n = 0;
+    ngx_http_ollama_remote_script_init(&args);
 
-    ngx_http_ollama_remote_word(&args, "PUBLISH");
-    ngx_http_ollama_remote_arg(&args, &ngx_http_ollama_remote_sub.channel);
-    ngx_http_ollama_remote_arg(&args, &word);
+    ngx_http_ollama_remote_script_word(&args, "PUBLISH");
+    ngx_http_ollama_remote_script_str(&args,
+                                      &ngx_http_ollama_remote.sub.channel);
+    ngx_http_ollama_remote_script_str(&args, &message);
 
     if (ngx_http_ollama_redis_command(&call, args.n, args.argv) == NGX_OK) {
         ngx_http_ollama_redis_forget(&call);
@@ -583,7 +501,7 @@ ngx_http_ollama_remote_late(ngx_str_t *id)
 }
 
 
-/* Whoever waits here for the end of that one. */
+/* Tells the stops that wait for the end of that generation. */
 
 static void
 ngx_http_ollama_remote_ended(ngx_str_t *id, ngx_int_t outcome)
@@ -591,8 +509,8 @@ ngx_http_ollama_remote_ended(ngx_str_t *id, ngx_int_t outcome)
     ngx_queue_t                    *q, *next;
     ngx_http_ollama_remote_stop_t  *stop;
 
-    for (q = ngx_queue_head(&ngx_http_ollama_remote_stops);
-         q != ngx_queue_sentinel(&ngx_http_ollama_remote_stops);
+    for (q = ngx_queue_head(&ngx_http_ollama_remote.stops);
+         q != ngx_queue_sentinel(&ngx_http_ollama_remote.stops);
          q = next)
     {
         next = ngx_queue_next(q);
@@ -615,12 +533,12 @@ ngx_int_t
 ngx_http_ollama_remote_stop(ngx_http_ollama_remote_stop_t *stop,
     ngx_pool_t *pool, ngx_str_t *id, u_char *owner)
 {
-    u_char                         hex[2 * NGX_HTTP_OLLAMA_OWNER_SIZE];
-    ngx_str_t                      text;
-    ngx_http_ollama_remote_args_t  args;
+    u_char                                hex[2 * NGX_HTTP_OLLAMA_OWNER_SIZE];
+    ngx_str_t                             digest;
+    ngx_http_ollama_remote_script_args_t  args;
 
-    if (ngx_http_ollama_remote_gate.len == 0
-        || id->len > NGX_HTTP_OLLAMA_REMOTE_ID)
+    if (ngx_http_ollama_remote.gate.len == 0
+        || id->len > NGX_HTTP_OLLAMA_ID_MAX)
     {
         return NGX_ERROR;
     }
@@ -628,20 +546,20 @@ ngx_http_ollama_remote_stop(ngx_http_ollama_remote_stop_t *stop,
     stop->outcome = NGX_AGAIN;
     stop->pool = pool;
 
-    text.data = hex;
-    text.len = ngx_hex_dump(hex, owner, NGX_HTTP_OLLAMA_OWNER_SIZE) - hex;
+    digest.data = hex;
+    digest.len = ngx_hex_dump(hex, owner, NGX_HTTP_OLLAMA_OWNER_SIZE) - hex;
 
-    args.n = 0;
-    args.last = args.text;
+    ngx_http_ollama_remote_script_init(&args);
 
-    ngx_http_ollama_remote_key(&args, "task:{", id, "}");
-    ngx_http_ollama_remote_key(&args, "{", id, "}:task");
+    ngx_http_ollama_remote_script_key(&args, "task:{", id, "}");
+    ngx_http_ollama_remote_script_key(&args, "{", id, "}:task");
 
-    ngx_http_ollama_remote_arg(&args, ngx_http_ollama_redis_prefix());
-    ngx_http_ollama_remote_arg(&args, id);
-    ngx_http_ollama_remote_arg(&args, &text);
-    ngx_http_ollama_remote_arg(&args, &ngx_http_ollama_remote_sub.channel);
-    ngx_http_ollama_remote_word(&args, NGX_HTTP_OLLAMA_REMOTE_FLAG);
+    ngx_http_ollama_remote_script_str(&args, ngx_http_ollama_redis_prefix());
+    ngx_http_ollama_remote_script_str(&args, id);
+    ngx_http_ollama_remote_script_str(&args, &digest);
+    ngx_http_ollama_remote_script_str(&args,
+                                      &ngx_http_ollama_remote.sub.channel);
+    ngx_http_ollama_remote_script_word(&args, NGX_HTTP_OLLAMA_REMOTE_FLAG);
 
     stop->call.handler = ngx_http_ollama_remote_found;
     stop->call.data = stop;
@@ -653,8 +571,8 @@ ngx_http_ollama_remote_stop(ngx_http_ollama_remote_stop_t *stop,
 
 
 /*
- * Whether there is such a generation.  The word of its end may come before
- * this, over the other connection: then it is found when the time is over.
+ * The message of its end may come before this reply, as that has a connection
+ * of its own: then the caller's time limit ends the wait.
  */
 
 static void
@@ -689,7 +607,7 @@ ngx_http_ollama_remote_found(ngx_http_ollama_redis_call_t *call,
     stop->found = 1;
     stop->waiting = 1;
 
-    ngx_queue_insert_tail(&ngx_http_ollama_remote_stops, &stop->queue);
+    ngx_queue_insert_tail(&ngx_http_ollama_remote.stops, &stop->queue);
 }
 
 
@@ -698,7 +616,7 @@ ngx_http_ollama_remote_copy(ngx_pool_t *pool, redisReply *reply,
     ngx_str_t *id)
 {
     if (reply->type != REDIS_REPLY_STRING
-        || reply->len > NGX_HTTP_OLLAMA_REMOTE_ID)
+        || reply->len > NGX_HTTP_OLLAMA_ID_MAX)
     {
         return NGX_ERROR;
     }
@@ -724,42 +642,4 @@ ngx_http_ollama_remote_forget(ngx_http_ollama_remote_stop_t *stop)
         ngx_queue_remove(&stop->queue);
         stop->waiting = 0;
     }
-}
-
-
-static void
-ngx_http_ollama_remote_key(ngx_http_ollama_remote_args_t *args,
-    const char *name, ngx_str_t *id, const char *after)
-{
-    ngx_str_t  key;
-
-    key.data = args->last;
-
-    args->last = ngx_sprintf(args->last, "%V%s%V%s",
-                             ngx_http_ollama_redis_prefix(), name, id, after);
-
-    key.len = args->last - key.data;
-
-    ngx_http_ollama_remote_arg(args, &key);
-}
-
-
-static void
-ngx_http_ollama_remote_arg(ngx_http_ollama_remote_args_t *args,
-    ngx_str_t *value)
-{
-    args->argv[args->n++] = *value;
-}
-
-
-static void
-ngx_http_ollama_remote_word(ngx_http_ollama_remote_args_t *args,
-    const char *word)
-{
-    ngx_str_t  value;
-
-    value.data = (u_char *) word;
-    value.len = ngx_strlen(word);
-
-    ngx_http_ollama_remote_arg(args, &value);
 }

@@ -15,8 +15,9 @@
 
 
 /*
- * A generation of this worker that other gateways may know of; its memory is
- * the caller's, who zeroes it and sets the first ones, which stay his.
+ * A generation of this worker that other gateways may know of.  Its memory
+ * belongs to the caller, who zeroes it and sets the first fields; what they
+ * point to must last until it leaves.
  */
 
 typedef struct {
@@ -24,25 +25,26 @@ typedef struct {
     ngx_str_t                      session;   /* len 0: none */
     u_char                        *owner;     /* digest */
 
-    /* its own */
+    /* private */
 
     ngx_str_node_t                 node;
     ngx_queue_t                    queue;
     ngx_http_ollama_redis_call_t   call;
     unsigned                       entered:1;
-    unsigned                       told:1;    /* Redis may know of it */
-    unsigned                       asked:1;   /* another gateway waits to hear
-                                                 how it ends */
+    unsigned                       announced:1; /* Redis may know of it */
+    unsigned                       asked:1;   /* another gateway waits for its
+                                                 end */
 } ngx_http_ollama_remote_t;
 
 
 /*
- * A stop that is asked of other gateways.  outcome:
+ * A stop that other gateways were asked for.  outcome:
  *
- *     NGX_AGAIN      not known yet; "found": one has the generation, and will
- *                    find that it is to stop
+ *     NGX_AGAIN      not known yet; "found": a gateway has the generation, and
+ *                    will find that it is to be stopped
  *     NGX_OK         it was stopped
- *     NGX_DECLINED   none has it, or not the caller's, or it had ended
+ *     NGX_DECLINED   no gateway has it, or it is another owner's, or it had
+ *                    ended
  *     NGX_ERROR      Redis failed
  */
 
@@ -52,44 +54,58 @@ typedef struct {
     ngx_str_t                      task_id;      /* in the caller's pool */
     ngx_str_t                      session_id;   /* len 0: it has none */
 
-    /* its own */
+    /* private */
 
     ngx_queue_t                    queue;
     ngx_http_ollama_redis_call_t   call;
     ngx_pool_t                    *pool;
-    unsigned                       waiting:1;    /* for word of its end */
+    unsigned                       waiting:1;    /* in the queue */
 } ngx_http_ollama_remote_stop_t;
 
 
 /*
- * Another gateway wants it stopped.  NGX_OK: it will be, and leave;
- * NGX_DECLINED: it is being stopped already.  May free it.
+ * Another gateway wants a generation of this worker stopped.  NGX_OK: it will
+ * be, and leave; NGX_DECLINED: it is being stopped already.  May free it.
  */
 
 typedef ngx_int_t (*ngx_http_ollama_remote_stop_pt)(
     ngx_http_ollama_remote_t *remote);
 
 
-/* Nothing is done where there is no "ollama_redis". */
-
+/*
+ * Begins to listen for stops, for each of which "stop" is called from the event
+ * loop.  Without an "ollama_redis" neither this nor what follows does anything.
+ * NGX_ERROR: no random bytes, which was logged, or no subscription.
+ */
 ngx_int_t ngx_http_ollama_remote_init_worker(
     ngx_http_ollama_remote_stop_pt stop);
+
+/* At the end of the process: nothing is sent to Redis from now on. */
 void ngx_http_ollama_remote_exit_worker(void);
 
-/* The generation has begun; it has ended, and was stopped or not. */
-
+/* A generation begins: Redis is told soon. */
 void ngx_http_ollama_remote_enter(ngx_http_ollama_remote_t *remote);
+
+/*
+ * It has ended, and was stopped or not, which a gateway that waits for it is
+ * told.  Its memory isn't used any more.  Also for one that didn't enter.
+ */
 void ngx_http_ollama_remote_leave(ngx_http_ollama_remote_t *remote,
     ngx_uint_t stopped);
 
 /*
- * Asks the other gateways to stop the generation of this id, or the one that
- * runs in the session of this id.  NGX_OK: see the outcome, until it is known
- * or forgotten; NGX_ERROR: they can't be asked.
+ * Asks the other gateways to stop the owner's generation with this id, or the
+ * one that is running in the session with this id; copies both.  NGX_OK: the
+ * outcome will be known, and "stop", which is zeroed, and the pool must last
+ * until then or until it is forgotten.  NGX_ERROR: they can't be asked.
  */
-
 ngx_int_t ngx_http_ollama_remote_stop(ngx_http_ollama_remote_stop_t *stop,
     ngx_pool_t *pool, ngx_str_t *id, u_char *owner);
+
+/*
+ * Its outcome is not wanted any more, and its memory may be freed; the
+ * generation is stopped all the same.
+ */
 void ngx_http_ollama_remote_forget(ngx_http_ollama_remote_stop_t *stop);
 
 
