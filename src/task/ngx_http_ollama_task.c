@@ -5,19 +5,20 @@
 
 
 /*
- * Running generations: a table in shared memory, so that any worker can have
- * any generation stopped.  An entry lives from the moment its request is to go
- * to a server until its reply is complete, was stopped, or the request is gone
- * for another reason; the entries of a killed process are cleared by the next
- * one that looks for theirs.
+ * Running generations (tasks): a table in shared memory, so that any worker can
+ * have any generation stopped.  A task lives from the moment its request is to
+ * go to a server until its reply is complete, was stopped, or the request is
+ * gone for another reason.  Tasks of a killed process are freed by the next one
+ * that looks for its own.
  *
- * A stop is a mark on the entry.  The worker that has the generation finds it
- * by a look at its slot's mail every 10 ms, as long as it has any, stops what
- * can still be stopped, and leaves the outcome in a ring, where the one who
- * asked finds it: only the worker that has a stream knows whether the stop
- * came before its end.  Other gateways know of the generation by way of remote.
+ * A stop is a flag on the task.  The worker that has the task checks its mail
+ * counter every 10 ms, as long as it has any tasks, stops what can still be
+ * stopped, and leaves the outcome in a ring, where the worker that asked finds
+ * it: only the worker that has a stream knows if the stop came before its end.
+ * Other gateways know the task through remote.
  *
- * Who stops a request, and how, is the caller's to say.
+ * How a request is stopped is up to the caller.  Uses util, core, request,
+ * store.
  */
 
 
@@ -33,25 +34,26 @@
 #include "task/ngx_http_ollama_remote.h"
 #include "util/ngx_http_ollama_id.h"
 #include "util/ngx_http_ollama_procs.h"
+#include "util/ngx_http_ollama_timer.h"
 
 
-
-/* how often a worker with generations looks whether one is to stop, ms */
+/* how often a worker with tasks checks its mail, ms */
 #define NGX_HTTP_OLLAMA_TASK_TICK   10
 
-/* outcomes that are kept for those who asked */
+/* outcomes that are kept for those that asked */
 #define NGX_HTTP_OLLAMA_TASK_RING   1024
 
 
 struct ngx_http_ollama_task_s {
     ngx_str_node_t                 by_id;       /* must be first */
     ngx_str_node_t                 by_session;  /* str.len 0: not in there */
-    ngx_queue_t                    queue;       /* of its slot */
-    ngx_http_ollama_proc_t        *slot;
-    ngx_uint_t                     cancel;      /* its number; 0: none asked */
+    ngx_queue_t                    queue;       /* of its process */
+    ngx_http_ollama_proc_t        *proc;
+    ngx_uint_t                     cancel;      /* number of the stop that was
+                                                   asked for; 0: none */
     size_t                         session_len; /* 0: it has none */
-    u_char                         id[NGX_HTTP_OLLAMA_TASK_ID];
-    u_char                         session[NGX_HTTP_OLLAMA_TASK_ID];
+    u_char                         id[NGX_HTTP_OLLAMA_ID_MAX];
+    u_char                         session[NGX_HTTP_OLLAMA_ID_MAX];
     u_char                         owner[NGX_HTTP_OLLAMA_OWNER_SIZE];
 };
 
@@ -67,18 +69,32 @@ typedef struct {
     ngx_rbtree_node_t              ids_sentinel;
     ngx_rbtree_t                   sessions;
     ngx_rbtree_node_t              sessions_sentinel;
-    ngx_http_ollama_procs_t        slots;       /* hold tasks */
+    ngx_http_ollama_procs_t        procs;       /* hold tasks */
     ngx_uint_t                     cancels;
     ngx_http_ollama_task_outcome_t ring[NGX_HTTP_OLLAMA_TASK_RING];
-    ngx_uint_t                     full;        /* it was logged */
+    ngx_uint_t                     full;        /* that it is was logged */
 } ngx_http_ollama_task_sh_t;
 
+
+/* the zone's data: what a process knows of it */
 
 typedef struct {
     ngx_http_ollama_task_sh_t     *sh;
     ngx_slab_pool_t               *shpool;
-    ngx_http_ollama_proc_t        *slot;        /* of this process */
-} ngx_http_ollama_tasks_t;
+    ngx_http_ollama_proc_t        *proc;        /* this one */
+} ngx_http_ollama_task_zone_t;
+
+
+/* of this worker */
+
+typedef struct {
+    ngx_http_ollama_task_zone_t   *zone;        /* NULL: no upstream block has
+                                                   an Ollama server */
+    ngx_queue_t                    running;
+    ngx_atomic_uint_t              mail;        /* the counter when it was last
+                                                   checked */
+    ngx_http_ollama_timer_t        tick;
+} ngx_http_ollama_task_worker_t;
 
 
 /* a task of this worker, in its request's pool */
@@ -95,7 +111,7 @@ struct ngx_http_ollama_running_s {
 };
 
 
-static ngx_int_t ngx_http_ollama_task_mint(ngx_http_request_t *r,
+static ngx_int_t ngx_http_ollama_task_random_id(ngx_http_request_t *r,
     ngx_str_t *id);
 static ngx_int_t ngx_http_ollama_task_enter(ngx_http_ollama_running_t *run);
 static ngx_http_ollama_task_t *ngx_http_ollama_task_create_locked(
@@ -104,8 +120,8 @@ static void ngx_http_ollama_task_cleanup(void *data);
 static void ngx_http_ollama_task_settle_locked(ngx_http_ollama_task_t *task,
     ngx_http_ollama_cancel_e outcome);
 static void ngx_http_ollama_task_free_locked(ngx_http_ollama_task_t *task);
-static void ngx_http_ollama_task_lost_locked(ngx_queue_t *q);
-static void ngx_http_ollama_task_mark_locked(ngx_http_ollama_task_t *task);
+static void ngx_http_ollama_task_dead_locked(ngx_queue_t *q);
+static void ngx_http_ollama_task_flag_locked(ngx_http_ollama_task_t *task);
 static ngx_http_ollama_task_t *ngx_http_ollama_task_find_locked(
     ngx_str_t *id, u_char *owner);
 static ngx_int_t ngx_http_ollama_task_stop_remote(
@@ -114,40 +130,31 @@ static void ngx_http_ollama_task_tick_handler(ngx_event_t *ev);
 static void ngx_http_ollama_task_deliver(void);
 
 
-static ngx_http_ollama_tasks_t  *ngx_http_ollama_tasks;
+static ngx_http_ollama_task_worker_t  ngx_http_ollama_tasks;
 
-/* this worker's generations, and when it looks for stops */
-
-static ngx_queue_t       ngx_http_ollama_task_running;
-static ngx_atomic_uint_t ngx_http_ollama_task_mail;
-static ngx_event_t       ngx_http_ollama_task_tick;
-static ngx_connection_t  ngx_http_ollama_task_dummy;
-
-
-/* What a process will know of the zone; the zone's data. */
 
 void *
 ngx_http_ollama_task_create(ngx_pool_t *pool)
 {
-    return ngx_pcalloc(pool, sizeof(ngx_http_ollama_tasks_t));
+    return ngx_pcalloc(pool, sizeof(ngx_http_ollama_task_zone_t));
 }
 
 
 ngx_int_t
 ngx_http_ollama_task_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 {
-    ngx_http_ollama_tasks_t    *tasks;
-    ngx_http_ollama_task_sh_t  *sh;
+    ngx_http_ollama_task_sh_t    *sh;
+    ngx_http_ollama_task_zone_t  *zone;
 
-    tasks = shm_zone->data;
-    tasks->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+    zone = shm_zone->data;
+    zone->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
 
     if (data || shm_zone->shm.exists) {
-        tasks->sh = tasks->shpool->data;
+        zone->sh = zone->shpool->data;
         return NGX_OK;
     }
 
-    sh = ngx_slab_calloc(tasks->shpool, sizeof(ngx_http_ollama_task_sh_t));
+    sh = ngx_slab_calloc(zone->shpool, sizeof(ngx_http_ollama_task_sh_t));
     if (sh == NULL) {
         return NGX_ERROR;
     }
@@ -156,13 +163,13 @@ ngx_http_ollama_task_init_zone(ngx_shm_zone_t *shm_zone, void *data)
                     ngx_str_rbtree_insert_value);
     ngx_rbtree_init(&sh->sessions, &sh->sessions_sentinel,
                     ngx_str_rbtree_insert_value);
-    ngx_http_ollama_procs_init(&sh->slots);
+    ngx_http_ollama_procs_init(&sh->procs);
 
-    tasks->sh = sh;
-    tasks->shpool->data = sh;
+    zone->sh = sh;
+    zone->shpool->data = sh;
 
-    /* a full zone is said once, by who finds it so */
-    tasks->shpool->log_nomem = 0;
+    /* it is logged once that the zone is full, see below */
+    zone->shpool->log_nomem = 0;
 
     return NGX_OK;
 }
@@ -171,28 +178,25 @@ ngx_http_ollama_task_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 ngx_int_t
 ngx_http_ollama_task_init_worker(ngx_shm_zone_t *shm_zone)
 {
-    ngx_http_ollama_tasks_t  *tasks;
+    ngx_http_ollama_task_zone_t  *zone;
 
-    tasks = shm_zone->data;
-    ngx_http_ollama_tasks = tasks;
+    zone = shm_zone->data;
+    ngx_http_ollama_tasks.zone = zone;
 
-    ngx_queue_init(&ngx_http_ollama_task_running);
+    ngx_queue_init(&ngx_http_ollama_tasks.running);
 
-    ngx_http_ollama_task_dummy.fd = (ngx_socket_t) -1;
+    ngx_http_ollama_timer_init(&ngx_http_ollama_tasks.tick,
+                               ngx_http_ollama_task_tick_handler, NULL,
+                               ngx_cycle->log);
 
-    ngx_http_ollama_task_tick.handler = ngx_http_ollama_task_tick_handler;
-    ngx_http_ollama_task_tick.data = &ngx_http_ollama_task_dummy;
-    ngx_http_ollama_task_tick.log = ngx_cycle->log;
-    ngx_http_ollama_task_tick.cancelable = 1;
+    ngx_shmtx_lock(&zone->shpool->mutex);
 
-    ngx_shmtx_lock(&tasks->shpool->mutex);
+    ngx_http_ollama_procs_reap_locked(&zone->sh->procs,
+                                      ngx_http_ollama_task_dead_locked);
+    zone->proc = ngx_http_ollama_procs_take_locked(&zone->sh->procs,
+                                          ngx_http_ollama_task_dead_locked);
 
-    ngx_http_ollama_procs_reap_locked(&tasks->sh->slots,
-                                      ngx_http_ollama_task_lost_locked);
-    tasks->slot = ngx_http_ollama_procs_take_locked(&tasks->sh->slots,
-                                          ngx_http_ollama_task_lost_locked);
-
-    ngx_shmtx_unlock(&tasks->shpool->mutex);
+    ngx_shmtx_unlock(&zone->shpool->mutex);
 
     if (ngx_http_ollama_remote_init_worker(ngx_http_ollama_task_stop_remote)
         != NGX_OK)
@@ -209,41 +213,36 @@ ngx_http_ollama_task_init_worker(ngx_shm_zone_t *shm_zone)
 void
 ngx_http_ollama_task_exit_worker(void)
 {
-    ngx_http_ollama_tasks_t  *tasks;
+    ngx_http_ollama_task_zone_t  *zone;
 
-    tasks = ngx_http_ollama_tasks;
+    zone = ngx_http_ollama_tasks.zone;
 
-    if (tasks == NULL) {
+    if (zone == NULL) {
         return;
     }
 
     ngx_http_ollama_remote_exit_worker();
 
-    ngx_shmtx_lock(&tasks->shpool->mutex);
-    ngx_http_ollama_procs_leave_locked(tasks->slot,
-                                       ngx_http_ollama_task_lost_locked);
-    ngx_shmtx_unlock(&tasks->shpool->mutex);
+    ngx_shmtx_lock(&zone->shpool->mutex);
+    ngx_http_ollama_procs_leave_locked(zone->proc,
+                                       ngx_http_ollama_task_dead_locked);
+    ngx_shmtx_unlock(&zone->shpool->mutex);
 
-    ngx_http_ollama_tasks = NULL;
+    ngx_http_ollama_tasks.zone = NULL;
 }
 
-
-/*
- * In the precontent phase: enters the request's generation, under the name
- * that the client gave or one that is made here.  "stop" will be called if it
- * is to stop.  NGX_DECLINED: the name is in use.
- */
 
 ngx_int_t
 ngx_http_ollama_task_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_http_ollama_task_stop_pt stop)
 {
     ngx_int_t                   rc;
+    ngx_event_t                *ev;
     ngx_pool_cleanup_t         *cln;
     ngx_http_ollama_running_t  *run;
 
     if (ctx->scan->task_id.len == 0
-        && ngx_http_ollama_task_mint(r, &ctx->scan->task_id) != NGX_OK)
+        && ngx_http_ollama_task_random_id(r, &ctx->scan->task_id) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -267,7 +266,7 @@ ngx_http_ollama_task_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     rc = ngx_http_ollama_task_enter(run);
 
     if (rc != NGX_OK) {
-        /* without an entry it goes on, but can't be stopped by its name */
+        /* without a task it goes on, but can't be stopped by its id */
         return (rc == NGX_DECLINED) ? NGX_DECLINED : NGX_OK;
     }
 
@@ -275,7 +274,7 @@ ngx_http_ollama_task_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ctx->running = run;
     ctx->has_task = 1;
 
-    ngx_queue_insert_tail(&ngx_http_ollama_task_running, &run->queue);
+    ngx_queue_insert_tail(&ngx_http_ollama_tasks.running, &run->queue);
 
     run->remote.id = ctx->scan->task_id;
     run->remote.owner = run->owner;
@@ -284,18 +283,18 @@ ngx_http_ollama_task_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 
     ngx_http_ollama_remote_enter(&run->remote);
 
-    if (!ngx_http_ollama_task_tick.timer_set) {
-        ngx_add_timer(&ngx_http_ollama_task_tick, NGX_HTTP_OLLAMA_TASK_TICK);
+    ev = &ngx_http_ollama_tasks.tick.event;
+
+    if (!ev->timer_set) {
+        ngx_add_timer(ev, NGX_HTTP_OLLAMA_TASK_TICK);
     }
 
     return NGX_OK;
 }
 
 
-/* 128 random bits: who doesn't know it can't guess it. */
-
 static ngx_int_t
-ngx_http_ollama_task_mint(ngx_http_request_t *r, ngx_str_t *id)
+ngx_http_ollama_task_random_id(ngx_http_request_t *r, ngx_str_t *id)
 {
     id->len = NGX_HTTP_OLLAMA_ID_RANDOM;
 
@@ -308,7 +307,7 @@ ngx_http_ollama_task_mint(ngx_http_request_t *r, ngx_str_t *id)
 }
 
 
-/* NGX_DECLINED: there is one of that name; NGX_ERROR: there is no room. */
+/* NGX_DECLINED: there is one with this id; NGX_ERROR: there is no room. */
 
 static ngx_int_t
 ngx_http_ollama_task_enter(ngx_http_ollama_running_t *run)
@@ -320,17 +319,17 @@ ngx_http_ollama_task_enter(ngx_http_ollama_running_t *run)
     ngx_http_ollama_task_sh_t  *sh;
 
     scan = run->ctx->scan;
-    sh = ngx_http_ollama_tasks->sh;
+    sh = ngx_http_ollama_tasks.zone->sh;
 
     rc = NGX_OK;
     full = 0;
     hash = ngx_crc32_short(scan->task_id.data, scan->task_id.len);
 
-    ngx_shmtx_lock(&ngx_http_ollama_tasks->shpool->mutex);
+    ngx_shmtx_lock(&ngx_http_ollama_tasks.zone->shpool->mutex);
 
     if (ngx_str_rbtree_lookup(&sh->ids, &scan->task_id, hash)) {
-        ngx_http_ollama_procs_reap_locked(&sh->slots,
-                                          ngx_http_ollama_task_lost_locked);
+        ngx_http_ollama_procs_reap_locked(&sh->procs,
+                                          ngx_http_ollama_task_dead_locked);
     }
 
     if (ngx_str_rbtree_lookup(&sh->ids, &scan->task_id, hash)) {
@@ -346,7 +345,7 @@ ngx_http_ollama_task_enter(ngx_http_ollama_running_t *run)
         }
     }
 
-    ngx_shmtx_unlock(&ngx_http_ollama_tasks->shpool->mutex);
+    ngx_shmtx_unlock(&ngx_http_ollama_tasks.zone->shpool->mutex);
 
     ngx_http_ollama_unlock_send();
 
@@ -369,13 +368,13 @@ ngx_http_ollama_task_create_locked(ngx_http_ollama_running_t *run,
     ngx_http_ollama_task_sh_t  *sh;
 
     scan = run->ctx->scan;
-    sh = ngx_http_ollama_tasks->sh;
+    sh = ngx_http_ollama_tasks.zone->sh;
 
-    if (scan->task_id.len > NGX_HTTP_OLLAMA_TASK_ID) {
+    if (scan->task_id.len > NGX_HTTP_OLLAMA_ID_MAX) {
         return NULL;
     }
 
-    task = ngx_slab_calloc_locked(ngx_http_ollama_tasks->shpool,
+    task = ngx_slab_calloc_locked(ngx_http_ollama_tasks.zone->shpool,
                                   sizeof(ngx_http_ollama_task_t));
     if (task == NULL) {
         return NULL;
@@ -388,7 +387,7 @@ ngx_http_ollama_task_create_locked(ngx_http_ollama_running_t *run,
 
     ngx_rbtree_insert(&sh->ids, &task->by_id.node);
 
-    /* what is no session's id can't be asked for, nor be told safely */
+    /* an invalid one can't be asked for, nor be shown safely */
 
     if (ngx_http_ollama_id_is_valid(&scan->session_id)) {
         task->by_session.node.key = ngx_crc32_short(scan->session_id.data,
@@ -404,18 +403,13 @@ ngx_http_ollama_task_create_locked(ngx_http_ollama_running_t *run,
 
     ngx_memcpy(task->owner, run->owner, sizeof(task->owner));
 
-    task->slot = ngx_http_ollama_tasks->slot;
+    task->proc = ngx_http_ollama_tasks.zone->proc;
 
-    ngx_queue_insert_tail(&task->slot->held, &task->queue);
+    ngx_queue_insert_tail(&task->proc->held, &task->queue);
 
     return task;
 }
 
-
-/*
- * The generation has come to its end, or was stopped: its name is free from
- * now on, and a stop that was asked for has its outcome.
- */
 
 void
 ngx_http_ollama_task_end(ngx_http_ollama_ctx_t *ctx, ngx_uint_t stopped)
@@ -434,14 +428,14 @@ ngx_http_ollama_task_end(ngx_http_ollama_ctx_t *ctx, ngx_uint_t stopped)
 
     ngx_http_ollama_remote_leave(&run->remote, stopped);
 
-    ngx_shmtx_lock(&ngx_http_ollama_tasks->shpool->mutex);
+    ngx_shmtx_lock(&ngx_http_ollama_tasks.zone->shpool->mutex);
 
     ngx_http_ollama_task_settle_locked(run->task,
                                        stopped ? NGX_HTTP_OLLAMA_CANCEL_DONE
                                                : NGX_HTTP_OLLAMA_CANCEL_LATE);
     ngx_http_ollama_task_free_locked(run->task);
 
-    ngx_shmtx_unlock(&ngx_http_ollama_tasks->shpool->mutex);
+    ngx_shmtx_unlock(&ngx_http_ollama_tasks.zone->shpool->mutex);
 }
 
 
@@ -463,9 +457,9 @@ ngx_http_ollama_task_settle_locked(ngx_http_ollama_task_t *task,
     ngx_http_ollama_task_outcome_t  *o;
 
     if (task->cancel) {
-        /* one that was asked for much later may have its place */
-        o = &ngx_http_ollama_tasks->sh->ring[task->cancel
-                                             % NGX_HTTP_OLLAMA_TASK_RING];
+        /* a much later one may have taken its element */
+        o = &ngx_http_ollama_tasks.zone->sh->ring[task->cancel
+                                                  % NGX_HTTP_OLLAMA_TASK_RING];
 
         if (o->number < task->cancel) {
             o->number = task->cancel;
@@ -480,7 +474,7 @@ ngx_http_ollama_task_free_locked(ngx_http_ollama_task_t *task)
 {
     ngx_http_ollama_task_sh_t  *sh;
 
-    sh = ngx_http_ollama_tasks->sh;
+    sh = ngx_http_ollama_tasks.zone->sh;
 
     ngx_queue_remove(&task->queue);
     ngx_rbtree_delete(&sh->ids, &task->by_id.node);
@@ -489,14 +483,14 @@ ngx_http_ollama_task_free_locked(ngx_http_ollama_task_t *task)
         ngx_rbtree_delete(&sh->sessions, &task->by_session.node);
     }
 
-    ngx_slab_free_locked(ngx_http_ollama_tasks->shpool, task);
+    ngx_slab_free_locked(ngx_http_ollama_tasks.zone->shpool, task);
 }
 
 
-/* A task whose process died: it has ended with it. */
+/* The task of a process that died: it has ended with that. */
 
 static void
-ngx_http_ollama_task_lost_locked(ngx_queue_t *q)
+ngx_http_ollama_task_dead_locked(ngx_queue_t *q)
 {
     ngx_str_t                id, session;
     ngx_http_ollama_task_t  *task;
@@ -517,14 +511,6 @@ ngx_http_ollama_task_lost_locked(ngx_queue_t *q)
 }
 
 
-/*
- * Asks for the generation to stop that has this id, or the one that runs in
- * the session of this id, if it is the owner's.  NGX_OK: the outcome will be
- * known to ngx_http_ollama_task_cancelled(); NGX_DECLINED: there is none here;
- * NGX_BUSY: it is being stopped already.  One of this worker is stopped before
- * this returns.
- */
-
 ngx_int_t
 ngx_http_ollama_task_cancel(ngx_str_t *id, u_char *owner, ngx_pool_t *pool,
     ngx_http_ollama_cancel_t *cancel)
@@ -535,19 +521,19 @@ ngx_http_ollama_task_cancel(ngx_str_t *id, u_char *owner, ngx_pool_t *pool,
     ngx_http_ollama_task_t     *task;
     ngx_http_ollama_task_sh_t  *sh;
 
-    p = ngx_pnalloc(pool, 2 * NGX_HTTP_OLLAMA_TASK_ID);
+    p = ngx_pnalloc(pool, 2 * NGX_HTTP_OLLAMA_ID_MAX);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     rc = NGX_DECLINED;
     own = 0;
-    sh = ngx_http_ollama_tasks->sh;
+    sh = ngx_http_ollama_tasks.zone->sh;
 
-    ngx_shmtx_lock(&ngx_http_ollama_tasks->shpool->mutex);
+    ngx_shmtx_lock(&ngx_http_ollama_tasks.zone->shpool->mutex);
 
-    ngx_http_ollama_procs_reap_locked(&sh->slots,
-                                      ngx_http_ollama_task_lost_locked);
+    ngx_http_ollama_procs_reap_locked(&sh->procs,
+                                      ngx_http_ollama_task_dead_locked);
 
     task = ngx_http_ollama_task_find_locked(id, owner);
 
@@ -563,14 +549,14 @@ ngx_http_ollama_task_cancel(ngx_str_t *id, u_char *owner, ngx_pool_t *pool,
         cancel->session_id.len = task->by_session.str.len;
         ngx_memcpy(p, task->session, task->by_session.str.len);
 
-        ngx_http_ollama_task_mark_locked(task);
+        ngx_http_ollama_task_flag_locked(task);
 
         cancel->number = task->cancel;
-        own = (task->slot == ngx_http_ollama_tasks->slot);
+        own = (task->proc == ngx_http_ollama_tasks.zone->proc);
         rc = NGX_OK;
     }
 
-    ngx_shmtx_unlock(&ngx_http_ollama_tasks->shpool->mutex);
+    ngx_shmtx_unlock(&ngx_http_ollama_tasks.zone->shpool->mutex);
 
     ngx_http_ollama_unlock_send();
 
@@ -582,23 +568,23 @@ ngx_http_ollama_task_cancel(ngx_str_t *id, u_char *owner, ngx_pool_t *pool,
 }
 
 
-/* From now on it is to stop, and its worker has mail. */
+/* From now on it is to be stopped, and its worker has mail. */
 
 static void
-ngx_http_ollama_task_mark_locked(ngx_http_ollama_task_t *task)
+ngx_http_ollama_task_flag_locked(ngx_http_ollama_task_t *task)
 {
     ngx_http_ollama_task_sh_t  *sh;
 
-    sh = ngx_http_ollama_tasks->sh;
+    sh = ngx_http_ollama_tasks.zone->sh;
 
     task->cancel = ++sh->cancels;
 
-    /* who reads the mail without the lock shall find the mark */
+    /* a worker that reads the counter without the lock must see the flag */
     ngx_memory_barrier();
-    task->slot->mail++;
+    task->proc->mail++;
 
     if (task->by_session.str.len) {
-        /* the next stop is for another one of the session, if there is */
+        /* the next stop of the session is for its next task */
         ngx_rbtree_delete(&sh->sessions, &task->by_session.node);
         task->by_session.str.len = 0;
     }
@@ -618,14 +604,14 @@ ngx_http_ollama_task_stop_remote(ngx_http_ollama_remote_t *remote)
 
     rc = NGX_DECLINED;
 
-    ngx_shmtx_lock(&ngx_http_ollama_tasks->shpool->mutex);
+    ngx_shmtx_lock(&ngx_http_ollama_tasks.zone->shpool->mutex);
 
     if (run->task->cancel == 0) {
-        ngx_http_ollama_task_mark_locked(run->task);
+        ngx_http_ollama_task_flag_locked(run->task);
         rc = NGX_OK;
     }
 
-    ngx_shmtx_unlock(&ngx_http_ollama_tasks->shpool->mutex);
+    ngx_shmtx_unlock(&ngx_http_ollama_tasks.zone->shpool->mutex);
 
     if (rc == NGX_OK) {
         ngx_http_ollama_task_deliver();
@@ -643,7 +629,7 @@ ngx_http_ollama_task_find_locked(ngx_str_t *id, u_char *owner)
     ngx_http_ollama_task_t     *task;
     ngx_http_ollama_task_sh_t  *sh;
 
-    sh = ngx_http_ollama_tasks->sh;
+    sh = ngx_http_ollama_tasks.zone->sh;
     hash = ngx_crc32_short(id->data, id->len);
 
     node = ngx_str_rbtree_lookup(&sh->ids, id, hash);
@@ -672,18 +658,16 @@ ngx_http_ollama_task_find_locked(ngx_str_t *id, u_char *owner)
 }
 
 
-/* What became of a stop; one that is too old to be known was done. */
-
 ngx_http_ollama_cancel_e
 ngx_http_ollama_task_cancelled(ngx_http_ollama_cancel_t *cancel)
 {
     ngx_http_ollama_cancel_e         outcome;
     ngx_http_ollama_task_outcome_t  *o;
 
-    o = &ngx_http_ollama_tasks->sh->ring[cancel->number
-                                         % NGX_HTTP_OLLAMA_TASK_RING];
+    o = &ngx_http_ollama_tasks.zone->sh->ring[cancel->number
+                                              % NGX_HTTP_OLLAMA_TASK_RING];
 
-    ngx_shmtx_lock(&ngx_http_ollama_tasks->shpool->mutex);
+    ngx_shmtx_lock(&ngx_http_ollama_tasks.zone->shpool->mutex);
 
     if (o->number == cancel->number) {
         outcome = o->outcome;
@@ -695,7 +679,7 @@ ngx_http_ollama_task_cancelled(ngx_http_ollama_cancel_t *cancel)
         outcome = NGX_HTTP_OLLAMA_CANCEL_PENDING;
     }
 
-    ngx_shmtx_unlock(&ngx_http_ollama_tasks->shpool->mutex);
+    ngx_shmtx_unlock(&ngx_http_ollama_tasks.zone->shpool->mutex);
 
     return outcome;
 }
@@ -704,11 +688,11 @@ ngx_http_ollama_task_cancelled(ngx_http_ollama_cancel_t *cancel)
 static void
 ngx_http_ollama_task_tick_handler(ngx_event_t *ev)
 {
-    if (ngx_http_ollama_tasks->slot->mail != ngx_http_ollama_task_mail) {
+    if (ngx_http_ollama_tasks.zone->proc->mail != ngx_http_ollama_tasks.mail) {
         ngx_http_ollama_task_deliver();
     }
 
-    if (!ngx_queue_empty(&ngx_http_ollama_task_running)) {
+    if (!ngx_queue_empty(&ngx_http_ollama_tasks.running)) {
         ngx_add_timer(ev, NGX_HTTP_OLLAMA_TASK_TICK);
     }
 }
@@ -716,8 +700,8 @@ ngx_http_ollama_task_tick_handler(ngx_event_t *ev)
 
 /*
  * Stops what is to be stopped.  That may free its request and end others, so
- * the queue is begun anew after each.  The mark is read without the lock: it
- * is set once, and the mail that tells of it comes later.
+ * the queue is begun anew after each.  The flag is read without the lock: it is
+ * set once, and the counter is changed after that.
  */
 
 static void
@@ -726,13 +710,13 @@ ngx_http_ollama_task_deliver(void)
     ngx_queue_t                *q;
     ngx_http_ollama_running_t  *run;
 
-    ngx_http_ollama_task_mail = ngx_http_ollama_tasks->slot->mail;
+    ngx_http_ollama_tasks.mail = ngx_http_ollama_tasks.zone->proc->mail;
     ngx_memory_barrier();
 
 again:
 
-    for (q = ngx_queue_head(&ngx_http_ollama_task_running);
-         q != ngx_queue_sentinel(&ngx_http_ollama_task_running);
+    for (q = ngx_queue_head(&ngx_http_ollama_tasks.running);
+         q != ngx_queue_sentinel(&ngx_http_ollama_tasks.running);
          q = ngx_queue_next(q))
     {
         run = ngx_queue_data(q, ngx_http_ollama_running_t, queue);

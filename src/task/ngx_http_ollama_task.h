@@ -15,19 +15,15 @@
 #include "core/ngx_http_ollama_ctx.h"
 
 
-/* of the client's own name for a generation, and of a session's */
-#define NGX_HTTP_OLLAMA_TASK_ID  64
-
-
 typedef struct ngx_http_ollama_task_s  ngx_http_ollama_task_t;
 
 
-/* how a request to stop a generation ended */
+/* how a stop ended */
 
 typedef enum {
     NGX_HTTP_OLLAMA_CANCEL_PENDING = 0,
-    NGX_HTTP_OLLAMA_CANCEL_DONE,        /* it was stopped */
-    NGX_HTTP_OLLAMA_CANCEL_LATE         /* it had come to its end */
+    NGX_HTTP_OLLAMA_CANCEL_DONE,        /* the task was stopped */
+    NGX_HTTP_OLLAMA_CANCEL_LATE         /* it had ended before */
 } ngx_http_ollama_cancel_e;
 
 
@@ -41,7 +37,7 @@ typedef struct {
 
 
 /*
- * Stops a generation of this worker, now or soon; ends with a call of
+ * Stops a generation of this worker, now or soon, which ends with a call of
  * ngx_http_ollama_task_end().  May free the request.
  */
 
@@ -49,19 +45,53 @@ typedef void (*ngx_http_ollama_task_stop_pt)(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 
 
+/* The data for the zone, in the configuration's pool; NULL: no memory. */
 void *ngx_http_ollama_task_create(ngx_pool_t *pool);
+
+/* The zone's init handler: a table of its own, or that of before a reload. */
 ngx_int_t ngx_http_ollama_task_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
+
+/*
+ * Enters the process, and frees the tasks of processes that died.  NGX_ERROR,
+ * as of ngx_http_ollama_remote_init_worker().
+ */
 ngx_int_t ngx_http_ollama_task_init_worker(ngx_shm_zone_t *shm_zone);
+
+/* At the end of the process, before Redis's.  Also if it wasn't entered. */
 void ngx_http_ollama_task_exit_worker(void);
 
+/*
+ * Enters the request's generation, in the precontent phase, with the id that
+ * the client gave it or a random one, which is set in ctx->scan.  It ends with
+ * the request at the latest.  "stop" is called at most once, from the event
+ * loop or from ngx_http_ollama_task_cancel().
+ *
+ * NGX_OK: it was entered, or there was no room for it in the zone, which was
+ * logged; NGX_DECLINED: the id is in use; NGX_ERROR: no memory, no random bytes
+ * or no owner.
+ */
 ngx_int_t ngx_http_ollama_task_begin(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_task_stop_pt stop);
+
+/*
+ * The generation is complete or was stopped: its id is free from now on, and a
+ * stop that was asked for has its outcome.  Does nothing if it has ended.
+ */
 void ngx_http_ollama_task_end(ngx_http_ollama_ctx_t *ctx,
     ngx_uint_t stopped);
 
+/*
+ * Asks for the owner's generation with this id to be stopped, or for the one
+ * that is running in the session with this id.  NGX_OK: "cancel" is set, and
+ * the outcome will be known; a generation of this worker is stopped before this
+ * returns.  NGX_BUSY: it is being stopped already; NGX_DECLINED: there is none
+ * at this gateway; NGX_ERROR: no memory.
+ */
 ngx_int_t ngx_http_ollama_task_cancel(ngx_str_t *id, u_char *owner,
     ngx_pool_t *pool, ngx_http_ollama_cancel_t *cancel);
+
+/* The outcome so far; of a stop that is too old to be known it is DONE. */
 ngx_http_ollama_cancel_e ngx_http_ollama_task_cancelled(
     ngx_http_ollama_cancel_t *cancel);
 
