@@ -5,9 +5,9 @@
 
 
 /*
- * Writing JSON.  A walk over what is to be said calls the functions here, one
- * for each piece; done twice, it first measures the text and then writes it
- * into memory of just that size.  Pure functions; this file calls nobody.
+ * Writing JSON.  A walk over the caller's data calls the functions here, one
+ * for each piece of the text.  It is done twice: first it measures the text,
+ * then it writes it into memory of just that size.  Has no state.
  */
 
 
@@ -20,8 +20,6 @@
 static void ngx_http_ollama_emit_put(ngx_http_ollama_emit_t *t, u_char *data,
     size_t len);
 
-
-/* What the walk says, in the pool's memory. */
 
 ngx_int_t
 ngx_http_ollama_emit_make(ngx_pool_t *pool, ngx_http_ollama_emit_pt walk,
@@ -68,16 +66,12 @@ ngx_http_ollama_emit_add(ngx_http_ollama_emit_t *t, const char *s)
 }
 
 
-/* JSON as it is. */
-
 void
 ngx_http_ollama_emit_raw(ngx_http_ollama_emit_t *t, ngx_str_t *s)
 {
     ngx_http_ollama_emit_put(t, s->data, s->len);
 }
 
-
-/* What goes between the quotes of a string. */
 
 void
 ngx_http_ollama_emit_escape(ngx_http_ollama_emit_t *t, ngx_str_t *s)
@@ -116,8 +110,6 @@ ngx_http_ollama_emit_number(ngx_http_ollama_emit_t *t, int64_t n)
 }
 
 
-/* Microseconds as milliseconds with one decimal; less than none: null. */
-
 void
 ngx_http_ollama_emit_ms(ngx_http_ollama_emit_t *t, int64_t us)
 {
@@ -136,8 +128,6 @@ ngx_http_ollama_emit_ms(ngx_http_ollama_emit_t *t, int64_t us)
 }
 
 
-/* Milliseconds since 1970 as a string of RFC 3339, UTC; none: null. */
-
 void
 ngx_http_ollama_emit_time(ngx_http_ollama_emit_t *t, int64_t ms)
 {
@@ -149,7 +139,7 @@ ngx_http_ollama_emit_time(ngx_http_ollama_emit_t *t, int64_t ms)
         return;
     }
 
-    /* which ends with the year 9999 */
+    /* ngx_gmtime() ends with the year 9999 */
     ngx_gmtime((time_t) (ms / 1000), &tm);
 
     p = ngx_sprintf(buf, "\"%4d-%02d-%02dT%02d:%02d:%02d.%03LZ\"",
@@ -160,10 +150,7 @@ ngx_http_ollama_emit_time(ngx_http_ollama_emit_t *t, int64_t ms)
 }
 
 
-/*
- * For ETags: the same in all processes of a machine.  Eight bytes at a time,
- * as texts may be megabytes; not for tables that an enemy may fill.
- */
+/* Eight bytes at a time, as texts may be megabytes. */
 
 uint64_t
 ngx_http_ollama_emit_hash(ngx_str_t *text)

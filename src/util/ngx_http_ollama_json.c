@@ -5,21 +5,21 @@
 
 
 /*
- * Reading JSON with yajl, fed piece by piece.
+ * Reading JSON with yajl, piece by piece.
  *
- * yajl copies a token that lies in two pieces, and goes over it again with
- * each further piece: a picture of 100 MB would be copied as a whole and
- * scanned thousands of times.  So strings are followed here, byte by byte,
- * and yajl is shown only the first json->keep bytes of each.  As their bytes
- * are looked at anyway, strings are checked here as well, and more strictly
- * than by yajl: UTF-8 as in RFC 3629, without overlong forms and surrogates.
+ * yajl copies a token that is in two pieces, and scans it again with each
+ * further piece: a picture of 100 MB would be copied as a whole and scanned
+ * thousands of times.  So the end of a string is found here, byte by byte, and
+ * yajl is shown only its first json->keep bytes.  As each byte is read anyway,
+ * strings are validated here, too, and more strictly than by yajl: UTF-8 as in
+ * RFC 3629, without overlong forms and surrogates.
  *
- * yajl gets its pieces cut at closing quotes, so that in a callback
- * json->string is the place of the very string that it reports.  They are cut
- * behind a number or literal that began in the piece before, too, so that all
- * others lie in one piece with yajl's place of an error.
+ * yajl is shown the text in parts that end with each closing quote, so that in
+ * a callback json->string is the place of the string that it is called for.
+ * They also end behind a number or literal that began in the piece before, so
+ * that all other tokens are in one part with the place of yajl's error.
  *
- * yajl's memory comes from a pool and goes with it.  This file calls nobody.
+ * yajl's memory is in a pool, and is freed with that at the latest.
  */
 
 
@@ -33,7 +33,7 @@
 /* the longest number or literal: yajl would buffer an endless one */
 #define NGX_HTTP_OLLAMA_JSON_MAX_LITERAL  512
 
-/* the byte in all eight of a word; one that is zero becomes 0x80 */
+/* a word of eight such bytes; 0x80 in each byte that is 0 in "word" */
 #define ngx_http_ollama_json_each(ch)  (UINT64_C(0x0101010101010101) * (ch))
 #define ngx_http_ollama_json_zero(word)                                      \
     (((word) - ngx_http_ollama_json_each(0x01)) & ~(word))
@@ -105,12 +105,6 @@ static ngx_uint_t ngx_http_ollama_json_fold(const u_char **p,
     const u_char *last);
 
 
-/*
- * Makes a zeroed struct ready for a text.  Strings longer than "keep" bytes
- * reach the callbacks shortened, never shorter than "keep".  With "multiple"
- * the text may hold several values.
- */
-
 ngx_int_t
 ngx_http_ollama_json_init(ngx_http_ollama_json_t *json, ngx_pool_t *pool,
     const yajl_callbacks *callbacks, void *data, size_t keep,
@@ -132,12 +126,6 @@ ngx_http_ollama_json_init(ngx_http_ollama_json_t *json, ngx_pool_t *pool,
     return NGX_OK;
 }
 
-
-/*
- * Takes the next piece of the text.  After NGX_ERROR json->error says what is
- * wrong (NULL: a callback refused) and json->error_at where; such a text must
- * not be fed further.
- */
 
 ngx_int_t
 ngx_http_ollama_json_feed(ngx_http_ollama_json_t *json, u_char *p, size_t size)
@@ -183,9 +171,9 @@ ngx_http_ollama_json_feed(ngx_http_ollama_json_t *json, u_char *p, size_t size)
 
 
 /*
- * The rest of a number or literal that began in the piece before.  Here and
- * below: NGX_DECLINED: the byte at piece->pos is invalid; NGX_ERROR: yajl or a
- * callback refused.
+ * The rest of a number or literal that began in the piece before.  Of this and
+ * the functions below NGX_DECLINED: the byte at piece->pos is invalid;
+ * NGX_ERROR: it is yajl or a callback that found an error.
  */
 
 static ngx_int_t
@@ -315,7 +303,7 @@ ngx_http_ollama_json_feed_string(ngx_http_ollama_json_t *json,
 }
 
 
-/* The closing quote of a string, which yajl is shown whatever the length. */
+/* The closing quote of a string; yajl is shown it in any case. */
 
 static ngx_int_t
 ngx_http_ollama_json_close(ngx_http_ollama_json_t *json,
@@ -367,8 +355,6 @@ ngx_http_ollama_json_invalid(ngx_http_ollama_json_t *json,
 }
 
 
-/* Says that the text is over; NGX_ERROR as in ngx_http_ollama_json_feed(). */
-
 ngx_int_t
 ngx_http_ollama_json_end(ngx_http_ollama_json_t *json)
 {
@@ -393,8 +379,6 @@ ngx_http_ollama_json_end(ngx_http_ollama_json_t *json)
 }
 
 
-/* In a callback: the byte after the token that it reports. */
-
 off_t
 ngx_http_ollama_json_offset(ngx_http_ollama_json_t *json)
 {
@@ -413,10 +397,9 @@ ngx_http_ollama_json_free(ngx_http_ollama_json_t *json)
 
 
 /*
- * Whether Go's encoding/json takes the decoded key for the field "name",
- * which is given in lower case: letters match in either case, and so do the
- * two characters outside of ASCII whose simple case folding is a letter of
- * ASCII (foldName() in encoding/json/fold.go).
+ * Letters match in either case, and so do the two characters outside of ASCII
+ * whose simple case folding is a letter of ASCII (foldName() in Go's
+ * encoding/json/fold.go).
  */
 
 ngx_uint_t
@@ -465,8 +448,8 @@ ngx_http_ollama_json_fold(const u_char **p, const u_char *last)
 
 
 /*
- * A byte outside of strings: may it be there at all, and how many in a row
- * are not yet a token?  yajl would take \v and \f for whitespace.
+ * A byte outside of strings: whether it is allowed at all, and counts those of
+ * a number or literal.  yajl would take \v and \f for whitespace.
  */
 
 static const char *
@@ -502,8 +485,8 @@ ngx_http_ollama_json_is_literal(u_char ch)
 
 
 /*
- * The number of bytes from "p" on that stand for themselves in a string, as
- * nearly all do; not more than yajl may still be shown of it.
+ * In a string: the number of bytes from "p" on that are neither special nor
+ * outside of ASCII; not more than yajl is still to be shown of the string.
  */
 
 static size_t
@@ -538,7 +521,7 @@ ngx_http_ollama_json_plain(ngx_http_ollama_json_t *json, u_char *p,
 }
 
 
-/* A byte inside of a string, but its closing quote (RFC 8259, 7). */
+/* A byte of a string that is not its closing quote (RFC 8259, 7). */
 
 static const char *
 ngx_http_ollama_json_string(ngx_http_ollama_json_t *json, u_char ch)
@@ -613,9 +596,8 @@ ngx_http_ollama_json_string(ngx_http_ollama_json_t *json, u_char ch)
 
 
 /*
- * Counts surrogates that aren't in a pair, at the last byte of an escape.  Go
- * takes each for U+FFFD; what yajl makes of them is another thing, or nothing
- * that is UTF-8.
+ * At the last byte of an escape: counts surrogates that have no pair.  Go takes
+ * each for U+FFFD; yajl makes something else of them, or invalid UTF-8.
  */
 
 static void
@@ -721,8 +703,8 @@ ngx_http_ollama_json_parse(ngx_http_ollama_json_t *json, u_char *p,
 
 
 /*
- * Shows yajl the end of the number or literal that it has seen last and may
- * still expect more of; "at" is the byte after it.
+ * Shows yajl the end of the number or literal that it was shown last, which may
+ * be incomplete for it; "at" is the place behind that.
  */
 
 static ngx_int_t
@@ -771,10 +753,10 @@ ngx_http_ollama_json_error(ngx_http_ollama_json_t *json, u_char *p,
 
 
 /*
- * The first byte of the token that yajl takes for a syntax error.  It has
- * mostly gone past that, to "at"; where the token began is seen from what it
- * can be: the string at the end of the piece, one byte, or a number or
- * literal, of which json->carry bytes are in front of the piece.
+ * The place of the token that yajl takes for a syntax error.  "at" is mostly
+ * behind that; what the token can be tells where it begins: the string at the
+ * end of the part, one byte, or a number or literal, of which json->carry bytes
+ * are in front of the part.
  */
 
 static off_t
@@ -791,7 +773,7 @@ ngx_http_ollama_json_token(ngx_http_ollama_json_t *json, u_char *p,
 
     if (strstr(json->error, "after key and value") == json->error) {
 
-        /* here yajl has gone back to where the token begins in the piece */
+        /* here yajl has gone back to where the token begins in the part */
 
         if (s < last && ngx_http_ollama_json_is_literal(*s)) {
             s++;

@@ -15,43 +15,65 @@
 
 
 /*
- * A JSON text read piece by piece: yajl knows the grammar, this knows
- * strings.  Zero the struct before ngx_http_ollama_json_init().
+ * A JSON text that is read piece by piece; must be zeroed before
+ * ngx_http_ollama_json_init().
  */
 
 typedef struct {
     yajl_handle            yajl;
 
     off_t                  pos;       /* bytes of the text taken so far */
-    off_t                  base;      /* where the piece yajl reads begins */
+    off_t                  base;      /* place of the bytes shown to yajl */
     off_t                  string;    /* opening quote of the last string */
 
     size_t                 keep;      /* bytes of a string shown to yajl */
     size_t                 run;       /* length of the string or literal */
-    size_t                 carry;     /* of it in front of yajl's piece */
-    size_t                 half;      /* where half of a pair ended in it */
-    size_t                 halves;    /* surrogates in it without the other */
+    size_t                 carry;     /* bytes of it in front of "base" */
+    size_t                 half;      /* where a lone surrogate ended in it */
+    size_t                 halves;    /* surrogates in it that have no pair */
 
     const char            *error;     /* set when a call returned NGX_ERROR */
-    off_t                  error_at;  /* the byte it is about */
+    off_t                  error_at;  /* place of the byte it is about */
 
     uint16_t               unit;      /* of UTF-16, in a \u escape */
     u_char                 state;
     u_char                 rest;      /* bytes awaited in an escape or UTF-8 */
     u_char                 low, high; /* bounds of the next UTF-8 byte */
-    u_char                 hidden;    /* yajl sees the string no further */
+    u_char                 hidden;    /* yajl was shown enough of the string */
 } ngx_http_ollama_json_t;
 
 
+/*
+ * Prepares for a text.  Strings longer than "keep" bytes reach the callbacks
+ * shortened, but never to less than "keep"; "data" is handed to these.  With
+ * "multiple" the text may have several values.  The memory is in the pool.
+ * NGX_ERROR: no memory.
+ */
 ngx_int_t ngx_http_ollama_json_init(ngx_http_ollama_json_t *json,
     ngx_pool_t *pool, const yajl_callbacks *callbacks, void *data,
     size_t keep, ngx_uint_t multiple);
+
+/*
+ * Takes the next piece of the text, and calls the callbacks for what is in it.
+ * After NGX_ERROR json->error tells what is wrong (NULL: a callback returned 0)
+ * and json->error_at where; such a text must not be fed any more.
+ */
 ngx_int_t ngx_http_ollama_json_feed(ngx_http_ollama_json_t *json, u_char *p,
     size_t size);
+
+/* Ends the text; the same results, and callbacks for a number at its end. */
 ngx_int_t ngx_http_ollama_json_end(ngx_http_ollama_json_t *json);
+
+/* In a callback: the place behind the token that it is called for. */
 off_t ngx_http_ollama_json_offset(ngx_http_ollama_json_t *json);
+
+/* Frees yajl's memory before the pool does; not from a callback. */
 void ngx_http_ollama_json_free(ngx_http_ollama_json_t *json);
 
+/*
+ * Whether Go's encoding/json takes the decoded key for the field "name", which
+ * is in lower case.
+ */
 ngx_uint_t ngx_http_ollama_json_key_eq(const u_char *key, size_t len,
     ngx_str_t *name);
 

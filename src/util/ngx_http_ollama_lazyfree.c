@@ -5,10 +5,11 @@
 
 
 /*
- * Much memory, given back little by little: to free 50 MB at once takes several
+ * Large memory that is freed in parts: to free 50 MB at once takes several
  * milliseconds, in which nothing else runs.  Each piece is a pool of its own.
- * When the pool goes that they belong to, they go to a list of this worker's,
- * and from there a few in each turn of the event loop.
+ * When the pool that they belong to is destroyed, its pieces are moved to the
+ * worker's list, of which some are freed in each turn of the event loop.  A
+ * worker that exits leaves the rest to the system.
  */
 
 
@@ -20,14 +21,14 @@
 #include "util/ngx_http_ollama_timer.h"
 
 
-/* freed in a turn, in bytes: some 0.1 ms */
+/* bytes that are freed in a turn of the event loop: some 0.1 ms */
 #define NGX_HTTP_OLLAMA_LAZYFREE_TURN  (1024 * 1024)
 
-/* of a piece, beside its memory */
+/* bytes of a piece's pool, apart from the piece's memory */
 #define NGX_HTTP_OLLAMA_LAZYFREE_POOL  256
 
 
-/* lies in its own pool */
+/* is in its own pool */
 
 typedef struct {
     ngx_queue_t  queue;
@@ -45,7 +46,7 @@ typedef struct {
 
 
 static ngx_int_t ngx_http_ollama_lazyfree_begin(
-    ngx_http_ollama_lazyfree_t *shed, ngx_pool_t *pool);
+    ngx_http_ollama_lazyfree_t *lazyfree, ngx_pool_t *pool);
 static void ngx_http_ollama_lazyfree_cleanup(void *data);
 static void ngx_http_ollama_lazyfree_handler(ngx_event_t *ev);
 
@@ -54,15 +55,15 @@ static ngx_http_ollama_lazyfree_state_t  ngx_http_ollama_lazyfree;
 
 
 u_char *
-ngx_http_ollama_lazyfree_alloc(ngx_http_ollama_lazyfree_t *shed,
+ngx_http_ollama_lazyfree_alloc(ngx_http_ollama_lazyfree_t *lazyfree,
     ngx_pool_t *pool, size_t size)
 {
     u_char                            *p;
     ngx_pool_t                        *own;
     ngx_http_ollama_lazyfree_piece_t  *piece;
 
-    if (shed->pieces == NULL
-        && ngx_http_ollama_lazyfree_begin(shed, pool) != NGX_OK)
+    if (lazyfree->pieces == NULL
+        && ngx_http_ollama_lazyfree_begin(lazyfree, pool) != NGX_OK)
     {
         return NULL;
     }
@@ -83,14 +84,14 @@ ngx_http_ollama_lazyfree_alloc(ngx_http_ollama_lazyfree_t *shed,
     piece->pool = own;
     piece->size = size;
 
-    ngx_queue_insert_tail(shed->pieces, &piece->queue);
+    ngx_queue_insert_tail(lazyfree->pieces, &piece->queue);
 
     return p;
 }
 
 
 static ngx_int_t
-ngx_http_ollama_lazyfree_begin(ngx_http_ollama_lazyfree_t *shed,
+ngx_http_ollama_lazyfree_begin(ngx_http_ollama_lazyfree_t *lazyfree,
     ngx_pool_t *pool)
 {
     ngx_queue_t         *pieces;
@@ -105,7 +106,7 @@ ngx_http_ollama_lazyfree_begin(ngx_http_ollama_lazyfree_t *shed,
     ngx_queue_init(pieces);
 
     cln->handler = ngx_http_ollama_lazyfree_cleanup;
-    shed->pieces = pieces;
+    lazyfree->pieces = pieces;
 
     return NGX_OK;
 }
@@ -130,7 +131,7 @@ ngx_http_ollama_lazyfree_cleanup(void *data)
     {
         piece = ngx_queue_data(q, ngx_http_ollama_lazyfree_piece_t, queue);
 
-        /* the connection's log may be gone before it */
+        /* the connection, and its log, may be freed earlier */
         piece->pool->log = ngx_cycle->log;
     }
 

@@ -12,15 +12,19 @@
 #include <ngx_core.h>
 
 
-/* Memory of a pool that is given back little by little; zero it. */
+/* Memory that is freed in parts after its pool was destroyed; zero it. */
 
 typedef struct {
-    ngx_queue_t  *pieces;     /* NULL: none yet */
+    ngx_queue_t  *pieces;     /* NULL: none so far */
 } ngx_http_ollama_lazyfree_t;
 
 
-/* NULL: there is none.  It lives as long as the pool. */
-u_char *ngx_http_ollama_lazyfree_alloc(ngx_http_ollama_lazyfree_t *shed,
+/*
+ * Allocates "size" bytes, which are not aligned, can be used as long as the
+ * pool exists, and are freed some turns of the event loop later.  NULL: no
+ * memory.
+ */
+u_char *ngx_http_ollama_lazyfree_alloc(ngx_http_ollama_lazyfree_t *lazyfree,
     ngx_pool_t *pool, size_t size);
 
 

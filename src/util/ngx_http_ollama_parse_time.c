@@ -5,8 +5,8 @@
 
 
 /*
- * Times as Go's encoding/json writes and takes them: RFC 3339 with up to nine
- * digits of a second's fraction.  A pure function; anyone may call it.
+ * Times as Go's encoding/json writes and accepts them: RFC 3339 with up to nine
+ * digits of a second's fraction.  A pure function.
  */
 
 
@@ -29,11 +29,6 @@ static ngx_int_t ngx_http_ollama_parse_time_days(ngx_int_t year,
 static int64_t ngx_http_ollama_parse_time_epoch(ngx_int_t year, ngx_int_t month,
     ngx_int_t day);
 
-
-/*
- * Returns microseconds since 1970, 0 for a time before it, NGX_ERROR for what
- * is no time.
- */
 
 int64_t
 ngx_http_ollama_parse_time(ngx_str_t *text)
@@ -87,7 +82,7 @@ ngx_http_ollama_parse_time(ngx_str_t *text)
 }
 
 
-/* Two digits, then "next", if it isn't 0. */
+/* Two digits up to "max", then "next", if that isn't 0. */
 
 static ngx_int_t
 ngx_http_ollama_parse_time_number(u_char **p, u_char *last, ngx_int_t max,
@@ -114,7 +109,7 @@ ngx_http_ollama_parse_time_number(u_char **p, u_char *last, ngx_int_t max,
 }
 
 
-/* Microseconds; what is finer is cut off. */
+/* Returns microseconds; further digits are ignored. */
 
 static ngx_int_t
 ngx_http_ollama_parse_time_fraction(u_char **p, u_char *last)
@@ -159,7 +154,7 @@ ngx_http_ollama_parse_time_fraction(u_char **p, u_char *last)
 }
 
 
-/* "Z", or as "+02:00"; *offset: seconds ahead of UTC. */
+/* "Z", or like "+02:00"; *offset: seconds ahead of UTC. */
 
 static ngx_int_t
 ngx_http_ollama_parse_time_zone(u_char *p, u_char *last, int64_t *offset)
@@ -218,12 +213,12 @@ ngx_http_ollama_parse_time_days(ngx_int_t year, ngx_int_t month)
 }
 
 
-/* Days since 1970 in Gregory's calendar, as ngx_http_parse_time() has them. */
+/* Days since 1970 in the Gregorian calendar, see ngx_http_parse_time(). */
 
 static int64_t
 ngx_http_ollama_parse_time_epoch(ngx_int_t year, ngx_int_t month, ngx_int_t day)
 {
-    /* a year from March to February ends with the leap day */
+    /* count years from March on: the leap day is the last one then */
 
     month -= 2;
 

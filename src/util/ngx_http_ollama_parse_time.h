@@ -12,6 +12,10 @@
 #include <ngx_core.h>
 
 
+/*
+ * Parses a time of RFC 3339, with up to nine digits of a second's fraction.
+ * Returns microseconds since 1970, 0 for a time before that, or NGX_ERROR.
+ */
 int64_t ngx_http_ollama_parse_time(ngx_str_t *text);
 
 

@@ -5,8 +5,7 @@
 
 
 /*
- * Questions about a path, as nginx has decoded it.  Pure functions; this file
- * calls nobody.
+ * What a request's path is, as decoded by nginx: pure functions.
  */
 
 
@@ -15,8 +14,6 @@
 
 #include "util/ngx_http_ollama_path.h"
 
-
-/* Takes the prefix off, if the path has it and goes on with a "/". */
 
 void
 ngx_http_ollama_path_strip(ngx_str_t *path, ngx_str_t *prefix)
@@ -32,8 +29,6 @@ ngx_http_ollama_path_strip(ngx_str_t *path, ngx_str_t *prefix)
 }
 
 
-/* Whether clients of this path expect OpenAI's forms. */
-
 ngx_uint_t
 ngx_http_ollama_path_is_v1(ngx_str_t *path)
 {
@@ -42,11 +37,6 @@ ngx_http_ollama_path_is_v1(ngx_str_t *path)
            && (path->len == 3 || path->data[3] == '/');
 }
 
-
-/*
- * In a pattern "*" is one element of the path, "**" at its end one or more of
- * them.
- */
 
 ngx_uint_t
 ngx_http_ollama_path_match(ngx_str_t *pattern, ngx_str_t *path)
@@ -84,11 +74,6 @@ ngx_http_ollama_path_match(ngx_str_t *pattern, ngx_str_t *path)
     return u == end;
 }
 
-
-/*
- * Whether the path is "name", or leads on from there, whatever the case of
- * its letters, the number of its slashes and their direction.
- */
 
 ngx_uint_t
 ngx_http_ollama_path_below(ngx_str_t *name, ngx_str_t *path)

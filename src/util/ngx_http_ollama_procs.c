@@ -5,9 +5,10 @@
 
 
 /*
- * Slots of a zone: which process holds what there.  A process takes one when
- * it starts and leaves it when it exits; what a killed one held is given back
- * by whoever finds it dead.  The caller holds the zone's lock.
+ * Which process holds what in a zone.  The table is in the zone's memory and
+ * has no lock of its own: the caller holds the zone's.  A process takes an
+ * entry when it starts and leaves it when it exits; what a process held that
+ * was killed is released by any other that finds it dead.
  */
 
 
@@ -18,78 +19,71 @@
 
 
 void
-ngx_http_ollama_procs_init(ngx_http_ollama_procs_t *slots)
+ngx_http_ollama_procs_init(ngx_http_ollama_procs_t *procs)
 {
     ngx_uint_t  i;
 
     for (i = 0; i < NGX_MAX_PROCESSES; i++) {
-        slots->slot[i].pid = 0;
-        slots->slot[i].mail = 0;
-        ngx_queue_init(&slots->slot[i].held);
+        procs->proc[i].pid = 0;
+        procs->proc[i].mail = 0;
+        ngx_queue_init(&procs->proc[i].held);
     }
 }
 
 
-/*
- * A slot for this process; there are as many as nginx can have processes.
- * What one held that died and had this one's number is given back.
- */
-
 ngx_http_ollama_proc_t *
-ngx_http_ollama_procs_take_locked(ngx_http_ollama_procs_t *slots,
+ngx_http_ollama_procs_take_locked(ngx_http_ollama_procs_t *procs,
     ngx_http_ollama_procs_free_pt free)
 {
     ngx_uint_t  i;
 
     for (i = 0; i < NGX_MAX_PROCESSES; i++) {
-        if (slots->slot[i].pid == ngx_pid) {
-            ngx_http_ollama_procs_leave_locked(&slots->slot[i], free);
+        if (procs->proc[i].pid == ngx_pid) {
+            ngx_http_ollama_procs_leave_locked(&procs->proc[i], free);
         }
     }
 
     for (i = 0; i < NGX_MAX_PROCESSES - 1; i++) {
-        if (slots->slot[i].pid == 0) {
+        if (procs->proc[i].pid == 0) {
             break;
         }
     }
 
-    slots->slot[i].pid = ngx_pid;
+    procs->proc[i].pid = ngx_pid;
 
-    return &slots->slot[i];
+    return &procs->proc[i];
 }
 
 
 void
-ngx_http_ollama_procs_leave_locked(ngx_http_ollama_proc_t *slot,
+ngx_http_ollama_procs_leave_locked(ngx_http_ollama_proc_t *proc,
     ngx_http_ollama_procs_free_pt free)
 {
-    while (!ngx_queue_empty(&slot->held)) {
-        free(ngx_queue_head(&slot->held));
+    while (!ngx_queue_empty(&proc->held)) {
+        free(ngx_queue_head(&proc->held));
     }
 
-    slot->pid = 0;
+    proc->pid = 0;
 }
 
 
-/* Gives back what processes held that have died. */
-
 void
-ngx_http_ollama_procs_reap_locked(ngx_http_ollama_procs_t *slots,
+ngx_http_ollama_procs_reap_locked(ngx_http_ollama_procs_t *procs,
     ngx_http_ollama_procs_free_pt free)
 {
     ngx_uint_t               i;
-    ngx_http_ollama_proc_t  *slot;
+    ngx_http_ollama_proc_t  *proc;
 
     for (i = 0; i < NGX_MAX_PROCESSES; i++) {
 
-        slot = &slots->slot[i];
+        proc = &procs->proc[i];
 
-        if (slot->pid
-            && slot->pid != ngx_pid
-            && kill(slot->pid, 0) == -1
+        if (proc->pid
+            && proc->pid != ngx_pid
+            && kill(proc->pid, 0) == -1
             && ngx_errno == ESRCH)
         {
-            ngx_http_ollama_procs_leave_locked(slot, free);
+            ngx_http_ollama_procs_leave_locked(proc, free);
         }
     }
 }

@@ -12,32 +12,45 @@
 #include <ngx_core.h>
 
 
-/* A process, and what it holds in the zone that the slot is in. */
+/* A process, and what it holds in the zone. */
 
 typedef struct {
-    ngx_pid_t       pid;      /* 0: the slot is free */
+    ngx_pid_t       pid;      /* 0: the entry is free */
     ngx_queue_t     held;
-    ngx_atomic_t    mail;     /* changes when somebody else changed something
-                                 that the process waits for */
+    ngx_atomic_t    mail;     /* changes when another process changed something
+                                 that this one waits for */
 } ngx_http_ollama_proc_t;
 
 
+/* is in a zone */
+
 typedef struct {
-    ngx_http_ollama_proc_t  slot[NGX_MAX_PROCESSES];
+    ngx_http_ollama_proc_t  proc[NGX_MAX_PROCESSES];
 } ngx_http_ollama_procs_t;
 
 
-/* Gives back what a process held; takes it off the queue. */
+/* Releases what a process held, and must remove it from its queue. */
 
 typedef void (*ngx_http_ollama_procs_free_pt)(ngx_queue_t *q);
 
 
-void ngx_http_ollama_procs_init(ngx_http_ollama_procs_t *slots);
+/* Prepares memory of a new zone: all entries are free. */
+void ngx_http_ollama_procs_init(ngx_http_ollama_procs_t *procs);
+
+/*
+ * Returns a free entry, which is this process's from now on; there are as many
+ * as nginx can have processes.  Releases first what a dead process held that
+ * had the same pid.
+ */
 ngx_http_ollama_proc_t *ngx_http_ollama_procs_take_locked(
-    ngx_http_ollama_procs_t *slots, ngx_http_ollama_procs_free_pt free);
-void ngx_http_ollama_procs_leave_locked(ngx_http_ollama_proc_t *slot,
+    ngx_http_ollama_procs_t *procs, ngx_http_ollama_procs_free_pt free);
+
+/* Releases what the process held, and frees its entry. */
+void ngx_http_ollama_procs_leave_locked(ngx_http_ollama_proc_t *proc,
     ngx_http_ollama_procs_free_pt free);
-void ngx_http_ollama_procs_reap_locked(ngx_http_ollama_procs_t *slots,
+
+/* The same of all processes that died without it. */
+void ngx_http_ollama_procs_reap_locked(ngx_http_ollama_procs_t *procs,
     ngx_http_ollama_procs_free_pt free);
 
 

@@ -5,18 +5,16 @@
 
 
 /*
- * Texts that grow in a pool, some of them out of JSON strings whose escapes
- * are resolved on the way, and together not beyond a limit.
+ * Texts that grow in a pool, from bytes as they are or from pieces of JSON
+ * strings, and together not beyond a limit.
  *
- * The limit is hard to the byte: the text that reaches it gets what fits of
- * whole characters, and nothing is added to any text afterwards.  So what is
- * gathered does not depend on the pieces in which it came.
+ * The limit is exact: the text that reaches it gets the whole characters that
+ * fit, and nothing is added to any text after that.  So the texts do not depend
+ * on the pieces in which they came.
  *
- * A text's memory doubles; what it leaves goes back if it was more than the
- * pool keeps in its blocks.  A text lives as long as the pool.
- *
- * Pure functions; this file calls nobody.  Called by said, and by what reads a
- * conversation's body.
+ * When a text grows its memory doubles; the old memory is freed at once if it
+ * was larger than a block of the pool, and with the pool else.  A text exists
+ * as long as the pool.  Has no state of its own.
  */
 
 
@@ -26,10 +24,10 @@
 #include "util/ngx_http_ollama_strbuf.h"
 
 
-/* a text's first memory */
+/* bytes of a text's first memory */
 #define NGX_HTTP_OLLAMA_STRBUF_SIZE      256
 
-/* what stands for half of a pair, as Go has it */
+/* replaces a surrogate without its pair, as in Go */
 #define NGX_HTTP_OLLAMA_STRBUF_NO_CHAR   0xfffd
 
 
@@ -41,49 +39,47 @@ typedef enum {
 
 
 static ngx_int_t ngx_http_ollama_strbuf_grow(
-    ngx_http_ollama_strbuf_t *gather, ngx_http_ollama_strbuf_text_t *text,
+    ngx_http_ollama_strbuf_t *strbuf, ngx_http_ollama_strbuf_text_t *text,
     size_t len);
-static void ngx_http_ollama_strbuf_trim(ngx_http_ollama_strbuf_t *gather,
+static void ngx_http_ollama_strbuf_trim(ngx_http_ollama_strbuf_t *strbuf,
     ngx_http_ollama_strbuf_text_t *text);
-static void ngx_http_ollama_strbuf_escape(ngx_http_ollama_strbuf_t *gather,
+static void ngx_http_ollama_strbuf_escape(ngx_http_ollama_strbuf_t *strbuf,
     ngx_http_ollama_strbuf_text_t *text, u_char ch);
-static void ngx_http_ollama_strbuf_hex(ngx_http_ollama_strbuf_t *gather,
+static void ngx_http_ollama_strbuf_hex(ngx_http_ollama_strbuf_t *strbuf,
     ngx_http_ollama_strbuf_text_t *text, u_char ch);
-static void ngx_http_ollama_strbuf_char(ngx_http_ollama_strbuf_t *gather,
+static void ngx_http_ollama_strbuf_char(ngx_http_ollama_strbuf_t *strbuf,
     ngx_http_ollama_strbuf_text_t *text, uint32_t ch);
 
 
 void
-ngx_http_ollama_strbuf_init(ngx_http_ollama_strbuf_t *gather,
+ngx_http_ollama_strbuf_init(ngx_http_ollama_strbuf_t *strbuf,
     ngx_pool_t *pool, size_t max)
 {
-    ngx_memzero(gather, sizeof(ngx_http_ollama_strbuf_t));
+    ngx_memzero(strbuf, sizeof(ngx_http_ollama_strbuf_t));
 
-    gather->pool = pool;
-    gather->rest = max;
+    strbuf->pool = pool;
+    strbuf->rest = max;
 }
 
 
-/* Adds bytes as they are.  If they don't fit, gather->full is set. */
-
 void
-ngx_http_ollama_strbuf_add(ngx_http_ollama_strbuf_t *gather,
+ngx_http_ollama_strbuf_add(ngx_http_ollama_strbuf_t *strbuf,
     ngx_http_ollama_strbuf_text_t *text, u_char *p, size_t len)
 {
-    if (gather->full || len == 0) {
+    if (strbuf->full || len == 0) {
         return;
     }
 
-    if (len > gather->rest) {
-        len = gather->rest;
-        gather->full = 1;
+    if (len > strbuf->rest) {
+        len = strbuf->rest;
+        strbuf->full = 1;
     }
 
     if (text->size - text->str.len < len
-        && ngx_http_ollama_strbuf_grow(gather, text, len) != NGX_OK)
+        && ngx_http_ollama_strbuf_grow(strbuf, text, len) != NGX_OK)
     {
-        gather->full = 1;
-        gather->failed = 1;
+        strbuf->full = 1;
+        strbuf->failed = 1;
         return;
     }
 
@@ -92,35 +88,35 @@ ngx_http_ollama_strbuf_add(ngx_http_ollama_strbuf_t *gather,
     }
 
     text->str.len += len;
-    gather->rest -= len;
+    strbuf->rest -= len;
 
-    if (gather->full && text->str.len) {
-        ngx_http_ollama_strbuf_trim(gather, text);
+    if (strbuf->full && text->str.len) {
+        ngx_http_ollama_strbuf_trim(strbuf, text);
     }
 }
 
 
 static ngx_int_t
-ngx_http_ollama_strbuf_grow(ngx_http_ollama_strbuf_t *gather,
+ngx_http_ollama_strbuf_grow(ngx_http_ollama_strbuf_t *strbuf,
     ngx_http_ollama_strbuf_text_t *text, size_t len)
 {
     size_t   size;
     u_char  *p;
 
-    /* never less than the text and "len", which the limit bounds */
+    /* the limit never makes it smaller than the text and "len" */
 
     size = ngx_max(2 * text->size, NGX_HTTP_OLLAMA_STRBUF_SIZE);
-    size = ngx_min(size, text->str.len + gather->rest);
+    size = ngx_min(size, text->str.len + strbuf->rest);
     size = ngx_max(size, text->str.len + len);
 
-    p = ngx_pnalloc(gather->pool, size);
+    p = ngx_pnalloc(strbuf->pool, size);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     if (text->str.data) {
         ngx_memcpy(p, text->str.data, text->str.len);
-        (void) ngx_pfree(gather->pool, text->str.data);
+        (void) ngx_pfree(strbuf->pool, text->str.data);
     }
 
     text->str.data = p;
@@ -130,10 +126,10 @@ ngx_http_ollama_strbuf_grow(ngx_http_ollama_strbuf_t *gather,
 }
 
 
-/* Takes a character off the end that isn't whole. */
+/* Cuts an incomplete character off the end. */
 
 static void
-ngx_http_ollama_strbuf_trim(ngx_http_ollama_strbuf_t *gather,
+ngx_http_ollama_strbuf_trim(ngx_http_ollama_strbuf_t *strbuf,
     ngx_http_ollama_strbuf_text_t *text)
 {
     u_char  *p, *last;
@@ -154,46 +150,37 @@ ngx_http_ollama_strbuf_trim(ngx_http_ollama_strbuf_t *gather,
     n = (*p < 0xe0) ? 2 : (*p < 0xf0) ? 3 : 4;
 
     if ((size_t) (last - p) < n) {
-        ngx_http_ollama_strbuf_cut(gather, text, p - text->str.data);
+        ngx_http_ollama_strbuf_cut(strbuf, text, p - text->str.data);
     }
 }
 
 
-/* Takes off what is beyond the first "len" bytes; others may use its room. */
-
 void
-ngx_http_ollama_strbuf_cut(ngx_http_ollama_strbuf_t *gather,
+ngx_http_ollama_strbuf_cut(ngx_http_ollama_strbuf_t *strbuf,
     ngx_http_ollama_strbuf_text_t *text, size_t len)
 {
-    gather->rest += text->str.len - len;
+    strbuf->rest += text->str.len - len;
     text->str.len = len;
 }
 
 
-/* The string's opening quote has been read. */
-
 void
-ngx_http_ollama_strbuf_begin(ngx_http_ollama_strbuf_t *gather)
+ngx_http_ollama_strbuf_begin(ngx_http_ollama_strbuf_t *strbuf)
 {
-    gather->state = sw_plain;
-    gather->high = 0;
+    strbuf->state = sw_plain;
+    strbuf->high = 0;
 }
 
 
-/*
- * Adds a piece of a string, decoded.  Whether the string is a good one is not
- * asked here; of a bad one comes something, which is to be cut off.
- */
-
 void
-ngx_http_ollama_strbuf_decode(ngx_http_ollama_strbuf_t *gather,
+ngx_http_ollama_strbuf_decode(ngx_http_ollama_strbuf_t *strbuf,
     ngx_http_ollama_strbuf_text_t *text, u_char *p, u_char *last)
 {
     u_char  *s;
 
     while (p < last) {
 
-        switch (gather->state) {
+        switch (strbuf->state) {
 
         case sw_plain:
 
@@ -203,12 +190,12 @@ ngx_http_ollama_strbuf_decode(ngx_http_ollama_strbuf_t *gather,
             }
 
             if (s > p) {
-                ngx_http_ollama_strbuf_end(gather, text);
-                ngx_http_ollama_strbuf_add(gather, text, p, s - p);
+                ngx_http_ollama_strbuf_end(strbuf, text);
+                ngx_http_ollama_strbuf_add(strbuf, text, p, s - p);
             }
 
             if (s < last) {
-                gather->state = sw_escape;
+                strbuf->state = sw_escape;
                 s++;
             }
 
@@ -216,11 +203,11 @@ ngx_http_ollama_strbuf_decode(ngx_http_ollama_strbuf_t *gather,
             break;
 
         case sw_escape:
-            ngx_http_ollama_strbuf_escape(gather, text, *p++);
+            ngx_http_ollama_strbuf_escape(strbuf, text, *p++);
             break;
 
         default: /* sw_hex */
-            ngx_http_ollama_strbuf_hex(gather, text, *p++);
+            ngx_http_ollama_strbuf_hex(strbuf, text, *p++);
             break;
         }
     }
@@ -230,17 +217,17 @@ ngx_http_ollama_strbuf_decode(ngx_http_ollama_strbuf_t *gather,
 /* The byte behind a backslash. */
 
 static void
-ngx_http_ollama_strbuf_escape(ngx_http_ollama_strbuf_t *gather,
+ngx_http_ollama_strbuf_escape(ngx_http_ollama_strbuf_t *strbuf,
     ngx_http_ollama_strbuf_text_t *text, u_char ch)
 {
     if (ch == 'u') {
-        gather->unit = 0;
-        gather->digits = 0;
-        gather->state = sw_hex;
+        strbuf->unit = 0;
+        strbuf->digits = 0;
+        strbuf->state = sw_hex;
         return;
     }
 
-    ngx_http_ollama_strbuf_end(gather, text);
+    ngx_http_ollama_strbuf_end(strbuf, text);
 
     switch (ch) {
     case 'b':
@@ -260,43 +247,43 @@ ngx_http_ollama_strbuf_escape(ngx_http_ollama_strbuf_t *gather,
         break;
     }
 
-    ngx_http_ollama_strbuf_add(gather, text, &ch, 1);
+    ngx_http_ollama_strbuf_add(strbuf, text, &ch, 1);
 
-    gather->state = sw_plain;
+    strbuf->state = sw_plain;
 }
 
 
-/* A digit of a \u escape; at its last one the character is known, or half. */
+/* A digit of a \u escape; the last one may end a character, or half a pair. */
 
 static void
-ngx_http_ollama_strbuf_hex(ngx_http_ollama_strbuf_t *gather,
+ngx_http_ollama_strbuf_hex(ngx_http_ollama_strbuf_t *strbuf,
     ngx_http_ollama_strbuf_text_t *text, u_char ch)
 {
     uint32_t  unit;
 
     ch = (ch <= '9') ? ch - '0' : (ch | 0x20) - 'a' + 10;
 
-    gather->unit = (gather->unit << 4) | (ch & 0x0f);
+    strbuf->unit = (strbuf->unit << 4) | (ch & 0x0f);
 
-    if (++gather->digits < 4) {
+    if (++strbuf->digits < 4) {
         return;
     }
 
-    gather->state = sw_plain;
-    unit = gather->unit;
+    strbuf->state = sw_plain;
+    unit = strbuf->unit;
 
     switch (unit & 0xfc00) {
 
     case 0xd800:
-        ngx_http_ollama_strbuf_end(gather, text);
-        gather->high = unit;
+        ngx_http_ollama_strbuf_end(strbuf, text);
+        strbuf->high = unit;
         return;
 
     case 0xdc00:
 
-        if (gather->high) {
-            unit = 0x10000 + ((gather->high & 0x3ff) << 10) + (unit & 0x3ff);
-            gather->high = 0;
+        if (strbuf->high) {
+            unit = 0x10000 + ((strbuf->high & 0x3ff) << 10) + (unit & 0x3ff);
+            strbuf->high = 0;
 
         } else {
             unit = NGX_HTTP_OLLAMA_STRBUF_NO_CHAR;
@@ -305,23 +292,23 @@ ngx_http_ollama_strbuf_hex(ngx_http_ollama_strbuf_t *gather,
         break;
 
     default:
-        ngx_http_ollama_strbuf_end(gather, text);
+        ngx_http_ollama_strbuf_end(strbuf, text);
         break;
     }
 
-    ngx_http_ollama_strbuf_char(gather, text, unit);
+    ngx_http_ollama_strbuf_char(strbuf, text, unit);
 }
 
 
-/* The string is over, or goes on with what is no second half of a pair. */
+/* Also called when what follows can't be the second half of a pair. */
 
 void
-ngx_http_ollama_strbuf_end(ngx_http_ollama_strbuf_t *gather,
+ngx_http_ollama_strbuf_end(ngx_http_ollama_strbuf_t *strbuf,
     ngx_http_ollama_strbuf_text_t *text)
 {
-    if (gather->high) {
-        gather->high = 0;
-        ngx_http_ollama_strbuf_char(gather, text,
+    if (strbuf->high) {
+        strbuf->high = 0;
+        ngx_http_ollama_strbuf_char(strbuf, text,
                                     NGX_HTTP_OLLAMA_STRBUF_NO_CHAR);
     }
 }
@@ -330,7 +317,7 @@ ngx_http_ollama_strbuf_end(ngx_http_ollama_strbuf_t *gather,
 /* A character in UTF-8. */
 
 static void
-ngx_http_ollama_strbuf_char(ngx_http_ollama_strbuf_t *gather,
+ngx_http_ollama_strbuf_char(ngx_http_ollama_strbuf_t *strbuf,
     ngx_http_ollama_strbuf_text_t *text, uint32_t ch)
 {
     u_char  *p, buf[4];
@@ -361,5 +348,5 @@ ngx_http_ollama_strbuf_char(ngx_http_ollama_strbuf_t *gather,
         *p++ = (u_char) (0x80 | (ch & 0x3f));
     }
 
-    ngx_http_ollama_strbuf_add(gather, text, buf, p - buf);
+    ngx_http_ollama_strbuf_add(strbuf, text, buf, p - buf);
 }

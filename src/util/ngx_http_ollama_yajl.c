@@ -5,8 +5,8 @@
 
 
 /*
- * yajl parsers whose memory is in a pool and is freed with it, and what they
- * say of errors.  Has no state.
+ * yajl parsers whose memory is in a pool, and is freed with it, and the texts
+ * of their errors.  Has no state.
  */
 
 
