@@ -37,14 +37,14 @@ typedef struct {
 
 
 typedef struct {
-    ngx_flag_t                api;         /* what ollama_api says, here or
-                                              further out */
-    ngx_flag_t                enable;      /* it holds here: the location is a
-                                              front door, and "up" is set */
+    ngx_flag_t                api;         /* ollama_api, here or further out,
+                                              is not "off" */
+    ngx_flag_t                enable;      /* this is an API location, and "up"
+                                              is set */
     ngx_http_ollama_upstream_t  *up;       /* ollama_api's */
-    ngx_flag_t                fixed;       /* proxy_pass leads there, always */
+    ngx_flag_t                fixed;       /* proxy_pass always leads there */
 
-    ngx_str_t                 upstream;    /* ollama_api's own words */
+    ngx_str_t                 upstream;    /* ollama_api's parameter */
     ngx_str_t                 prefix;
     u_char                   *conf_file;
     ngx_uint_t                line;
@@ -54,7 +54,7 @@ typedef struct {
     ngx_array_t              *origins;     /* ngx_str_t */
 
     time_t                    session_ttl;     /* 0: for ever */
-    ngx_http_complex_value_t *session_owner;   /* NULL: they have none */
+    ngx_http_complex_value_t *session_owner;   /* NULL: sessions have none */
 } ngx_http_ollama_loc_conf_t;
 
 

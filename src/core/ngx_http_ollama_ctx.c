@@ -5,9 +5,8 @@
 
 
 /*
- * The ctx of a request: where the other files note what they know of it.  It
- * is made when the request first meets one of them and goes with its pool.
- * This file calls nobody.
+ * The ctx of a request: created when it is first needed, in the request's pool,
+ * and freed with that.  Its fields belong to the files that set them.
  */
 
 
@@ -22,8 +21,6 @@
 static void ngx_http_ollama_ctx_cleanup(void *data);
 
 
-/* What is known of the request, or NULL if that is nothing. */
-
 ngx_http_ollama_ctx_t *
 ngx_http_ollama_get_ctx(ngx_http_request_t *r)
 {
@@ -37,8 +34,8 @@ ngx_http_ollama_get_ctx(ngx_http_request_t *r)
     }
 
     /*
-     * after an internal redirect: the cleanup still has it.  A pool serves a
-     * request and its subrequests.
+     * after an internal redirect: it is still the data of a cleanup.  A request
+     * and its subrequests have one pool.
      */
 
     for (cln = r->pool->cleanup; cln; cln = cln->next) {
@@ -56,8 +53,6 @@ ngx_http_ollama_get_ctx(ngx_http_request_t *r)
     return NULL;
 }
 
-
-/* The same, made if need be.  NULL: no memory. */
 
 ngx_http_ollama_ctx_t *
 ngx_http_ollama_make_ctx(ngx_http_request_t *r)
@@ -91,7 +86,7 @@ ngx_http_ollama_make_ctx(ngx_http_request_t *r)
 }
 
 
-/* There is nothing to do: the handler is what the ctx is found by. */
+/* Does nothing: the ctx is found by this handler. */
 
 static void
 ngx_http_ollama_ctx_cleanup(void *data)

@@ -32,10 +32,10 @@ typedef struct ngx_http_ollama_conversation_fields_s
 typedef struct ngx_http_ollama_turn_s          ngx_http_ollama_turn_t;
 
 
-/* What goes to the server beside the client's own words. */
+/* What is inserted into a body on its way to the server. */
 
 typedef struct {
-    off_t                     at;          /* place in the body as it came */
+    off_t                     at;          /* offset in the client's body */
     ngx_chain_t              *chain;
     off_t                     size;
 } ngx_http_ollama_body_insert_t;
@@ -56,16 +56,16 @@ typedef struct {
 
 typedef enum {
     NGX_HTTP_OLLAMA_NEW = 0,
-    NGX_HTTP_OLLAMA_READING,     /* its body is read, or scanned */
-    NGX_HTTP_OLLAMA_ROUTED       /* it may go on, as ctx->status says */
+    NGX_HTTP_OLLAMA_READING,     /* its body is read, or parsed */
+    NGX_HTTP_OLLAMA_ROUTED       /* ctx->status tells how it goes on */
 } ngx_http_ollama_state_e;
 
 
 /*
- * What the module knows of a request.  Made when the request first meets one
- * of its handlers, in the request's pool, which also ends it.  Internal
- * redirects wipe nginx's pointer to it but not the request's state, so it is
- * always asked for with ngx_http_ollama_get_ctx().
+ * What the module knows of a request.  It is created in the request's pool by
+ * the first handler that needs it, and is freed with that.  An internal
+ * redirect clears nginx's pointer to it, but the request is the same: so
+ * ngx_http_ollama_get_ctx() is used instead of ngx_http_get_module_ctx().
  */
 
 struct ngx_http_ollama_ctx_s {
@@ -75,47 +75,53 @@ struct ngx_http_ollama_ctx_s {
     ngx_int_t                 status;      /* what the phase returns then */
 
     ngx_http_ollama_endpoint_t  *endpoint;  /* NULL: none yet, or refused */
-    ngx_str_t                 error;       /* why it was refused, and how */
+    ngx_str_t                 error;       /* why it was refused */
     ngx_uint_t                error_status;
-    ngx_str_t                 error_task;  /* which is in the way, if one is */
+    ngx_str_t                 error_task;  /* id of the task that has the
+                                              session; len 0: none */
     ngx_chain_t              *error_body;  /* in place of nginx's page */
 
     /* request */
 
-    ngx_http_ollama_scan_t        *scan;       /* NULL: no body looked at */
+    ngx_http_ollama_scan_t        *scan;       /* NULL: no body was read */
     const ngx_http_ollama_body_parser_t  *parser; /* of the body */
-    ngx_chain_t                   *body;       /* what is left to be scanned */
-    size_t                         body_pos;   /* and from where in its first */
+    ngx_chain_t                   *body;       /* what is left to be parsed */
+    size_t                         body_pos;   /* in the first buffer of it */
     u_char                        *map;        /* of a body in a file */
     size_t                         map_size;
-    ngx_pool_t                    *pool;       /* of the scan, while it lasts */
-    ngx_http_ollama_body_insert_t  insert[2];  /* into the body, by place */
+    ngx_pool_t                    *pool;       /* while the body is parsed */
+    ngx_http_ollama_body_insert_t  insert[2];  /* into the body, by offset */
     ngx_uint_t                     ninsert;
-    ngx_http_ollama_timer_t       *wait;       /* between its slices */
+    ngx_http_ollama_timer_t       *wait;       /* for the next slice of the
+                                                  body; NULL: never waited */
 
     ngx_http_ollama_save_t   *save;        /* NULL: no session */
-    ngx_str_t                 holder;      /* who has its lock, for the store */
+    ngx_str_t                 holder;      /* name of the lock holder, for the
+                                              store */
 
     /* conversation */
 
     ngx_http_ollama_conversation_body_t  *conv_body; /* NULL: it is none */
-    ngx_http_ollama_endpoint_t  *turn_endpoint; /* what its turns are */
+    ngx_http_ollama_endpoint_t  *turn_endpoint; /* of its turns */
     ngx_http_ollama_conversation_fields_t  *conv_fields; /* of its body */
     ngx_http_ollama_conversation_t  *conversation; /* NULL: not begun yet */
-    ngx_int_t                 phase;       /* where its turns begin */
-    ngx_http_handler_pt       pass;        /* and what hands them on */
-    ngx_http_ollama_turn_t   *turn;        /* of a subrequest that is one */
-    const char               *outcome;     /* NULL: as for any request */
+    ngx_int_t                 phase;       /* index of the phase handler where
+                                              turns begin */
+    ngx_http_handler_pt       pass;        /* content handler of turns */
+    ngx_http_ollama_turn_t   *turn;        /* of a subrequest that is a turn */
+    const char               *outcome;     /* NULL: as of any request */
 
     /* task */
 
-    ngx_http_ollama_running_t  *running;   /* NULL: not yet, or no more */
-    ngx_event_t              *stopping;    /* when the line has ended */
+    ngx_http_ollama_running_t  *running;   /* NULL: not yet, or not any more */
+    ngx_event_t              *stopping;    /* posted when the reply's line that
+                                              is being sent has ended */
 
     /* tap */
 
-    ngx_str_t                 server;      /* which answers */
-    ngx_http_upstream_t      *server_of;   /* where ollama_balance chose it */
+    ngx_str_t                 server;      /* that replies */
+    ngx_http_upstream_t      *server_of;   /* for which ollama_balance chose
+                                              it */
     void                    (*finalize)(ngx_http_request_t *r, ngx_int_t rc);
     ngx_int_t                 finalize_rc;
     ngx_http_ollama_frame_t  *frame;       /* NULL: the reply isn't tapped */
@@ -124,18 +130,21 @@ struct ngx_http_ollama_ctx_s {
     ngx_msec_int_t            ttft;        /* ms; -1: no token so far */
 
     unsigned                  no_server:1; /* the balancer had no server:
-                                              the error says why */
-    unsigned                  keepalive:1; /* when it was refused */
+                                              the error tells why */
+    unsigned                  keepalive:1; /* r->keepalive before the refusal */
     unsigned                  finalized:1; /* finalize_rc is known */
     unsigned                  error_sent:1; /* the error line was sent */
-    unsigned                  has_task:1;  /* it had a task */
+    unsigned                  has_task:1;  /* it has a task, or had one */
     unsigned                  cancelled:1; /* it was stopped */
     unsigned                  save_held:1; /* its last frame has come, and
-                                              waits to be saved */
+                                              waits until it is saved */
 };
 
 
+/* Returns the ctx of a request, also after an internal redirect, or NULL. */
 ngx_http_ollama_ctx_t *ngx_http_ollama_get_ctx(ngx_http_request_t *r);
+
+/* The same, but creates it if there is none.  NULL: no memory. */
 ngx_http_ollama_ctx_t *ngx_http_ollama_make_ctx(ngx_http_request_t *r);
 
 

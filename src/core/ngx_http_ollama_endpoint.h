@@ -14,11 +14,11 @@
 
 
 typedef enum {
-    NGX_HTTP_OLLAMA_ENDPOINT_MODEL = 0,     /* to a server, by the body's
-                                               model */
-    NGX_HTTP_OLLAMA_ENDPOINT_PASS,          /* to a server, as it is */
+    NGX_HTTP_OLLAMA_ENDPOINT_MODEL = 0,     /* to a server that has the model
+                                               in the body */
+    NGX_HTTP_OLLAMA_ENDPOINT_PASS,          /* to a server, unchanged */
     NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT,    /* the same, if it is allowed */
-    NGX_HTTP_OLLAMA_ENDPOINT_LIST,          /* answered here from memory; as
+    NGX_HTTP_OLLAMA_ENDPOINT_LIST,          /* answered here from memory; like
                                                PASS until a server was
                                                probed */
     NGX_HTTP_OLLAMA_ENDPOINT_LOCAL,         /* answered here */
@@ -32,8 +32,8 @@ typedef enum {
 
 typedef enum {
     NGX_HTTP_OLLAMA_END_OBJECT = 0,   /* the object itself */
-    NGX_HTTP_OLLAMA_END_DONE,         /* "done":true, as Ollama says it */
-    NGX_HTTP_OLLAMA_END_MARK,         /* data: [DONE], as OpenAI's chat */
+    NGX_HTTP_OLLAMA_END_DONE,         /* "done":true, Ollama's */
+    NGX_HTTP_OLLAMA_END_MARK,         /* data: [DONE], OpenAI's chat */
     NGX_HTTP_OLLAMA_END_RESPONSE,     /* event: response.completed, … */
     NGX_HTTP_OLLAMA_END_MESSAGE       /* event: message_stop, Anthropic's */
 } ngx_http_ollama_frame_end_e;

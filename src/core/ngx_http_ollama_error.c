@@ -5,12 +5,12 @@
 
 
 /*
- * Errors as clients of Ollama and of OpenAI read them.
+ * Errors in the form that clients of Ollama and of OpenAI expect.
  *
- * A refusal of ours is a status that a phase returns: nginx then makes an
- * error page of it, or does what the administrator's error_page says.  The
- * filters here put JSON in the place of nginx's page, for our refusals and
- * for nginx's own errors alike.  What a server answered is left alone.
+ * To refuse a request a phase returns a status: nginx then makes an error page
+ * of it, or does what the administrator's error_page says.  The filters here
+ * replace nginx's page by JSON, for refusals and for nginx's own errors.  The
+ * error that a server replied is passed on unchanged.
  */
 
 
@@ -26,7 +26,7 @@
 #include "util/ngx_http_ollama_path.h"
 
 
-/* the longest text that is made of what a client sent */
+/* the longest text, as it may have parts that a client sent */
 #define NGX_HTTP_OLLAMA_ERROR_MAX  2048
 
 
@@ -77,11 +77,6 @@ static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
-/*
- * Refuses a request: notes the text and gives the status back, for a phase to
- * return.  The format is ngx_sprintf()'s.
- */
-
 ngx_int_t
 ngx_http_ollama_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_int_t status, const char *fmt, ...)
@@ -111,8 +106,6 @@ ngx_http_ollama_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     return status;
 }
 
-
-/* The same where a task has a session: machines are told which. */
 
 ngx_int_t
 ngx_http_ollama_error_busy(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
@@ -164,9 +157,9 @@ ngx_http_ollama_error_no_history(ngx_http_request_t *r,
 
 
 /*
- * What a client sent goes into logs and into JSON: bytes that are no
- * characters, or that steer a terminal, are replaced, and a character that the
- * text's end cuts is dropped.  Returns the length.
+ * The text, with what a client sent in it, is logged and becomes JSON: replaces
+ * bytes that are not UTF-8 or control a terminal, and cuts off a character that
+ * is incomplete at the end.  Returns the new length.
  */
 
 static size_t
@@ -200,7 +193,7 @@ ngx_http_ollama_error_clean(u_char *text, size_t len)
         if (ch == 0xffffffff || ch < 0xa0 || (ch >= 0xd800 && ch < 0xe000)) {
 
             if (next == p || ch == 0xffffffff) {
-                /* what follows a wrong byte may well be a character */
+                /* what follows an invalid byte may be a character */
                 next = p + 1;
             }
 
@@ -211,12 +204,6 @@ ngx_http_ollama_error_clean(u_char *text, size_t len)
     return len;
 }
 
-
-/*
- * An error object in the form that clients of this path expect, between
- * "before" and "after", in a buffer from the request's pool.  It names the
- * task, if that isn't NULL.
- */
 
 ngx_buf_t *
 ngx_http_ollama_error_json(ngx_http_request_t *r, ngx_uint_t status,
@@ -308,7 +295,7 @@ ngx_http_ollama_error_header_filter(ngx_http_request_t *r)
         && (r->err_status == NGX_HTTP_BAD_GATEWAY
             || r->err_status == NGX_HTTP_INTERNAL_SERVER_ERROR))
     {
-        /* to nginx the balancer failed, or knew no live upstream */
+        /* for nginx the balancer failed, or had no live upstream */
         r->err_status = ctx->error_status;
         r->headers_out.status = ctx->error_status;
         r->headers_out.status_line.len = 0;
@@ -328,8 +315,8 @@ ngx_http_ollama_error_header_filter(ngx_http_request_t *r)
         }
 
         /*
-         * nginx ends the connection after each 400 and 501; not so here,
-         * where it is known that nothing is left of the request
+         * nginx closes the connection after each 400 and 501, which is not
+         * necessary if the whole request was read
          */
 
         if (ngx_http_ollama_error_is_read(r)) {
@@ -384,7 +371,7 @@ ngx_http_ollama_error_header_filter(ngx_http_request_t *r)
 }
 
 
-/* Whether all of the request has been taken from its connection. */
+/* Whether the whole request was read from its connection. */
 
 static ngx_uint_t
 ngx_http_ollama_error_is_read(ngx_http_request_t *r)

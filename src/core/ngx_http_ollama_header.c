@@ -5,8 +5,7 @@
 
 
 /*
- * Header lines that nginx itself has no field for: finding one of the
- * request, adding one to the reply.
+ * Header lines that nginx itself has no field for.  Has no state.
  */
 
 
@@ -16,11 +15,6 @@
 
 #include "core/ngx_http_ollama_header.h"
 
-
-/*
- * The number of the request's header lines with this name, given in lower
- * case; the first one's value in "value", which points into the request.
- */
 
 ngx_uint_t
 ngx_http_ollama_header_find(ngx_http_request_t *r, const char *name,
@@ -57,8 +51,6 @@ ngx_http_ollama_header_find(ngx_http_request_t *r, const char *name,
     }
 }
 
-
-/* Adds a line to the reply; name and value must outlive the request. */
 
 ngx_int_t
 ngx_http_ollama_header_add(ngx_http_request_t *r, const char *name,

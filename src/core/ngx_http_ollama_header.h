@@ -13,8 +13,18 @@
 #include <ngx_http.h>
 
 
+/*
+ * Returns the number of the request's header lines with this name, which is in
+ * lower case, and sets "value" to the value of the first one, if there is any;
+ * it is in the request's memory.
+ */
 ngx_uint_t ngx_http_ollama_header_find(ngx_http_request_t *r,
     const char *name, ngx_str_t *value);
+
+/*
+ * Adds a line to the reply's header.  The texts are not copied and must exist
+ * as long as the request.  NGX_ERROR: no memory.
+ */
 ngx_int_t ngx_http_ollama_header_add(ngx_http_request_t *r, const char *name,
     ngx_str_t *value);
 

@@ -5,9 +5,8 @@
 
 
 /*
- * Whose a request is.  The module knows no login: the administrator's
- * "ollama_session_owner" is a variable of whatever authentication there is.
- * This file calls nobody.
+ * The owner of a request.  The module itself authenticates no one: the value of
+ * "ollama_session_owner" comes from the administrator's authentication.
  */
 
 

@@ -13,20 +13,22 @@
 #include <ngx_http.h>
 
 
-/* of an owner's name: as long as any, and fit for shared memory */
+/* bytes of an owner's digest */
 #define NGX_HTTP_OLLAMA_OWNER_SIZE  20
 
 
 /*
- * To whom the sessions and generations of a request belong, as the location's
- * "ollama_session_owner" says; len 0: to nobody in particular.  NGX_DECLINED:
- * an owner is configured, but the request has none.
+ * Sets "owner" to the user to which the sessions and tasks of a request belong,
+ * the value of the location's "ollama_session_owner"; len 0: there is no such
+ * directive.  NGX_DECLINED: there is, but the value is empty.  NGX_ERROR: no
+ * memory.
  */
 ngx_int_t ngx_http_ollama_owner(ngx_http_request_t *r, ngx_str_t *owner);
 
 /*
- * The same as a digest, to be compared: zeros where no owner is configured;
- * all requests that have none where one is configured share another one.
+ * Sets "digest" to NGX_HTTP_OLLAMA_OWNER_SIZE bytes of equal length for all
+ * owners, to be compared: zeros without "ollama_session_owner", the digest of
+ * the empty text if its value is empty.  NGX_ERROR: no memory.
  */
 ngx_int_t ngx_http_ollama_owner_digest(ngx_http_request_t *r, u_char *digest);
 

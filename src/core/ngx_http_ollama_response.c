@@ -5,9 +5,9 @@
 
 
 /*
- * Answers that are made here: JSON, of a known length, with an ETag of their
- * content, so that nginx can tell a client that nothing has changed.  Texts
- * are sent from where they lie and must live as long as the request.
+ * The gateway's own replies: JSON of a known length, with an ETag made of the
+ * content, so that nginx can reply 304 if that has not changed.  Texts are not
+ * copied.  Has no state.
  */
 
 
@@ -19,16 +19,9 @@
 #include "core/ngx_http_ollama_header.h"
 
 
-
-
 static ngx_int_t ngx_http_ollama_response_etag(ngx_http_request_t *r,
     uint64_t hash);
 
-
-/*
- * Sends the chain: what a content handler returns.  The status is 200 if none
- * was set before.  The hash is for its ETag; 0: none, and no copy may be kept.
- */
 
 ngx_int_t
 ngx_http_ollama_response(ngx_http_request_t *r, ngx_chain_t *out,
@@ -61,7 +54,7 @@ ngx_http_ollama_response(ngx_http_request_t *r, ngx_chain_t *out,
     r->headers_out.content_type_len = sizeof("application/json") - 1;
     r->headers_out.content_type_lowcase = NULL;
 
-    /* may be kept, but is asked for anew each time, by its ETag */
+    /* may be cached, but must be revalidated each time, by its ETag */
 
     ngx_str_set(&value, "no-cache");
 
@@ -124,8 +117,6 @@ ngx_http_ollama_response_etag(ngx_http_request_t *r, uint64_t hash)
 }
 
 
-/* The same with one text. */
-
 ngx_int_t
 ngx_http_ollama_response_text(ngx_http_request_t *r, ngx_str_t *text,
     uint64_t hash)
@@ -142,8 +133,6 @@ ngx_http_ollama_response_text(ngx_http_request_t *r, ngx_str_t *text,
 }
 
 
-/* The same with what a walk says, in the request's memory. */
-
 ngx_int_t
 ngx_http_ollama_response_walk(ngx_http_request_t *r,
     ngx_http_ollama_emit_pt walk, void *data)
@@ -158,11 +147,6 @@ ngx_http_ollama_response_walk(ngx_http_request_t *r,
                                          ngx_http_ollama_emit_hash(&text));
 }
 
-
-/*
- * Adds a text to a chain: its link goes to *last, and where the next one goes
- * is returned, or NULL.
- */
 
 ngx_chain_t **
 ngx_http_ollama_response_add(ngx_pool_t *pool, ngx_chain_t **last,
