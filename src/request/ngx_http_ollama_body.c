@@ -5,13 +5,18 @@
 
 
 /*
- * A request's body on its way to a server: it is read as a whole by nginx,
- * scanned in slices, and goes on as it came, but for the members that are
- * ours or forbidden.  The bytes that stay are never copied: the buffers of
- * the new body point into the old one, or into the mapping of its file.
+ * A request's body on its way in: it is read as a whole by nginx, parsed in
+ * slices, and is sent to a server as it is, but for the members that are the
+ * gateway's or forbidden, and what a session inserts.  Bytes of the body are
+ * never copied: the buffers of the new body point into the old one, or into the
+ * mapping of its file.
  *
- * While the body is read and scanned the request waits in the precontent
- * phase; when all is known, the phase is run again and finds ctx->status.
+ * While the body is read and parsed the request waits in the precontent phase;
+ * then the phase is run again and returns ctx->status.
+ *
+ * What parsing needs is in ctx->pool, which is destroyed when the phase is run
+ * again, or with the request.  The mapping exists until the body was sent.  The
+ * folder may use util and core only.
  */
 
 
@@ -30,8 +35,8 @@
 
 
 /*
- * scanned at once: a millisecond at worst, for a body of nothing but tokens
- * (26 ns a byte), and some microseconds for a picture
+ * bytes that are parsed at once: a millisecond at worst, for a body of nothing
+ * but tokens (26 ns a byte), and some microseconds for a picture
  */
 
 #define NGX_HTTP_OLLAMA_BODY_SLICE  (32 * 1024)
@@ -53,7 +58,7 @@ static ngx_int_t ngx_http_ollama_body_scan_result(ngx_http_ollama_ctx_t *ctx,
     ngx_int_t rc);
 static ngx_int_t ngx_http_ollama_body_rewrite(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
-static ngx_chain_t **ngx_http_ollama_body_put(
+static ngx_chain_t **ngx_http_ollama_body_link(
     ngx_http_ollama_body_insert_t *insert, ngx_chain_t **ll);
 static ngx_int_t ngx_http_ollama_body_replace(ngx_http_request_t *r,
     ngx_chain_t *out, off_t size);
@@ -92,7 +97,7 @@ ngx_http_ollama_body_init(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     cln->handler = ngx_http_ollama_body_cleanup;
     cln->data = ctx;
 
-    /* a stream lives long, what it takes to scan its request need not */
+    /* a stream may be long, and need not have what only parsing needs */
 
     ctx->pool = ngx_create_pool(NGX_HTTP_OLLAMA_BODY_POOL,
                                 r->connection->log);
@@ -127,8 +132,6 @@ ngx_http_ollama_body_read(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     return NGX_DONE;
 }
 
-
-/* Frees what a request's pool doesn't; also when a client left midway. */
 
 void
 ngx_http_ollama_body_cleanup(void *data)
@@ -196,9 +199,9 @@ ngx_http_ollama_body_read_handler(ngx_http_request_t *r)
 
 
 /*
- * A body in a file lies there as a whole.  It is mapped, not read: buffers of
- * a file's parts would be sent wrongly a second time, as nginx takes a body's
- * file buffers for one range from offset 0 on when it tries another server.
+ * A body in a file is there as a whole.  It is mapped, not read: when nginx
+ * tries another server it takes a body's file buffers for one range from offset
+ * 0 on, so that buffers of parts of a file would be sent wrongly then.
  */
 
 static ngx_int_t
@@ -255,7 +258,7 @@ ngx_http_ollama_body_buf(ngx_http_request_t *r, u_char *start, u_char *end)
         return NULL;
     }
 
-    /* a further server gets a buffer from its start on */
+    /* nginx sends it from "start" on again if it tries another server */
 
     b->start = start;
     b->pos = start;
@@ -288,7 +291,6 @@ ngx_http_ollama_body_parse(ngx_http_ollama_ctx_t *ctx)
 
         b = ctx->body->buf;
 
-        /* where the scan stands in the body tells where it is in this one */
         n = ngx_min((size_t) (b->last - b->pos) - ctx->body_pos, left);
 
         if (n) {
@@ -459,7 +461,7 @@ ngx_http_ollama_body_finish(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     if (r->request_body == NULL
         || (ctx->scan->cuts.nelts == 0 && ctx->ninsert == 0))
     {
-        /* the body goes on as it is */
+        /* the body is sent as it is */
         ngx_http_ollama_body_unmap(ctx);
     }
 
@@ -503,19 +505,19 @@ ngx_http_ollama_body_headers(ngx_http_request_t *r,
 
 
 /*
- * Makes the new body of what lies between the cuts of the old one, and of what
- * is put in.
+ * Makes the new body of what is between the cuts of the old one, and of what is
+ * inserted.
  */
 
 static ngx_int_t
 ngx_http_ollama_body_rewrite(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
-    off_t                     at, end, n, size;
-    ngx_buf_t                *b;
-    ngx_chain_t              *in, *out, **ll;
-    ngx_http_ollama_cut_t    *cut, *last;
-    ngx_http_ollama_body_insert_t *insert, *inserted;
+    off_t                           at, end, n, size;
+    ngx_buf_t                      *b;
+    ngx_chain_t                    *in, *out, **ll;
+    ngx_http_ollama_cut_t          *cut, *last;
+    ngx_http_ollama_body_insert_t  *insert, *last_insert;
 
     if (ctx->scan->cuts.nelts == 0 && ctx->ninsert == 0) {
         return NGX_OK;
@@ -525,7 +527,7 @@ ngx_http_ollama_body_rewrite(ngx_http_request_t *r,
     last = cut + ctx->scan->cuts.nelts;
 
     insert = ctx->insert;
-    inserted = insert + ctx->ninsert;
+    last_insert = insert + ctx->ninsert;
 
     in = r->request_body->bufs;
 
@@ -548,8 +550,8 @@ ngx_http_ollama_body_rewrite(ngx_http_request_t *r,
 
         while (at < end) {
 
-            if (insert < inserted && insert->at <= at) {
-                ll = ngx_http_ollama_body_put(insert, ll);
+            if (insert < last_insert && insert->at <= at) {
+                ll = ngx_http_ollama_body_link(insert, ll);
                 size += insert->size;
                 insert++;
                 continue;
@@ -567,7 +569,7 @@ ngx_http_ollama_body_rewrite(ngx_http_request_t *r,
 
             n = (cut < last && cut->start < end) ? cut->start : end;
 
-            if (insert < inserted && insert->at < n) {
+            if (insert < last_insert && insert->at < n) {
                 n = insert->at;
             }
 
@@ -591,10 +593,10 @@ ngx_http_ollama_body_rewrite(ngx_http_request_t *r,
 }
 
 
-/* Links what is put in to the end of a chain; returns the new end. */
+/* Adds an insertion to the end of a chain; returns the new end. */
 
 static ngx_chain_t **
-ngx_http_ollama_body_put(ngx_http_ollama_body_insert_t *insert,
+ngx_http_ollama_body_link(ngx_http_ollama_body_insert_t *insert,
     ngx_chain_t **ll)
 {
     *ll = insert->chain;
@@ -614,7 +616,7 @@ ngx_http_ollama_body_replace(ngx_http_request_t *r, ngx_chain_t *out,
     ngx_http_request_body_t  *rb;
 
     if (r != r->main) {
-        /* so far it is the main request's, too */
+        /* a subrequest has the main request's so far */
 
         rb = ngx_palloc(r->pool, sizeof(ngx_http_request_body_t));
         if (rb == NULL) {

@@ -24,7 +24,7 @@ ngx_int_t ngx_http_ollama_body_init(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 
 /*
- * Begins to read the body, which lies in memory or in a file as a whole before
+ * Begins to read the body, which is in memory or in a file as a whole before
  * the parser gets it.  Returns what the phase is to return.
  *
  * Then parser->feed() is called for each piece and parser->end() after the

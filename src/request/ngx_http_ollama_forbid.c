@@ -6,8 +6,8 @@
 
 /*
  * The fields that ollama_forbid names, as paths from the top of a body:
- * "options.num_ctx".  Made once from the configuration, asked for each key of
- * a body.  Called by module and scan; calls json to compare keys.
+ * "options.num_ctx".  A path is parsed once, with the configuration, and
+ * compared with each key of a body.  Has no state; may use util/json.
  */
 
 
@@ -17,11 +17,6 @@
 #include "request/ngx_http_ollama_forbid.h"
 #include "util/ngx_http_ollama_json.h"
 
-
-/*
- * Reads a path of ollama_forbid; the strings are in the pool.  NGX_DECLINED:
- * not a path of fields, or too long a one.
- */
 
 ngx_int_t
 ngx_http_ollama_forbid_path(ngx_http_ollama_forbid_t *forbid,
@@ -69,12 +64,6 @@ ngx_http_ollama_forbid_path(ngx_http_ollama_forbid_t *forbid,
     }
 }
 
-
-/*
- * Of the paths in the set "match", which lead to an object "depth" levels
- * deep, the set of those that go on with this key of it; those that end with
- * the key are in "whole", too.
- */
 
 uint32_t
 ngx_http_ollama_forbid_match(ngx_http_ollama_forbid_t *forbid, ngx_uint_t n,

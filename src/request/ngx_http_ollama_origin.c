@@ -5,17 +5,17 @@
 
 
 /*
- * Which browsers' pages may call.  Ollama checks the Origin and the Host of a
- * request, but ollama_params hides both from it; so the check is made here,
- * by Ollama's rules (AllowedOrigins() in envconfig/config.go, and gin's CORS
+ * Which web pages may send requests.  Ollama checks the Origin and the Host of
+ * a request, but ollama_params replaces both; so the check is made here, by
+ * Ollama's rules (AllowedOrigins() in envconfig/config.go, and gin's CORS
  * middleware).
  *
- * A page of this very server is welcome: its Origin names the request's Host.
- * Against DNS rebinding, where a foreign page's own host name leads to this
- * machine, that Host must then be a name of ours: one of "server_name", if
- * the server has any, or a name that only local name services give out.
+ * A page of this server is allowed: its Origin has the request's Host.  Against
+ * DNS rebinding, where the host name of a foreign page resolves to this
+ * machine, that Host must be a name of this server: one of "server_name", if it
+ * has any, or a name that only local name services resolve.
  *
- * The check runs before limits and authentication: a preflight carries no
+ * The check runs before limits and authentication: a preflight has no
  * credentials, and a foreign page must not even try passwords.
  */
 
@@ -76,7 +76,7 @@ static ngx_str_t  ngx_http_ollama_origin_defaults[] = {
 };
 
 
-/* names that no foreign name server can give to this machine */
+/* names that no foreign name server can resolve to this machine */
 
 static ngx_str_t  ngx_http_ollama_origin_local[] = {
     ngx_string("localhost"),
@@ -87,7 +87,7 @@ static ngx_str_t  ngx_http_ollama_origin_local[] = {
 };
 
 
-/* lines of a reply that a page may look at */
+/* lines of a reply's header that a page may read */
 
 static ngx_str_t  ngx_http_ollama_origin_exposed =
     ngx_string("X-Task-Id, X-Session-Id, X-Ollama-Server, X-Ollama-Removed, "
@@ -96,8 +96,6 @@ static ngx_str_t  ngx_http_ollama_origin_exposed =
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 
-
-/* In the preaccess phase: refuses foreign pages and answers preflights. */
 
 ngx_int_t
 ngx_http_ollama_origin_handler(ngx_http_request_t *r)
@@ -136,8 +134,8 @@ ngx_http_ollama_origin_handler(ngx_http_request_t *r)
 
 
 /*
- * NGX_DECLINED: no page calls; NGX_OK: a page that may; NGX_ABORT: one that
- * may not.
+ * NGX_DECLINED: the request is not from a page; NGX_OK: it is, and is allowed;
+ * NGX_ABORT: it is not allowed.
  */
 
 static ngx_int_t
@@ -162,11 +160,6 @@ ngx_http_ollama_origin_check(ngx_http_request_t *r,
     return NGX_ABORT;
 }
 
-
-/*
- * Whether a pattern of ollama_origins can ever match: "*", or scheme://host
- * with "*" at most once.
- */
 
 ngx_uint_t
 ngx_http_ollama_origin_valid(ngx_str_t *pattern)
@@ -252,7 +245,7 @@ ngx_http_ollama_origin_match(ngx_str_t *pattern, ngx_str_t *origin)
     }
 
     if (tail == 0 && star[-1] == '/') {
-        /* of "app:" and the like: whatever is a host there, or nothing */
+        /* a pattern like that of "app:": any host, or none */
         return 1;
     }
 
@@ -290,7 +283,7 @@ ngx_http_ollama_origin_is_host(u_char *p, u_char *last, ngx_uint_t port)
 }
 
 
-/* Whether the page comes from this server, under a name that is ours. */
+/* Whether the page is from this server, and under one of its names. */
 
 static ngx_uint_t
 ngx_http_ollama_origin_same(ngx_http_request_t *r, ngx_str_t *origin)
@@ -332,7 +325,7 @@ ngx_http_ollama_origin_same(ngx_http_request_t *r, ngx_str_t *origin)
 }
 
 
-/* "host" as nginx keeps it: in lower case, without a port. */
+/* "host" as parsed by nginx: in lower case, without a port. */
 
 static ngx_uint_t
 ngx_http_ollama_origin_own_name(ngx_http_request_t *r, ngx_str_t *host)
@@ -368,8 +361,8 @@ ngx_http_ollama_origin_own_name(ngx_http_request_t *r, ngx_str_t *host)
 
 
 /*
- * Whether server_name has the host.  A server that says no name, or the
- * customary "_", goes by any.
+ * Whether server_name has the host.  A server without a name, or with only the
+ * customary "_", has any.
  */
 
 static ngx_uint_t
@@ -439,7 +432,7 @@ ngx_http_ollama_origin_ends(ngx_str_t *host, ngx_str_t *tail)
         || ngx_strncasecmp(host->data + host->len - tail->len, tail->data,
                            tail->len) != 0)
     {
-        /* ".example.com" is a name of example.com's own server, too */
+        /* ".example.com" is a name of example.com itself, too */
         return tail->data[0] == '.' && host->len == tail->len - 1
                && ngx_strncasecmp(host->data, tail->data + 1, host->len) == 0;
     }
@@ -467,7 +460,7 @@ ngx_http_ollama_origin_trim_port(ngx_str_t *host)
 }
 
 
-/* Tells the browser which page may read the reply. */
+/* Tells the browser that the page may read the reply. */
 
 static ngx_int_t
 ngx_http_ollama_origin_header_filter(ngx_http_request_t *r)
@@ -481,7 +474,7 @@ ngx_http_ollama_origin_header_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    /* again: an error may come from before the check, a 413 for one */
+    /* again: an error may be from before the check, as 413 is */
 
     if (ngx_http_ollama_origin_check(r, olcf, &origin) != NGX_OK
         || (r->method != NGX_HTTP_OPTIONS
@@ -533,7 +526,7 @@ ngx_http_ollama_origin_preflight(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    /* clients bring header lines of their own, and may */
+    /* clients have header lines of their own, all of which are allowed */
 
     if (ngx_http_ollama_header_find(r, "access-control-request-headers",
                                     &value)
@@ -547,11 +540,7 @@ ngx_http_ollama_origin_preflight(ngx_http_request_t *r)
 }
 
 
-/*
- * At the end of configuration: keeps what server_name says, which nginx itself
- * forgets when its hashes are made.  A server without a name, or with only the
- * customary "_", is left without any.
- */
+/* A server with only the customary "_" is left without names. */
 
 ngx_int_t
 ngx_http_ollama_origin_init(ngx_conf_t *cf)

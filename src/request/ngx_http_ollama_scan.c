@@ -5,17 +5,18 @@
 
 
 /*
- * Reading a request's body: which model it names, what the gateway's own
- * fields say, and which bytes must not go on to the server.  The body is only
- * looked at, in pieces of any size; nothing of it is copied but the few
- * values that are kept.
+ * Scans the body of a request that goes to a server: the model, the values of
+ * the gateway's own fields, the ranges of messages, and the ranges that are to
+ * be cut out.  The body is only read, in pieces of any size, and only those
+ * values are copied.
  *
- * Keys are taken as Go's encoding/json takes them, because the server does:
- * letters match in either case, the last of equal keys wins, and a null
- * leaves a plain field as it was.
+ * Keys are compared as by Go's encoding/json, because the server uses that:
+ * letters match in either case, the last of equal keys wins, and null leaves a
+ * plain field unchanged.
  *
- * A scan needs no cleanup, its two pools are its caller's.  No "r" here, so
- * that unit tests and fuzzers can run it; called by request only.
+ * A scan's memory is in two pools of the caller, and needs no cleanup.  It has
+ * no request, so that unit tests and fuzzers can run it: may use util and
+ * forbid only.
  */
 
 
@@ -26,8 +27,8 @@
 #include "util/ngx_http_ollama_id.h"
 
 
-/* shows yajl enough of a string for a value of MAX_VALUE in \u escapes */
-#define NGX_HTTP_OLLAMA_SCAN_KEEP   (6 * NGX_HTTP_OLLAMA_SCAN_MAX_VALUE + 6)
+/* what yajl is shown of a string: a value of MAX_VALUE bytes as \u escapes */
+#define NGX_HTTP_OLLAMA_SCAN_SHOWN  (6 * NGX_HTTP_OLLAMA_SCAN_MAX_VALUE + 6)
 
 
 typedef enum {
@@ -45,8 +46,8 @@ struct ngx_http_ollama_field_s {
     ngx_http_ollama_type_e   type;
     ngx_http_ollama_type_e   element;  /* of a list */
     ngx_uint_t               flags;    /* in bodies with this; 0: in all */
-    size_t                   offset;   /* where the text is kept, or 0 */
-    ngx_uint_t               own;      /* ours, not the server's */
+    size_t                   offset;   /* of its value in the scan; 0: none */
+    ngx_uint_t               own;      /* the gateway's, not the server's */
 };
 
 
@@ -69,7 +70,7 @@ static int ngx_http_ollama_scan_scalar(ngx_http_ollama_scan_t *scan,
 static ngx_int_t ngx_http_ollama_scan_type(ngx_http_ollama_scan_t *scan,
     ngx_http_ollama_type_e type, off_t start);
 static ngx_int_t ngx_http_ollama_scan_value_end(ngx_http_ollama_scan_t *scan);
-static ngx_int_t ngx_http_ollama_scan_keep(ngx_http_ollama_scan_t *scan,
+static ngx_int_t ngx_http_ollama_scan_value(ngx_http_ollama_scan_t *scan,
     const u_char *p, size_t len);
 static ngx_uint_t ngx_http_ollama_scan_field(ngx_http_ollama_scan_t *scan,
     const u_char *p, size_t len);
@@ -155,13 +156,6 @@ static const char  *ngx_http_ollama_scan_types[] = {
 };
 
 
-/*
- * Makes a zeroed scan ready.  What is found goes to "pool"; what the scan
- * itself needs, and scan->cuts and messages, to "temp".  "flags" are
- * NGX_HTTP_OLLAMA_SCAN_…, "forbid" is an array of ngx_http_ollama_forbid_t or
- * NULL.
- */
-
 ngx_int_t
 ngx_http_ollama_scan_init(ngx_http_ollama_scan_t *scan, ngx_pool_t *pool,
     ngx_pool_t *temp, ngx_uint_t flags, ngx_array_t *forbid)
@@ -174,7 +168,7 @@ ngx_http_ollama_scan_init(ngx_http_ollama_scan_t *scan, ngx_pool_t *pool,
         scan->nforbid = forbid->nelts;
     }
 
-    /* one for each depth, from 0 on, and one for what is too deep */
+    /* one for each depth, from 0 on, and one for a value that is too deep */
 
     scan->level = ngx_pcalloc(temp, (NGX_HTTP_OLLAMA_SCAN_DEPTH + 2)
                                     * sizeof(ngx_http_ollama_scan_level_t));
@@ -182,7 +176,7 @@ ngx_http_ollama_scan_init(ngx_http_ollama_scan_t *scan, ngx_pool_t *pool,
         return NGX_ERROR;
     }
 
-    /* every path leads to the body */
+    /* all paths lead to the body */
     scan->level[1].match = (uint32_t) -1;
 
     if (ngx_array_init(&scan->cuts, temp, 4, sizeof(ngx_http_ollama_cut_t))
@@ -196,14 +190,9 @@ ngx_http_ollama_scan_init(ngx_http_ollama_scan_t *scan, ngx_pool_t *pool,
 
     return ngx_http_ollama_json_init(&scan->json, temp,
                                      &ngx_http_ollama_scan_callbacks, scan,
-                                     NGX_HTTP_OLLAMA_SCAN_KEEP, 0);
+                                     NGX_HTTP_OLLAMA_SCAN_SHOWN, 0);
 }
 
-
-/*
- * Takes the next piece of the body.  NGX_DECLINED: the body is wrong,
- * scan->error says how and scan->error_at where.
- */
 
 ngx_int_t
 ngx_http_ollama_scan_feed(ngx_http_ollama_scan_t *scan, u_char *p, size_t size)
@@ -213,7 +202,7 @@ ngx_http_ollama_scan_feed(ngx_http_ollama_scan_t *scan, u_char *p, size_t size)
     }
 
     if (scan->json.error == NULL) {
-        /* from a callback: said already, or out of memory */
+        /* from a callback, which has set the error, or has no memory */
         return scan->error.len ? NGX_DECLINED : NGX_ERROR;
     }
 
@@ -221,8 +210,6 @@ ngx_http_ollama_scan_feed(ngx_http_ollama_scan_t *scan, u_char *p, size_t size)
                                       scan->json.error, "");
 }
 
-
-/* Says that the body is over.  Results as of ngx_http_ollama_scan_feed(). */
 
 ngx_int_t
 ngx_http_ollama_scan_end(ngx_http_ollama_scan_t *scan)
@@ -237,7 +224,7 @@ ngx_http_ollama_scan_end(ngx_http_ollama_scan_t *scan)
     if (ngx_http_ollama_json_end(&scan->json) != NGX_OK) {
 
         if (scan->json.error == NULL) {
-            /* as above: the text was one number */
+            /* as above: the body is a number */
             return scan->error.len ? NGX_DECLINED : NGX_ERROR;
         }
 
@@ -272,8 +259,8 @@ ngx_http_ollama_scan_null(void *data)
     ngx_http_ollama_scan_t *scan = data;
 
     /*
-     * null leaves a Go value as it was, but makes a pointer nil, and
-     * "stream" of Ollama's own endpoints is one: it has its default again
+     * null leaves a Go value unchanged, but makes a pointer nil, and "stream"
+     * of Ollama's own endpoints is one: it has its default value again
      */
 
     if (ngx_http_ollama_scan_is_stream(scan)
@@ -285,7 +272,7 @@ ngx_http_ollama_scan_null(void *data)
     if (scan->field && (scan->field->flags & NGX_HTTP_OLLAMA_SCAN_MESSAGES)) {
 
         if (scan->depth == 1) {
-            /* so is a list one */
+            /* a slice is nil then, too */
             scan->messages.nelts = 0;
             scan->messages_more = 0;
             scan->messages_start = 0;
@@ -332,7 +319,7 @@ ngx_http_ollama_scan_string(void *data, const u_char *p, size_t len)
     ngx_http_ollama_scan_t *scan = data;
 
     if (scan->depth == 1 && scan->field && scan->field->offset
-        && ngx_http_ollama_scan_keep(scan, p, len) != NGX_OK)
+        && ngx_http_ollama_scan_value(scan, p, len) != NGX_OK)
     {
         return 0;
     }
@@ -367,7 +354,7 @@ ngx_http_ollama_scan_key(void *data, const u_char *p, size_t len)
 
     level = &scan->level[scan->depth];
 
-    /* where the member's value will be found, should it have members, too */
+    /* for the members of the value, if it is an object */
     level[1].match = ngx_http_ollama_forbid_match(scan->forbid, scan->nforbid,
                                                   level->match, scan->depth,
                                                   p, len, &whole);
@@ -377,13 +364,13 @@ ngx_http_ollama_scan_key(void *data, const u_char *p, size_t len)
     level->cut = ngx_http_ollama_scan_field(scan, p, len) || whole;
 
     if (level->cut) {
-        /* its members go with it, not one by one */
+        /* its members are not cut one by one */
         level[1].match = 0;
         return 1;
     }
 
     if (level->lead) {
-        /* nothing stands before this member, so its comma goes, too */
+        /* all members in front are cut, so this one's comma is, too */
         cut = scan->cuts.elts;
         cut[scan->cuts.nelts - 1].end = scan->json.string;
         level->lead = 0;
@@ -462,7 +449,7 @@ ngx_http_ollama_scan_open(ngx_http_ollama_scan_t *scan,
 }
 
 
-/* Something of "messages" begins: the list, one of them, or what is in it. */
+/* A list or an object of "messages" begins: the list itself, a message, … */
 
 static ngx_int_t
 ngx_http_ollama_scan_message(ngx_http_ollama_scan_t *scan, off_t start)
@@ -470,7 +457,7 @@ ngx_http_ollama_scan_message(ngx_http_ollama_scan_t *scan, off_t start)
     ngx_http_ollama_cut_t  *message;
 
     if (scan->depth == 2) {
-        /* the last one of the name counts */
+        /* the last of equal keys wins */
         scan->messages.nelts = 0;
         scan->messages_more = 0;
         scan->messages_start = start + 1;
@@ -505,7 +492,7 @@ ngx_http_ollama_scan_scalar(ngx_http_ollama_scan_t *scan,
 }
 
 
-/* A value begins: has it the type that its field must have? */
+/* A value begins: checks that it has the type of its field. */
 
 static ngx_int_t
 ngx_http_ollama_scan_type(ngx_http_ollama_scan_t *scan,
@@ -550,7 +537,7 @@ ngx_http_ollama_scan_type(ngx_http_ollama_scan_t *scan,
 }
 
 
-/* The value of a member, or of an element, is over. */
+/* The value of a member, or of an element, has ended. */
 
 static ngx_int_t
 ngx_http_ollama_scan_value_end(ngx_http_ollama_scan_t *scan)
@@ -580,7 +567,7 @@ ngx_http_ollama_scan_value_end(ngx_http_ollama_scan_t *scan)
                 return NGX_ERROR;
             }
 
-            /* from the member before, so with the comma between */
+            /* from the end of the member in front, to cut the comma, too */
             cut->start = level->end;
         }
 
@@ -596,10 +583,10 @@ ngx_http_ollama_scan_value_end(ngx_http_ollama_scan_t *scan)
 }
 
 
-/* Keeps the decoded text of a field; the last of equal keys wins. */
+/* Copies the decoded value of a field; the last of equal keys wins. */
 
 static ngx_int_t
-ngx_http_ollama_scan_keep(ngx_http_ollama_scan_t *scan, const u_char *p,
+ngx_http_ollama_scan_value(ngx_http_ollama_scan_t *scan, const u_char *p,
     size_t len)
 {
     size_t      size;
@@ -628,7 +615,7 @@ ngx_http_ollama_scan_keep(ngx_http_ollama_scan_t *scan, const u_char *p,
         size = len;
 
         if (value->data) {
-            /* a body may be full of them */
+            /* a body may have the key many times */
             size = NGX_HTTP_OLLAMA_SCAN_MAX_VALUE;
             scan->roomy |= bit;
         }
@@ -656,9 +643,7 @@ ngx_http_ollama_scan_keep(ngx_http_ollama_scan_t *scan, const u_char *p,
 }
 
 
-/*
- * Notes which field a key begins; whether it is one of the gateway's own.
- */
+/* Finds the field of a key.  Returns whether it is one of the gateway's. */
 
 static ngx_uint_t
 ngx_http_ollama_scan_field(ngx_http_ollama_scan_t *scan, const u_char *p,
@@ -732,7 +717,7 @@ ngx_http_ollama_scan_mismatch(ngx_http_ollama_scan_t *scan, off_t at,
 }
 
 
-/* Notes what is wrong: "name" text tail.  Always NGX_DECLINED, or ERROR. */
+/* Sets scan->error to "name" text tail.  NGX_DECLINED, or NGX_ERROR. */
 
 static ngx_int_t
 ngx_http_ollama_scan_error(ngx_http_ollama_scan_t *scan, off_t at,

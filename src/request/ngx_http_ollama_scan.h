@@ -17,10 +17,10 @@
 
 #define NGX_HTTP_OLLAMA_SCAN_DEPTH      64
 
-/* places in a body where something is taken out */
+/* the most ranges that are cut out of a body */
 #define NGX_HTTP_OLLAMA_SCAN_CUTS       1024
 
-/* messages whose places are told */
+/* the most messages whose ranges are stored */
 #define NGX_HTTP_OLLAMA_SCAN_LIST       1024
 
 /* the longest model name or address that makes sense, decoded */
@@ -35,7 +35,7 @@
 #define NGX_HTTP_OLLAMA_SCAN_MESSAGES   0x08  /* "messages" has objects */
 #define NGX_HTTP_OLLAMA_SCAN_TEXT       0x10  /* a message is plain text */
 
-/* a session, named elsewhere, has a model */
+/* "model" may be missing: the header names a session, which may have one */
 #define NGX_HTTP_OLLAMA_SCAN_SESSION    0x20
 
 
@@ -43,7 +43,7 @@ typedef struct ngx_http_ollama_scan_s   ngx_http_ollama_scan_t;
 typedef struct ngx_http_ollama_field_s  ngx_http_ollama_field_t;
 
 
-/* bytes [start, end) of the body that don't go to the server */
+/* bytes [start, end) of the body: to be cut out, or a message */
 
 typedef struct {
     off_t                  start;
@@ -54,9 +54,10 @@ typedef struct {
 typedef struct {
     off_t                  end;       /* of the last member, or of the "{" */
     uint32_t               match;     /* forbidden paths that lead here */
-    unsigned               kept:1;    /* a member so far stays */
-    unsigned               lead:1;    /* a cut waits for the next member */
-    unsigned               cut:1;     /* the current member is to go */
+    unsigned               kept:1;    /* a member is in front that is not cut */
+    unsigned               lead:1;    /* all members in front are cut, so the
+                                         next one's comma is, too */
+    unsigned               cut:1;     /* the current member is cut */
 } ngx_http_ollama_scan_level_t;
 
 
@@ -87,30 +88,45 @@ struct ngx_http_ollama_scan_s {
     ngx_str_t                      session_id;
     ngx_str_t                      task_id;
     ngx_http_ollama_stream_e       stream;
-    uint32_t                       roomy;    /* fields with room for any */
+    uint32_t                       roomy;    /* bits of fields that have room
+                                                for a value of any length */
 
-    ngx_array_t                    messages; /* ngx_http_ollama_cut_t: where
-                                                they are in the body */
+    ngx_array_t                    messages; /* ngx_http_ollama_cut_t */
     off_t                          messages_start; /* after "["; 0: none */
-    off_t                          messages_null; /* the last null of a list,
-                                                this one or one before it */
-    off_t                          close;    /* of the body's "}" */
+    off_t                          messages_null; /* offset of the last null in
+                                                a list of messages, which may
+                                                be one before this list */
+    off_t                          close;    /* offset of the body's "}" */
     ngx_array_t                    cuts;     /* ngx_http_ollama_cut_t */
-    unsigned                       messages_more:1; /* than are told */
-    uint32_t                       removed;  /* bits of forbid[] */
+    unsigned                       messages_more:1; /* than are in "messages" */
+    uint32_t                       removed;  /* bits of forbid[] that are cut */
 
-    /* what was wrong, after NGX_DECLINED */
+    /* what is wrong, after NGX_DECLINED */
 
     ngx_str_t                      error;
-    off_t                          error_at;
+    off_t                          error_at; /* offset in the body */
 };
 
 
+/*
+ * Prepares a zeroed scan.  What is found is in "pool"; what the scan itself
+ * needs, scan->cuts and scan->messages are in "temp".  "flags" are
+ * NGX_HTTP_OLLAMA_SCAN_…, "forbid" is an array of ngx_http_ollama_forbid_t, or
+ * NULL.  NGX_ERROR: no memory.
+ */
 ngx_int_t ngx_http_ollama_scan_init(ngx_http_ollama_scan_t *scan,
     ngx_pool_t *pool, ngx_pool_t *temp, ngx_uint_t flags,
     ngx_array_t *forbid);
+
+/*
+ * Takes the next piece of the body.  NGX_DECLINED: the body is invalid,
+ * scan->error tells why; it must not be fed any more then.  NGX_ERROR: no
+ * memory.
+ */
 ngx_int_t ngx_http_ollama_scan_feed(ngx_http_ollama_scan_t *scan, u_char *p,
     size_t size);
+
+/* Ends the body; the same results. */
 ngx_int_t ngx_http_ollama_scan_end(ngx_http_ollama_scan_t *scan);
 
 
