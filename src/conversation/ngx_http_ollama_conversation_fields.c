@@ -15,7 +15,6 @@
 #include <ngx_core.h>
 
 #include "conversation/ngx_http_ollama_conversation_fields.h"
-#include "request/ngx_http_ollama_scan.h"
 #include "util/ngx_http_ollama_id.h"
 
 
