@@ -389,6 +389,9 @@ for ('limit=0', 'limit=-1', 'limit=x', 'limit=99999999999999999999',
 
 
 === a page of large messages is limited in size
+--- http_config
+    # on a busy machine Redis takes a while to read one of them
+    ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=20s;
 --- test
 block_begins();
 my $id = made();

@@ -359,6 +359,9 @@ is(texts(@{ asked()->{messages} }), join('|', 'user:',
 
 
 === large messages in a body that is in a file
+--- http_config
+    # on a busy machine Redis takes a while to read one of them
+    ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=20s;
 --- params
 client_max_body_size 30m;
 client_body_buffer_size 1k;
@@ -422,6 +425,9 @@ is(http('POST /api/chat', { model => 'm1', messages => [ map { user($_) }
 
 
 === the limit of size counts history, new messages and the reply
+--- http_config
+    # on a busy machine Redis takes a while to read one of them
+    ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=20s;
 --- params
 client_max_body_size 30m;
 --- test
@@ -1482,6 +1488,9 @@ POST /api/chat
 
 
 === a message of 20 MB, and special characters in ids and texts
+--- http_config
+    # on a busy machine Redis takes a while to read one of them
+    ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=20s;
 --- params
 client_max_body_size 30m;
 --- test
