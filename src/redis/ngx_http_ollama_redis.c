@@ -5,14 +5,14 @@
 
 
 /*
- * Redis as the rest of the module sees it: commands, scripts, subscriptions.
+ * Commands, scripts and subscriptions.
  *
- * Each worker has one connection for commands, from its start on, and one for
- * messages as soon as something is subscribed to, as a subscribed connection
- * takes no commands.  How they live and die is the connection's concern.
+ * A worker has one connection for commands, from its start on, and one for
+ * messages since something was subscribed to, as a subscribed connection takes
+ * no commands.  redis_conn opens and closes them.
  *
- * A call is the caller's memory, an entry is the connection's; each points to
- * the other as long as both want to know of each other.
+ * A call lives in the caller's memory, its entry in the connection's.  They
+ * point to each other until the reply came or the call was forgotten.
  */
 
 
@@ -31,7 +31,7 @@
 #define NGX_HTTP_OLLAMA_REDIS_SIZE   (128 * 1024 * 1024)
 
 
-/* this worker's */
+/* of this worker */
 
 typedef struct {
     ngx_http_ollama_redis_conn_t  commands;
@@ -97,8 +97,6 @@ ngx_http_ollama_redis_init_worker(ngx_cycle_t *cycle)
 }
 
 
-/* May be called where nothing was begun. */
-
 void
 ngx_http_ollama_redis_exit_worker(void)
 {
@@ -134,7 +132,7 @@ ngx_http_ollama_redis_prefix(void)
 }
 
 
-/* The connection, if it takes so many bytes; it may not have begun. */
+/* The connection, if it takes so many bytes; it is started if need be. */
 
 static ngx_http_ollama_redis_conn_t *
 ngx_http_ollama_redis_use(size_t size)
@@ -253,8 +251,8 @@ ngx_http_ollama_redis_done(ngx_http_ollama_redis_conn_t *conn,
 
 
 /*
- * A script's entry has two parts: what differs between EVALSHA and EVAL, and
- * the arguments, which can so be sent again.
+ * A script's entry has two parts: the beginning, which differs between EVALSHA
+ * and EVAL, and the arguments, which can thus be sent again.
  */
 
 ngx_int_t
@@ -333,7 +331,7 @@ ngx_http_ollama_redis_script_known(ngx_http_ollama_redis_script_t *script)
 }
 
 
-/* Of argc arguments these are the first two. */
+/* Writes the beginning: argc, and the first two of the arguments. */
 
 static ngx_int_t
 ngx_http_ollama_redis_script_head(ngx_http_ollama_redis_entry_t *entry,
@@ -397,9 +395,9 @@ ngx_http_ollama_redis_script_again(ngx_http_ollama_redis_conn_t *conn,
 
 
 /*
- * Subscriptions.  A message that comes while there is no connection is lost, so
- * a subscriber is told when there is one again.  It will want to ask Redis what
- * it missed: so both connections must be there.
+ * Subscriptions.  A message is lost if it is sent while there is no connection,
+ * so a subscriber is told when there is one again.  As it will ask Redis what
+ * it missed, it is told when both connections are ready.
  */
 
 ngx_int_t
@@ -437,7 +435,7 @@ ngx_http_ollama_redis_subscribe(ngx_http_ollama_redis_subscription_t *sub)
 }
 
 
-/* Commands are taken, perhaps again. */
+/* Commands are taken, for the first time or again. */
 
 static ngx_int_t
 ngx_http_ollama_redis_ready(ngx_http_ollama_redis_conn_t *conn)
@@ -549,7 +547,7 @@ ngx_http_ollama_redis_sub_done(ngx_http_ollama_redis_conn_t *conn,
 }
 
 
-/* A subscriber may begin other subscriptions. */
+/* What is called may add subscriptions: the list is searched anew. */
 
 static void
 ngx_http_ollama_redis_sub_notify(void)
@@ -591,7 +589,7 @@ ngx_http_ollama_redis_sub_due(void)
 }
 
 
-/* ["message", channel, text] is no reply to a command, all others are. */
+/* ["message", channel, text] is no reply to a command; all others are. */
 
 static ngx_int_t
 ngx_http_ollama_redis_sub_push(ngx_http_ollama_redis_conn_t *conn,

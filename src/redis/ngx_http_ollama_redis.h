@@ -19,16 +19,15 @@ typedef struct ngx_http_ollama_redis_call_s  ngx_http_ollama_redis_call_t;
 
 /*
  * Is called once for a command that was taken, from the event loop; may free
- * the call.  The reply is hiredis's, and valid until the handler returns; it is
- * NULL if there is none or it is an error.  Errors inside an array are not
- * looked for.
+ * the call.  The reply is valid until the handler returns; it is NULL if there
+ * is none or it is an error.  Errors inside an array are not looked for.
  */
 
 typedef void (*ngx_http_ollama_redis_handler_pt)(
     ngx_http_ollama_redis_call_t *call, redisReply *reply);
 
 
-/* A command whose reply is waited for; its memory is the caller's. */
+/* A command whose reply is waited for; its memory belongs to the caller. */
 
 struct ngx_http_ollama_redis_call_s {
 
@@ -37,22 +36,22 @@ struct ngx_http_ollama_redis_call_s {
     ngx_http_ollama_redis_handler_pt   handler;
     void                              *data;
 
-    /* for the handler, where the reply is NULL */
+    /* for the handler, if the reply is NULL; valid until it returns */
 
-    ngx_str_t                          error;     /* gone when it returns */
-    unsigned                           refused:1; /* by Redis, the error is its:
+    ngx_str_t                          error;
+    unsigned                           refused:1; /* the error is Redis's, as
                                                      "READONLY You can't ...";
-                                                     else it may or may not
-                                                     have done the command */
+                                                     otherwise it isn't known
+                                                     if the command was done */
 
-    /* its own */
+    /* private */
 
-    void                              *entry;     /* NULL: nothing is waited
+    void                              *entry;     /* NULL: no reply is waited
                                                      for */
 };
 
 
-/* A Lua script; static, as what is left is filled in when it is first run. */
+/* A Lua script; must be static, and is completed when it is first run. */
 
 typedef struct {
     ngx_str_t                          text;
@@ -64,64 +63,72 @@ typedef struct {
     { ngx_string(text), { 0 }, 0 }
 
 
+/* Lives as long as the process. */
+
 typedef struct {
 
-    /* set by the subscriber, the rest zeroed; lives as long as it is one */
+    /* set by the subscriber, the rest is zeroed */
 
-    ngx_str_t                          channel;   /* with the prefix, if it is
-                                                     to have one */
+    ngx_str_t                          channel;   /* as Redis knows it, with
+                                                     the prefix */
     void                             (*handler)(void *data,
                                                 ngx_str_t *message);
 
     /*
      * messages may have been missed until now, and commands are taken: after
-     * the first connect, and each time a connection came back
+     * the first connect, and after each later one
      */
 
     void                             (*reconnected)(void *data);
     void                              *data;
 
-    /* its own */
+    /* private */
 
     ngx_queue_t                        queue;
     void                              *entry;     /* SUBSCRIBE's, unanswered */
     unsigned                           active:1;
-    unsigned                           due:1;     /* reconnected() is */
+    unsigned                           due:1;     /* to call reconnected() */
 } ngx_http_ollama_redis_subscription_t;
 
 
+/* Begins to connect, if there is an "ollama_redis". */
 ngx_int_t ngx_http_ollama_redis_init_worker(ngx_cycle_t *cycle);
+
+/*
+ * At the end of the process: closes all connections; no handler is called.
+ * Also if none was opened.
+ */
 void ngx_http_ollama_redis_exit_worker(void);
 
 /*
- * Whether a command would be taken now.  None is while there is no connection:
- * it would wait for nothing.  Only those wait that come before it is known for
- * the first time whether Redis is there, for no longer than the time limit.
+ * Tells if a command would be taken now.  None is without a connection, as it
+ * would wait for nothing; except that before it is known for the first time
+ * whether Redis is there, commands wait for that, for the time limit at most.
  */
 ngx_uint_t ngx_http_ollama_redis_available(void);
 
-/* ... and whether it is better left to those who wait for an answer */
+/* Tells if many commands wait: others that can be sent later should be. */
 ngx_uint_t ngx_http_ollama_redis_is_busy(void);
 
-/* of keys and channels; only where there is "ollama_redis" */
+/* The prefix of keys and channels; NULL: there is no "ollama_redis". */
 ngx_str_t *ngx_http_ollama_redis_prefix(void);
 
 /*
- * NGX_OK: the handler will be called, never from within these functions, when
- * Redis has answered or was silent for the time limit.  NGX_ERROR: Redis isn't
- * available, or too much waits for it; nothing will be called.  What argv
- * points to is copied.
+ * Sends a command; what argv points to is copied.  NGX_OK: the handler will be
+ * called, never from within these functions, when Redis has answered or was
+ * silent for the time limit.  NGX_ERROR: Redis isn't available, too much waits
+ * for it, or there is no memory; nothing will be called.
  *
- * All of a worker share a connection, on which commands are done in the order
- * in which they came.  So MULTI, WATCH, SELECT and commands that block have no
- * place here: what must be done at once is a script.
+ * All commands of a worker share a connection, which executes them in the order
+ * in which they came.  So MULTI, WATCH, SELECT and commands that block are not
+ * possible: what must be done atomically is a script.
  */
 ngx_int_t ngx_http_ollama_redis_command(ngx_http_ollama_redis_call_t *call,
     ngx_uint_t argc, ngx_str_t *argv);
 
 /*
- * The first nkeys of argv are keys.  Where Redis doesn't know the script yet,
- * it is sent to it, and gets the time limit once more.
+ * The same with a script; the first nkeys of argv are keys.  If Redis doesn't
+ * know the script it is sent to it, and the time limit begins anew.
  */
 ngx_int_t ngx_http_ollama_redis_script(ngx_http_ollama_redis_call_t *call,
     ngx_http_ollama_redis_script_t *script, ngx_uint_t nkeys, ngx_uint_t argc,
@@ -129,12 +136,15 @@ ngx_int_t ngx_http_ollama_redis_script(ngx_http_ollama_redis_call_t *call,
 
 /*
  * The handler won't be called, and the call may be freed; at any time, also
- * from another call's handler or for one that isn't under way.  The command is
- * done all the same.
+ * from another call's handler or for a call that isn't under way.  The command
+ * is done all the same.
  */
 void ngx_http_ollama_redis_forget(ngx_http_ollama_redis_call_t *call);
 
-/* NGX_ERROR: there is no "ollama_redis", or the channel has a subscriber. */
+/*
+ * Subscribes, and again after each connect.  NGX_ERROR: there is no
+ * "ollama_redis" or no memory, or the channel has a subscriber.
+ */
 ngx_int_t ngx_http_ollama_redis_subscribe(
     ngx_http_ollama_redis_subscription_t *sub);
 

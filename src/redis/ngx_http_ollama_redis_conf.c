@@ -5,8 +5,8 @@
 
 
 /*
- * What the configuration says about Redis: ollama_redis.  Names are resolved
- * here and not in workers, which must not wait for a resolver.
+ * The "ollama_redis" directive.  Names are resolved here and not in workers,
+ * which must not wait for a resolver.
  */
 
 
@@ -85,7 +85,7 @@ ngx_http_ollama_redis_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
 
         if (ngx_strncmp(value[i].data, "password=", 9) == 0) {
-            /* which is nothing for a log */
+            /* what was given must not be logged */
             return "has an empty \"password=\"";
         }
 
@@ -201,7 +201,7 @@ ngx_http_ollama_redis_conf_param(ngx_http_ollama_redis_conf_t *rcf,
 }
 
 
-/* A brace in it would say to a cluster which part of a key counts. */
+/* A brace would change which part of a key a cluster hashes. */
 
 static ngx_uint_t
 ngx_http_ollama_redis_conf_prefix(ngx_str_t *prefix)
@@ -221,7 +221,10 @@ ngx_http_ollama_redis_conf_prefix(ngx_str_t *prefix)
 }
 
 
-/* The end of a reply is held back for Redis, and must not be lost by that. */
+/*
+ * The end of a reply is held back until Redis has the message: the client must
+ * not time out before Redis does.
+ */
 
 char *
 ngx_http_ollama_redis_conf_check(ngx_conf_t *cf,

@@ -15,7 +15,7 @@
 #include "core/ngx_http_ollama_conf.h"
 
 
-/* the longest one */
+/* the longest prefix, in bytes */
 #define NGX_HTTP_OLLAMA_REDIS_PREFIX  128
 
 
@@ -33,10 +33,14 @@ struct ngx_http_ollama_redis_conf_s {
 };
 
 
+/* The setter of "ollama_redis". */
 char *ngx_http_ollama_redis_conf(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* after the location's core configuration was merged */
+/*
+ * Checks the time limit against the location's send_timeout, after the core
+ * configuration was merged.  NGX_CONF_ERROR: it was logged.
+ */
 char *ngx_http_ollama_redis_conf_check(ngx_conf_t *cf,
     ngx_http_core_loc_conf_t *clcf);
 

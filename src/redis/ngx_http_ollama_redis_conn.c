@@ -5,9 +5,10 @@
 
 
 /*
- * A connection to Redis: connects, authenticates, sends commands one after the
- * other without waiting for replies, hands these out, and when anything goes
- * wrong closes, fails all that waits, and connects again.
+ * The life of a connection to Redis: it connects, authenticates, and is ready.
+ * If anything fails it is closed, all commands that wait fail, and after a
+ * while it connects again, from "start" to "stop".  Reading and writing is done
+ * in redis_wire.
  *
  * From "start" on there is always a timer: for the next attempt, for the end of
  * the connect, for when Redis has been silent too long while a command waits,
@@ -16,8 +17,8 @@
  * timer keeps the process from exiting while a caller's command is under way,
  * and only then.
  *
- * What fails and what calls handlers is done from the event loop only, never in
- * what a caller of ours calls.
+ * The connection fails, and handlers are called, from the event loop only,
+ * never from within a function of the header.
  */
 
 
@@ -36,7 +37,7 @@
 /* ms without a byte after which the server is asked if it is there */
 #define NGX_HTTP_OLLAMA_REDIS_IDLE      5000
 
-/* when the time for a shutdown is over, for what is saved then */
+/* ms for what is saved after worker_shutdown_timeout */
 #define NGX_HTTP_OLLAMA_REDIS_LEAVE     1000
 
 
@@ -79,7 +80,7 @@ static void ngx_http_ollama_redis_conn_close(
     ngx_http_ollama_redis_conn_t *conn);
 
 
-/* Without a master the process sees a new configuration, unasked. */
+/* Without a master process it changes with a reload. */
 
 ngx_http_ollama_redis_conf_t *
 ngx_http_ollama_redis_conn_conf(void)
@@ -241,8 +242,9 @@ ngx_http_ollama_redis_conn_timer_handler(ngx_event_t *ev)
 
 
 /*
- * worker_shutdown_timeout is over.  What the clients' requests leave to be
- * saved comes after this, and the worker waits for that, but not for long.
+ * worker_shutdown_timeout has passed, and nginx closes all connections.  What
+ * the clients' requests leave to be saved is sent after that; the worker waits
+ * for it, but not for long.
  */
 
 static void
@@ -260,7 +262,7 @@ ngx_http_ollama_redis_conn_leave(ngx_http_ollama_redis_conn_t *conn)
 }
 
 
-/* Takes the configuration of a new cycle; the old one's may be gone soon. */
+/* Uses the configuration of a new cycle; the old one may be freed soon. */
 
 static void
 ngx_http_ollama_redis_conn_renew(ngx_http_ollama_redis_conn_t *conn)
@@ -369,8 +371,8 @@ ngx_http_ollama_redis_conn_connect(ngx_http_ollama_redis_conn_t *conn)
     ngx_add_timer(&conn->timer.event, conn->conf->timeout);
 
     /*
-     * nginx would log each attempt, and this is to be logged when it changes.
-     * What nginx calls an alert is logged.
+     * nginx would log each attempt; here it is logged when the reason changes.
+     * Alerts are logged.
      */
 
     pc = &conn->peer;
@@ -390,7 +392,7 @@ ngx_http_ollama_redis_conn_connect(ngx_http_ollama_redis_conn_t *conn)
         return;
     }
 
-    /* why it fails is told by errno only: nothing that follows sets it */
+    /* only errno tells why it failed */
 
     ngx_set_socket_errno(0);
 
@@ -417,7 +419,7 @@ ngx_http_ollama_redis_conn_connect(ngx_http_ollama_redis_conn_t *conn)
 }
 
 
-/* The way in of all that happens at the socket. */
+/* The read and write handler. */
 
 static void
 ngx_http_ollama_redis_conn_handler(ngx_event_t *ev)
@@ -485,7 +487,7 @@ ngx_http_ollama_redis_conn_connected(ngx_http_ollama_redis_conn_t *conn)
 }
 
 
-/* Not before its last reply it is known that Redis does what it is told. */
+/* The last command's reply tells that Redis executes commands. */
 
 static ngx_int_t
 ngx_http_ollama_redis_conn_greet(ngx_http_ollama_redis_conn_t *conn)
@@ -540,7 +542,7 @@ ngx_http_ollama_redis_conn_greet(ngx_http_ollama_redis_conn_t *conn)
 }
 
 
-/* Sends a command of our own. */
+/* Sends a command of the connection's own. */
 
 static ngx_int_t
 ngx_http_ollama_redis_conn_ask(ngx_http_ollama_redis_conn_t *conn,
@@ -594,7 +596,7 @@ ngx_http_ollama_redis_conn_select_done(ngx_http_ollama_redis_conn_t *conn,
 }
 
 
-/* The connection is ready; a user who may not PING may do other things. */
+/* The connection is ready, also if its user has no right to PING. */
 
 static ngx_int_t
 ngx_http_ollama_redis_conn_greet_done(ngx_http_ollama_redis_conn_t *conn,
@@ -638,7 +640,7 @@ ngx_http_ollama_redis_conn_greet_done(ngx_http_ollama_redis_conn_t *conn,
 }
 
 
-/* Whatever it says, it is there. */
+/* Any reply shows that Redis is there. */
 
 static ngx_int_t
 ngx_http_ollama_redis_conn_ping_done(ngx_http_ollama_redis_conn_t *conn,
@@ -649,8 +651,9 @@ ngx_http_ollama_redis_conn_ping_done(ngx_http_ollama_redis_conn_t *conn,
 
 
 /*
- * For the reason that was set: nobody waits any longer.  The next address is
- * tried at once, unless this one was late: what waits would be late, too.
+ * The connection failed for the reason that was set: so do all commands.  The
+ * next address is tried at once, and those that wait for a connection wait for
+ * that one; unless the time limit has passed, as it has for these, too.
  */
 
 static void
@@ -717,7 +720,7 @@ ngx_http_ollama_redis_conn_fail(ngx_http_ollama_redis_conn_t *conn,
 }
 
 
-/* One line when it goes down, and below that one for each other reason. */
+/* Logs an error when it goes down, and then each other reason as info. */
 
 static void
 ngx_http_ollama_redis_conn_log(ngx_http_ollama_redis_conn_t *conn)

@@ -5,12 +5,15 @@
 
 
 /*
- * What goes to Redis and what comes from it: entries, each with the bytes of a
+ * What is sent to Redis and received from it: entries, each with the bytes of a
  * command, and replies, each of which answers the entry that waits longest.
  *
- * Of hiredis only the reader of replies is used.  Its own connections resolve
- * names with a call that blocks, move all that is unsent with each write, and,
- * in 0.14 as in 1.x, assert() what a server sends: a stray "+OK" would end the
+ * An entry lives from its creation until its handler was called, or the
+ * connection was closed; a reply until the handler returns.
+ *
+ * Of hiredis only the parser of replies is used.  Its connections resolve names
+ * with a call that blocks, move all that is unsent with each write, and, in
+ * 0.14 as in 1.x, assert() what a server sends: a stray "+OK" would end the
  * worker.
  */
 
@@ -23,18 +26,18 @@
 #include "redis/ngx_http_ollama_redis_wire.h"
 
 
-/* a reply: bytes of its biggest string, about, and elements of an array */
+/* limits of a reply: bytes, about, and elements of an array */
 #define NGX_HTTP_OLLAMA_REDIS_REPLY     (128 * 1024 * 1024)
 #define NGX_HTTP_OLLAMA_REDIS_ELEMENTS  (256 * 1024)
 
-/* bytes a read, and reads before others get their turn */
+/* bytes of a read, and reads in one turn of the event loop */
 #define NGX_HTTP_OLLAMA_REDIS_BUFFER    (32 * 1024)
 #define NGX_HTTP_OLLAMA_REDIS_READS     16
 
-/* of an entry's pool: what is longer has an allocation of its own */
+/* size of an entry's pool; what is longer is allocated apart */
 #define NGX_HTTP_OLLAMA_REDIS_POOL      1024
 
-/* bytes of a command that may be on their way for a while */
+/* a command of more bytes may take a while to be sent */
 #define NGX_HTTP_OLLAMA_REDIS_LARGE     (64 * 1024)
 
 
@@ -44,7 +47,7 @@ static ngx_int_t ngx_http_ollama_redis_wire_reply(
     ngx_http_ollama_redis_conn_t *conn, redisReply *reply);
 
 
-/* where bytes lie between the socket and the reader */
+/* received, and not parsed yet; used within one call only */
 
 static u_char  ngx_http_ollama_redis_wire_buffer[NGX_HTTP_OLLAMA_REDIS_BUFFER];
 
@@ -147,8 +150,6 @@ ngx_http_ollama_redis_wire_args(u_char *p, ngx_uint_t argc, ngx_str_t *argv)
 }
 
 
-/* The bytes go out at the end of this turn of the event loop, all in one. */
-
 void
 ngx_http_ollama_redis_wire_send(ngx_http_ollama_redis_conn_t *conn,
     ngx_http_ollama_redis_entry_t *entry)
@@ -183,8 +184,6 @@ ngx_http_ollama_redis_wire_send(ngx_http_ollama_redis_conn_t *conn,
     ngx_queue_insert_tail(&conn->waiting, &entry->queue);
 }
 
-
-/* The entry isn't in a queue any more. */
 
 void
 ngx_http_ollama_redis_wire_release(ngx_http_ollama_redis_conn_t *conn,
@@ -235,9 +234,9 @@ ngx_http_ollama_redis_wire_progress(ngx_http_ollama_redis_conn_t *conn)
     c = conn->peer.connection;
 
     /*
-     * What the system's buffers still have.  For a unix socket it is the
-     * memory in use, which is more: then what was taken appears to be less,
-     * but becomes more only if the server reads.
+     * The bytes in the system's buffers.  For a unix socket it is the memory in
+     * use, which is more: "taken" is too small then, but still grows only if
+     * the server reads.
      */
 
     if (ioctl(c->fd, TIOCOUTQ, &unread) == -1) {
@@ -250,7 +249,7 @@ ngx_http_ollama_redis_wire_progress(ngx_http_ollama_redis_conn_t *conn)
     q = ngx_queue_head(&conn->pending);
     entry = ngx_queue_data(q, ngx_http_ollama_redis_entry_t, queue);
 
-    /* a small one is taken at once */
+    /* a small one is taken at once, also by a server that stands still */
 
     return entry->size > NGX_HTTP_OLLAMA_REDIS_LARGE
            && before < entry->end && conn->taken > before;
@@ -286,7 +285,7 @@ ngx_http_ollama_redis_wire_flush(ngx_http_ollama_redis_conn_t *conn)
         && c->write->active && c->write->ready
         && conn->state == NGX_HTTP_OLLAMA_REDIS_READY)
     {
-        /* or a unix socket tells each time that Redis has taken a command */
+        /* otherwise a unix socket reports each command that Redis reads */
 
         if (ngx_del_event(c->write, NGX_WRITE_EVENT, 0) != NGX_OK) {
             return ngx_http_ollama_redis_wire_broken(conn, 0);
@@ -306,8 +305,8 @@ ngx_http_ollama_redis_wire_flush(ngx_http_ollama_redis_conn_t *conn)
 #if (HIREDIS_MAJOR < 1)
 
 /*
- * It makes an array of the size that the server names, two billions at most,
- * before an element of it came; and later walks over all of them.
+ * It allocates an array of the size that the server sends, two billions at
+ * most, before any of its elements came, and walks over all of them later.
  */
 
 static void *(*ngx_http_ollama_redis_wire_create)(const redisReadTask *task,
@@ -413,7 +412,7 @@ ngx_http_ollama_redis_wire_recv(ngx_http_ollama_redis_conn_t *conn)
         }
     }
 
-    /* there may be more, but others are to have their turn */
+    /* there may be more, but others get their turn first */
 
     ngx_post_event(c->read, &ngx_posted_next_events);
 
@@ -421,7 +420,7 @@ ngx_http_ollama_redis_wire_recv(ngx_http_ollama_redis_conn_t *conn)
 }
 
 
-/* Hands out the replies of which all bytes have come. */
+/* Handles the replies that are complete. */
 
 static ngx_int_t
 ngx_http_ollama_redis_wire_replies(ngx_http_ollama_redis_conn_t *conn)
@@ -542,7 +541,7 @@ ngx_http_ollama_redis_wire_reason(ngx_http_ollama_redis_conn_t *conn,
                          args);
     va_end(args);
 
-    /* it may be Redis's text, and comes to a log */
+    /* it may be a text of Redis, and is logged */
 
     for (p = conn->text; p < last; p++) {
         if (*p < ' ' || *p == 0x7f) {
