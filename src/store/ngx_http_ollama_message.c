@@ -5,10 +5,10 @@
 
 
 /*
- * A stored message is JSON that was found right before it was stored.  So it
- * isn't parsed here: the ends of strings and brackets are enough to find the
- * values of an object.  A text that is wrong all the same gives wrong values,
- * which lie in it.  Pure functions.
+ * Finds values in stored messages.  They are JSON that was checked before it
+ * was stored, so it isn't parsed here: the ends of strings and brackets are
+ * enough to find the values of an object.  Invalid JSON gives wrong values,
+ * which still lie within the text.  Pure functions.
  */
 
 
@@ -29,7 +29,7 @@ typedef struct {
 } ngx_http_ollama_message_cursor_t;
 
 
-/* what is done with a member of an object; not NGX_OK: it is the last one */
+/* takes a member of an object; not NGX_OK: no more of them */
 
 typedef ngx_int_t (*ngx_http_ollama_message_pt)(void *data, ngx_str_t *name,
     ngx_str_t *value);
@@ -41,7 +41,7 @@ static ngx_int_t ngx_http_ollama_message_member(void *data, ngx_str_t *name,
     ngx_str_t *value);
 static ngx_int_t ngx_http_ollama_message_text(void *data, ngx_str_t *name,
     ngx_str_t *value);
-static void ngx_http_ollama_message_blanks(
+static void ngx_http_ollama_message_skip_blanks(
     ngx_http_ollama_message_cursor_t *c);
 static ngx_int_t ngx_http_ollama_message_value(
     ngx_http_ollama_message_cursor_t *c, ngx_str_t *value);
@@ -53,7 +53,7 @@ static uint32_t ngx_http_ollama_message_char(
     ngx_http_ollama_message_cursor_t *c);
 static ngx_int_t ngx_http_ollama_message_unit(
     ngx_http_ollama_message_cursor_t *c);
-static ngx_uint_t ngx_http_ollama_message_is_steering(uint32_t ch);
+static ngx_uint_t ngx_http_ollama_message_is_control(uint32_t ch);
 static u_char *ngx_http_ollama_message_utf8(u_char *p, uint32_t ch);
 
 
@@ -125,7 +125,7 @@ ngx_http_ollama_message_title(ngx_str_t *text, u_char *title)
 
     if (content.data[0] == '[') {
 
-        /* parts, as OpenAI has them: the first one with a text */
+        /* OpenAI's parts: the first one with a text */
 
         c.pos = content.data + 1;
         c.last = content.data + content.len;
@@ -141,7 +141,7 @@ ngx_http_ollama_message_title(ngx_str_t *text, u_char *title)
             (void) ngx_http_ollama_message_each(&value,
                                    ngx_http_ollama_message_text, &content);
 
-            ngx_http_ollama_message_blanks(&c);
+            ngx_http_ollama_message_skip_blanks(&c);
 
             if (c.pos < c.last && *c.pos == ',') {
                 c.pos++;
@@ -184,7 +184,7 @@ ngx_http_ollama_message_each(ngx_str_t *text,
     c.pos = text->data;
     c.last = text->data + text->len;
 
-    ngx_http_ollama_message_blanks(&c);
+    ngx_http_ollama_message_skip_blanks(&c);
 
     if (c.pos == c.last || *c.pos++ != '{') {
         return NGX_DECLINED;
@@ -192,7 +192,7 @@ ngx_http_ollama_message_each(ngx_str_t *text,
 
     for ( ;; ) {
 
-        ngx_http_ollama_message_blanks(&c);
+        ngx_http_ollama_message_skip_blanks(&c);
 
         if (c.pos == c.last) {
             return NGX_DECLINED;
@@ -213,7 +213,7 @@ ngx_http_ollama_message_each(ngx_str_t *text,
             return NGX_DECLINED;
         }
 
-        ngx_http_ollama_message_blanks(&c);
+        ngx_http_ollama_message_skip_blanks(&c);
 
         if (c.pos == c.last || *c.pos++ != ':') {
             return NGX_DECLINED;
@@ -231,7 +231,7 @@ ngx_http_ollama_message_each(ngx_str_t *text,
 
 
 static void
-ngx_http_ollama_message_blanks(ngx_http_ollama_message_cursor_t *c)
+ngx_http_ollama_message_skip_blanks(ngx_http_ollama_message_cursor_t *c)
 {
     while (c->pos < c->last
            && (*c->pos == ' ' || *c->pos == '\t' || *c->pos == CR
@@ -248,7 +248,7 @@ ngx_http_ollama_message_value(ngx_http_ollama_message_cursor_t *c,
 {
     ngx_uint_t  depth;
 
-    ngx_http_ollama_message_blanks(c);
+    ngx_http_ollama_message_skip_blanks(c);
 
     value->data = c->pos;
     depth = 0;
@@ -313,7 +313,7 @@ done:
 }
 
 
-/* From its opening quote to behind its closing one. */
+/* Moves from its opening quote past its closing one. */
 
 static ngx_int_t
 ngx_http_ollama_message_string(ngx_http_ollama_message_cursor_t *c)
@@ -340,8 +340,8 @@ ngx_http_ollama_message_string(ngx_http_ollama_message_cursor_t *c)
 
 
 /*
- * Decodes a string, with its quotes, up to the buffer's end; with "line" only
- * the first line, as it is made a title of.  Returns the length.
+ * Decodes a string, given with its quotes, as far as the buffer has room; with
+ * "line" only its first line, as a title.  Returns the length.
  */
 
 static size_t
@@ -376,7 +376,7 @@ ngx_http_ollama_message_decode(ngx_str_t *string, u_char *buf, size_t size,
                 ch = ' ';
             }
 
-            if (ngx_http_ollama_message_is_steering(ch)
+            if (ngx_http_ollama_message_is_control(ch)
                 || (n == 0 && ch == ' '))
             {
                 continue;
@@ -492,10 +492,10 @@ ngx_http_ollama_message_unit(ngx_http_ollama_message_cursor_t *c)
 }
 
 
-/* Whether it would do something to a terminal or to the text around it. */
+/* Characters that control a terminal or the direction of text. */
 
 static ngx_uint_t
-ngx_http_ollama_message_is_steering(uint32_t ch)
+ngx_http_ollama_message_is_control(uint32_t ch)
 {
     return ch < 0x20
            || (ch >= 0x7f && ch < 0xa0)

@@ -16,7 +16,7 @@
 #define NGX_HTTP_OLLAMA_MESSAGE_TITLE_SIZE  (80 * 4)
 
 
-/* values as they are in the message's JSON; data NULL: there is none */
+/* values as they are in the message's JSON, and lie there; data NULL: none */
 
 typedef struct {
     ngx_str_t  role;
@@ -27,14 +27,18 @@ typedef struct {
 } ngx_http_ollama_message_t;
 
 
-/* NGX_DECLINED: the text is no object. */
+/*
+ * Finds the values of a stored message.  NGX_DECLINED: the text isn't an
+ * object.
+ */
 ngx_int_t ngx_http_ollama_message_read(ngx_str_t *text,
     ngx_http_ollama_message_t *message);
 
 /*
- * The first line with something in it of what a user says, without blanks
- * around it and control characters, cut to so many characters.  Returns its
- * length; the buffer must have room for ..._TITLE_SIZE bytes.
+ * Writes a title for a session: of a user's message the first line that isn't
+ * empty, without blanks around it and control characters, MESSAGE_TITLE
+ * characters at most.  There must be room for ..._TITLE_SIZE bytes.  Returns
+ * its length in bytes, 0: the message gives none.
  */
 size_t ngx_http_ollama_message_title(ngx_str_t *text, u_char *title);
 

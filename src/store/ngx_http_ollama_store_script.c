@@ -5,8 +5,9 @@
 
 
 /*
- * What is done to sessions in Redis: each operation is one script, so that a
- * crash leaves none half done.  Nothing of a client's is in a script's text.
+ * The scripts that read and change sessions in Redis: each operation is one
+ * script, so that a crash leaves none half done.  A script's text never
+ * contains data of clients.
  *
  *     P{sid}:meta   HASH    title, model, system, owner, created, updated (ms
  *                           since 1970), last (the highest n of a message),
@@ -21,15 +22,15 @@
  *                           g  the task that stored it, and its number
  *                           and of a reply, where it has them: model, server,
  *                           k  thinking, st  statistics, p  participant
- *     P{sid}:task   STRING  the task that runs, a lock with a time limit
+ *     P{sid}:task   STRING  the running task: a lock that expires
  *     Powner:OWNER  ZSET    of session ids, by when they were last written to
  *
- * An n isn't given twice, even if the messages at the end are removed: a write
- * that is late can't take the place of another message.  A key that isn't
- * there stands for null.
+ * An n is never used again, even if the messages at the end are removed: a late
+ * write can't take the number of another message.  A field that doesn't exist
+ * stands for null.
  *
- * The first element of a reply is "ok", "none" (no such session, or somebody
- * else's), "busy" (and the task that runs) or "lost" (the lock).
+ * The first element of a reply is "ok", "none" (no such session, or another
+ * owner's), "busy" (then the running task) or "lost" (the lock).
  *
  * Keys of owners are made in the scripts, as only Redis knows the owner of a
  * session that is written to by its id: this needs one Redis, not a cluster.
@@ -41,7 +42,7 @@
 
 #include "store/ngx_http_ollama_store_script.h"
 
-/* what all scripts about one session begin with */
+/* the beginning of all scripts about one session */
 
 #define NGX_HTTP_OLLAMA_STORE_BEGIN                                           \
     "local call = redis.call\n"                                               \
@@ -157,7 +158,7 @@
     "end\n"
 
 
-/* what those have that write messages */
+/* functions of those that write messages */
 
 #define NGX_HTTP_OLLAMA_STORE_WRITE                                           \
     "-- message n, as a list of fields and values\n"                          \
@@ -187,7 +188,7 @@
     "end\n"
 
 
-/* what those have that a task begins with */
+/* functions of those that begin a task or read its history */
 
 #define NGX_HTTP_OLLAMA_STORE_ENTER                                           \
     "-- for ARGV[6], and ARGV[7] ms; nil, or what is to be replied\n"         \
@@ -232,7 +233,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_create =
     );
 
 
-/* after n, at most so many, and about so many bytes */
+/* n to read after, messages at most, and bytes of them, about */
 
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_read =
     ngx_http_ollama_redis_script_text(
@@ -260,7 +261,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_patch =
     );
 
 
-/* no more */
+/* nothing else */
 
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_delete =
     ngx_http_ollama_redis_script_text(
@@ -276,7 +277,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_delete =
     );
 
 
-/* from n */
+/* n of the first message to be deleted */
 
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_truncate =
     ngx_http_ollama_redis_script_text(
@@ -307,8 +308,8 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_truncate =
 
 
 /*
- * KEYS: the owner's list; ARGV: prefix, owner, at most so many,
- * and the time and id to go on after, or ""
+ * KEYS: the owner's list; ARGV: prefix, owner, sessions at most, and time and
+ * id of the last session before these, or ""
  */
 
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_list =
@@ -356,7 +357,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_list =
     );
 
 
-/* KEYS: metas; ARGV: owner, and their ids */
+/* KEYS: meta of each session; ARGV: owner, and their ids */
 
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_named =
     ngx_http_ollama_redis_script_text(
@@ -372,7 +373,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_named =
     );
 
 
-/* the task, and for how many ms it may hold the session */
+/* the task, and after how many ms its lock expires */
 
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_begin =
     ngx_http_ollama_redis_script_text(
@@ -389,9 +390,10 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_begin =
 
 
 /*
- * as begin, and page from the first message on; then the most messages there
- * may be, a title if there is none, and messages: these are added where the
- * page has all the others, and there is room for them and for a reply
+ * as begin, and limits of a page from the first message on; then the most
+ * messages that the session may have, a title if it has none, and messages:
+ * they are added if the page has all others, and there is room for them and for
+ * a reply
  */
 
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_turn =
@@ -434,7 +436,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_turn =
     );
 
 
-/* as read; there is no look at the owner */
+/* as read; the owner is not checked */
 
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_page =
     ngx_http_ollama_redis_script_text(
@@ -475,9 +477,9 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_add =
 
 
 /*
- * the task, n, "1" if it is the last write, and pairs of a message
- * that are stored where the value isn't ""; a lock that nobody has taken
- * since it ended is no reason to lose a reply
+ * the task, n, "1" if it is the last write, and the message's fields and
+ * values, which are stored if they aren't "".  A reply is also saved if the
+ * lock has expired and no other task took it.
  */
 
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_save =
@@ -516,9 +518,9 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_save =
 
 
 /*
- * as begin, and n of the reply or 0: one that ended is taken anew, if nobody
- * has it, but not behind the last write, which a renewal that had to be sent
- * again would come after
+ * as begin, and n of the reply or 0.  A lock that has expired is acquired again
+ * if no other task has it, but not after the last write: a renewal that had to
+ * be sent again would come after that
  */
 
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_renew =
@@ -539,7 +541,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_renew =
     );
 
 
-/* the task, "1" if what it has added is to go, too; no n comes again */
+/* the task, "1" if what it has added is deleted, too; no n is used again */
 
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_release =
     ngx_http_ollama_redis_script_text(

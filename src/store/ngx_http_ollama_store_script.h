@@ -15,8 +15,8 @@
 
 
 /*
- * KEYS of all but the two lists: the session's meta, msgs and task.  ARGV
- * begins with what all of these have, then as each one says:
+ * KEYS of all but list and named: the session's meta, msgs and task.  Their
+ * ARGV begins with these, and continues as described at each script:
  *
  *     prefix, session id, owner ("": none), now in ms, time to live in ms
  */
