@@ -58,7 +58,10 @@ ngx_int_t ngx_http_ollama_task_init_zone(ngx_shm_zone_t *shm_zone,
  */
 ngx_int_t ngx_http_ollama_task_init_worker(ngx_shm_zone_t *shm_zone);
 
-/* At the end of the process, before Redis's.  Also if it wasn't entered. */
+/*
+ * At the end of the process: its tasks have ended.  Does nothing if it wasn't
+ * entered.
+ */
 void ngx_http_ollama_task_exit_worker(void);
 
 /*
