@@ -215,7 +215,7 @@ fuzz_written(fuzz_found_t *found)
     } else {
 
         for (i = 0; i < NGX_HTTP_OLLAMA_CAPTURE_STATS; i++) {
-            fuzz_check(found->said.stat[i] == -1, "no %lu", (u_long) i);
+            fuzz_check(found->capture.stat[i] == -1, "no %lu", (u_long) i);
         }
     }
 
