@@ -247,11 +247,29 @@ is(save($id, $second, 3, 0, 'd'), 'ok', 'the second');
 is(save($id, $first, 3, 0, 'd'), 'lost', 'the first');
 is(session($id)->{active_task}, 't1', 'its name');
 is(does('release', $id, $second), 'ok', 'the second');
+is(does('renew', $id, $second, 5000), 'lost', 'not after its release');
+is(session($id)->{active_task}, undef, 'and it is free');
 is(contents($id), 'a c d', 'messages');
 
-# nobody has it now, but somebody had
+# no task has the lock now, but a later one had
 is(save($id, $first, 4, 0, 'e'), 'lost', 'the first');
 is(does('renew', $id, $first, 5000), 'lost', 'the first');
+
+
+
+=== a renewal that arrives after the release does not lock the session
+--- test
+my $id = made();
+my ($n) = whole('begin', $id, 'ann', 't1', 50) =~ / begun=(\d+) /;
+
+# the lock has expired before it is released
+sleep 0.1;
+is(does('release', $id, "t1.$n"), 'lost', 'released');
+is(does('renew', $id, "t1.$n", 5000), 'lost', 'renewed');
+is(session($id)->{active_task}, undef, 'it is free');
+
+($n) = whole('begin', $id, 'ann', 't1', 5000) =~ / begun=(\d+) /;
+is(does('renew', $id, "t1.$n", 5000), 'ok', 'the next one of that name');
 
 
 

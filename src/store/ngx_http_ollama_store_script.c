@@ -13,8 +13,9 @@
  *                           since 1970), last (the highest n of a message),
  *                           added (the first and the last n of the messages
  *                           that a client added last), begun (the number of
- *                           the task that had the lock last), big (the most
- *                           bytes that a message has)
+ *                           the task that had the lock last), released (the
+ *                           holder that released the lock last), big (the
+ *                           most bytes that a message has)
  *     P{sid}:msgs   STREAM  of messages, with ids "n-0", n = 1, 2, ...:
  *                           m  the message as servers are sent it, JSON
  *                           t  when it was stored, ms
@@ -519,8 +520,9 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_save =
 
 /*
  * as begin, and n of the reply or 0.  A lock that has expired is acquired again
- * if no other task has it, but not after the last write: a renewal that had to
- * be sent again would come after that
+ * if no other task has it, but not after the last write or the release: a
+ * renewal that had to be sent again, as Redis did not know the script, comes
+ * after those
  */
 
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_renew =
@@ -533,6 +535,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_renew =
     "local n = tonumber(ARGV[8])\n"
     "if (holder and holder ~= name) or not latest\n"
     "   or (n > 0 and last() >= n)\n"
+    "   or call('HGET', meta, 'released') == ARGV[6]\n"
     "then\n"
     "    return { 'lost' }\n"
     "end\n"
@@ -547,6 +550,9 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_release =
     ngx_http_ollama_redis_script_text(
     NGX_HTTP_OLLAMA_STORE_BEGIN
     "local name, latest = named(ARGV[6])\n"
+    "if latest and string.find(ARGV[6], '.', 1, true) then\n"
+    "    call('HSET', meta, 'released', ARGV[6])\n"
+    "end\n"
     "if call('GET', task) ~= name or not latest then\n"
     "    return { 'lost' }\n"
     "end\n"
