@@ -137,6 +137,7 @@ ngx_http_ollama_json_feed(ngx_http_ollama_json_t *json, u_char *p, size_t size)
     piece.start = p;
     piece.pos = p;
     piece.last = p + size;
+    piece.error = NULL;
 
     json->base = json->pos;
 
