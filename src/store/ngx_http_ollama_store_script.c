@@ -551,7 +551,8 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_release =
     NGX_HTTP_OLLAMA_STORE_BEGIN
     "local name, latest = named(ARGV[6])\n"
     "if latest and string.find(ARGV[6], '.', 1, true) then\n"
-    "    call('HSET', meta, 'released', ARGV[6])\n"
+    "    -- without memory for this the lock is released all the same\n"
+    "    redis.pcall('HSET', meta, 'released', ARGV[6])\n"
     "end\n"
     "if call('GET', task) ~= name or not latest then\n"
     "    return { 'lost' }\n"
