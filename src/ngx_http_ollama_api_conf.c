@@ -180,8 +180,13 @@ ngx_http_ollama_api_conf_merge(ngx_conf_t *cf,
 
     ngx_conf_merge_value(conf->api, prev->api, 0);
 
-    if (!conf->api || server) {
+    if (!conf->api) {
         return NGX_CONF_OK;
+    }
+
+    if (server) {
+        /* a wrong name would hold nowhere, and leave all locations open */
+        return ngx_http_ollama_api_conf_upstream(cf, conf);
     }
 
     omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_ollama_module);

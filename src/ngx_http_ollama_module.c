@@ -5,16 +5,19 @@
 
 
 /*
- * The way in for a reader: directives, configuration, and what is hooked in
- * where.  A request meets, in this order:
+ * Directives, configuration, and where the module's handlers and filters are
+ * installed: start to read here.  A request passes, in this order:
  *
- *   preaccess   origin    may this page call at all?  preflights
- *   (access     nginx's limits and authentication)
- *   precontent  route     which endpoint?  then request reads its body
- *   content     proxy_pass
- *   filters     error, origin, tap
+ *   preaccess   request/origin: origins of pages, preflights
+ *   access      nginx: authentication, limits
+ *   precontent  route: finds the endpoint, reads the body (request/body), gets
+ *               a session's history (session/history)
+ *   content     api/ for local endpoints, conversation/, else proxy_pass and
+ *               the balancer
+ *   filters     error, origin, tap, turn, save
+ *   log         variable
  *
- * and the variables at any time.  What is known of a request is in its ctx.
+ * What the module knows of a request is in its ctx (core/ctx).
  */
 
 

@@ -15,11 +15,13 @@ BEGIN {
 }
 
 use Test::Nginx::Ollama;
+use Test::Nginx::Ollama::Config;
 
 our $chat = { model => 'm1',
               messages => [ { role => 'user', content => 'a' } ] };
 our $text = { model => 'm1', prompt => 'a', input => 'a' };
-our $talk = { models => ['m1', 'm1'], initial_message => 'a', max_turns => 2 };
+our $conversation = { models => ['m1', 'm1'], initial_message => 'a',
+                      max_turns => 2 };
 
 # every endpoint, and its status in a location that has ollama_api itself
 our @endpoints = (
@@ -49,7 +51,7 @@ our @endpoints = (
     [ 'DELETE /api/chat/session/none', undef, 404 ],
     [ 'DELETE /api/chat/session/none/messages?from=1-0', undef, 404 ],
     [ 'GET /api/chat/sessions?id=none', undef, 200 ],
-    [ 'POST /api/chat/multi-model', $talk, 200 ],
+    [ 'POST /api/chat/multi-model', $conversation, 200 ],
     [ 'GET /api/metrics', undef, 501 ],
     [ 'POST /api/pull', $text, 403 ],
     [ 'POST /api/push', $text, 403 ],
@@ -96,39 +98,6 @@ sub wrong {
     }
 
     return join "\n", @wrong;
-}
-
-
-# What nginx says to a location with these lines in it.
-
-sub check_config {
-    my ($lines) = @_;
-
-    my $file = conf_dir() . '/check.conf';
-    my $nginx = $ENV{TEST_NGINX_BINARY} || 'nginx';
-
-    Test::Nginx::Ollama::write_file($file, <<"END");
-load_module $ENV{OLLAMA_MODULE};
-pid logs/check.pid;
-events { }
-http {
-    upstream ollama {
-        server 127.0.0.1:1;
-    }
-    server {
-        location /api/ {
-            ollama_api ollama;
-            proxy_pass http://ollama;
-            include ollama_params;
-            $lines
-        }
-    }
-}
-END
-
-    my $root = $ENV{TEST_NGINX_SERVER_ROOT};
-
-    return `$nginx -t -q -p $root -e stderr -c $file 2>&1`;
 }
 
 
@@ -354,7 +323,7 @@ is(wrong(''), '', 'statuses');
     ollama_api ollama;
     root html;
 
-    location /door/ {
+    location /ollama/ {
         proxy_pass http://ollama;
         include ollama_params;
     }
@@ -489,6 +458,21 @@ GET /nope
 --- error_log eval
 [qr{\[emerg\] .*"ollama_api" in \S+/nginx\.conf:\d+ needs "proxy_pass},
  'needs "proxy_pass http://ollama" in location "/api/"']
+
+
+
+=== ollama_api of a server names an upstream that exists
+--- config
+    ollama_api olama;
+
+    location / {
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+--- must_die
+--- error_log eval
+[qr{\[emerg\] .*"ollama_api" in \S+/nginx\.conf:\d+ names "olama"},
+ 'names "olama", but there is no "upstream olama { ... }" block']
 
 
 

@@ -93,7 +93,8 @@ fake_set(fake => 1, server => { models => [
       loaded => JSON::PP::true, context_length => 2048,
       expires_at => '2030-01-02T03:04:05.5+02:00' }, { name => 'm2' }
 ] });
-wait_for(sub { grep { ($_->{size_vram} // 0) > 1e9 }
+# a probe may ask for one list before, and for the other one after this
+wait_for(sub { grep { ($_->{size_vram} // 0) > 1e9 && $_->{size} > 1e9 }
                     @{ server(1)->{models} } }, 10);
 wait_status(up => 1, 2);
 

@@ -425,6 +425,9 @@ is(http('POST /api/chat', { model => 'm1', messages => [ map { user($_) }
 
 
 === the limit of size counts history, new messages and the reply
+--- http_config
+    # on a busy machine Redis needs seconds for some messages of 10 MB
+    ollama_redis unix:$TEST_NGINX_REDIS_PATH timeout=20s;
 --- params
 client_max_body_size 30m;
 --- test
@@ -442,8 +445,8 @@ my $fill = sub {
             . 'redis.call("XADD", KEYS[1], i .. "-0", "t", 1, "s", "complete", '
             . '"m", "{\\"role\\":\\"user\\",\\"content\\":\\"" .. '
             . 'string.rep("x", tonumber(ARGV[3])) .. "\\"}") end', 1,
-            "ollama:{$id}:msgs", $i, $i + $step - 1 < $to ? $i + $step - 1 : $to,
-            $size);
+            "ollama:{$id}:msgs", $i,
+            $i + $step - 1 < $to ? $i + $step - 1 : $to, $size);
     }
 
     return $id;

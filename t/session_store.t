@@ -44,6 +44,18 @@ sub made {
                             'X-Owner' => $owner // 'ann')->body)->{session_id};
 }
 
+# Makes the lock of a session expire.
+
+sub expire_lock {
+    my ($id) = @_;
+    my $key = "ollama:{$id}:task";
+
+    $main::redis->cli('PEXPIRE', $key, 1);
+    wait_for(sub { $main::redis->cli('EXISTS', $key) eq '0' })
+        or die "$key does not expire\n";
+}
+
+
 sub session {
     my ($id) = @_;
     return decode_json(http("GET /api/chat/session/$id", undef,
@@ -125,9 +137,9 @@ is(save($id, 't2', 1, 1, 'a'), 'lost', 'not its own');
 is(does('renew', $id, 't1', 90000), 'ok', 'renewed');
 cmp_ok($main::redis->cli('PTTL', "ollama:{$id}:task"), '>', 80000, 'longer');
 is(does('release', $id, 't1'), 'ok', 'released');
-is(does('begin', $id, 'ann', 't2', 50), 'ok', 'second');
+is(does('begin', $id, 'ann', 't2', 60_000), 'ok', 'second');
 
-sleep 0.1;
+expire_lock($id);
 is(session($id)->{active_task}, undef, 'its time is over');
 is(does('begin', $id, 'ann', 't3', 5000), 'ok', 'third');
 is(does('renew', $id, 't2', 5000), 'lost', 'too late');
@@ -181,14 +193,14 @@ is(contents($id), 'a b c d', 'nothing has changed');
 === after its lock has expired a task may save if no other has begun
 --- test
 my $id = made();
-does('begin', $id, 'ann', 't1', 50);
+does('begin', $id, 'ann', 't1', 60_000);
 does('add', $id, 't1', 1, user('a'));
-sleep 0.1;
+expire_lock($id);
 
 is(save($id, 't1', 2, 0, 'b'), 'ok', 'nobody came');
 is(does('add', $id, 't1', 3, user('x')), 'lost', 'but nothing is begun');
-is(does('renew', $id, 't1', 50), 'ok', 'taken anew');
-sleep 0.1;
+is(does('renew', $id, 't1', 60_000), 'ok', 'taken anew');
+expire_lock($id);
 
 is(does('begin', $id, 'ann', 't2', 5000), 'ok', 'somebody came');
 is(save($id, 't1', 3, 1, 'c'), 'lost', 'too late');
@@ -227,9 +239,9 @@ my $begun = sub {
     return "t1.$n";
 };
 
-my $first = $begun->(50);
+my $first = $begun->(60_000);
 is(does('add', $id, $first, 1, user('a')), 'ok', 'the first');
-sleep 0.1;
+expire_lock($id);
 my $second = $begun->(5000);
 isnt($first, $second, 'two');
 is(session($id)->{active_task}, 't1', 'its name');
@@ -260,10 +272,10 @@ is(does('renew', $id, $first, 5000), 'lost', 'the first');
 === a renewal that arrives after the release does not lock the session
 --- test
 my $id = made();
-my ($n) = whole('begin', $id, 'ann', 't1', 50) =~ / begun=(\d+) /;
+my ($n) = whole('begin', $id, 'ann', 't1', 60_000) =~ / begun=(\d+) /;
 
 # the lock has expired before it is released
-sleep 0.1;
+expire_lock($id);
 is(does('release', $id, "t1.$n"), 'lost', 'released');
 is(does('renew', $id, "t1.$n", 5000), 'lost', 'renewed');
 is(session($id)->{active_task}, undef, 'it is free');
@@ -271,14 +283,21 @@ is(session($id)->{active_task}, undef, 'it is free');
 ($n) = whole('begin', $id, 'ann', 't1', 5000) =~ / begun=(\d+) /;
 is(does('renew', $id, "t1.$n", 5000), 'ok', 'the next one of that name');
 
+# the last reply of a conversation, whose renewals know no number
+is(save($id, "t1.$n", 1, 0, 'a'), 'ok', 'one reply');
+is(does('renew', $id, "t1.$n", 5000), 'ok', 'between two');
+is(save($id, "t1.$n", 2, 1, 'b'), 'ok', 'the last one');
+is(does('renew', $id, "t1.$n", 5000), 'lost', 'after it');
+is(session($id)->{active_task}, undef, 'it is free again');
+
 
 
 === a delayed save is refused after its messages were deleted
 --- test
 my $id = made();
-does('begin', $id, 'ann', 't1', 50);
+does('begin', $id, 'ann', 't1', 60_000);
 does('add', $id, 't1', 1, user('a'), user('b'));
-sleep 0.1;
+expire_lock($id);
 
 http("DELETE /api/chat/session/$id/messages?from=2-0", undef,
      'X-Owner' => 'ann');

@@ -320,8 +320,8 @@ ngx_http_ollama_candidates_refuse(ngx_http_request_t *r,
     if (search->full) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                      "server busy, please try again: all "
-                                     "places of the servers that could "
-                                     "answer are taken");
+                                     "slots of the servers that could "
+                                     "answer are in use");
     }
 
     if (!search->down && search->enabled && model && model->len) {

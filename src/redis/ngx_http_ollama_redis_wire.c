@@ -47,11 +47,6 @@ static ngx_int_t ngx_http_ollama_redis_wire_reply(
     ngx_http_ollama_redis_conn_t *conn, redisReply *reply);
 
 
-/* received, and not parsed yet; used within one call only */
-
-static u_char  ngx_http_ollama_redis_wire_buffer[NGX_HTTP_OLLAMA_REDIS_BUFFER];
-
-
 ngx_http_ollama_redis_entry_t *
 ngx_http_ollama_redis_wire_entry(ngx_http_ollama_redis_conn_t *conn,
     size_t size)
@@ -309,18 +304,16 @@ ngx_http_ollama_redis_wire_flush(ngx_http_ollama_redis_conn_t *conn)
  * most, before any of its elements came, and walks over all of them later.
  */
 
-static void *(*ngx_http_ollama_redis_wire_create)(const redisReadTask *task,
-    int n);
-
-
 static void *
 ngx_http_ollama_redis_wire_array(const redisReadTask *task, int n)
 {
+    ngx_http_ollama_redis_conn_t *conn = task->privdata;
+
     if (n > NGX_HTTP_OLLAMA_REDIS_ELEMENTS) {
         return NULL;
     }
 
-    return ngx_http_ollama_redis_wire_create(task, n);
+    return conn->create_array(task, n);
 }
 
 #endif
@@ -329,10 +322,6 @@ ngx_http_ollama_redis_wire_array(const redisReadTask *task, int n)
 ngx_int_t
 ngx_http_ollama_redis_wire_reader(ngx_http_ollama_redis_conn_t *conn)
 {
-#if (HIREDIS_MAJOR < 1)
-    static redisReplyObjectFunctions  functions;
-#endif
-
     conn->reader = redisReaderCreate();
     if (conn->reader == NULL) {
         return NGX_ERROR;
@@ -340,13 +329,12 @@ ngx_http_ollama_redis_wire_reader(ngx_http_ollama_redis_conn_t *conn)
 
 #if (HIREDIS_MAJOR < 1)
 
-    if (functions.createArray == NULL) {
-        functions = *conn->reader->fn;
-        ngx_http_ollama_redis_wire_create = functions.createArray;
-        functions.createArray = ngx_http_ollama_redis_wire_array;
-    }
+    conn->functions = *conn->reader->fn;
+    conn->create_array = conn->functions.createArray;
+    conn->functions.createArray = ngx_http_ollama_redis_wire_array;
 
-    conn->reader->fn = &functions;
+    conn->reader->fn = &conn->functions;
+    conn->reader->privdata = conn;
 
 #else
 
@@ -364,6 +352,7 @@ ngx_http_ollama_redis_wire_recv(ngx_http_ollama_redis_conn_t *conn)
     ssize_t            n;
     ngx_uint_t         reads;
     ngx_connection_t  *c;
+    u_char             buf[NGX_HTTP_OLLAMA_REDIS_BUFFER];
 
     c = conn->peer.connection;
 
@@ -371,8 +360,7 @@ ngx_http_ollama_redis_wire_recv(ngx_http_ollama_redis_conn_t *conn)
 
         ngx_set_socket_errno(0);
 
-        n = c->recv(c, ngx_http_ollama_redis_wire_buffer,
-                    NGX_HTTP_OLLAMA_REDIS_BUFFER);
+        n = c->recv(c, buf, sizeof(buf));
 
         if (n == NGX_AGAIN) {
             if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
@@ -394,10 +382,7 @@ ngx_http_ollama_redis_wire_recv(ngx_http_ollama_redis_conn_t *conn)
 
         conn->moved = ngx_current_msec;
 
-        if (redisReaderFeed(conn->reader,
-                            (char *) ngx_http_ollama_redis_wire_buffer, n)
-            != REDIS_OK)
-        {
+        if (redisReaderFeed(conn->reader, (char *) buf, n) != REDIS_OK) {
             return ngx_http_ollama_redis_wire_reason(conn, "invalid reply: %s",
                                                      conn->reader->errstr);
         }

@@ -115,6 +115,11 @@ struct ngx_http_ollama_redis_conn_s {
 
     ngx_peer_connection_t            peer;
     redisReader                     *reader;
+#if (HIREDIS_MAJOR < 1)
+    redisReplyObjectFunctions        functions;  /* of the reader */
+    void                          *(*create_array)(const redisReadTask *task,
+                                                   int n);
+#endif
     ngx_queue_t                      pending;    /* entries sent or to be sent,
                                                     in order */
     ngx_queue_t                      waiting;    /* those for a connection */

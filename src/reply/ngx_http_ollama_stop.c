@@ -24,7 +24,7 @@
 #include "reply/ngx_http_ollama_stop.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_endpoint.h"
-#include "reply/ngx_http_ollama_ending.h"
+#include "reply/ngx_http_ollama_truncated.h"
 #include "reply/ngx_http_ollama_frame.h"
 #include "reply/ngx_http_ollama_frame_form.h"
 #include "reply/ngx_http_ollama_tap.h"
@@ -233,7 +233,7 @@ ngx_http_ollama_stop_send(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
                       : ngx_http_ollama_frame_form(ctx->endpoint,
                                                    ctx->scan->stream, NULL);
 
-    out = ngx_http_ollama_ending_stopped(r, ctx, form);
+    out = ngx_http_ollama_truncated_stopped(r, ctx, form);
     if (out == NULL) {
         return NGX_ERROR;
     }

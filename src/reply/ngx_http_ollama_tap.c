@@ -34,7 +34,7 @@
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_endpoint.h"
 #include "core/ngx_http_ollama_header.h"
-#include "reply/ngx_http_ollama_ending.h"
+#include "reply/ngx_http_ollama_truncated.h"
 #include "reply/ngx_http_ollama_frame.h"
 #include "reply/ngx_http_ollama_frame_form.h"
 #include "request/ngx_http_ollama_body.h"
@@ -427,7 +427,7 @@ ngx_http_ollama_tap_buf_end(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         return NGX_OK;
     }
 
-    ngx_http_ollama_ending_reason(ctx->finalize_rc, reason);
+    ngx_http_ollama_truncated_reason(ctx->finalize_rc, reason);
 
     return NGX_DECLINED;
 }
@@ -556,10 +556,10 @@ ngx_http_ollama_tap_break(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_http_ollama_tap_swallow(at->next);
 
     if (ctx->cancelled) {
-        cl = ngx_http_ollama_ending_stopped(r, ctx, ctx->frame->form);
+        cl = ngx_http_ollama_truncated_stopped(r, ctx, ctx->frame->form);
 
     } else {
-        cl = reason->len ? ngx_http_ollama_ending_error(r, ctx, reason)
+        cl = reason->len ? ngx_http_ollama_truncated_error(r, ctx, reason)
                          : ngx_http_ollama_tap_end(r, ctx);
     }
 
@@ -672,9 +672,9 @@ ngx_http_ollama_tap_finalize(ngx_http_request_t *r, ngx_int_t rc)
         return;
     }
 
-    ngx_http_ollama_ending_reason(rc, &reason);
+    ngx_http_ollama_truncated_reason(rc, &reason);
 
-    out = ngx_http_ollama_ending_error(r, ctx, &reason);
+    out = ngx_http_ollama_truncated_error(r, ctx, &reason);
 
     if (out) {
         (void) ngx_http_next_body_filter(r, out);

@@ -33,6 +33,15 @@
 #define NGX_HTTP_OLLAMA_STORE_QUIET   60000
 
 
+/* what Redis refused a command for last, in this worker */
+
+typedef struct {
+    size_t      len;
+    ngx_msec_t  logged;
+    u_char      reason[NGX_HTTP_OLLAMA_STORE_REASON];
+} ngx_http_ollama_store_refusal_t;
+
+
 static ngx_int_t ngx_http_ollama_store_change(ngx_http_ollama_store_t *store,
     ngx_http_ollama_redis_script_t *script, ngx_str_t *sid, ngx_str_t *owner,
     ngx_http_ollama_store_fields_t *fields);
@@ -45,6 +54,9 @@ static ngx_int_t ngx_http_ollama_store_send(ngx_http_ollama_store_t *store,
 static void ngx_http_ollama_store_done(ngx_http_ollama_redis_call_t *call,
     redisReply *reply);
 static void ngx_http_ollama_store_refused(ngx_http_ollama_store_t *store);
+
+
+static ngx_http_ollama_store_refusal_t  ngx_http_ollama_store_refusal;
 
 
 ngx_int_t
@@ -455,30 +467,28 @@ ngx_http_ollama_store_done(ngx_http_ollama_redis_call_t *call,
 static void
 ngx_http_ollama_store_refused(ngx_http_ollama_store_t *store)
 {
-    static u_char      reason[NGX_HTTP_OLLAMA_STORE_REASON];
-    static size_t      len;
-    static ngx_msec_t  last;
-
-    size_t      n;
-    ngx_str_t  *error;
-    ngx_uint_t  level;
+    size_t                            n;
+    ngx_str_t                        *error;
+    ngx_uint_t                        level;
+    ngx_http_ollama_store_refusal_t  *last;
 
     error = &store->call.error;
+    last = &ngx_http_ollama_store_refusal;
 
-    for (n = 0; n < ngx_min(error->len, sizeof(reason)); n++) {
+    for (n = 0; n < ngx_min(error->len, NGX_HTTP_OLLAMA_STORE_REASON); n++) {
         if (error->data[n] == ' ') {
             break;
         }
     }
 
-    level = (n == len
-             && ngx_memcmp(reason, error->data, n) == 0
-             && ngx_current_msec - last < NGX_HTTP_OLLAMA_STORE_QUIET)
+    level = (n == last->len
+             && ngx_memcmp(last->reason, error->data, n) == 0
+             && ngx_current_msec - last->logged < NGX_HTTP_OLLAMA_STORE_QUIET)
             ? NGX_LOG_INFO : NGX_LOG_ERR;
 
-    ngx_memcpy(reason, error->data, n);
-    len = n;
-    last = ngx_current_msec;
+    ngx_memcpy(last->reason, error->data, n);
+    last->len = n;
+    last->logged = ngx_current_msec;
 
     ngx_log_error(level, store->log, 0,
                   "redis refused a session's command: %V", error);

@@ -122,6 +122,13 @@
     "    local name, begun = string.match(by, '^([^.]*)%.?(%d*)$')\n"         \
     "    return name, begun == '' or call('HGET', meta, 'begun') == begun\n"  \
     "end\n"                                                                   \
+    "-- for renewals that come later; if Redis has no memory for this, the\n" \
+    "-- lock is released all the same\n"                                      \
+    "local function released(by, latest)\n"                                   \
+    "    if latest and string.find(by, '.', 1, true) then\n"                  \
+    "        redis.pcall('HSET', meta, 'released', by)\n"                     \
+    "    end\n"                                                               \
+    "end\n"                                                                   \
     "local function live(key)\n"                                              \
     "    if ttl > 0 then\n"                                                   \
     "        call('PEXPIRE', key, ttl)\n"                                     \
@@ -493,8 +500,11 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_save =
     "local by, n = ARGV[6], tonumber(ARGV[7])\n"
     "local holder, name, latest = call('GET', task), named(by)\n"
     "local function done(word)\n"
-    "    if ARGV[8] == '1' and holder == name and latest then\n"
-    "        call('DEL', task)\n"
+    "    if ARGV[8] == '1' then\n"
+    "        released(by, latest)\n"
+    "        if holder == name and latest then\n"
+    "            call('DEL', task)\n"
+    "        end\n"
     "    end\n"
     "    return { word }\n"
     "end\n"
@@ -550,10 +560,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_release =
     ngx_http_ollama_redis_script_text(
     NGX_HTTP_OLLAMA_STORE_BEGIN
     "local name, latest = named(ARGV[6])\n"
-    "if latest and string.find(ARGV[6], '.', 1, true) then\n"
-    "    -- without memory for this the lock is released all the same\n"
-    "    redis.pcall('HSET', meta, 'released', ARGV[6])\n"
-    "end\n"
+    "released(ARGV[6], latest)\n"
     "if call('GET', task) ~= name or not latest then\n"
     "    return { 'lost' }\n"
     "end\n"

@@ -282,7 +282,11 @@ ngx_http_ollama_remote_leave(ngx_http_ollama_remote_t *remote,
     ngx_queue_remove(&remote->queue);
     ngx_http_ollama_redis_forget(&remote->call);
 
-    if (!remote->announced || ngx_http_ollama_remote.gate.len == 0) {
+    /* a single process may have got a configuration without Redis meanwhile */
+
+    if (!remote->announced || ngx_http_ollama_remote.gate.len == 0
+        || ngx_http_ollama_redis_prefix() == NULL)
+    {
         return;
     }
 
@@ -387,7 +391,9 @@ ngx_http_ollama_remote_renew(void)
     ngx_http_ollama_redis_call_t          call;
     ngx_http_ollama_remote_script_args_t  args;
 
-    if (ngx_queue_empty(&ngx_http_ollama_remote.known)) {
+    if (ngx_queue_empty(&ngx_http_ollama_remote.known)
+        || ngx_http_ollama_redis_prefix() == NULL)
+    {
         return;
     }
 

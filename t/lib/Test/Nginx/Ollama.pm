@@ -31,7 +31,7 @@ package Test::Nginx::Ollama;
 #                 what the server must have been asked in the end, a line each,
 #                 as "POST /api/chat"; "nothing" (or no line) for nothing
 #     bare        no default http_config
-# #
+#
 # http_config comes after the default one, which has "upstream ollama" and a
 # second access log, read by access_log().  A block without error_log and
 # no_error_log must have no [error] in its log.

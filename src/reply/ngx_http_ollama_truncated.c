@@ -5,9 +5,9 @@
 
 
 /*
- * What the module adds at the end of a reply that the server has not completed:
- * the error line of a truncated one, the final frame of a stopped one.  Before
- * it, a line or an event that is open is ended.
+ * Ends a reply that the server has not completed: with an error line if it was
+ * truncated, with a final frame if it was stopped.  An open line or event is
+ * ended first.
  */
 
 
@@ -15,19 +15,19 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "reply/ngx_http_ollama_ending.h"
+#include "reply/ngx_http_ollama_truncated.h"
 #include "core/ngx_http_ollama_error.h"
 #include "reply/ngx_http_ollama_final_frame.h"
 #include "reply/ngx_http_ollama_frame.h"
 #include "request/ngx_http_ollama_scan.h"
 
 
-static ngx_chain_t *ngx_http_ollama_ending_turn(ngx_http_request_t *r,
+static ngx_chain_t *ngx_http_ollama_truncated_turn(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 
 
 void
-ngx_http_ollama_ending_reason(ngx_int_t rc, ngx_str_t *reason)
+ngx_http_ollama_truncated_reason(ngx_int_t rc, ngx_str_t *reason)
 {
     switch (rc) {
 
@@ -48,8 +48,8 @@ ngx_http_ollama_ending_reason(ngx_int_t rc, ngx_str_t *reason)
 
 
 ngx_chain_t *
-ngx_http_ollama_ending_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
-    ngx_str_t *reason)
+ngx_http_ollama_truncated_error(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_str_t *reason)
 {
     ngx_buf_t                *b;
     ngx_str_t                 text, before, after;
@@ -75,7 +75,7 @@ ngx_http_ollama_ending_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         ctx->error = text;
         ctx->error_sent = 1;
 
-        return ngx_http_ollama_ending_turn(r, ctx);
+        return ngx_http_ollama_truncated_turn(r, ctx);
     }
 
     if (frame->form == NGX_HTTP_OLLAMA_FRAME_SSE) {
@@ -130,7 +130,7 @@ ngx_http_ollama_ending_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 
 
 ngx_chain_t *
-ngx_http_ollama_ending_stopped(ngx_http_request_t *r,
+ngx_http_ollama_truncated_stopped(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_frame_form_e form)
 {
     ngx_buf_t                     *b;
@@ -141,7 +141,7 @@ ngx_http_ollama_ending_stopped(ngx_http_request_t *r,
     ngx_http_ollama_final_frame_t  final;
 
     if (ctx->turn) {
-        return ngx_http_ollama_ending_turn(r, ctx);
+        return ngx_http_ollama_truncated_turn(r, ctx);
     }
 
     tp = ngx_timeofday();
@@ -205,7 +205,8 @@ ngx_http_ollama_ending_stopped(ngx_http_request_t *r,
  */
 
 static ngx_chain_t *
-ngx_http_ollama_ending_turn(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+ngx_http_ollama_truncated_turn(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
 {
     ngx_buf_t    *b;
     ngx_chain_t  *cl;
