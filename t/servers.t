@@ -680,7 +680,7 @@ wait_status(up => 1, 2);
 reload();
 reload();
 
-# they may be in the middle of a look
+# they may be in the middle of a probe
 ok(wait_for(sub { worker_pids(1) == 2 }, 20), 'the old workers end');
 
 my $polls = fake_requests(fake => 1, polls => 1, timeout_ms => 20000,
@@ -688,20 +688,29 @@ my $polls = fake_requests(fake => 1, polls => 1, timeout_ms => 20000,
                                                            polls => 1)->{ended})
             ->{requests};
 
-my @looks = @$polls[-12 .. -1];
+# whole probes: each asks for the next one when it has the answer
+my @requests = @$polls[-14 .. -1];
+shift @requests while $requests[0]{uri} ne '/api/version';
+my @probes;
+push @probes, [ splice @requests, 0, 3 ] while @requests >= 3;
+
+is(join(' ', map { $_->{uri} } map { @$_ } @probes),
+   join(' ', ('/api/version /api/tags /api/ps') x @probes),
+   'one after the other');
+
 my $overlaps = 0;
 
-for my $i (1 .. $#looks) {
-    $overlaps++ if !defined $looks[$i - 1]{ended_ms}
-                   || $looks[$i]{started_ms} < $looks[$i - 1]{ended_ms};
+for my $i (1 .. $#probes) {
+    my $ended = $probes[$i - 1][2]{ended_ms};
+    $overlaps++ if !defined $ended || $probes[$i][0]{started_ms} < $ended;
 }
 
-is($overlaps, 0, 'one after the other');
+is($overlaps, 0, 'and no two at the same time');
 is(join(' ', sort { $a cmp $b } keys %{ { map { $_->{uri} => 1 } @$polls } }),
    '/api/ps /api/tags /api/version', 'what is asked');
 is((grep { $_->{method} ne 'GET' } @$polls) + 0, 0);
-is($looks[0]{headers}{'user-agent'}, 'nginx-ollama');
-like($looks[0]{headers}{host}, qr/\Alocalhost/, 'as Ollama wants it');
+is($probes[0][0]{headers}{'user-agent'}, 'nginx-ollama');
+like($probes[0][0]{headers}{host}, qr/\Alocalhost/, 'as Ollama wants it');
 
 
 
