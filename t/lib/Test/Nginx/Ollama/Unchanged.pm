@@ -202,9 +202,14 @@ END
 
     @pids = ($pid);
 
+    # it listens at one port after the other
+    my $listens = sub {
+        return IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+                                     PeerPort => $port{ $_[0] });
+    };
+
     Test::Nginx::Ollama::wait_for(
-        sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1',
-                                    PeerPort => $port{none}) }, 5)
+        sub { $listens->('none') && $listens->('none_h2') }, 20)
         or die "the nginx without the module does not start:\n"
                . Test::Nginx::Ollama::read_file("$dir/out");
 }
