@@ -259,7 +259,7 @@ ngx_http_ollama_conversation_fields_decode(
     ngx_str_t *value)
 {
     u_char                         *p;
-    ngx_http_ollama_strbuf_t        gather;
+    ngx_http_ollama_strbuf_t        buf;
     ngx_http_ollama_strbuf_text_t   text;
 
     /* between its quotes */
@@ -275,10 +275,10 @@ ngx_http_ollama_conversation_fields_decode(
         return NGX_ERROR;
     }
 
-    ngx_http_ollama_strbuf_init(&gather, pool, text.size);
-    ngx_http_ollama_strbuf_begin(&gather);
-    ngx_http_ollama_strbuf_decode(&gather, &text, p, p + text.size);
-    ngx_http_ollama_strbuf_end(&gather, &text);
+    ngx_http_ollama_strbuf_init(&buf, pool, text.size);
+    ngx_http_ollama_strbuf_begin(&buf);
+    ngx_http_ollama_strbuf_decode(&buf, &text, p, p + text.size);
+    ngx_http_ollama_strbuf_end(&buf, &text);
 
     *value = text.str;
 

@@ -407,10 +407,10 @@ ngx_http_ollama_turn_read_error(ngx_http_ollama_turn_t *turn,
 {
     u_char                         *p, *last, *start;
     ngx_uint_t                      i;
-    ngx_http_ollama_strbuf_t        gather;
+    ngx_http_ollama_strbuf_t        buf;
     ngx_http_ollama_strbuf_text_t   text;
 
-    static ngx_str_t  words[] = {
+    static ngx_str_t  tokens[] = {
         ngx_string("{"), ngx_string("\"error\""), ngx_string(":"),
         ngx_string("\"")
     };
@@ -418,7 +418,7 @@ ngx_http_ollama_turn_read_error(ngx_http_ollama_turn_t *turn,
     p = turn->head;
     last = p + turn->head_len;
 
-    for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+    for (i = 0; i < sizeof(tokens) / sizeof(tokens[0]); i++) {
 
         while (p < last && (*p == ' ' || *p == '\t' || *p == '\r'
                             || *p == '\n'))
@@ -426,13 +426,13 @@ ngx_http_ollama_turn_read_error(ngx_http_ollama_turn_t *turn,
             p++;
         }
 
-        if ((size_t) (last - p) < words[i].len
-            || ngx_memcmp(p, words[i].data, words[i].len) != 0)
+        if ((size_t) (last - p) < tokens[i].len
+            || ngx_memcmp(p, tokens[i].data, tokens[i].len) != 0)
         {
             return NGX_DECLINED;
         }
 
-        p += words[i].len;
+        p += tokens[i].len;
     }
 
     for (start = p; p < last && *p != '"'; p++) {
@@ -443,11 +443,11 @@ ngx_http_ollama_turn_read_error(ngx_http_ollama_turn_t *turn,
 
     ngx_memzero(&text, sizeof(ngx_http_ollama_strbuf_text_t));
 
-    ngx_http_ollama_strbuf_init(&gather, turn->request->pool,
+    ngx_http_ollama_strbuf_init(&buf, turn->request->pool,
                                 NGX_HTTP_OLLAMA_TURN_HEAD);
-    ngx_http_ollama_strbuf_begin(&gather);
-    ngx_http_ollama_strbuf_decode(&gather, &text, start, ngx_min(p, last));
-    ngx_http_ollama_strbuf_end(&gather, &text);
+    ngx_http_ollama_strbuf_begin(&buf);
+    ngx_http_ollama_strbuf_decode(&buf, &text, start, ngx_min(p, last));
+    ngx_http_ollama_strbuf_end(&buf, &text);
 
     *error = text.str;
 
