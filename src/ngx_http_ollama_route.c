@@ -31,7 +31,7 @@
 #include "core/ngx_http_ollama_endpoint.h"
 #include "core/ngx_http_ollama_error.h"
 #include "core/ngx_http_ollama_header.h"
-#include "fleet/ngx_http_ollama_slot.h"
+#include "fleet/ngx_http_ollama_fleet.h"
 #include "reply/ngx_http_ollama_stop.h"
 #include "request/ngx_http_ollama_body.h"
 #include "request/ngx_http_ollama_scan.h"

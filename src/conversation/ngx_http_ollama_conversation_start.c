@@ -24,7 +24,6 @@
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_error.h"
-#include "fleet/ngx_http_ollama_slot.h"
 #include "request/ngx_http_ollama_scan.h"
 #include "util/ngx_http_ollama_json.h"
 
