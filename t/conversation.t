@@ -90,15 +90,15 @@ __DATA__
 === two models take turns
 --- test
 my $r = http($::path, main::body(max_turns => 3, task_id => 'one'),
-             'Content-Type' => 'text/plain', 'X-Session-Id' => '',
+             'Content-Type' => 'text/plain', 'X-Ollama-Session-Id' => '',
              'X-Mine' => 'yes');
 
 my $last = main::is_closed($r, 'talk', 'max_turns', 3);
 is($last->{task_id}, 'one', 'task');
 ok(exists $last->{session_id} && !defined $last->{session_id}, 'no session');
 is($r->header('Content-Type'), 'application/x-ndjson', 'type');
-is($r->header('X-Task-Id'), 'one', 'header');
-is($r->header('X-Session-Id'), undef, 'no session in the header');
+is($r->header('X-Ollama-Task-Id'), 'one', 'header');
+is($r->header('X-Ollama-Session-Id'), undef, 'no session in the header');
 
 my @frames = map { $::json->decode($_) } $r->lines;
 pop @frames;
@@ -194,7 +194,7 @@ my $c = client()->request($::path, main::body());
 
 # the header comes before any server has said anything
 $c->read_until(qr/\r\n\r\n/);
-like($c->{raw}, qr/X-Task-Id/, 'header');
+like($c->{raw}, qr/X-Ollama-Task-Id/, 'header');
 
 my $s = $::server->accept->header('application/x-ndjson');
 
@@ -274,7 +274,7 @@ for my $n (1, 2) {
        "pinned to $n - all turns");
 
     $r = http($::path, main::body(models => [ 'both', 'both' ]),
-              'X-Server-Url' => $url);
+              'X-Ollama-Server-Url' => $url);
     main::is_closed($r, "pinned to $n by header", 'max_turns', 2);
     is(scalar main::asked(fake => $n), $before + 8,
        "pinned to $n by header");
@@ -715,7 +715,7 @@ my $r = main::talk(stream => JSON::PP::false, max_turns => 3,
 
 is($r->status, 200, 'status');
 is($r->header('Content-Type'), 'application/json; charset=utf-8', 'type');
-is($r->header('X-Task-Id'), 'one', 'task');
+is($r->header('X-Ollama-Task-Id'), 'one', 'task');
 ok($r->header('Content-Length'), 'length');
 
 my $all = $r->json;
@@ -815,7 +815,7 @@ for (@bad) {
     }
 }
 
-my $r = http($::path, main::body(), 'X-Task-Id' => 'a b');
+my $r = http($::path, main::body(), 'X-Ollama-Task-Id' => 'a b');
 is($r->status, 400, 'a bad task in the header');
 
 $r = http($::path, main::body(), 'Content-Encoding' => 'gzip');
@@ -866,7 +866,7 @@ is(http($::path, main::body(initial_message => 'x' x 3_200_000))->status, 413,
 --- test
 fake_set(model => 'm1', frames => 9, gap_ms => 60_000);
 
-my $c = client()->request($::path, main::body(), 'X-Task-Id' => 'one');
+my $c = client()->request($::path, main::body(), 'X-Ollama-Task-Id' => 'one');
 $c->read_until(qr/w0/);
 
 my $r = main::talk(task_id => 'one');

@@ -32,7 +32,7 @@ sub closing {
 
     is($r->status, 200, "$what - status") or diag($r->raw);
     ok($r->complete, "$what - a proper end");
-    is($r->header('X-Session-Id'), $id, "$what - header");
+    is($r->header('X-Ollama-Session-Id'), $id, "$what - header");
 
     my $last = eval { $json->decode(($r->lines)[-1]) } // {};
 
@@ -223,7 +223,7 @@ is_free($id, 'refused');
 closing(http($::path, body($id), 'X-User' => 'ann'), 'hers', $id, 'max_turns',
         2);
 closing(http($::path, { %{ body('x') }, session_id => '' }, 'X-User' => 'ann',
-             'X-Session-Id' => $id), 'by header', $id, 'max_turns', 2);
+             'X-Ollama-Session-Id' => $id), 'by header', $id, 'max_turns', 2);
 is(scalar(() = stored($id, 'X-User' => 'ann') =~ /complete/g), 6, 'stored');
 
 

@@ -329,7 +329,8 @@ is_deeply([$r->headers('Access-Control-Allow-Origin')], ['https://one.example'],
 is($r->header('Access-Control-Allow-Credentials'), undef, 'no credentials');
 is($r->header('Vary'), 'Origin', 'caches are told');
 like($r->header('Access-Control-Expose-Headers'), qr/\b\Q$_\E\b/, "$_ is shown")
-    for qw(X-Task-Id X-Session-Id X-Ollama-Server X-Ollama-Removed Retry-After);
+    for qw(X-Ollama-Task-Id X-Ollama-Session-Id X-Ollama-Server
+           X-Ollama-Removed Retry-After);
 
 
 

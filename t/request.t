@@ -618,8 +618,8 @@ for my $id ('', 'a b', 'a.b', 'a/b', "\xc3\xa9", '\u0000', 'a\n', 'a' x 65,
 
     next if $id =~ /\\|^$/;
 
-    like(refused($c, '{"model":"m1"}', 'X-Task-Id' => $id),
-         qr/\Aheader X-Task-Id must be 1 to 64/, "header $id");
+    like(refused($c, '{"model":"m1"}', 'X-Ollama-Task-Id' => $id),
+         qr/\Aheader X-Ollama-Task-Id must be 1 to 64/, "header $id");
 }
 
 is(fake_requests()->{count}, 0, 'nobody was asked so far');
@@ -637,20 +637,21 @@ for my $id ('a', 'Z', '0', '_', '-', 'aA0_-' x 12 . 'abcd', '\u0061b') {
 --- test
 my $c = client();
 
-is($c->request('POST /api/generate', '{"model":"m1"}', 'X-Task-Id' => 'head-1',
-               'X-Session-Id' => 'session-1',
-               'X-Server-Url' => $main::url)->reply->status, 200);
+is($c->request('POST /api/generate', '{"model":"m1"}',
+               'X-Ollama-Task-Id' => 'head-1',
+               'X-Ollama-Session-Id' => 'session-1',
+               'X-Ollama-Server-Url' => $main::url)->reply->status, 200);
 ok(access_log(qr/ task=head-1 session=session-1 /));
 
 is($c->request('POST /api/generate',
                '{"model":"m1","task_id":"body-2","session_id":"session-2"}',
-               'x-task-id' => 'head-2', 'x-session-id' => 'not-2')
+               'x-ollama-task-id' => 'head-2', 'x-ollama-session-id' => 'not-2')
      ->reply->status, 200);
 ok(access_log(qr/ task=body-2 session=session-2 /));
 
 # one that would be wrong isn't looked at then
 is($c->request('POST /api/generate', '{"model":"m1","task_id":"body-3"}',
-               'X-Task-Id' => 'not a name')->reply->status, 200);
+               'X-Ollama-Task-Id' => 'not a name')->reply->status, 200);
 ok(access_log(qr/ task=body-3 /));
 
 for my $got (@{ fake_requests(wait_ended => 3)->{requests} }) {

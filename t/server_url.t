@@ -65,12 +65,12 @@ for my $uri (sort keys %bodies) {
 
     @replies = map {
         http("POST $uri", { model => 'm1', %{ $bodies{$uri} } },
-             'X-Server-Url' => main::url(3))
+             'X-Ollama-Server-Url' => main::url(3))
     } 1 .. 3;
     is(servers_of(@replies), '3 3 3', "$uri, by a header");
 }
 
-ok(!grep { exists $_->{headers}{'x-server-url'} }
+ok(!grep { exists $_->{headers}{'x-ollama-server-url'} }
          @{ fake_requests(fake => 3)->{requests} });
 
 
@@ -92,7 +92,8 @@ for my $url (main::url(2), map({ main::url(2) . $_ } qw(/ /v1 /v1/ /api /api/)),
     next if $url =~ /V1/ && $replies[0]->status == 404;
 
     is(servers_of(@replies), '2 2', $url);
-    is(servers_of(map { http(chat('m1'), 'X-Server-Url' => $url) } 1 .. 2),
+    is(servers_of(map { http(chat('m1'), 'X-Ollama-Server-Url' => $url) }
+                  1 .. 2),
        '2 2', 'as a header');
 }
 
@@ -183,7 +184,8 @@ for my $url (@urls) {
     # a header has no such bytes, and blanks around it are none of its
     next if $url =~ /[\r\n\x00]|\A\s|\s\z|[^\x00-\x7f]/ || length $url > 6000;
 
-    is(http(chat('m1'), 'X-Server-Url' => $url)->status, 404, 'as a header');
+    is(http(chat('m1'), 'X-Ollama-Server-Url' => $url)->status, 404,
+       'as a header');
 }
 
 # all in the form of /v1
@@ -240,7 +242,7 @@ for my $body ("{\"server_url\":\"$one\",\"model\":\"m1\","
     is(servers_of(@replies), '2 2 2', $body);
 }
 
-is(servers_of(map { main::pinned($two, 'm1', 'X-Server-Url' => $three) }
+is(servers_of(map { main::pinned($two, 'm1', 'X-Ollama-Server-Url' => $three) }
                   1 .. 3), '2 2 2', 'the body wins');
 
 

@@ -447,7 +447,7 @@ $main::redis->cli('SET', "ollama:{$id}:task", 'task-7');
 
 my $reply = http("${from}1-0");
 is($reply->status, 409, 'while it runs');
-is($reply->header('X-Task-Id'), 'task-7', 'which');
+is($reply->header('X-Ollama-Task-Id'), 'task-7', 'which');
 is_deeply(decode_json($reply->body),
           { error => "session \"$id\" is busy with task \"task-7\"",
             task_id => 'task-7' }, 'which');

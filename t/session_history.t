@@ -72,7 +72,7 @@ for my $form (@::forms) {
     my $reply = http("POST $path", { session_id => $id, %$more,
                                      messages => [ user('one') ] });
     is_saved($reply, $id, $what);
-    is($reply->header('X-Session-Id'), $id, "$what - header");
+    is($reply->header('X-Ollama-Session-Id'), $id, "$what - header");
 
     my $asked = asked();
     is($asked->{model}, 'm1', "$what - the session's model");
@@ -178,14 +178,15 @@ for my $body ('{%s,"session_id":"%s"}', '{"session_id":"%2$s",%1$s}',
 
 
 
-=== X-Session-Id names the session; the body's field wins
+=== X-Ollama-Session-Id names the session; the body's field wins
 --- test
 block_begins();
 my $id = made({ model => 'm1' });
 
 is_saved(http('POST /api/chat', { messages => [ user('a') ] },
-              'X-Session-Id' => $id), $id, 'header');
-is_saved(http('POST /api/chat', body($id, {}, 'b'), 'X-Session-Id' => 'no'),
+              'X-Ollama-Session-Id' => $id), $id, 'header');
+is_saved(http('POST /api/chat', body($id, {}, 'b'),
+              'X-Ollama-Session-Id' => 'no'),
          $id, 'body');
 is(@{ session($id)->{messages} }, 4, 'both');
 
@@ -315,7 +316,7 @@ for my $path ('/api/chat', '/v1/chat/completions') {
                                  messages => undef }),
             'null messages', 400, qr/"messages" is required/);
     refused(http("POST $path", { model => 'm1', messages => undef },
-                 'X-Session-Id' => $id),
+                 'X-Ollama-Session-Id' => $id),
             'null messages', 400, qr/"messages" is required/);
     refused(http("POST $path", { messages => [ user('a') ] }),
             'neither', 400, qr/"model" is required/);
@@ -515,7 +516,7 @@ for my $path ('/api/chat', '/v1/chat/completions') {
     my $json = $reply->json;
     is($path =~ /v1/ ? $json->{error}{task_id} : $json->{task_id}, 'one',
        "$path - for machines");
-    is($reply->header('X-Task-Id'), 'one', "$path - header");
+    is($reply->header('X-Ollama-Task-Id'), 'one', "$path - header");
 }
 
 is(stored($id), 'user:a:complete', 'only its message');
@@ -1019,7 +1020,7 @@ for my $form (@::forms) {
 
     is($reply->status, 200, $what);
     unlike($reply->body, qr/"saved"|"session_id"/, "$what - no word of it");
-    is($reply->header('X-Session-Id'), undef, "$what - header");
+    is($reply->header('X-Ollama-Session-Id'), undef, "$what - header");
 }
 
 is($main::redis->cli('KEYS', 'ollama:{*'), '', 'nothing is stored');
@@ -1539,7 +1540,8 @@ for my $odd (@odd) {
 for my $task ('{', '}', '*', 'a b', "a.1", 'a:b') {
     refused(http('POST /api/chat', body($id, { task_id => $task }, 'a')),
             "task $task", 400, qr/task_id/);
-    refused(http('POST /api/chat', body($id, {}, 'a'), 'X-Task-Id' => $task),
-            "task $task", 400, qr/X-Task-Id/);
+    refused(http('POST /api/chat', body($id, {}, 'a'),
+                 'X-Ollama-Task-Id' => $task),
+            "task $task", 400, qr/X-Ollama-Task-Id/);
 }
 

@@ -287,7 +287,7 @@ for my $state (sort keys %::state) {
 
         main::is_stopped($r, $form, $title);
         is($r->end, 'complete', "$title: the connection stays");
-        is($r->header('X-Task-Id'), 'one');
+        is($r->header('X-Ollama-Task-Id'), 'one');
         like($r->header('X-Ollama-Server'), qr/:\d+\z/);
         main::is_let_go($title);
 
@@ -297,7 +297,7 @@ for my $state (sort keys %::state) {
         main::is_cancelled(main::cancel('one'), "$title, HTTP/2", 'one');
         $r = $h2->reply;
         main::is_stopped($r, $form, "$title, HTTP/2");
-        is($r->header('X-Task-Id'), 'one');
+        is($r->header('X-Ollama-Task-Id'), 'one');
         main::is_let_go("$title, HTTP/2");
 
         main::is_unknown(main::cancel('one'), "$title, again", 'one');
@@ -812,7 +812,7 @@ my %seen;
 for my $form (@::forms) {
     for my $c (client(), client(), h2()) {
         my $r = $c->request(main::line($form), main::body($form))->reply;
-        my $id = $r->header('X-Task-Id');
+        my $id = $r->header('X-Ollama-Task-Id');
 
         like($id, qr/\A[0-9a-f]{32}\z/, "$form: made by the gateway");
         ok(!$seen{$id}++, 'and never the same');
@@ -821,9 +821,9 @@ for my $form (@::forms) {
 
 # the body's name wins over the header's
 for my $case ([ '"task_id":"a"', 'a' ],
-              [ '"task_id":"a"', 'a', 'X-Task-Id' => 'b' ],
-              [ undef, 'b', 'X-Task-Id' => 'b' ],
-              [ undef, 'b', 'x-task-id' => 'b' ],
+              [ '"task_id":"a"', 'a', 'X-Ollama-Task-Id' => 'b' ],
+              [ undef, 'b', 'X-Ollama-Task-Id' => 'b' ],
+              [ undef, 'b', 'x-ollama-task-id' => 'b' ],
               [ '"TASK_ID":"c"', 'c' ], [ '"task_id":"a","task_id":"d"', 'd' ],
               [ '"task_id":"' . 'x' x 64 . '"', 'x' x 64 ],
               [ '"task_id":"A_z-09"', 'A_z-09' ])
@@ -831,7 +831,7 @@ for my $case ([ '"task_id":"a"', 'a' ],
     my ($more, $id, @headers) = @$case;
 
     my $r = http('POST /api/chat', main::body('chat', $more), @headers);
-    is($r->header('X-Task-Id'), $id, $more // "@headers");
+    is($r->header('X-Ollama-Task-Id'), $id, $more // "@headers");
 
     # and is one that it can be stopped by
     fake_set(model => 'm1', fault => 'stall');
@@ -848,7 +848,7 @@ fake_set(model => 'm1', fault => 'stall');
 my $c = client();
 $c->request('POST /api/chat', main::body('chat'));
 ok($c->read_until(qr/w0 /));
-my $id = $c->parsed->header('X-Task-Id');
+my $id = $c->parsed->header('X-Ollama-Task-Id');
 main::is_cancelled(main::cancel($id), 'made here', $id);
 main::is_stopped($c->reply, 'chat', 'made here');
 
@@ -861,7 +861,7 @@ is($r->status, 200);
 main::is_unknown(main::cancel('e'), 'embeddings', 'e');
 
 for my $bad ('', 'x' x 65, 'a b', 'a/b', "\xc3\xa9", 'a.b') {
-    $r = http('POST /api/chat', main::body('chat'), 'X-Task-Id' => $bad);
+    $r = http('POST /api/chat', main::body('chat'), 'X-Ollama-Task-Id' => $bad);
     is($r->status, 400, "the header \"$bad\"");
 }
 
@@ -881,7 +881,7 @@ for my $state (sort keys %::state) {
         like($r->body, qr/\A\{"error":"task_id \\"one\\" [^{}]*"\}\n?\z/);
 
         $r = http('POST /v1/chat/completions', main::body('openai'),
-                  'X-Task-Id' => 'one');
+                  'X-Ollama-Task-Id' => 'one');
         is($r->status, 409);
         like($r->body, qr/\A\{"error":\{"message":"/);
     }
@@ -1305,7 +1305,7 @@ Connection refused
 for my $id ('a","x":"b', "a\x01b", 'a b', 'x' x 65) {
     my $c = client();
     $c->request('POST /api/generate', main::body('generate', '"task_id":"one"'),
-                'X-Session-Id' => $id);
+                'X-Ollama-Session-Id' => $id);
     ok($c->read_until(qr/w0 /));
 
     my $r = http('POST /api/chat/cancel/one', '');

@@ -115,8 +115,8 @@ sub begin {
 
     syswrite $pair->{client}{socket},
              "POST $path HTTP/1.1\r\nHost: localhost\r\n"
-             . "X-Task-Id: $pair->{id}\r\nContent-Length: " . length($body)
-             . "\r\n\r\n$body";
+             . "X-Ollama-Task-Id: $pair->{id}\r\n"
+             . "Content-Length: " . length($body) . "\r\n\r\n$body";
 
     stop($pair) if $pair->{after} < 100;
 }

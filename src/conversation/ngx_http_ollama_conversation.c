@@ -311,7 +311,7 @@ static ngx_int_t
 ngx_http_ollama_conversation_header_lines(ngx_http_ollama_conversation_t *conv)
 {
     if (conv->save
-        && ngx_http_ollama_header_add(conv->request, "X-Session-Id",
+        && ngx_http_ollama_header_add(conv->request, "X-Ollama-Session-Id",
                                       &conv->ctx->scan->session_id)
            != NGX_OK)
     {

@@ -168,9 +168,9 @@ ngx_http_ollama_conversation_start_is_own(ngx_str_t *name)
         ngx_string("Content-Encoding"),
         ngx_string("Transfer-Encoding"),
         ngx_string("Expect"),
-        ngx_string("X-Server-Url"),
-        ngx_string("X-Session-Id"),
-        ngx_string("X-Task-Id")
+        ngx_string("X-Ollama-Server-Url"),
+        ngx_string("X-Ollama-Session-Id"),
+        ngx_string("X-Ollama-Task-Id")
     };
 
     for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -309,7 +309,9 @@ ngx_http_ollama_error_header_filter(ngx_http_request_t *r)
         if (ctx->error_task.len) {
             task = &ctx->error_task;
 
-            if (ngx_http_ollama_header_add(r, "X-Task-Id", task) != NGX_OK) {
+            if (ngx_http_ollama_header_add(r, "X-Ollama-Task-Id", task)
+                != NGX_OK)
+            {
                 return NGX_ERROR;
             }
         }

@@ -154,7 +154,8 @@ ngx_http_ollama_tap_headers(ngx_http_request_t *r,
     }
 
     if (ctx->has_task
-        && ngx_http_ollama_header_add(r, "X-Task-Id", &ctx->scan->task_id)
+        && ngx_http_ollama_header_add(r, "X-Ollama-Task-Id",
+                                      &ctx->scan->task_id)
            != NGX_OK)
     {
         return NGX_ERROR;

@@ -16,7 +16,7 @@
 
 
 /*
- * Adds X-Ollama-Server, X-Task-Id and X-Ollama-Removed to the reply's headers,
+ * Adds X-Ollama-Server, X-Ollama-Task-Id and X-Ollama-Removed to the headers,
  * those that apply.  NGX_ERROR: no memory.
  */
 ngx_int_t ngx_http_ollama_tap_headers(ngx_http_request_t *r,

@@ -403,7 +403,7 @@ ngx_http_ollama_body_scan_init(ngx_http_request_t *r,
 
     flags = ctx->endpoint->scan;
 
-    if (ngx_http_ollama_header_find(r, "x-session-id", &session)) {
+    if (ngx_http_ollama_header_find(r, "x-ollama-session-id", &session)) {
         /* the session may have a model */
         flags |= NGX_HTTP_OLLAMA_SCAN_SESSION;
     }
@@ -481,21 +481,21 @@ ngx_http_ollama_body_headers(ngx_http_request_t *r,
     scan = ctx->scan;
 
     if (scan->server_url.len == 0) {
-        (void) ngx_http_ollama_header_find(r, "x-server-url",
+        (void) ngx_http_ollama_header_find(r, "x-ollama-server-url",
                                            &scan->server_url);
     }
 
     if (scan->session_id.len == 0) {
-        (void) ngx_http_ollama_header_find(r, "x-session-id",
+        (void) ngx_http_ollama_header_find(r, "x-ollama-session-id",
                                            &scan->session_id);
     }
 
     if (scan->task_id.len == 0
-        && ngx_http_ollama_header_find(r, "x-task-id", &scan->task_id)
+        && ngx_http_ollama_header_find(r, "x-ollama-task-id", &scan->task_id)
         && !ngx_http_ollama_id_is_valid(&scan->task_id))
     {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
-                                     "header X-Task-Id must be 1 to 64 "
+                                     "header X-Ollama-Task-Id must be 1 to 64 "
                                      "characters of A-Z a-z 0-9 _ -, not "
                                      "\"%V\"", &scan->task_id);
     }

@@ -90,8 +90,8 @@ static ngx_str_t  ngx_http_ollama_origin_local[] = {
 /* lines of a reply's header that a page may read */
 
 static ngx_str_t  ngx_http_ollama_origin_exposed =
-    ngx_string("X-Task-Id, X-Session-Id, X-Ollama-Server, X-Ollama-Removed, "
-               "Retry-After");
+    ngx_string("X-Ollama-Task-Id, X-Ollama-Session-Id, X-Ollama-Server, "
+               "X-Ollama-Removed, Retry-After");
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;

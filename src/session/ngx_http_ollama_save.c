@@ -186,7 +186,8 @@ ngx_http_ollama_save_header_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    if (ngx_http_ollama_header_add(r, "X-Session-Id", &ctx->scan->session_id)
+    if (ngx_http_ollama_header_add(r, "X-Ollama-Session-Id",
+                                   &ctx->scan->session_id)
         != NGX_OK)
     {
         return NGX_ERROR;

@@ -380,7 +380,7 @@ test("fields of the gateway", async () => {
     await prepare();
 
     const reply = await client(GATEWAY, { headers: {
-        Authorization: "Bearer secret", "X-Task-Id": "session-1" } })
+        Authorization: "Bearer secret", "X-Ollama-Task-Id": "session-1" } })
         .chat({ model: "m1", messages, task_id: "task-1" });
 
     assert.equal(reply.message.content, WORDS);
@@ -399,7 +399,8 @@ for (const form of Object.keys(FORMS)) {
     test(`stop, ${form}`, async () => {
         await prepare({ frames: 2000, gap_ms: 10 });
 
-        const c = client(GATEWAY, { headers: { "X-Task-Id": "task-2" } });
+        const headers = { "X-Ollama-Task-Id": "task-2" };
+        const c = client(GATEWAY, { headers });
         const seen = [];
 
         for await (const piece of await (form === "chat"
@@ -423,7 +424,8 @@ for (const form of Object.keys(FORMS)) {
     test(`stop before the first word, ${form}`, async () => {
         await prepare({ ttft_ms: 60_000 });
 
-        const c = client(GATEWAY, { headers: { "X-Task-Id": "task-3" } });
+        const headers = { "X-Ollama-Task-Id": "task-3" };
+        const c = client(GATEWAY, { headers });
         const value = form === "chat"
             ? c.chat({ model: "m1", messages })
             : c.generate({ model: "m1", prompt: "hi" });

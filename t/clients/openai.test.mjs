@@ -366,7 +366,7 @@ test("fields of the gateway", async () => {
     await prepare();
 
     const { data, response } = await chat(GATEWAY, { task_id: "task-1" },
-        { headers: { "X-Task-Id": "session-1" } }).withResponse();
+        { headers: { "X-Ollama-Task-Id": "session-1" } }).withResponse();
 
     assert.equal(data.choices[0].message.content, WORDS);
     assert.equal(response.headers.get("X-Ollama-Server"),
@@ -388,7 +388,7 @@ for (const [form, ask] of Object.entries(FORMS)) {
 
         const seen = [];
         const stream = await ask(GATEWAY, { stream: true },
-            { headers: { "X-Task-Id": "task-2" } });
+            { headers: { "X-Ollama-Task-Id": "task-2" } });
 
         for await (const piece of stream) {
             seen.push(piece);

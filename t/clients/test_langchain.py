@@ -179,7 +179,7 @@ def test_stop():
     seen = []
 
     for piece in model(GATEWAY, client_kwargs={
-            "headers": {"X-Task-Id": "task-2"}}).stream("hi"):
+            "headers": {"X-Ollama-Task-Id": "task-2"}}).stream("hi"):
         seen.append(piece)
         if piece.content == "w1 ":
             assert stop("task-2")["cancelled"] is True

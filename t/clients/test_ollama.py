@@ -524,7 +524,7 @@ def test_abort_async(url):
 def test_fields_of_the_gateway():
     prepare({})
     c = client(GATEWAY, headers={"Authorization": "Bearer secret",
-                                 "X-Task-Id": "task-1"})
+                                 "X-Ollama-Task-Id": "task-1"})
 
     reply = c.chat("m1", HI)
     assert reply.message.content == WORDS
@@ -537,7 +537,7 @@ def test_fields_of_the_gateway():
 # Stop: the stream ends as every good one does
 
 def named(task):
-    return client(GATEWAY, headers={"X-Task-Id": task})
+    return client(GATEWAY, headers={"X-Ollama-Task-Id": task})
 
 
 @pytest.mark.parametrize("name", ["chat", "generate"])
@@ -574,7 +574,8 @@ def test_stop_async():
     prepare({"frames": 2000, "gap_ms": 10})
 
     async def ask():
-        c = ollama.AsyncClient(host=GATEWAY, headers={"X-Task-Id": "task-4"})
+        c = ollama.AsyncClient(host=GATEWAY,
+                               headers={"X-Ollama-Task-Id": "task-4"})
         seen = []
 
         async for piece in await c.chat("m1", HI, stream=True):

@@ -471,7 +471,7 @@ def test_fields_of_the_gateway():
 
     raw = client(GATEWAY).chat.completions.with_raw_response.create(
         model="m1", messages=HI, extra_body={"task_id": "task-1"},
-        extra_headers={"X-Task-Id": "session-1"})
+        extra_headers={"X-Ollama-Task-Id": "session-1"})
 
     assert raw.parse().choices[0].message.content == WORDS
     assert raw.headers["x-ollama-server"] == DIRECT.split("//")[1]
@@ -483,7 +483,7 @@ def test_fields_of_the_gateway():
 
 # Stop: the stream ends as every good one does
 
-NAMED = {"X-Task-Id": "task-2"}
+NAMED = {"X-Ollama-Task-Id": "task-2"}
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -32,11 +32,11 @@ for my $key ('task_id', 'TASK_ID', 'ta\u017fk_id', 'tas\u212a_id',
     my $task = 'task' . ++$tasks;
     my $answer = $nginx->post('/api/chat', qq({"model":$good,"$key":"$task"}));
 
-    is($answer->{headers}{'x-task-id'}, $task, "$key names the task");
+    is($answer->{headers}{'x-ollama-task-id'}, $task, "$key names the task");
 
     $answer = $nginx->post('/api/chat',
                            qq({"model":$good,"task_id":"no","$key":"$task"}));
-    is($answer->{headers}{'x-task-id'}, $task, "$key after task_id");
+    is($answer->{headers}{'x-ollama-task-id'}, $task, "$key after task_id");
 }
 
 for (['server_url', '"http://127.0.0.1:1"', 'SERVER_URL', '\u017ferver_url',

@@ -125,7 +125,7 @@ SKIP: {
     $answer = $nginx->begin(POST => '/api/chat',
                             chat($few, ',"task_id":"whale"'));
     ok($answer->until_match(qr/^.+\n.+\n.+\n/m), 'some frames');
-    is($answer->{headers}{'x-task-id'}, 'whale', 'the task is named');
+    is($answer->{headers}{'x-ollama-task-id'}, 'whale', 'the task is named');
 
     $ended = answers();
     $cancel = $nginx->post('/api/chat/cancel/whale', '');
@@ -162,7 +162,7 @@ SKIP: {
     $answer = $nginx->begin(POST => '/v1/chat/completions',
         qq({"model":"smollm2:135m","stream":true,"max_tokens":$few,)
         . qq("messages":[{"role":"user","content":"$prompt"}]}),
-        headers => ['X-Task-Id: whale']);
+        headers => ['X-Ollama-Task-Id: whale']);
     ok($answer->until_match(qr/^.+\n\n.+\n\n/m), '/v1: some frames');
     $cancel = $nginx->post('/api/chat/cancel/whale', '');
     is($cancel->{status}, 200, '/v1: stop is accepted');

@@ -31,7 +31,7 @@ package Test::Nginx::Ollama::Unchanged;
 #     asked()           the requests since this variant began: { peer, conn,
 #                       nth, line, head, body }
 #     served()          the values of X-Ollama-Server, taken out of replies,
-#                       as is X-Task-Id
+#                       as is X-Ollama-Task-Id
 #     speak($request, ...)   says more on its connection
 #     play(seconds)     nothing but that, for a time; reset_peers() closes all
 #     plain_log("id")   waits for the line of the request with "?id=id" in the
@@ -585,7 +585,7 @@ sub seen {
         }
 
         # a generation's name
-        s/^x-task-id: [0-9a-f]{32}\n//mi if $variant eq 'on';
+        s/^x-ollama-task-id: [0-9a-f]{32}\n//mi if $variant eq 'on';
     }
 
     return { head => $head, body => $r->body, end => $r->end,
