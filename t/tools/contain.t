@@ -191,15 +191,18 @@ for my $signal (qw(TERM INT HUP)) {
     my $parent = fork // die "fork: $!\n";
 
     if ($parent == 0) {
-        my ($pid) = begin('sh', '-c', "perl $daemon \$0; sleep 600", $file);
+        my ($pid, $pipe) = begin('sh', '-c', "perl $daemon \$0; sleep 600",
+                                 $file);
+        spew("$file.contain", $pid);
         sleep 600;
         POSIX::_exit(0);
     }
 
-    ok(wait_for(sub { -s $file }), 'a parent: it runs');
+    ok(wait_for(sub { -s $file && -s "$file.contain" }), 'a parent: it runs');
     kill KILL => $parent;
     waitpid $parent, 0;
     ok(wait_for(sub { !runs(slurp($file)) }), 'when it ends, all ends');
+    ok(wait_for(sub { !runs(slurp("$file.contain")) }), 'and it, too');
 }
 
 done_testing();
