@@ -42,8 +42,13 @@
 
 #define NGX_HTTP_OLLAMA_STREAM    NGX_HTTP_OLLAMA_SCAN_STREAM
 
+/* of Ollama's own endpoints; under /v1 a body is the client's alone */
+
+#define NGX_HTTP_OLLAMA_API       (NGX_HTTP_OLLAMA_SCAN_OPTIONS              \
+                                   |NGX_HTTP_OLLAMA_SCAN_OWN)
+
 #define NGX_HTTP_OLLAMA_API_CHAT  (NGX_HTTP_OLLAMA_SCAN_STREAM               \
-                                   |NGX_HTTP_OLLAMA_SCAN_OPTIONS             \
+                                   |NGX_HTTP_OLLAMA_API                      \
                                    |NGX_HTTP_OLLAMA_SCAN_MESSAGES            \
                                    |NGX_HTTP_OLLAMA_SCAN_TEXT)
 
@@ -97,20 +102,20 @@ static ngx_http_ollama_endpoint_t  ngx_http_ollama_endpoints[] = {
 
     { ngx_string("/api/generate"), NGX_HTTP_POST,
       NGX_HTTP_OLLAMA_ENDPOINT_MODEL,
-      NGX_HTTP_OLLAMA_STREAM|NGX_HTTP_OLLAMA_SCAN_OPTIONS,
+      NGX_HTTP_OLLAMA_STREAM|NGX_HTTP_OLLAMA_API,
       NGX_HTTP_OLLAMA_END_DONE, NULL },
 
     { ngx_string("/api/embed"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_SCAN_OPTIONS,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_API,
       NGX_HTTP_OLLAMA_END_OBJECT, NULL },
 
     { ngx_string("/api/embeddings"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_SCAN_OPTIONS,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_API,
       NGX_HTTP_OLLAMA_END_OBJECT, NULL },
 
     { ngx_string("/api/show"), NGX_HTTP_POST,
       NGX_HTTP_OLLAMA_ENDPOINT_MODEL,
-      NGX_HTTP_OLLAMA_SCAN_NAME|NGX_HTTP_OLLAMA_SCAN_OPTIONS,
+      NGX_HTTP_OLLAMA_SCAN_NAME|NGX_HTTP_OLLAMA_API,
       NGX_HTTP_OLLAMA_END_OBJECT, NULL },
 
     { ngx_string("/v1/chat/completions"), NGX_HTTP_POST,

@@ -193,10 +193,11 @@ sub begun {
     $count{begun}++;
 
     $chat->{c}->request($v1 ? 'POST /v1/chat/completions' : 'POST /api/chat', {
-        model => $model, session_id => $session->{id}, task_id => $chat->{task},
-        stream => $stream ? JSON::PP::true : JSON::PP::false,
+        model => $model, stream => $stream ? JSON::PP::true : JSON::PP::false,
         messages => [ map { { role => 'user', content => $_ } } @texts ],
-    }) if $chat->{c};
+        $v1 ? () : (session_id => $session->{id}, task_id => $chat->{task}),
+    }, $v1 ? ('X-Ollama-Session-Id' => $session->{id},
+              'X-Ollama-Task-Id' => $chat->{task}) : ()) if $chat->{c};
 
     return $chat;
 }

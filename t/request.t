@@ -633,6 +633,23 @@ for my $id ('a', 'Z', '0', '_', '-', 'aA0_-' x 12 . 'abcd', '\u0061b') {
 
 
 
+=== background is taken out, and must be a boolean
+--- test
+main::sent_and_got([
+    map { ("{\"model\":\"m1\",\"background\":$_}", '{"model":"m1"}') }
+    qw(false true null)
+]);
+
+my $c = client();
+
+for my $value ('"true"', '1', '{}', '[]') {
+    like(main::refused($c, "{\"model\":\"m1\",\"background\":$value}"),
+         qr/\Ainvalid request body at byte 27: "background" must be a boolean/,
+         $value);
+}
+
+
+
 === headers may name task, session and server; the body's fields win
 --- test
 my $c = client();
@@ -640,6 +657,7 @@ my $c = client();
 is($c->request('POST /api/generate', '{"model":"m1"}',
                'X-Ollama-Task-Id' => 'head-1',
                'X-Ollama-Session-Id' => 'session-1',
+               'X-Ollama-Background' => 'true',
                'X-Ollama-Server-Url' => $main::url)->reply->status, 200);
 ok(access_log(qr/ task=head-1 session=session-1 /));
 

@@ -69,8 +69,7 @@ for my $form (@::forms) {
     my ($what, $path, $more) = @$form;
     my $id = made({ model => 'm1', system => "Be \"kind\"\n\x{e9}" });
 
-    my $reply = http("POST $path", { session_id => $id, %$more,
-                                     messages => [ user('one') ] });
+    my $reply = http(chat($path, $id, { model => undef, %$more }, 'one'));
     is_saved($reply, $id, $what);
     is($reply->header('X-Ollama-Session-Id'), $id, "$what - header");
 
@@ -84,8 +83,8 @@ for my $form (@::forms) {
                              : 'w0 w1 w2 w3 w4 ';
     is($said, 'w0 w1 w2 w3 w4 ', "$what - what was said");
 
-    $reply = http("POST $path", { session_id => $id, %$more, messages =>
-                                  [ user('two'), user("\x{263a}\0\"") ] });
+    $reply = http(chat($path, $id, { model => undef, %$more },
+                       'two', "\x{263a}\0\""));
     is_saved($reply, $id, "$what, again");
 
     is(texts(@{ asked()->{messages} }), "system:Be \"kind\"\n\x{e9}|user:one"
@@ -183,12 +182,14 @@ for my $body ('{%s,"session_id":"%s"}', '{"session_id":"%2$s",%1$s}',
 block_begins();
 my $id = made({ model => 'm1' });
 
-is_saved(http('POST /api/chat', { messages => [ user('a') ] },
-              'X-Ollama-Session-Id' => $id), $id, 'header');
+for my $path ('/api/chat', '/v1/chat/completions') {
+    is_saved(http("POST $path", { messages => [ user('a') ] },
+                  'X-Ollama-Session-Id' => $id), $id, "$path - header");
+}
 is_saved(http('POST /api/chat', body($id, {}, 'b'),
               'X-Ollama-Session-Id' => 'no'),
          $id, 'body');
-is(@{ session($id)->{messages} }, 4, 'both');
+is(@{ session($id)->{messages} }, 6, 'all');
 
 
 
@@ -202,14 +203,14 @@ for my $form (@::forms) {
     my ($what, $path, $more) = @$form;
     my $id = made();
 
-    is_saved(http("POST $path", body($id, { think => JSON::PP::true, %$more },
+    is_saved(http(chat($path, $id, { think => JSON::PP::true, %$more },
                                      'a')), $id, $what);
 
     my $m = session($id)->{messages}[1];
     like($m->{thinking} // '', qr/\A\S.*\S/, "$what - stored");
     is($m->{content}, 'w0 w1 w2 w3 w4 ', "$what - the content");
 
-    is_saved(http("POST $path", body($id, $more, 'b')), $id, "$what again");
+    is_saved(http(chat($path, $id, $more, 'b')), $id, "$what again");
     is_deeply(asked()->{messages}[1],
               { role => 'assistant', content => 'w0 w1 w2 w3 w4 ' },
               "$what - sent back");
@@ -233,7 +234,7 @@ for my $form (@::forms) {
               { type => 'image_url', image_url => { url => 'data:x' } } ] }
         : { role => 'user', content => 'see', images => [ 'aGk=' ] };
 
-    is_saved(http("POST $path", body($id, { %$more, tools => [] }, $picture)),
+    is_saved(http(chat($path, $id, { %$more, tools => [] }, $picture)),
              $id, $what);
 
     my $m = session($id)->{messages}[1];
@@ -241,7 +242,7 @@ for my $form (@::forms) {
 
     my $result = { role => 'tool', content => '5', tool_call_id => 'c',
                    tool_name => 'f' };
-    is_saved(http("POST $path", body($id, $more, $result)), $id, "$what again");
+    is_saved(http(chat($path, $id, $more, $result)), $id, "$what again");
 
     my $sent = asked()->{messages};
     is_deeply($sent->[0], $picture, "$what - the picture");
@@ -283,7 +284,7 @@ refused(http('POST /api/chat', body('0' x 32, {}, 'a'), @ann), 'unknown', 404,
         qr/session "0+" not found/);
 refused(http('POST /api/chat', body($id, {}, 'a'), 'X-Owner' => 'bob'),
         'foreign', 404, qr/not found/);
-refused(http('POST /v1/chat/completions', body($id, {}, 'a'),
+refused(http(chat('/v1/chat/completions', $id, {}, 'a'),
              'X-Owner' => 'bob'), 'foreign', 404, qr/not found/);
 refused(http('POST /api/chat', body($id, {}, 'a')), 'nobody', 403,
         qr/belong to an owner/);
@@ -306,15 +307,15 @@ block_begins();
 my $id = made();
 
 for my $path ('/api/chat', '/v1/chat/completions') {
-    refused(http("POST $path",
-                 { session_id => $id, messages => [ user('a') ] }),
+    refused(http("POST $path", { messages => [ user('a') ] },
+                 'X-Ollama-Session-Id' => $id),
             'no model at all', 400, qr/"model" is required/);
+    refused(http(chat($path, $id, { model => undef }, 'a')),
+            'null model', 400, qr/"model" is required/);
     is_free($id, 'no model');
-    refused(http("POST $path", { session_id => $id, model => 'm1' }),
+    refused(http("POST $path", { model => 'm1' },
+                 'X-Ollama-Session-Id' => $id),
             'no messages', 400, qr/"messages" is required/);
-    refused(http("POST $path", { session_id => $id, model => 'm1',
-                                 messages => undef }),
-            'null messages', 400, qr/"messages" is required/);
     refused(http("POST $path", { model => 'm1', messages => undef },
                  'X-Ollama-Session-Id' => $id),
             'null messages', 400, qr/"messages" is required/);
@@ -480,7 +481,7 @@ fake_set(model => 'm1', status => undef, error => undef);
 is_saved(say($id, 1, 2), $id, 'the same do');
 is($length->($id), 10_000, 'full');
 
-refused(http('POST /v1/chat/completions', body($id)), 'full', 413,
+refused(http(chat('/v1/chat/completions', $id)), 'full', 413,
         qr/has 10000 messages/);
 refused(say($id, 'x'), 'full', 413, qr/has 10000 messages/);
 is($length->($id), 10_000, 'as it was');
@@ -510,7 +511,7 @@ $c->read_until(qr/"w0 "/);
 is(session($id)->{active_task}, 'one', 'it runs');
 
 for my $path ('/api/chat', '/v1/chat/completions') {
-    my $reply = http("POST $path", body($id, { task_id => 'two' }, 'b'));
+    my $reply = http(chat($path, $id, { task_id => 'two' }, 'b'));
     refused($reply, $path, 409, qr/\Asession "$id" is busy with task "one"\z/);
 
     my $json = $reply->json;
@@ -550,7 +551,7 @@ for my $form (@::forms) {
         my $id = made();
         my $c = client();
 
-        $c->request("POST $path", body($id, { task_id => "t-$by", %$more },
+        $c->request(chat($path, $id, { task_id => "t-$by", %$more },
                                        'a'));
 
         $what =~ /piece/ ? fake_requests(wait_active => 1)
@@ -592,7 +593,7 @@ for my $form (@::forms[0, 2]) {
         my $id = made();
         my $c = client();
 
-        $c->request("POST $path", body($id, $more, 'a'));
+        $c->request(chat($path, $id, $more, 'a'));
         $c->read_until(qr/w1 /);
         $c->$how;
 
@@ -659,7 +660,7 @@ for my $fault ('die', 'reset', 'die_mid_frame', 'garbage', 'no_done') {
                  ? (fault => undef, no_done => JSON::PP::true)
                  : (fault => $fault, after => 2, no_done => undef));
 
-        my $reply = http("POST $path", body($id, $more, 'a'));
+        my $reply = http(chat($path, $id, $more, 'a'));
         is($reply->status, 200, "$what, $fault - status");
         ok(!$reply->complete, "$what, $fault - no proper end");
         like(($reply->lines)[-1] || ($reply->lines)[-2],
@@ -690,7 +691,7 @@ for my $form (@::forms[0, 2]) {
 
     # it waits until Redis has it
     my $c = client();
-    $c->request("POST $path", body($id, $more, 'a'));
+    $c->request(chat($path, $id, $more, 'a'));
     $c->read_until(qr/w1 /);
     $main::redis->freeze;
     $c->read_until(qr/w2 /);
@@ -705,7 +706,7 @@ for my $form (@::forms[0, 2]) {
 
     # as long as it may take
     $c = client();
-    $c->request("POST $path", body($id, $more, 'b'));
+    $c->request(chat($path, $id, $more, 'b'));
     $c->read_until(qr/w1 /);
     $main::redis->freeze;
     is_saved($c->reply, $id, "$what - too late", 0);
@@ -734,7 +735,7 @@ ok(wait_for(sub { http("GET /api/chat/session/$id")->status == 503 }), 'down');
 for my $path ('/api/chat', '/v1/chat/completions') {
     my $begun = time;
 
-    refused(http("POST $path", body($id, {}, 'a')), $path, 503,
+    refused(http(chat($path, $id, {}, 'a')), $path, 503,
             qr/\Asession history is unavailable\z/);
     cmp_ok(time - $begun, '<', 0.5, 'at once');
 }
@@ -843,7 +844,7 @@ for my $form (@::forms[0, 2]) {
     my $id = made();
     my $c = client();
 
-    $c->request("POST $path", body($id, $more, 'a'));
+    $c->request(chat($path, $id, $more, 'a'));
     $c->read_until(qr/w1 /);
     is(http("DELETE /api/chat/session/$id")->status, 204, 'deleted');
     is_saved($c->reply, $id, $what, 0);
@@ -865,7 +866,7 @@ for my $form (@::forms) {
     my ($what, $path, $more) = @$form;
     my $id = made();
 
-    is_saved(http("POST $path", body($id, $more, 'a')), $id, $what);
+    is_saved(http(chat($path, $id, $more, 'a')), $id, $what);
     like(stored($id), qr/w4 :complete\z/, "$what - stored");
 }
 
@@ -879,8 +880,8 @@ cmp_ok(length session($id)->{messages}[1]{content}, '>=', 1_000_000, 'all');
 # with a length
 fake_set(model => 'm1', length => JSON::PP::true, frames => 5, size => 0);
 $id = made();
-is_saved(http($_->[1] eq '/api/chat' ? 'POST /api/chat' : "POST $_->[1]",
-              body($id, $_->[2], 'a')), $id, "length, $_->[0]") for @::forms;
+is_saved(http(chat($_->[1], $id, $_->[2], 'a')), $id, "length, $_->[0]")
+    for @::forms;
 
 
 
@@ -896,7 +897,7 @@ for my $split (1, 2, 7, 100) {
         my ($what, $path, $more) = @$form;
         my $id = made();
 
-        is_saved(http("POST $path", body($id, $more, 'a')), $id,
+        is_saved(http(chat($path, $id, $more, 'a')), $id,
                  "$what in $split");
         is(session($id)->{messages}[1]{status}, 'complete',
            "$what in $split - stored");
@@ -915,7 +916,7 @@ block_begins();
 for my $form (@::forms) {
     my ($what, $path, $more) = @$form;
     my $id = made();
-    my $reply = http2("POST $path", body($id, $more, 'a'));
+    my $reply = http2(chat($path, $id, $more, 'a'));
 
     is_saved($reply, $id, $what);
     like(stored($id), qr/w19 :complete\z/, "$what - stored");
@@ -1015,11 +1016,14 @@ block_begins();
 
 for my $form (@::forms) {
     my ($what, $path, $more) = @$form;
-    my $reply = http("POST $path", { model => 'm1', %$more,
+    # under /v1 the body's field is the client's own
+    my $id = $path =~ /v1/ ? { session_id => '0' x 32 } : {};
+    my $reply = http("POST $path", { model => 'm1', %$more, %$id,
                                      messages => [ user('a') ] });
 
     is($reply->status, 200, $what);
     unlike($reply->body, qr/"saved"|"session_id"/, "$what - no word of it");
+    is(asked()->{session_id}, $id->{session_id}, "$what - passed on");
     is($reply->header('X-Ollama-Session-Id'), undef, "$what - header");
 }
 
@@ -1039,10 +1043,10 @@ for my $form (@::forms[0, 3]) {
     my $id = made({ system => 's' });
     my @messages = (user('slow'), { role => 'tool', content => 'two' });
 
-    is_saved(http("POST $path", body($id, $more, 'before')), $id, $what);
+    is_saved(http(chat($path, $id, $more, 'before')), $id, $what);
 
     $main::line->hold('"slow"');
-    refused(http("POST $path", body($id, $more, @messages)),
+    refused(http(chat($path, $id, $more, @messages)),
             "$what - first", 503, qr/unavailable/);
     $main::line->mend;
     ok(wait_for(sub { $main::redis->cli('XLEN', "ollama:{$id}:msgs") == 4 }),
@@ -1051,7 +1055,7 @@ for my $form (@::forms[0, 3]) {
     # as if the time were over
     $main::redis->cli('DEL', "ollama:{$id}:task");
     my $reply;
-    ok(wait_for(sub { $reply = http("POST $path", body($id, $more, @messages));
+    ok(wait_for(sub { $reply = http(chat($path, $id, $more, @messages));
                       $reply->status != 503 }, 15), "$what - back");
 
     is_saved($reply, $id, "$what - second");
@@ -1064,7 +1068,7 @@ for my $form (@::forms[0, 3]) {
     is_free($id, $what);
 
     # it has been answered: what is said now is new
-    is_saved(http("POST $path", body($id, $more, @messages)), $id, $what);
+    is_saved(http(chat($path, $id, $more, @messages)), $id, $what);
     is(@{ session($id)->{messages} }, 8, "$what - again");
 }
 --- error_log eval: qr/is down: timed out/
@@ -1154,7 +1158,7 @@ for my $form (@::forms[0, 3]) {
     my $id = made();
     my $c = client();
 
-    $c->request("POST $path", body($id, $more, 'a'));
+    $c->request(chat($path, $id, $more, 'a'));
     $what =~ /piece/ ? fake_requests(wait_active => 1)
                      : $c->read_until(qr/w0 /);
     $main::line->cut;
@@ -1165,7 +1169,7 @@ for my $form (@::forms[0, 3]) {
     is(stored($id), 'user:a:complete|assistant:w0 w1 w2 :complete',
        "$what - once");
     is_free($id, $what);
-    is_saved(http("POST $path", body($id, $more, 'b')), $id, "$what - next");
+    is_saved(http(chat($path, $id, $more, 'b')), $id, "$what - next");
     is(texts(@{ asked()->{messages} }), 'user:a|assistant:w0 w1 w2 |user:b',
        "$what - it is known");
 }
@@ -1210,7 +1214,7 @@ for my $form (@::forms[0, 3]) {
         my $key = "ollama:{$id}:msgs";
 
         $main::line->$how('w0 w1 w2 w3 w4 ');
-        is_saved(http("POST $path", body($id, $more, 'a')), $id, $what, 0);
+        is_saved(http(chat($path, $id, $more, 'a')), $id, $what, 0);
         ok($main::line->held, "$what, $how - it is on its way");
 
         if ($how eq 'hold') {
@@ -1225,7 +1229,7 @@ for my $form (@::forms[0, 3]) {
 
         $main::line->mend;
         my $reply;
-        ok(wait_for(sub { $reply = http("POST $path", body($id, $more, 'b'));
+        ok(wait_for(sub { $reply = http(chat($path, $id, $more, 'b'));
                           $reply->status != 503 }, 15), "$what, $how - back");
         is_saved($reply, $id, "$what, $how - next");
         is(stored($id) =~ s/:complete//gr, 'user:a|assistant:w0 w1 w2 w3 w4 |'
@@ -1289,7 +1293,7 @@ for my $form (@::forms[0, 2]) {
     my $id = made();
     my $c = client();
 
-    $c->request("POST $path", body($id, $more, 'a'));
+    $c->request(chat($path, $id, $more, 'a'));
     $c->read_until(qr/w0 /);
     $main::redis->cli('CONFIG', 'SET', 'maxmemory', 1);
     is_saved($c->reply, $id, $what, 0);
@@ -1297,7 +1301,7 @@ for my $form (@::forms[0, 2]) {
     $main::redis->cli('CONFIG', 'SET', 'maxmemory', 0);
     is(stored($id), 'user:a:complete', "$what - not stored");
 
-    is_saved(http("POST $path", body($id, $more, 'b')), $id, "$what - next");
+    is_saved(http(chat($path, $id, $more, 'b')), $id, "$what - next");
 }
 --- error_log eval
 [qr/redis refused a session's command: .*OOM/, qr/is lost: Redis refused it/]
@@ -1361,7 +1365,7 @@ for my $form (@::forms) {
         my $id = made();
         my $c = client();
 
-        $c->request("POST $path", body($id, $more, 'a'));
+        $c->request(chat($path, $id, $more, 'a'));
         fake_requests(wait_active => 1);
         $c->$how;
 
@@ -1370,7 +1374,7 @@ for my $form (@::forms) {
         is(stored($id), 'user:a:complete', "$what, $how - the question");
 
         fake_set(model => 'm1', ttft_ms => 0);
-        is_saved(http("POST $path", body($id, $more, 'a')), $id,
+        is_saved(http(chat($path, $id, $more, 'a')), $id,
                  "$what, $how - again");
         is(stored($id),
            'user:a:complete|assistant:w0 w1 w2 w3 w4 :complete',
@@ -1394,8 +1398,8 @@ for my $wait ('ttft_ms', 'load_ms') {
         fake_reset();
         fake_set(model => $model, $wait => 60_000);
 
-        my %body = (session_id => $id, %$more);
-        $c->request("POST $path", { %body, messages => [ user('a') ] });
+        my %body = (model => undef, %$more);
+        $c->request(chat($path, $id, \%body, 'a'));
         fake_requests(wait_active => 1);
 
         is(http("POST /api/chat/cancel/$id", '')->status, 200,
@@ -1409,7 +1413,7 @@ for my $wait ('ttft_ms', 'load_ms') {
         fake_requests(wait_active => 0);
 
         fake_set(model => $model, $wait => 0);
-        is_saved(http("POST $path", { %body, messages => [ user('b') ] }),
+        is_saved(http(chat($path, $id, \%body, 'b')),
                  $id, "$wait, $what - next");
         is(texts(@{ asked()->{messages} }), 'user:a|assistant:|user:b',
            "$wait, $what - as it was");
@@ -1430,7 +1434,7 @@ for my $fault ([ fault => 'die', after => 2 ], [ error_line_after => 2 ]) {
         fake_reset();
         fake_set(model => 'm1', @$fault);
 
-        my $reply = http("POST $path", body($id, $more, 'a'));
+        my $reply = http(chat($path, $id, $more, 'a'));
         is($reply->status, 200, "$what, @$fault - status");
         like($reply->body, qr/"error"/, "$what, @$fault - it is said");
         unlike($reply->body, qr/"saved"/, "$what, @$fault - no word of it");
@@ -1439,7 +1443,7 @@ for my $fault ([ fault => 'die', after => 2 ], [ error_line_after => 2 ]) {
            "$what, @$fault - stored");
 
         fake_reset();
-        is_saved(http("POST $path", body($id, $more, 'b')), $id,
+        is_saved(http(chat($path, $id, $more, 'b')), $id,
                  "$what, @$fault - next");
         is(texts(@{ asked()->{messages} }), 'user:a|assistant:w0 w1 |user:b',
            "$what, @$fault - the part is known");
@@ -1472,7 +1476,8 @@ for (
 
     for my $path ('/api/chat', '/v1/chat/completions') {
         my $text = qq({"model":"m1","session_id":"$id","messages":[$message]});
-        refused(http("POST $path", $text), "$path $message", 400, $error);
+        refused(http("POST $path", $text, 'X-Ollama-Session-Id' => $id),
+                "$path $message", 400, $error);
     }
 }
 

@@ -78,7 +78,7 @@ for my $form (@::streams) {
     my $c = client();
     my $end = $path =~ /v1/ ? "data: [DONE]\n\n" : '';
 
-    $c->request("POST $path", body($id, $more, 'a'));
+    $c->request(chat($path, $id, $more, 'a'));
 
     my $s = $main::server->accept->header($type);
     $s->chunk(said($path, 'one'));
@@ -110,7 +110,7 @@ for my $form (@::streams) {
         my $id = made();
         my $c = client();
 
-        $c->request("POST $path", body($id, $more, 'a'));
+        $c->request(chat($path, $id, $more, 'a'));
 
         my $s = $main::server->accept->header($type);
         my $piece = $left->($path, $half);
@@ -241,7 +241,7 @@ block_begins();
 for my $form (@::streams) {
     my ($what, $path, $more) = @$form;
     my $id = made();
-    my $reply = http("POST $path", body($id, $more, 'a'), -timeout => 60);
+    my $reply = http(chat($path, $id, $more, 'a'), -timeout => 60);
 
     is_saved($reply, $id, $what, 0);
     is(field($id, 2, 's'), 'interrupted', "$what - status");
@@ -270,7 +270,7 @@ for my $form (@::streams) {
     my $id = made();
     my $c = client(rcvbuf => 4096);
 
-    $c->request("POST $path", body($id, $more, 'a'));
+    $c->request(chat($path, $id, $more, 'a'));
     is_free($id, $what);
     is(field($id, 2, 's'), 'cancelled', "$what - stored");
     $c->close;
@@ -379,7 +379,7 @@ my ($what, $path, $more, $type) = @{ $::streams[1] };
 # behind finish_reason
 my $id = made();
 my $c = client();
-$c->request("POST $path", body($id, $more, 'a'));
+$c->request(chat($path, $id, $more, 'a'));
 my $s = $main::server->accept->header($type);
 $s->chunk(said($path, 'one') . said($path, '', 1));
 $c->read_until(qr/"stop"/);
@@ -396,7 +396,7 @@ my $end = said($path, ' two', 1);
 for my $try (1 .. 20) {
     $id = made();
     $c = client();
-    $c->request("POST $path", body($id, $more, 'a'));
+    $c->request(chat($path, $id, $more, 'a'));
     $s = $main::server->accept->header($type);
     $s->chunk(said($path, 'one') . substr $end, 0, 20);
     $c->read_until(qr/one.*data: .{10}/s);
@@ -490,11 +490,11 @@ for my $form ([ 'chat', '/api/chat', {} ], [ 'v1', '/v1/chat/completions',
     my ($what, $path, $more) = @$form;
     my $id = made();
 
-    is_saved(http("POST $path", body($id, $more, 'a')), $id, $what);
+    is_saved(http(chat($path, $id, $more, 'a')), $id, $what);
 
     for my $status (400, 413, 422) {
         fake_set(model => 'm1', status => $status, error => 'no');
-        is(http("POST $path", body($id, $more, 'b', 'c'))->status, $status,
+        is(http(chat($path, $id, $more, 'b', 'c'))->status, $status,
            "$what, $status - refused");
         fake_set(model => 'm1', status => undef, error => undef);
 
@@ -505,7 +505,7 @@ for my $form ([ 'chat', '/api/chat', {} ], [ 'v1', '/v1/chat/completions',
 
     for my $status (408, 429, 500, 503) {
         fake_set(model => 'm1', status => $status, error => 'no');
-        is(http("POST $path", body($id, $more, 'd'))->status, $status,
+        is(http(chat($path, $id, $more, 'd'))->status, $status,
            "$what, $status - failed");
         fake_set(model => 'm1', status => undef, error => undef);
 
@@ -515,7 +515,7 @@ for my $form ([ 'chat', '/api/chat', {} ], [ 'v1', '/v1/chat/completions',
              "$what, $status - kept");
     }
 
-    is_saved(http("POST $path", body($id, $more, 'd')), $id,
+    is_saved(http(chat($path, $id, $more, 'd')), $id,
              "$what - it goes on");
     is(scalar @{ session($id)->{messages} }, 4, "$what - said once");
 }

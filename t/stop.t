@@ -98,6 +98,17 @@ sub body {
 sub line { return "POST $form{$_[0]}[0]" }
 
 
+# The request for a generation by this name: under /v1 a header has it.
+
+sub named {
+    my ($form, $task, $one) = @_;
+
+    return line($form) =~ m{ /v1/}
+        ? (line($form), body($form, undef, $one), 'X-Ollama-Task-Id' => $task)
+        : (line($form), body($form, "\"task_id\":\"$task\"", $one));
+}
+
+
 # The object of the last frame, undef if that is none of a stopped generation.
 # Before it one may be cut, if the server sends more than the client reads.
 
@@ -232,10 +243,12 @@ sub begin {
     fake_reset();
     fake_set(model => $state eq 'loading' ? 'm2' : 'm1', %$set);
 
-    my $body = body($form, $more // '"task_id":"one"', $one);
+    my ($line, $body, @headers) = named($form, 'one', $one);
+
+    $body = body($form, $more, $one) if $more;
     $body =~ s/m1/m2/ if $state eq 'loading';
 
-    $c->request(line($form), $body);
+    $c->request($line, $body, @headers);
 
     fake_requests(wait_count => 1);
 
@@ -451,8 +464,7 @@ proxy_connect_timeout 60s;
 for my $form (@::forms) {
     for my $one (0, 1) {
         for my $c (client(), h2()) {
-            $c->request(main::line($form),
-                        main::body($form, '"task_id":"one"', $one));
+            $c->request(main::named($form, 'one', $one));
 
             my $r;
 
@@ -467,8 +479,7 @@ for my $form (@::forms) {
         my $n = main::connecting();
         my $lines = access_log();
 
-        $c->request(main::line($form),
-                    main::body($form, '"task_id":"two"', $one));
+        $c->request(main::named($form, 'two', $one));
         ok(wait_for(sub { main::connecting() > $n }),
            "$form, $one: a connection is made");
         $c->close;
@@ -531,8 +542,7 @@ for my $cut (1, 9, 12, length($event[1]) - 2,
              length($event[1]) - 1) {
     my $c = client();
 
-    $c->request('POST /v1/responses',
-                main::body('responses', '"task_id":"one"'));
+    $c->request(main::named('responses', 'one'));
 
     my $s = $::server->accept->header('text/event-stream');
 
@@ -586,8 +596,7 @@ my $event = "data: {\"choices\":[{\"delta\":{\"content\":\"w0 \"}}]}\n\n";
 
 for my $rest ('data: {"choi', 'da', "data: {\"a\":1}\n", ": x\n", '') {
     my $c = client();
-    $c->request('POST /v1/chat/completions',
-                main::body('openai', '"task_id":"one"'));
+    $c->request(main::named('openai', 'one'));
 
     my $s = $::server->accept->header('text/event-stream');
 
@@ -816,6 +825,23 @@ for my $form (@::forms) {
 
         like($id, qr/\A[0-9a-f]{32}\z/, "$form: made by the gateway");
         ok(!$seen{$id}++, 'and never the same');
+    }
+}
+
+# under /v1 a body is the client's alone
+for my $form (grep { main::line($_) =~ m{/v1/} } @::forms) {
+    for my $value ('"a"', '"not a name"', '{"x":1}', '1', 'true') {
+        my $more = join ',', map { "\"$_\":$value" }
+                   qw(task_id session_id server_url background);
+        my $body = main::body($form, $more);
+        my $r = http(main::line($form), $body);
+
+        is($r->status, 200, "$form: $value means nothing");
+        like($r->header('X-Ollama-Task-Id'), qr/\A[0-9a-f]{32}\z/,
+             "$form: nor does it name it");
+        is($r->header('X-Ollama-Session-Id'), undef, "$form: nor a session");
+        is(fake_requests(last => 1)->{requests}[0]{body}, $body,
+           "$form: it is for the server");
     }
 }
 
@@ -1048,9 +1074,7 @@ my @c = map {
     [ client(timeout => 30), $form, "t$_" ];
 } 0 .. 199;
 
-$_->[0]->request(main::line($_->[1]), main::body($_->[1],
-                                                 "\"task_id\":\"$_->[2]\""))
-    for @c;
+$_->[0]->request(main::named($_->[1], $_->[2])) for @c;
 $_->[0]->read_until(qr/w0 /) for @c;
 
 my @asked = map {

@@ -96,7 +96,9 @@ static ngx_http_ollama_conversation_field_t
 
     { ngx_string("max_turns"), type_number, is_plain, 0, 0, NULL },
 
-    { ngx_string("stream"), type_boolean, is_plain, 0, 0, NULL },
+    { ngx_string("stream"), type_boolean, is_stream, 0, 0, NULL },
+
+    { ngx_string("background"), type_boolean, is_plain, 0, 0, NULL },
 
     { ngx_string("initial_message"), type_string, is_plain,
       offsetof(ngx_http_ollama_conversation_body_t, initial), 0, NULL },
@@ -295,7 +297,7 @@ ngx_http_ollama_conversation_body_null(void *data)
         options = ngx_http_ollama_conversation_fields_options(read);
         options->nelts = 0;
 
-    } else if (field && field->type == type_boolean) {
+    } else if (field && field->is == is_stream) {
         read->participants.body->stream = 1;
     }
 
@@ -308,6 +310,8 @@ ngx_http_ollama_conversation_body_boolean(void *data, int value)
 {
     ngx_http_ollama_conversation_fields_t *read = data;
 
+    ngx_http_ollama_conversation_field_t  *field;
+
     if (ngx_http_ollama_conversation_body_type(read, type_boolean,
                                ngx_http_ollama_json_offset(&read->json)
                                - (value ? 4 : 5))
@@ -316,7 +320,9 @@ ngx_http_ollama_conversation_body_boolean(void *data, int value)
         return 0;
     }
 
-    if (ngx_http_ollama_conversation_body_at(read)) {
+    field = ngx_http_ollama_conversation_body_at(read);
+
+    if (field && field->is == is_stream) {
         read->participants.body->stream = (value != 0);
     }
 

@@ -37,7 +37,8 @@ typedef enum {
     is_models,
     is_systems,
     is_options,
-    is_task
+    is_task,
+    is_stream
 } ngx_http_ollama_conversation_is_e;
 
 

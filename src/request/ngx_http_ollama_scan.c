@@ -122,14 +122,20 @@ static ngx_http_ollama_field_t  ngx_http_ollama_scan_fields[] = {
     { ngx_string("messages"), ngx_http_ollama_list, ngx_http_ollama_object,
       NGX_HTTP_OLLAMA_SCAN_MESSAGES, 0, 0 },
 
-    { ngx_string("server_url"), ngx_http_ollama_text, 0, 0,
+    { ngx_string("server_url"), ngx_http_ollama_text, 0,
+      NGX_HTTP_OLLAMA_SCAN_OWN,
       offsetof(ngx_http_ollama_scan_t, server_url), 1 },
 
-    { ngx_string("session_id"), ngx_http_ollama_text, 0, 0,
+    { ngx_string("session_id"), ngx_http_ollama_text, 0,
+      NGX_HTTP_OLLAMA_SCAN_OWN,
       offsetof(ngx_http_ollama_scan_t, session_id), 1 },
 
-    { ngx_string("task_id"), ngx_http_ollama_text, 0, 0,
+    { ngx_string("task_id"), ngx_http_ollama_text, 0,
+      NGX_HTTP_OLLAMA_SCAN_OWN,
       offsetof(ngx_http_ollama_scan_t, task_id), 1 },
+
+    { ngx_string("background"), ngx_http_ollama_boolean, 0,
+      NGX_HTTP_OLLAMA_SCAN_OWN, 0, 1 },
 
     { ngx_null_string, 0, 0, 0, 0, 0 }
 };

@@ -38,6 +38,9 @@
 /* "model" may be missing: the header names a session, which may have one */
 #define NGX_HTTP_OLLAMA_SCAN_SESSION    0x20
 
+/* the body may have fields of the gateway, which are not for the server */
+#define NGX_HTTP_OLLAMA_SCAN_OWN        0x40
+
 
 typedef struct ngx_http_ollama_scan_s   ngx_http_ollama_scan_t;
 typedef struct ngx_http_ollama_field_s  ngx_http_ollama_field_t;

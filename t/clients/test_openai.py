@@ -470,14 +470,16 @@ def test_fields_of_the_gateway():
     prepare({})
 
     raw = client(GATEWAY).chat.completions.with_raw_response.create(
-        model="m1", messages=HI, extra_body={"task_id": "task-1"},
-        extra_headers={"X-Ollama-Task-Id": "session-1"})
+        model="m1", messages=HI, extra_body={"task_id": "mine"},
+        extra_headers={"X-Ollama-Task-Id": "task-1"})
 
     assert raw.parse().choices[0].message.content == WORDS
+    assert raw.headers["x-ollama-task-id"] == "task-1"
     assert raw.headers["x-ollama-server"] == DIRECT.split("//")[1]
 
     sent = json.dumps(fake_requests()[-1])
-    for word in ("task-1", "session-1", "secret", "task_id"):
+    assert "mine" in sent      # a body is the client's own
+    for word in ("task-1", "secret"):
         assert word not in sent
 
 

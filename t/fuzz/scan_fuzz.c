@@ -24,7 +24,7 @@
 #include "util/ngx_http_ollama_id.h"
 
 
-#define FUZZ_FLAGS  0x1f
+#define FUZZ_FLAGS  0x5f
 #define FUZZ_LONG   0x20
 
 #define FUZZ_BODY   262144
@@ -67,6 +67,8 @@ static void fuzz_judge(fuzz_run_t *run, u_char *body, size_t len,
 static ngx_uint_t fuzz_expect(fuzz_want_t *want, u_char *body, size_t len,
     fuzz_reader_t *reader, fuzz_value_t **top);
 static void fuzz_field(fuzz_want_t *want, fuzz_value_t *v);
+static ngx_uint_t fuzz_own(fuzz_want_t *want, fuzz_value_t *v);
+static void fuzz_own_field(fuzz_want_t *want, fuzz_value_t *v);
 static void fuzz_kept(fuzz_want_t *want, fuzz_value_t *v, ngx_str_t *value);
 static void fuzz_messages(fuzz_want_t *want, fuzz_value_t *list);
 static ngx_uint_t fuzz_type(fuzz_want_t *want, fuzz_value_t *v,
@@ -337,21 +339,11 @@ fuzz_expect(fuzz_want_t *want, u_char *body, size_t len,
 static void
 fuzz_field(fuzz_want_t *want, fuzz_value_t *v)
 {
-    if (fuzz_named(v, "model")) {
+    if (fuzz_own(want, v)) {
+        fuzz_own_field(want, v);
+
+    } else if (fuzz_named(v, "model")) {
         fuzz_kept(want, v, &want->model);
-
-    } else if (fuzz_named(v, "server_url")) {
-        fuzz_kept(want, v, &want->server_url);
-
-    } else if (fuzz_named(v, "session_id")) {
-        fuzz_kept(want, v, &want->session_id);
-
-    } else if (fuzz_named(v, "task_id")) {
-        fuzz_kept(want, v, &want->task_id);
-
-        if (v->type == fuzz_text && !ngx_http_ollama_id_is_valid(&v->text)) {
-            want->wrong = 1;
-        }
 
     } else if (fuzz_named(v, "name")) {
 
@@ -386,6 +378,39 @@ fuzz_field(fuzz_want_t *want, fuzz_value_t *v)
             && fuzz_type(want, v, fuzz_list))
         {
             fuzz_messages(want, v);
+        }
+    }
+}
+
+
+/* Whether the field is one of the gateway, in a body that may have them. */
+
+static ngx_uint_t
+fuzz_own(fuzz_want_t *want, fuzz_value_t *v)
+{
+    return (want->flags & NGX_HTTP_OLLAMA_SCAN_OWN)
+           && (fuzz_named(v, "server_url") || fuzz_named(v, "session_id")
+               || fuzz_named(v, "task_id") || fuzz_named(v, "background"));
+}
+
+
+static void
+fuzz_own_field(fuzz_want_t *want, fuzz_value_t *v)
+{
+    if (fuzz_named(v, "background")) {
+        (void) fuzz_type(want, v, fuzz_boolean);
+
+    } else if (fuzz_named(v, "server_url")) {
+        fuzz_kept(want, v, &want->server_url);
+
+    } else if (fuzz_named(v, "session_id")) {
+        fuzz_kept(want, v, &want->session_id);
+
+    } else {
+        fuzz_kept(want, v, &want->task_id);
+
+        if (v->type == fuzz_text && !ngx_http_ollama_id_is_valid(&v->text)) {
+            want->wrong = 1;
         }
     }
 }
@@ -480,9 +505,7 @@ fuzz_drop(fuzz_want_t *want, fuzz_value_t *object, ngx_uint_t depth,
         v = *link;
         found = 0;
 
-        gone = depth == 1
-               && (fuzz_named(v, "server_url") || fuzz_named(v, "session_id")
-                   || fuzz_named(v, "task_id"));
+        gone = (depth == 1 && fuzz_own(want, v));
 
         for (i = 0; i < want->forbid->nelts; i++) {
 

@@ -199,6 +199,8 @@ static body_case_t  body_cases[] = {
     { BODY "\"max_turns\":null}", "a=a b=b", NULL },
     { BODY "\"max_turns\":3,\"max_turns\":null}", "a=a b=b", "hi|3|||1" },
     { BODY "\"max_turns\":3,\"Max_Turns\":4}", "a=a b=b", "hi|4|||1" },
+    { BODY "\"background\":true}", "a=a b=b", NULL },
+    { BODY "\"background\":false}", "a=a b=b", NULL },
     { BODY "\"stream\":true}", "a=a b=b", NULL },
     { BODY "\"stream\":false}", "a=a b=b", "hi|10|||0" },
     { BODY "\"stream\":null}", "a=a b=b", NULL },

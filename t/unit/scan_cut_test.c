@@ -20,7 +20,7 @@
       .model = ngx_string("m"), .sent = ngx_string(s), .removed = r }
 
 #define CUT_TASK(t, b, s)                                                     \
-    { .title = t, .flags = SCAN_V1, .forbid = "keep_alive",                   \
+    { .title = t, .flags = SCAN_CHAT, .forbid = "keep_alive",                 \
       .body = ngx_string(b), .model = ngx_string("m"),                        \
       .task_id = ngx_string("t"), .sent = ngx_string(s) }
 
@@ -118,10 +118,26 @@ static scan_case_t  scan_cases[] = {
              "{\"a\":\"task_id\",\"model\":\"m\","
              "\"b\":[\"task_id\",\"x\"]}"),
 
-    { .title = "all three, between others",
+    CUT_TASK("background",
+             "{\"background\":true,\"model\":\"m\",\"task_id\":\"t\","
+             "\"bac\xe2\x84\xaaground\":false,\"a\":1,\"background\":null}",
+             "{\"model\":\"m\",\"a\":1}"),
+
+    CUT("under /v1 a body is the client's alone",
+        "keep_alive",
+        "{\"task_id\":\"a b\",\"session_id\":{\"model\":\"x\"},"
+        "\"server_url\":[1],\"background\":1,\"model\":\"m\","
+        "\"keep_alive\":1,\"task_id\":\"\\ud800\",\"background\":true}",
+        "{\"task_id\":\"a b\",\"session_id\":{\"model\":\"x\"},"
+        "\"server_url\":[1],\"background\":1,\"model\":\"m\","
+        "\"task_id\":\"\\ud800\",\"background\":true}",
+        "keep_alive"),
+
+    { .title = "all, between others",
       .flags = SCAN_CHAT,
       .body = ngx_string("{\"model\":\"m\",\"server_url\":\"http:\\/\\/a\","
                          "\"stream\":false,\"session_id\":\"\\\"}\","
+                         "\"background\":true,"
                          "\"options\":{},\"task_id\":\"t\"}"),
       .model = ngx_string("m"),
       .server_url = ngx_string("http://a"),

@@ -17,10 +17,12 @@
 /* what bodies are scanned for: see the route table */
 
 #define SCAN_CHAT      (NGX_HTTP_OLLAMA_SCAN_STREAM                           \
+                        |NGX_HTTP_OLLAMA_SCAN_OWN                             \
                         |NGX_HTTP_OLLAMA_SCAN_OPTIONS                         \
                         |NGX_HTTP_OLLAMA_SCAN_MESSAGES                        \
                         |NGX_HTTP_OLLAMA_SCAN_TEXT)
 #define SCAN_SHOW      (NGX_HTTP_OLLAMA_SCAN_NAME                             \
+                        |NGX_HTTP_OLLAMA_SCAN_OWN                             \
                         |NGX_HTTP_OLLAMA_SCAN_OPTIONS)
 #define SCAN_V1        (NGX_HTTP_OLLAMA_SCAN_STREAM                           \
                         |NGX_HTTP_OLLAMA_SCAN_MESSAGES)

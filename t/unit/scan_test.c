@@ -664,7 +664,17 @@ static scan_type_t  scan_types[] = {
       "{\"model\":\"m\",\"server_url\":", ",\"server_url\":\"\"}", "a string",
       "server_url" },
 
-    { "type of session_id", SCAN_V1,
+    { "type of background", SCAN_CHAT,
+      "{\"model\":\"m\",\"background\":", ",\"background\":null}",
+      "a boolean", "background" },
+
+    { "type of session_id, where it is the client's", SCAN_V1,
+      "{\"model\":\"m\",\"session_id\":", "}", NULL, NULL },
+
+    { "type of background, where it is the client's", SCAN_V1,
+      "{\"model\":\"m\",\"background\":", "}", NULL, NULL },
+
+    { "type of session_id", SCAN_CHAT,
       "{\"model\":\"m\",\"session_id\":", ",\"session_id\":\"\"}", "a string",
       "session_id" },
 

@@ -35,6 +35,9 @@ package Test::Nginx::Ollama::Session;
 #     user(text)              a message
 #     body(id, fields, message ...)
 #                             of a chat, with messages or what a user says
+#     chat(path, id, fields, message ...)
+#                             the same as a request, with line, body and, under
+#                             /v1, headers for the fields of the gateway
 #     say(id, message ...)    sends it: the reply
 #     marked(reply)           the frames that tell of the session
 #     mark_of(reply, title)   checks that there is one of them: that
@@ -54,10 +57,12 @@ use Test::Nginx::Ollama::Line;
 use Test::Nginx::Ollama::Redis;
 
 our @FUNCTIONS = qw(empty_redis block_begins made session stored lock_of is_free
-                    user body say marked mark_of is_saved);
+                    user body chat say marked mark_of is_saved);
 our ($redis, $line);
 
 my $json = JSON::PP->new->utf8;
+my %header = (session_id => 'X-Ollama-Session-Id',
+              task_id => 'X-Ollama-Task-Id');
 my %option = (line => 0, redis => [], args => '', balanced => 0);
 
 my $balanced = <<'END';
@@ -192,6 +197,21 @@ sub body {
 
     return { model => 'm1', session_id => $id, %{ $fields // {} },
              messages => [ map { ref ? $_ : user($_) } @messages ] };
+}
+
+
+sub chat {
+    my ($path, @args) = @_;
+    my $body = body(@args);
+    my @headers;
+
+    if ($path =~ m{\A/v1/}) {
+        for (grep { exists $body->{$_} } sort keys %header) {
+            push @headers, $header{$_}, delete $body->{$_};
+        }
+    }
+
+    return ("POST $path", $body, @headers);
 }
 
 
