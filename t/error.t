@@ -41,7 +41,38 @@ sub is_error {
 }
 
 
-# The same of /api and of /v1.
+# Checks a refusal of Anthropic's interface.
+
+our %claude = (400 => 'invalid_request_error', 401 => 'authentication_error',
+               403 => 'permission_error', 404 => 'not_found_error',
+               413 => 'request_too_large', 429 => 'rate_limit_error',
+               503 => 'overloaded_error', 529 => 'overloaded_error');
+
+sub is_claude {
+    my ($r, $status, $text, $name) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    is($r->status, $status, "$name: status");
+    is_deeply([$r->headers('Content-Type')],
+              ['application/json; charset=utf-8'], "$name: type");
+    is($r->header('Content-Length'), length $r->body, "$name: length");
+
+    my $json = eval { $r->json } || {};
+    my $error = ref $json->{error} ? $json->{error} : {};
+    my $id = delete $json->{request_id};
+
+    like($id, qr/\Areq_[0-9a-f]{32}\z/, "$name: an id");
+    is_deeply($json, { type => 'error', error => {
+        type => $claude{$status} || 'api_error',
+        message => $error->{message} } }, "$name: Anthropic's form");
+    like($error->{message}, $text, "$name: text");
+
+    return $id;
+}
+
+
+# The same of /api and of /v1, and of Anthropic's part of that.
 
 sub both {
     my ($status, $text, $body, @rest) = @_;
@@ -52,6 +83,9 @@ sub both {
              '/api');
     is_error(http('POST /v1/chat/completions', $body, @rest), $status, 'v1',
              $text, '/v1');
+    $body = { %$body, max_tokens => 9 } if ref $body;
+    is_claude(http('POST /v1/messages', $body, @rest), $status, $text,
+              'messages');
 }
 
 run_tests();
@@ -210,6 +244,76 @@ main::is_error(http('POST /v1/chat/completions', $main::chat), 503, 'v1',
 --- error_log
 [error]
 limiting requests
+
+
+
+=== Anthropic's form has its types by status, and an id that is logged
+--- config
+    location /v1/ {
+        ollama_api ollama;
+        add_header X-Request $request_id always;
+        proxy_pass http://ollama;
+        include ollama_params;
+
+        if ($http_x_status = 401) { return 401; }
+        if ($http_x_status = 403) { return 403; }
+        if ($http_x_status = 409) { return 409; }
+        if ($http_x_status = 413) { return 413; }
+        if ($http_x_status = 422) { return 422; }
+        if ($http_x_status = 429) { return 429; }
+        if ($http_x_status = 500) { return 500; }
+        if ($http_x_status = 501) { return 501; }
+        if ($http_x_status = 502) { return 502; }
+        if ($http_x_status = 503) { return 503; }
+        if ($http_x_status = 504) { return 504; }
+        if ($http_x_status = 529) { return 529; }
+    }
+
+    location /api/ {
+        ollama_api ollama;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+
+    location /llm/v1/ {
+        ollama_api ollama prefix=/llm;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+--- upstream
+        zone ollama 1m;
+        server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
+        ollama_balance;
+--- test
+wait_status(up => 1);
+
+for my $status (401, 403, 409, 413, 422, 429, 500 .. 504, 529) {
+    my $r = http('POST /v1/messages', $main::chat, 'X-Status' => $status);
+
+    is('req_' . $r->header('X-Request'),
+       main::is_claude($r, $status, qr/./, $status), "$status: the id");
+}
+
+main::is_claude(http('POST /v1/messages', '{'), 400, qr/invalid request body/,
+                'no JSON');
+main::is_claude(http('POST /v1/messages', { %$main::chat, model => 'nope' }),
+                404, qr/^model 'nope' not found$/, 'no such model');
+main::is_claude(http('POST /v1/messages', $main::chat,
+                     'X-Ollama-Server-Url' => 'http://nowhere'), 404,
+                qr/"http:\/\/nowhere"/, 'no such server');
+main::is_claude(http('POST /v1/messages', $main::chat,
+                     'X-Ollama-Task-Id' => '?'), 400, qr/X-Ollama-Task-Id/,
+                'not a name');
+main::is_claude(http('POST /v1/messages', $main::chat,
+                     Origin => 'http://evil.example'), 403, qr/^origin "/,
+                'an origin');
+main::is_claude(http('GET /v1/messages'), 405, qr/^method GET/, 'GET');
+main::is_claude(http('POST /v1/messages/count_tokens', $main::chat), 404,
+                qr/^404 page not found$/, 'below it');
+main::is_claude(http('POST /llm/v1/messages', '{'), 400, qr/invalid/,
+                'with a prefix');
+main::is_error(http('POST /v1/messagesx', '{'), 404, 'v1', qr/not found/,
+               'another path');
 
 
 

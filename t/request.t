@@ -565,7 +565,7 @@ POST /v1/chat/completions
 my $c = client();
 
 for my $uri (qw(/v1/chat/completions /v1/completions /v1/embeddings
-                /v1/responses /v1/messages))
+                /v1/responses))
 {
     my $r = $c->request("POST $uri", '{"model":1}')->reply;
 

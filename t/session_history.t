@@ -310,9 +310,10 @@ for my $path ('/api/chat', '/v1/chat/completions') {
     refused(http("POST $path", { messages => [ user('a') ] },
                  'X-Ollama-Session-Id' => $id),
             'no model at all', 400, qr/"model" is required/);
+    is_free($id, 'no model');
     refused(http(chat($path, $id, { model => undef }, 'a')),
             'null model', 400, qr/"model" is required/);
-    is_free($id, 'no model');
+    is_free($id, 'null model');
     refused(http("POST $path", { model => 'm1' },
                  'X-Ollama-Session-Id' => $id),
             'no messages', 400, qr/"messages" is required/);

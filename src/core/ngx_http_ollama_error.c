@@ -5,7 +5,7 @@
 
 
 /*
- * Errors in the form that clients of Ollama and of OpenAI expect.
+ * Errors in the form that clients of Ollama, OpenAI and Anthropic expect.
  *
  * To refuse a request a phase returns a status: nginx then makes an error page
  * of it, or does what the administrator's error_page says.  The filters here
@@ -36,13 +36,27 @@ typedef struct {
 } ngx_http_ollama_error_text_t;
 
 
+/* who defined the interface that a path is of */
+
+typedef enum {
+    dialect_ollama = 0,
+    dialect_openai,
+    dialect_anthropic
+} ngx_http_ollama_error_dialect_e;
+
+
 static size_t ngx_http_ollama_error_clean(u_char *text, size_t len);
+static ngx_http_ollama_error_dialect_e ngx_http_ollama_error_dialect(
+    ngx_http_request_t *r);
+static void ngx_http_ollama_error_request_id(ngx_http_request_t *r,
+    ngx_str_t *id);
 static u_char *ngx_http_ollama_error_member(u_char *p, ngx_str_t *task);
 static ngx_int_t ngx_http_ollama_error_header_filter(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_ollama_error_is_read(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_error_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
-static const char *ngx_http_ollama_error_type(ngx_uint_t status);
+static const char *ngx_http_ollama_error_type(ngx_uint_t status,
+    ngx_http_ollama_error_dialect_e dialect);
 
 
 /* what nginx's own errors mean here */
@@ -209,19 +223,27 @@ ngx_buf_t *
 ngx_http_ollama_error_json(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *text, ngx_str_t *task, ngx_str_t *before, ngx_str_t *after)
 {
-    size_t                       len;
-    ngx_buf_t                   *b;
-    ngx_str_t                    path;
-    const char                  *type;
-    ngx_http_ollama_loc_conf_t  *olcf;
+    size_t                            len;
+    u_char                           *p;
+    ngx_buf_t                        *b;
+    ngx_str_t                         id;
+    const char                       *type;
+    ngx_http_ollama_error_dialect_e   dialect;
 
-    type = ngx_http_ollama_error_type(status);
+    dialect = ngx_http_ollama_error_dialect(r);
+    type = ngx_http_ollama_error_type(status, dialect);
+
+    ngx_str_null(&id);
+
+    if (dialect == dialect_anthropic) {
+        ngx_http_ollama_error_request_id(r, &id);
+    }
 
     len = before->len + after->len
           + text->len + ngx_escape_json(NULL, text->data, text->len)
-          + sizeof("{\"error\":{\"message\":\"\",\"type\":\"\","
-                   "\"param\":null,\"code\":null}}") - 1
-          + ngx_strlen(type)
+          + sizeof("{\"type\":\"error\",\"error\":{\"type\":\"\","
+                   "\"message\":\"\"},\"request_id\":\"req_\"}") - 1
+          + ngx_strlen(type) + id.len
           + (task ? sizeof(",\"task_id\":\"\"") - 1 + task->len : 0);
 
     b = ngx_create_temp_buf(r->pool, len);
@@ -229,35 +251,79 @@ ngx_http_ollama_error_json(ngx_http_request_t *r, ngx_uint_t status,
         return NULL;
     }
 
-    b->last = ngx_cpymem(b->last, before->data, before->len);
+    p = ngx_cpymem(b->last, before->data, before->len);
+
+    switch (dialect) {
+
+    case dialect_anthropic:
+        p = ngx_sprintf(p, "{\"type\":\"error\",\"error\":{\"type\":\"%s\","
+                        "\"message\":\"", type);
+        p = (u_char *) ngx_escape_json(p, text->data, text->len);
+        *p++ = '"';
+        p = ngx_http_ollama_error_member(p, task);
+        p = ngx_sprintf(p, "},\"request_id\":\"req_%V\"}", &id);
+        break;
+
+    case dialect_openai:
+        p = ngx_sprintf(p, "{\"error\":{\"message\":\"");
+        p = (u_char *) ngx_escape_json(p, text->data, text->len);
+        p = ngx_sprintf(p, "\",\"type\":\"%s\",\"param\":null,\"code\":null",
+                        type);
+        p = ngx_http_ollama_error_member(p, task);
+        p = ngx_sprintf(p, "}}");
+        break;
+
+    default: /* dialect_ollama */
+        p = ngx_sprintf(p, "{\"error\":\"");
+        p = (u_char *) ngx_escape_json(p, text->data, text->len);
+        *p++ = '"';
+        p = ngx_http_ollama_error_member(p, task);
+        *p++ = '}';
+        break;
+    }
+
+    b->last = ngx_cpymem(p, after->data, after->len);
+
+    return b;
+}
+
+
+static ngx_http_ollama_error_dialect_e
+ngx_http_ollama_error_dialect(ngx_http_request_t *r)
+{
+    ngx_str_t                    path;
+    ngx_http_ollama_loc_conf_t  *olcf;
+
+    static ngx_str_t  messages = ngx_string("/v1/messages");
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
 
     path = r->uri;
     ngx_http_ollama_path_strip(&path, &olcf->prefix);
 
-    if (ngx_http_ollama_path_is_v1(&path)) {
-        b->last = ngx_cpymem(b->last, "{\"error\":{\"message\":\"",
-                             sizeof("{\"error\":{\"message\":\"") - 1);
-        b->last = (u_char *) ngx_escape_json(b->last, text->data, text->len);
-        b->last = ngx_sprintf(b->last,
-                              "\",\"type\":\"%s\",\"param\":null,"
-                              "\"code\":null", type);
-        b->last = ngx_http_ollama_error_member(b->last, task);
-        b->last = ngx_cpymem(b->last, "}}", 2);
-
-    } else {
-        b->last = ngx_cpymem(b->last, "{\"error\":\"",
-                             sizeof("{\"error\":\"") - 1);
-        b->last = (u_char *) ngx_escape_json(b->last, text->data, text->len);
-        *b->last++ = '"';
-        b->last = ngx_http_ollama_error_member(b->last, task);
-        *b->last++ = '}';
+    if (ngx_http_ollama_path_below(&messages, &path)) {
+        return dialect_anthropic;
     }
 
-    b->last = ngx_cpymem(b->last, after->data, after->len);
+    return ngx_http_ollama_path_is_v1(&path) ? dialect_openai : dialect_ollama;
+}
 
-    return b;
+
+/* What nginx's log has as $request_id, if it has that. */
+
+static void
+ngx_http_ollama_error_request_id(ngx_http_request_t *r, ngx_str_t *id)
+{
+    ngx_http_variable_value_t  *v;
+
+    static ngx_str_t  name = ngx_string("request_id");
+
+    v = ngx_http_get_variable(r, &name, ngx_hash_key(name.data, name.len));
+
+    if (v && !v->not_found) {
+        id->data = v->data;
+        id->len = v->len;
+    }
 }
 
 
@@ -426,10 +492,14 @@ ngx_http_ollama_error_text(ngx_uint_t status)
 }
 
 
-/* The types are those of Ollama's NewError() in openai/openai.go. */
+/*
+ * The types are those of Ollama's NewError() in openai/openai.go, and of
+ * Anthropic's documentation.
+ */
 
 static const char *
-ngx_http_ollama_error_type(ngx_uint_t status)
+ngx_http_ollama_error_type(ngx_uint_t status,
+    ngx_http_ollama_error_dialect_e dialect)
 {
     switch (status) {
 
@@ -438,6 +508,29 @@ ngx_http_ollama_error_type(ngx_uint_t status)
 
     case NGX_HTTP_NOT_FOUND:
         return "not_found_error";
+    }
+
+    if (dialect != dialect_anthropic) {
+        return "api_error";
+    }
+
+    switch (status) {
+
+    case NGX_HTTP_UNAUTHORIZED:
+        return "authentication_error";
+
+    case NGX_HTTP_FORBIDDEN:
+        return "permission_error";
+
+    case NGX_HTTP_REQUEST_ENTITY_TOO_LARGE:
+        return "request_too_large";
+
+    case NGX_HTTP_TOO_MANY_REQUESTS:
+        return "rate_limit_error";
+
+    case NGX_HTTP_SERVICE_UNAVAILABLE:
+    case 529: /* Anthropic's own */
+        return "overloaded_error";
 
     default:
         return "api_error";
