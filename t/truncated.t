@@ -11,13 +11,23 @@ use Test::Nginx::Ollama::HTTP2;
 use Test::Nginx::Ollama::Server qw($server $steps);
 
 
-# the last line, in Ollama's form and in OpenAI's
+# the last line in Ollama's form, and the event that each of the others has
 
 our $any = qr/[^"\\]*(?:\\.[^"\\]*)*/;
 our $line = qr/\{"error":"server \\"127\.0\.0\.1:\d+\\" $any"\}\n\z/;
 our $event = qr/data:[ ]\{"error":\{"message":"server[ ]\\"127\.0\.0\.1:\d+\\"
                 [ ]$any","type":"api_error","param":null,"code":null\}\}
                 \n\n\z/x;
+our $text = qr/"message":"server \\"127\.0\.0\.1:\d+\\" $any"/;
+our $response = qr/event:[ ]error\n
+                   data:[ ]\{"type":"error","sequence_number":\d+,
+                   "code":"server_error",$text,"param":null,
+                   "error":\{"type":"server_error","code":"server_error",
+                   $text,"param":null\}\}\n\n\z/x;
+our $message = qr/event:[ ]error\n
+                  data:[ ]\{"type":"error",
+                  "error":\{"type":"api_error",$text\},
+                  "request_id":"req_[0-9a-f]{32}"\}\n\n\z/x;
 
 
 # What came before it, if it is there, and the reply doesn't look finished.
@@ -136,10 +146,10 @@ like(before_all('/v1/chat/completions', $::openai, $::event, 'OpenAI'),
 like(before_all('/v1/completions', $::prompt, $::event, 'completions'),
      qr/"w1 "[^\n]*\}\n\n\z/);
 
-like(before_all('/v1/responses', $::prompt, $::event, 'Responses'),
+like(before_all('/v1/responses', $::prompt, $::response, 'Responses'),
      qr/\}\n\n\z/);
 
-like(before_all('/v1/messages', $::claude, $::event, 'Anthropic'),
+like(before_all('/v1/messages', $::claude, $::message, 'Anthropic'),
      qr/\}\n\n\z/);
 
 is(outcomes(), 'interrupted');
@@ -354,8 +364,8 @@ for my $set ({ length => $false }, { length => $true },
          qr/"w2 "[^\n]*\n\z/);
     like(before_all('/v1/chat/completions', $::openai, $::event,
                     "$title, OpenAI"), qr/"w2 "[^\n]*\n\n\z/);
-    before_all('/v1/responses', $::prompt, $::event, "$title, Responses");
-    before_all('/v1/messages', $::claude, $::event, "$title, Anthropic");
+    before_all('/v1/responses', $::prompt, $::response, "$title, Responses");
+    before_all('/v1/messages', $::claude, $::message, "$title, Anthropic");
 }
 
 is(outcomes(), 'interrupted');

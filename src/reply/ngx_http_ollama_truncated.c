@@ -22,6 +22,12 @@
 #include "request/ngx_http_ollama_scan.h"
 
 
+static ngx_buf_t *ngx_http_ollama_truncated_line(ngx_http_request_t *r,
+    ngx_http_ollama_frame_t *frame, ngx_str_t *text);
+static ngx_buf_t *ngx_http_ollama_truncated_event(ngx_http_request_t *r,
+    ngx_http_ollama_frame_t *frame, ngx_str_t *text);
+static ngx_buf_t *ngx_http_ollama_truncated_response(ngx_http_request_t *r,
+    ngx_http_ollama_frame_t *frame, ngx_str_t *text, ngx_str_t *before);
 static ngx_chain_t *ngx_http_ollama_truncated_turn(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 
@@ -51,12 +57,9 @@ ngx_chain_t *
 ngx_http_ollama_truncated_error(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_str_t *reason)
 {
-    ngx_buf_t                *b;
-    ngx_str_t                 text, before, after;
-    ngx_chain_t              *cl;
-    ngx_http_ollama_frame_t  *frame;
-
-    frame = ctx->frame;
+    ngx_buf_t    *b;
+    ngx_str_t     text;
+    ngx_chain_t  *cl;
 
     text.len = sizeof("server \"\" ") - 1 + ctx->server.len + reason->len;
 
@@ -78,34 +81,10 @@ ngx_http_ollama_truncated_error(ngx_http_request_t *r,
         return ngx_http_ollama_truncated_turn(r, ctx);
     }
 
-    if (frame->form == NGX_HTTP_OLLAMA_FRAME_SSE) {
+    b = (ctx->frame->form == NGX_HTTP_OLLAMA_FRAME_SSE)
+        ? ngx_http_ollama_truncated_event(r, ctx->frame, &text)
+        : ngx_http_ollama_truncated_line(r, ctx->frame, &text);
 
-        if (frame->line) {
-            ngx_str_set(&before, "\n\ndata: ");
-
-        } else if (frame->event) {
-            ngx_str_set(&before, "\ndata: ");
-
-        } else {
-            ngx_str_set(&before, "data: ");
-        }
-
-        ngx_str_set(&after, "\n\n");
-
-    } else {
-
-        if (frame->line) {
-            ngx_str_set(&before, "\n");
-
-        } else {
-            ngx_str_set(&before, "");
-        }
-
-        ngx_str_set(&after, "\n");
-    }
-
-    b = ngx_http_ollama_error_json(r, NGX_HTTP_BAD_GATEWAY, &text, NULL,
-                                   &before, &after);
     if (b == NULL) {
         return NULL;
     }
@@ -126,6 +105,109 @@ ngx_http_ollama_truncated_error(ngx_http_request_t *r,
     r->keepalive = 0;
 
     return cl;
+}
+
+
+static ngx_buf_t *
+ngx_http_ollama_truncated_line(ngx_http_request_t *r,
+    ngx_http_ollama_frame_t *frame, ngx_str_t *text)
+{
+    ngx_str_t  before, after;
+
+    ngx_str_set(&after, "\n");
+    ngx_str_set(&before, "\n");
+
+    if (!frame->line) {
+        before.len = 0;
+    }
+
+    return ngx_http_ollama_error_json(r, NGX_HTTP_BAD_GATEWAY, text, NULL,
+                                      &before, &after);
+}
+
+
+/*
+ * Clients of OpenAI's chat look for an error in each event; to the others it is
+ * an event of that name.  Those of Anthropic ignore an event that has none.
+ */
+
+static ngx_buf_t *
+ngx_http_ollama_truncated_event(ngx_http_request_t *r,
+    ngx_http_ollama_frame_t *frame, ngx_str_t *text)
+{
+    ngx_str_t   before, after;
+    ngx_uint_t  skip;
+
+    /* what ends the open line, and its event */
+    skip = frame->line ? 0 : frame->event ? 1 : 2;
+
+    if (frame->last == NGX_HTTP_OLLAMA_END_MESSAGE
+        || frame->last == NGX_HTTP_OLLAMA_END_RESPONSE)
+    {
+        ngx_str_set(&before, "\n\nevent: error\ndata: ");
+
+    } else {
+        ngx_str_set(&before, "\n\ndata: ");
+    }
+
+    before.data += skip;
+    before.len -= skip;
+
+    if (frame->last == NGX_HTTP_OLLAMA_END_RESPONSE) {
+        return ngx_http_ollama_truncated_response(r, frame, text, &before);
+    }
+
+    ngx_str_set(&after, "\n\n");
+
+    return ngx_http_ollama_error_json(r, NGX_HTTP_BAD_GATEWAY, text, NULL,
+                                      &before, &after);
+}
+
+
+/*
+ * The event of the Responses API has the error's members itself; its official
+ * clients, however, raise an exception for a member "error" only.
+ */
+
+static ngx_buf_t *
+ngx_http_ollama_truncated_response(ngx_http_request_t *r,
+    ngx_http_ollama_frame_t *frame, ngx_str_t *text, ngx_str_t *before)
+{
+    u_char     *p;
+    ngx_buf_t  *b;
+    ngx_str_t   message;
+
+    message.len = text->len + ngx_escape_json(NULL, text->data, text->len);
+
+    message.data = ngx_pnalloc(r->pool, message.len);
+    if (message.data == NULL) {
+        return NULL;
+    }
+
+    ngx_escape_json(message.data, text->data, text->len);
+
+    b = ngx_create_temp_buf(r->pool, before->len + 2 * message.len
+                  + sizeof("{\"type\":\"error\",\"sequence_number\":,"
+                           "\"code\":\"server_error\",\"message\":\"\","
+                           "\"param\":null,\"error\":{"
+                           "\"type\":\"server_error\","
+                           "\"code\":\"server_error\",\"message\":\"\","
+                           "\"param\":null}}\n\n") - 1 + NGX_INT_T_LEN);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    p = ngx_cpymem(b->last, before->data, before->len);
+
+    b->last = ngx_sprintf(p, "{\"type\":\"error\",\"sequence_number\":%ui,"
+                          "\"code\":\"server_error\",\"message\":\"%V\","
+                          "\"param\":null,\"error\":{"
+                          "\"type\":\"server_error\","
+                          "\"code\":\"server_error\",\"message\":\"%V\","
+                          "\"param\":null}}\n\n",
+                          frame->frames, &message, &message);
+
+    return b;
 }
 
 
