@@ -164,14 +164,15 @@ sub last_frame {
                         || grep { $_->{choices}[0]{finish_reason} } @data;
 
     } elsif ($form eq 'responses') {
-        my $was = @data ? $data[-1]{sequence_number} : -1;
-
         if (!$one) {
-            return undef if $last->{type} ne 'response.incomplete'
-                            || $last->{sequence_number} != $was + 1
-                            || @data && $data[0]{type} eq 'response.created'
-                               && $data[0]{response}{id}
-                                  ne $last->{response}{id};
+            # clients know of no response before it is created
+            return undef if $last->{type} ne 'response.incomplete' || !@data
+                            || $last->{sequence_number}
+                               != $data[-1]{sequence_number} + 1
+                            || $data[0]{type} =~ /response/
+                               && ($data[0]{type} ne 'response.created'
+                                   || $data[0]{response}{id}
+                                      ne $last->{response}{id});
             $last = $last->{response};
         }
 

@@ -23,7 +23,7 @@
 
 
 /* bytes at most of a frame without the model's name and the id */
-#define NGX_HTTP_OLLAMA_FINAL_FRAME_MAX  1536
+#define NGX_HTTP_OLLAMA_FINAL_FRAME_MAX  2048
 
 
 static u_char *ngx_http_ollama_final_frame_ollama(
@@ -35,6 +35,9 @@ static u_char *ngx_http_ollama_final_frame_openai(
 static u_char *ngx_http_ollama_final_frame_response(
     ngx_http_ollama_final_frame_t *final, ngx_str_t *model, u_char *p,
     u_char *end);
+static u_char *ngx_http_ollama_final_frame_status(
+    ngx_http_ollama_final_frame_t *final, ngx_str_t *model, const char *status,
+    u_char *p, u_char *end);
 static u_char *ngx_http_ollama_final_frame_message(
     ngx_http_ollama_final_frame_t *final, ngx_str_t *model, u_char *p,
     u_char *end);
@@ -56,7 +59,7 @@ ngx_http_ollama_final_frame(ngx_http_ollama_final_frame_t *final,
         return NGX_ERROR;
     }
 
-    size = NGX_HTTP_OLLAMA_FINAL_FRAME_MAX + 2 * model.len + 2 * final->id.len;
+    size = NGX_HTTP_OLLAMA_FINAL_FRAME_MAX + 3 * (model.len + final->id.len);
 
     text->data = ngx_pnalloc(pool, size);
     if (text->data == NULL) {
@@ -183,32 +186,66 @@ static u_char *
 ngx_http_ollama_final_frame_response(ngx_http_ollama_final_frame_t *final,
     ngx_str_t *model, u_char *p, u_char *end)
 {
-    ngx_uint_t  whole;
+    ngx_uint_t  n;
 
-    whole = (final->form == NGX_HTTP_OLLAMA_FRAME_WHOLE);
+    if (final->form == NGX_HTTP_OLLAMA_FRAME_WHOLE) {
+        return ngx_http_ollama_final_frame_status(final, model, "incomplete",
+                                                  p, end);
+    }
 
-    if (!whole) {
+    n = final->frames;
+
+    if (n == 0) {
+
+        /* to clients a response is unknown until it is created */
+
         p = ngx_slprintf(p, end,
-                         "event: response.incomplete\n"
-                         "data: {\"type\":\"response.incomplete\","
-                         "\"sequence_number\":%ui,\"response\":",
-                         final->frames);
+                         "event: response.created\n"
+                         "data: {\"type\":\"response.created\","
+                         "\"sequence_number\":%ui,\"response\":", n++);
+        p = ngx_http_ollama_final_frame_status(final, model, "in_progress",
+                                               p, end);
+
+        p = ngx_slprintf(p, end,
+                         "}\n\nevent: response.in_progress\n"
+                         "data: {\"type\":\"response.in_progress\","
+                         "\"sequence_number\":%ui,\"response\":", n++);
+        p = ngx_http_ollama_final_frame_status(final, model, "in_progress",
+                                               p, end);
+        p = ngx_slprintf(p, end, "}\n\n");
     }
 
     p = ngx_slprintf(p, end,
-                     "{\"id\":\"%s%V\",\"object\":\"response\","
-                     "\"created_at\":%T,\"status\":\"incomplete\","
-                     "\"error\":null,\"incomplete_details\":{\"reason\":"
-                     "\"cancelled\"},\"instructions\":null,"
-                     "\"metadata\":{},\"model\":\"%V\",\"output\":[],"
-                     "\"parallel_tool_calls\":true,\"temperature\":null,"
-                     "\"tool_choice\":\"auto\",\"tools\":[],\"top_p\":null,"
-                     "\"usage\":null}",
-                     final->reply.len ? "" : "resp_",
-                     final->reply.len ? &final->reply : &final->id,
-                     final->sec, model);
+                     "event: response.incomplete\n"
+                     "data: {\"type\":\"response.incomplete\","
+                     "\"sequence_number\":%ui,\"response\":", n);
+    p = ngx_http_ollama_final_frame_status(final, model, "incomplete", p, end);
 
-    return whole ? p : ngx_slprintf(p, end, "}\n\n");
+    return ngx_slprintf(p, end, "}\n\n");
+}
+
+
+/* The response as an object, with that status. */
+
+static u_char *
+ngx_http_ollama_final_frame_status(ngx_http_ollama_final_frame_t *final,
+    ngx_str_t *model, const char *status, u_char *p, u_char *end)
+{
+    return ngx_slprintf(p, end,
+                        "{\"id\":\"%s%V\",\"object\":\"response\","
+                        "\"created_at\":%T,\"status\":\"%s\","
+                        "\"error\":null,\"incomplete_details\":%s,"
+                        "\"instructions\":null,"
+                        "\"metadata\":{},\"model\":\"%V\",\"output\":[],"
+                        "\"parallel_tool_calls\":true,\"temperature\":null,"
+                        "\"tool_choice\":\"auto\",\"tools\":[],"
+                        "\"top_p\":null,\"usage\":null}",
+                        final->reply.len ? "" : "resp_",
+                        final->reply.len ? &final->reply : &final->id,
+                        final->sec, status,
+                        ngx_strcmp(status, "incomplete") == 0
+                        ? "{\"reason\":\"cancelled\"}" : "null",
+                        model);
 }
 
 

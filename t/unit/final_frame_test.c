@@ -316,6 +316,49 @@ last_message_events(last_event_t *event, ngx_uint_t n,
 }
 
 
+/* The response in the last event; one that was not begun is begun. */
+
+static json_t *
+last_response_events(last_event_t *event, ngx_uint_t n,
+    ngx_http_ollama_final_frame_t *last)
+{
+    json_t      *about, *first;
+    ngx_uint_t   i, number;
+
+    static char  *names[] = {
+        "response.created", "response.in_progress", "response.incomplete"
+    };
+
+    assert_int_equal(n, last->frames ? 1 : 3);
+
+    about = NULL;
+    first = json_object_get(event[0].data, "response");
+
+    for (i = 0; i < n; i++) {
+        assert_string_equal(event[i].name, names[3 - n + i]);
+        assert_string_equal(last_text(event[i].data, "type"), event[i].name);
+
+        number = json_integer_value(json_object_get(event[i].data,
+                                                    "sequence_number"));
+        assert_int_equal(number, last->frames + i);
+
+        about = json_object_get(event[i].data, "response");
+
+        assert_string_equal(last_text(about, "id"), last_text(first, "id"));
+        assert_string_equal(last_text(about, "model"),
+                            last_text(first, "model"));
+
+        if (i + 1 < n) {
+            assert_string_equal(last_text(about, "status"), "in_progress");
+            assert_true(json_is_null(json_object_get(about,
+                                                     "incomplete_details")));
+        }
+    }
+
+    return about;
+}
+
+
 static void
 last_check(last_case_t *row, ngx_http_ollama_final_frame_t *last, char *text)
 {
@@ -356,14 +399,8 @@ last_check(last_case_t *row, ngx_http_ollama_final_frame_t *last, char *text)
         break;
 
     case NGX_HTTP_OLLAMA_END_RESPONSE:
-        assert_int_equal(n, 1);
-
         if (row->form == SSE) {
-            assert_string_equal(event[0].name, "response.incomplete");
-            assert_string_equal(last_text(data, "type"), event[0].name);
-            about = json_object_get(data, "sequence_number");
-            assert_int_equal(json_integer_value(about), last->frames);
-            about = json_object_get(data, "response");
+            about = last_response_events(event, n, last);
         }
 
         last_response(row, last, about);
