@@ -600,6 +600,11 @@ ngx_http_ollama_route_find(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     uri = r->uri;
     ngx_http_ollama_path_strip(&uri, &olcf->prefix);
 
+    if (uri.len > 2 && uri.data[uri.len - 1] == '/') {
+        /* the same endpoint as without */
+        uri.len--;
+    }
+
     if (!olcf->management && ngx_http_ollama_route_is_managed(&uri)) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_FORBIDDEN,
                                      "managing models is not allowed here "

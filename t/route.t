@@ -233,10 +233,83 @@ GET /api/tags
 
 
 
+=== a slash at the end of a path is the same as none
+--- ollama
+        ollama_management on;
+--- test
+my @asked;
+
+for my $path (sort keys %main::model) {
+    is(http("POST $path/", $main::model{$path})->status, 200, "POST $path/");
+    push @asked, "POST $path";
+}
+
+for my $path (sort keys %main::lists) {
+    is(http("GET $path/")->status, 200, "GET $path/");
+    push @asked, "GET $path";
+}
+
+for my $path (sort keys %main::management) {
+    my ($method) = $main::management{$path} =~ /(\w+)$/;
+    isnt(http("$method $path/", '{"model":"m1"}')->status, 405,
+         "$method $path/");
+    push @asked, "$method $path";
+}
+
+is(http('GET /api/tags/?a=b/')->status, 200, 'with arguments');
+is(http('GET /api//tags///')->status, 200, 'slashes are merged before');
+is_deeply([fake_asked()], [@asked, 'GET /api/tags?a=b/', 'GET /api/tags'],
+          'what the server was asked');
+
+for my $path (sort keys %main::own) {
+    for my $method (split /, /, $main::own{$path}) {
+        my $body = $method eq 'HEAD' ? undef : '{}';
+        is(http("$method $path/", $body)->status,
+           http("$method $path", $body)->status, "$method $path/");
+    }
+
+    my $r = http("FOO $path/");
+    is($r->status, 405, "FOO $path/");
+    is($r->header('Allow'), $main::own{$path}, "FOO $path/");
+}
+--- no_error_log
+[crit]
+
+
+
+=== a slash at the end behind a prefix, and where nginx merges none
+--- config
+    merge_slashes off;
+
+    location /llm/ {
+        ollama_api ollama prefix=/llm;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+
+    location / {
+        ollama_api ollama;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+--- test
+is(http('GET /llm/api/tags/')->status, 200, 'behind a prefix');
+is(http('GET /llm/')->body, 'Ollama is running', 'the root behind a prefix');
+is(http('GET /v1/models/m1/')->status, 200, 'a name');
+
+for my $path ('//', '/api/tags//', '/api//tags/', '/llm//', '//api/tags') {
+    is(http("GET $path")->status, 404, $path);
+}
+--- asked
+GET /api/tags
+GET /v1/models/m1
+
+
+
 === other paths below /api are 404 in Ollama's form
 --- test
-for my $path (qw(/api/ /api/nope /api/chat/ /api/chats /api/cha /api/chat/x
-                 /api/Chat /api/tags/ /api/versions /api/status
+for my $path (qw(/api/ /api/nope /api/chats /api/cha /api/chat/x
+                 /api/Chat /api/versions /api/chats/ /api/chat/x/
                  /api/blob /api/pulls /api/mex /api/v1/models /api/chat;x
                  /api/chat%20 /api/chat%00 /api/generate/chat
                  /api/models /api/models/server /api/chat/session/a/b
@@ -262,8 +335,8 @@ nothing
 
 === other paths below /v1 are 404 in OpenAI's form
 --- test
-for my $path (qw(/v1/ /v1/nope /v1/models/ /v1/chat /v1/chat/completions/
-                 /v1/Models /v1/api/tags /v1/files /v1/images/generations))
+for my $path (qw(/v1/ /v1/nope /v1/nope/ /v1/chat /v1/chat/ /v1/Models
+                 /v1/api/tags /v1/files /v1/images))
 {
     my $r = http("GET $path");
     is($r->status, 404, $path);
@@ -488,7 +561,7 @@ is_deeply([fake_asked()], \@asked, 'what the server was asked');
 --- ollama
         ollama_management on;
 --- test
-for my $path (qw(/api/pull/ /api/pull/x /api/Pull /api/blobs /api/blobs/
+for my $path (qw(/api/pull/x /api/pull/x/ /api/Pull /api/blobs /api/blobs/
                  /api/blobs/a/b /api/user /api/user/keys /api/experimental
                  /api/delete/m1 /api/pull;x))
 {
