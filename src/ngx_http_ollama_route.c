@@ -307,6 +307,9 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
+    /* only what has an ETag is compared with the client's copy of it */
+    r->disable_not_modified = 1;
+
     ctx = ngx_http_ollama_make_ctx(r);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

@@ -133,6 +133,58 @@ is(wrong(''), '', 'statuses');
 
 
 
+=== conditional and partial requests are answered as any others
+--- config
+    location / {
+        ollama_api ollama;
+        proxy_pass http://ollama;
+        proxy_force_ranges on;
+        include ollama_params;
+    }
+--- test
+wait_status(up => 1);
+
+my $date = 'Thu, 01 Jan 1970 00:00:02 GMT';
+my $c = client();
+
+for my $header ([ 'If-None-Match' => '*' ], [ 'If-None-Match' => '"a"' ],
+                [ 'If-Match' => '"a"' ], [ 'If-Match' => '*' ],
+                [ 'If-Modified-Since' => $date ],
+                [ 'If-Unmodified-Since' => $date ],
+                [ 'If-None-Match' => '*', 'If-Modified-Since' => $date ],
+                [ 'Range' => 'bytes=0-1' ],
+                [ 'Range' => 'bytes=0-1', 'If-Range' => '"a"' ])
+{
+    my ($name, $value) = @$header;
+    my @wrong;
+
+    for (@main::endpoints) {
+        my ($line, $body, $expected) = @$_;
+
+        # of those with an ETag the answer is known
+        if ($line =~ m{^GET\ /(?:api/(?:tags|ps|version|models/servers)
+                                |v1/models)}x)
+        {
+            $expected = 304 if $name eq 'If-None-Match' && $value eq '*';
+            $expected = 412 if $name eq 'If-Match' && $value ne '*';
+        }
+
+        my $r = $c->request($line, $body, @$header)->reply;
+
+        # as nginx does after this one
+        $c = client() if $r->status == 412;
+
+        push @wrong, "$line: " . $r->status . ' ' . $r->end
+            if $r->status ne $expected || $r->end ne 'complete';
+        push @wrong, "$line: " . $r->header('Content-Range')
+            if $r->header('Content-Range');
+    }
+
+    is(join("\n", @wrong), '', "@$header");
+}
+
+
+
 === ollama_api of a location with an empty name
 --- config
     location "" {

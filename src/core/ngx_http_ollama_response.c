@@ -113,6 +113,12 @@ ngx_http_ollama_response_etag(ngx_http_request_t *r, uint64_t hash)
 
     r->headers_out.etag = &h[part->nelts - 1];
 
+    /* by the ETag alone: there is no date to compare with (RFC 9110, 13.1) */
+
+    r->disable_not_modified = 0;
+    r->headers_in.if_modified_since = NULL;
+    r->headers_in.if_unmodified_since = NULL;
+
     return NGX_OK;
 }
 
