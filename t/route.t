@@ -733,3 +733,27 @@ is(http('POST /chat', $main::chat)->status, 200, 'chat');
 is(http('POST /pull', $main::chat)->status, 403, 'management');
 --- asked
 POST /api/chat
+
+
+
+=== the credentials of a client stay at the gateway
+--- ollama
+        ollama_management on;
+--- test
+my @names = qw(Authorization Cookie Proxy-Authorization x-api-key api-key
+               X-Goog-Api-Key X-Auth-Token);
+
+for ([ 'POST /api/chat', $main::chat ], [ 'POST /v1/messages', $main::chat ],
+     [ 'GET /api/tags' ], [ 'POST /api/pull', '{"model":"m1"}' ])
+{
+    my ($line, $body) = @$_;
+
+    http($line, $body, (map { $_ => 'secret' } @names),
+         'OpenAI-Organization' => 'org', 'anthropic-version' => '2023-06-01');
+
+    my $got = fake_requests(last => 1)->{requests}[0]{headers};
+
+    is(join(' ', grep { $got->{$_} =~ /secret/ } keys %$got), '', $line);
+    is($got->{'openai-organization'}, 'org', "$line: what is none, passes");
+    is($got->{'anthropic-version'}, '2023-06-01', "$line: and so does this");
+}
