@@ -34,6 +34,7 @@
 #include "fleet/ngx_http_ollama_fleet.h"
 #include "reply/ngx_http_ollama_stop.h"
 #include "request/ngx_http_ollama_body.h"
+#include "request/ngx_http_ollama_form.h"
 #include "request/ngx_http_ollama_scan.h"
 #include "session/ngx_http_ollama_history.h"
 #include "task/ngx_http_ollama_task.h"
@@ -134,9 +135,25 @@ static ngx_http_ollama_endpoint_t  ngx_http_ollama_endpoints[] = {
       NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_STREAM,
       NGX_HTTP_OLLAMA_END_RESPONSE, NULL },
 
+    { ngx_string("/v1/responses/compact"), NGX_HTTP_POST,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, 0,
+      NGX_HTTP_OLLAMA_END_OBJECT, NULL },
+
     { ngx_string("/v1/messages"), NGX_HTTP_POST,
       NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_V1_CHAT,
       NGX_HTTP_OLLAMA_END_MESSAGE, NULL },
+
+    { ngx_string("/v1/images/generations"), NGX_HTTP_POST,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, 0,
+      NGX_HTTP_OLLAMA_END_ANY, NULL },
+
+    { ngx_string("/v1/images/edits"), NGX_HTTP_POST,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_SCAN_FORM,
+      NGX_HTTP_OLLAMA_END_ANY, NULL },
+
+    { ngx_string("/v1/audio/transcriptions"), NGX_HTTP_POST,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_SCAN_FORM,
+      NGX_HTTP_OLLAMA_END_ANY, NULL },
 
     /* stop */
 
@@ -176,6 +193,9 @@ static ngx_http_ollama_endpoint_t  ngx_http_ollama_endpoints[] = {
     { ngx_string("/api/version"), NGX_HTTP_OLLAMA_GET_HEAD,
       NGX_HTTP_OLLAMA_ENDPOINT_LIST, 0, 0,
       ngx_http_ollama_models_version },
+
+    { ngx_string("/api/status"), NGX_HTTP_GET,
+      NGX_HTTP_OLLAMA_ENDPOINT_PASS, 0, 0, NULL },
 
     { ngx_string("/"), NGX_HTTP_OLLAMA_GET_HEAD,
       NGX_HTTP_OLLAMA_ENDPOINT_LOCAL, 0, 0,
@@ -280,6 +300,13 @@ static ngx_http_ollama_method_t  ngx_http_ollama_methods[] = {
 static const ngx_http_ollama_body_parser_t  ngx_http_ollama_route_scan = {
     ngx_http_ollama_body_scan_feed,
     ngx_http_ollama_body_scan_end,
+    ngx_http_ollama_route_scanned
+};
+
+
+static const ngx_http_ollama_body_parser_t  ngx_http_ollama_route_form = {
+    ngx_http_ollama_form_feed,
+    ngx_http_ollama_form_end,
     ngx_http_ollama_route_scanned
 };
 
@@ -398,6 +425,19 @@ ngx_http_ollama_route_read(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 
     if (rc != NGX_OK) {
         return rc;
+    }
+
+    if (ctx->endpoint->scan & NGX_HTTP_OLLAMA_SCAN_FORM) {
+        rc = ngx_http_ollama_form_init(r, ctx);
+
+        if (rc == NGX_OK) {
+            return ngx_http_ollama_body_read(r, ctx,
+                                             &ngx_http_ollama_route_form);
+        }
+
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
     }
 
     if (ngx_http_ollama_body_scan_init(r, ctx) != NGX_OK) {
@@ -569,6 +609,7 @@ ngx_http_ollama_route_task(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     ngx_int_t  rc;
 
     if (ctx->endpoint->last == NGX_HTTP_OLLAMA_END_OBJECT
+        || ctx->endpoint->last == NGX_HTTP_OLLAMA_END_ANY
         || ctx->endpoint->kind != NGX_HTTP_OLLAMA_ENDPOINT_MODEL
         || ctx->has_task
         || r != r->main)

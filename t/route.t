@@ -3,7 +3,12 @@
 # however the path is spelled; and a server sees the endpoint that was checked,
 # in one spelling, with the query string and body as they came.
 
+use lib 't/lib';
+
 use Test::Nginx::Ollama;
+use Test::Nginx::Ollama::Server qw($server $steps);
+
+use Digest::SHA qw(sha256_hex);
 
 our $chat = { model => 'm1',
              messages => [ { role => 'user', content => 'a' } ] };
@@ -62,6 +67,23 @@ our %management = (
 );
 
 our @methods = qw(GET HEAD POST PUT PATCH DELETE OPTIONS PROPFIND FOO);
+
+
+# A form with this boundary: fields, and files named "file".
+
+sub form {
+    my ($boundary, @fields) = @_;
+
+    my $form = '';
+
+    while (my ($name, $value) = splice @fields, 0, 2) {
+        my $file = $name eq 'file' ? '; filename="a.wav"' : '';
+        $form .= "--$boundary\r\nContent-Disposition: form-data; "
+                 . "name=\"$name\"$file\r\n\r\n$value\r\n";
+    }
+
+    return "$form--$boundary--\r\n";
+}
 
 
 # Ways to write a path that a server, or one of the parts between, might take
@@ -347,6 +369,128 @@ for my $path (qw(/v1/ /v1/nope /v1/nope/ /v1/chat /v1/chat/ /v1/Models
 }
 --- asked
 nothing
+
+
+
+=== endpoints that take files go to a server by the field "model" of a form
+--- upstream
+        zone ollama 1m;
+        server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
+        ollama_balance;
+--- fake
+{"server":{"models":[{"name":"m1"},{"name":"a b"}]}}
+--- test
+wait_status(up => 1);
+
+for my $path (qw(/v1/images/edits /v1/audio/transcriptions)) {
+    for my $form ([ 'boundary=xx', form('xx', model => 'm1') ],
+                  [ 'boundary="x x"', form('x x', model => 'm1') ],
+                  [ 'charset=utf-8; Boundary=xx',
+                    form('xx', file => "\r\n--x\r\n" x 100_000,
+                         model => 'm1') ])
+    {
+        my ($type, $body) = @$form;
+        my $r = http("POST $path", $body,
+                     'Content-Type' => "multipart/form-data; $type");
+
+        # the stand-in has none of these
+        is($r->body, '404 page not found', "$path, $type");
+
+        my $asked = fake_requests(last => 1)->{requests}[0];
+        is($asked->{body_sha256}, sha256_hex($body), 'the whole form goes on');
+        is($asked->{headers}{'content-type'}, "multipart/form-data; $type",
+           'with its type');
+        like((access_log())[-1], qr/ model=m1 /, 'and its model is known');
+    }
+
+    my $type = 'multipart/form-data; boundary=xx';
+
+    for ([ 400, '"model" is required', form('xx', file => 'a') ],
+         [ 400, '"model" is required', form('xx', model => '') ],
+         [ 400, 'unexpected end of the form', '{"model":"m1"}' ],
+         [ 400, 'unexpected end of the form', '' ],
+         [ 400, '"model" is longer', form('xx', model => 'm' x 1025) ],
+         [ 404, "model 'm3' not found", form('xx', model => 'm3') ])
+    {
+        my ($status, $text, $body) = @$_;
+        my $r = http("POST $path", $body, 'Content-Type' => $type);
+
+        is($r->status, $status, "$path: $text");
+        like($r->json->{error}{message}, qr/\Q$text\E/, 'the text');
+    }
+
+    my $r = http("POST $path", 'x', 'Content-Type' => 'multipart/form-data');
+    is($r->status, 400, 'no boundary');
+    like($r->json->{error}{message}, qr/boundary/, 'says so');
+
+    # Go reads arguments first
+    $r = http("POST $path?x=1&m%6fdel=m3&model=m1", form('xx', model => 'm1'),
+              'Content-Type' => $type);
+    like($r->json->{error}{message}, qr/'m3' not found/, 'an argument wins');
+
+    is(http("POST $path?model=a+b", form('xx', model => 'm3'),
+            'Content-Type' => $type)->body, '404 page not found', 'a blank');
+
+    is(http("POST $path", '{"model":"m1"}')->body, '404 page not found',
+       'JSON is fine, too');
+    is(http("POST $path", '{"model":1}')->status, 400, 'if it is right');
+}
+
+for my $path (qw(/v1/images/generations /v1/responses/compact)) {
+    is(http("POST $path", '{"model":"m1"}')->body, '404 page not found', $path);
+    is(http("POST $path", '{"model":"m3"}')->json->{error}{message},
+       "model 'm3' not found", "$path without a server");
+    is(http("POST $path", '{}')->status, 400, "$path without a model");
+    is(http("GET $path")->status, 405, "GET $path");
+}
+
+is(http('GET /api/status')->status, 200, 'GET /api/status');
+is(http('POST /api/status')->status, 405, 'POST /api/status');
+
+
+
+=== replies of endpoints that take files pass as they are
+--- upstream eval: $::steps
+--- test
+my $form = form('xx', model => 'm1');
+my @type = ('Content-Type' => 'multipart/form-data; boundary=xx');
+
+for ([ 'application/json', '{"text":"hello"}' ], [ 'text/plain', "hello\n" ],
+     [ 'application/json', '{"created":1,"data":[{"b64_json":"'
+                           . 'abcd' x 100_000 . '"}]}' ],
+     [ 'text/event-stream', "event: a\ndata: {\"type\":\"a\"}\n\n" ],
+     [ 'text/vtt', "WEBVTT\n\n00:00.000 --> 00:01.000\nhello\n" ],
+     [ 'image/png', "\x89PNG\r\n\0" ])
+{
+    my ($type, $body) = @$_;
+    my $c = client()->request('POST /v1/audio/transcriptions', $form, @type);
+    my $s = $main::server->accept;
+
+    is($s->{body}, $form, "$type: the form");
+    $s->header($type)->chunk($body)->last;
+
+    my $r = $c->reply;
+    is($r->status, 200, 'status');
+    is($r->body, $body, 'body');
+    is($r->end, 'complete', 'end');
+    is($r->header('Content-Type'), $type, 'type');
+    $c->close;
+}
+
+# one that is cut never looks complete
+
+for my $type ('application/json', 'text/event-stream') {
+    my $c = client()->request('POST /v1/images/generations', '{"model":"m1"}');
+    my $s = $main::server->accept;
+
+    $s->header($type)->chunk('{"created":1');
+    $s->close;
+
+    isnt($c->reply_to_end->end, 'complete', "$type, cut");
+    $c->close;
+}
+--- error_log
+prematurely closed
 
 
 

@@ -16,6 +16,8 @@
 typedef enum {
     NGX_HTTP_OLLAMA_ENDPOINT_MODEL = 0,     /* to a server that has the model
                                                in the body */
+    NGX_HTTP_OLLAMA_ENDPOINT_FURTHER,       /* of ollama_pass: the same, if
+                                               there is one in the body */
     NGX_HTTP_OLLAMA_ENDPOINT_PASS,          /* to a server, unchanged */
     NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT,    /* the same, if it is allowed */
     NGX_HTTP_OLLAMA_ENDPOINT_LIST,          /* answered here from memory; like
@@ -35,7 +37,9 @@ typedef enum {
     NGX_HTTP_OLLAMA_END_DONE,         /* "done":true, Ollama's */
     NGX_HTTP_OLLAMA_END_MARK,         /* data: [DONE], OpenAI's chat */
     NGX_HTTP_OLLAMA_END_RESPONSE,     /* event: response.completed, … */
-    NGX_HTTP_OLLAMA_END_MESSAGE       /* event: message_stop, Anthropic's */
+    NGX_HTTP_OLLAMA_END_MESSAGE,      /* event: message_stop, Anthropic's */
+    NGX_HTTP_OLLAMA_END_ANY           /* the object itself; replies of other
+                                         types are not followed */
 } ngx_http_ollama_frame_end_e;
 
 

@@ -49,6 +49,7 @@ static ngx_int_t ngx_http_ollama_tap_removed(ngx_http_request_t *r,
     ngx_http_ollama_scan_t *scan);
 static ngx_int_t ngx_http_ollama_tap_init(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
+static ngx_uint_t ngx_http_ollama_tap_is_json(ngx_str_t *type);
 static ngx_int_t ngx_http_ollama_tap_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_int_t ngx_http_ollama_tap_buf(ngx_http_request_t *r,
@@ -263,6 +264,13 @@ ngx_http_ollama_tap_init(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     ngx_http_ollama_frame_end_e    last;
     ngx_http_ollama_frame_form_e   form;
 
+    if (ctx->endpoint->last == NGX_HTTP_OLLAMA_END_ANY
+        && !ngx_http_ollama_tap_is_json(&r->headers_out.content_type))
+    {
+        /* a text or an image that was asked for, or events nobody knows */
+        return NGX_OK;
+    }
+
     form = ngx_http_ollama_frame_form(ctx->endpoint, ctx->scan->stream,
                                       &r->headers_out.content_type);
 
@@ -291,6 +299,16 @@ ngx_http_ollama_tap_init(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     r->filter_need_in_memory = 1;
 
     return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_tap_is_json(ngx_str_t *type)
+{
+    static ngx_str_t  json = ngx_string("application/json");
+
+    return type->len >= json.len
+           && ngx_strncasecmp(type->data, json.data, json.len) == 0;
 }
 
 

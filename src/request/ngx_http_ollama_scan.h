@@ -41,6 +41,9 @@
 /* the body may have fields of the gateway, which are not for the server */
 #define NGX_HTTP_OLLAMA_SCAN_OWN        0x40
 
+/* the body may be a form, multipart/form-data, instead of JSON */
+#define NGX_HTTP_OLLAMA_SCAN_FORM       0x80
+
 
 typedef struct ngx_http_ollama_scan_s   ngx_http_ollama_scan_t;
 typedef struct ngx_http_ollama_field_s  ngx_http_ollama_field_t;
