@@ -59,7 +59,7 @@ is(fake_requests(fake => 3, path => '/api/chat')->{count}, 3);
 
 
 
-=== two servers with a loaded model each: no load in 200 requests
+=== two servers with a loaded model each: no load in 208 requests
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
 {"server":{"models":[{"name":"m1","loaded":true},{"name":"m2"}]}}
@@ -68,16 +68,16 @@ is(fake_requests(fake => 3, path => '/api/chat')->{count}, 3);
 --- test
 wait_status(up => 1, 2);
 
-for my $round (1 .. 10) {
+for my $round (1 .. 13) {
     for my $model (qw(m1 m2)) {
-        my @replies = at_once(10, chat($model));
+        my @replies = at_once(8, chat($model));
         are_good("$model, round $round", @replies);
-        is(count_of(substr($model, 1), @replies), 10, 'where it is warm');
+        is(count_of(substr($model, 1), @replies), 8, 'where it is warm');
     }
 }
 
 is(fake_requests(fake => $_)->{loads}, 0, "no load at server $_") for 1, 2;
-is(fake_requests(fake => $_)->{count}, 100) for 1, 2;
+is(fake_requests(fake => $_)->{count}, 104) for 1, 2;
 
 
 
@@ -92,14 +92,52 @@ is(fake_requests(fake => $_)->{count}, 100) for 1, 2;
 --- test
 wait_status(up => 1, 2);
 
-my @m1 = map { client(timeout => 30)->request(chat('m1')) } 1 .. 50;
-my @m2 = map { client(timeout => 30)->request(chat('m2')) } 1 .. 50;
+my @both = map { client(timeout => 30)->request(chat('m' . (1 + $_ % 2))) }
+               1 .. 100;
 
-are_good('at once', map { $_->reply } @m1, @m2);
+are_good('at once', map { $_->reply } @both);
 are_good('one by one', map { http(chat('m' . (1 + $_ % 2))) }
                              1 .. 40);
 
 is(fake_requests(fake => $_)->{loads}, 0, "no load at server $_") for 1, 2;
+
+
+
+=== requests for a model go where it is loaded, but not any number of them
+--- upstream eval: main::servers_with($::once, '', '', 'max_conns=1')
+--- fake2
+{"server":{"models":[{"name":"m1"},{"name":"m2"}]}}
+--- fake3
+{"server":{"models":[{"name":"m3"}]}}
+--- test
+wait_status(up => 1, 2, 3);
+
+# a load counts as eight requests
+my @held = hold(9, 'm1');
+is(held_by(@held), join(' ', (1) x 9), 'where it is loaded');
+is(fake_requests(fake => 2)->{loads}, 0, 'no load');
+
+push @held, hold(5, 'm1');
+is(in_flight(), '9 5 0', 'then where it must be loaded');
+is(fake_requests(fake => 2)->{loads}, 1, 'once');
+
+# requests for other models count, too
+is(servers_of(http(chat('m2'))), 2, 'loaded at none');
+
+$_->close for @held;
+
+
+
+=== weight counts beside a load
+--- upstream eval: main::servers_with($::once, 'weight=2', '')
+--- fake2
+{"server":{"models":[{"name":"m1"}]}}
+--- test
+wait_status(up => 1, 2);
+
+my @held = hold(19, 'm1');
+is(in_flight(), '17 2', 'sixteen at a server of weight 2 are eight');
+$_->close for @held;
 
 
 
@@ -112,11 +150,11 @@ is(fake_requests(fake => $_)->{loads}, 0, "no load at server $_") for 1, 2;
 --- test
 wait_status(up => 1, 2);
 
-my @replies = at_once(20, chat('m2'));
+my @replies = at_once(8, chat('m2'));
 
 are_good('the burst', @replies);
 my $where = servers_of($replies[0]);
-is(count_of($where, @replies), 20, "all of it at server $where");
+is(count_of($where, @replies), 8, "all of it at server $where");
 
 @replies = map { http(chat('m2')) } 1 .. 6;
 is(count_of($where, @replies), 6, 'those after it, too');
@@ -149,7 +187,7 @@ for my $n (1, 2) {
                   wait_ended => $looks + 2, timeout_ms => 10_000);
 }
 
-my @replies = (at_once(10, chat('m2')), $c->reply);
+my @replies = (at_once(7, chat('m2')), $c->reply);
 
 are_good('all', @replies);
 is(fake_requests(fake => 1)->{loads} + fake_requests(fake => 2)->{loads}, 1,

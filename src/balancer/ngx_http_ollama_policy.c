@@ -20,6 +20,13 @@
 #include "balancer/ngx_http_ollama_policy.h"
 
 
+/* so many requests ahead are as long a wait as the load of a model */
+#define NGX_HTTP_OLLAMA_POLICY_LOAD    8
+
+/* the highest weight that counts */
+#define NGX_HTTP_OLLAMA_POLICY_WEIGHT  (1 << 24)
+
+
 typedef ngx_uint_t (*ngx_http_ollama_policy_pt)(
     ngx_http_ollama_candidate_t *c);
 
@@ -36,8 +43,8 @@ static ngx_uint_t ngx_http_ollama_policy_is_warm(
 static void ngx_http_ollama_policy_front(ngx_http_ollama_candidate_t *c,
     ngx_uint_t i, ngx_uint_t *front);
 static ngx_int_t ngx_http_ollama_policy_weight(ngx_http_ollama_candidate_t *c);
-static uint64_t ngx_http_ollama_policy_product(ngx_uint_t in_flight,
-    ngx_int_t weight);
+static uint64_t ngx_http_ollama_policy_product(
+    ngx_http_ollama_candidate_t *c, ngx_http_ollama_candidate_t *other);
 
 
 void *
@@ -49,8 +56,8 @@ ngx_http_ollama_policy(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
 
     n = ngx_http_ollama_policy_sound(c, n);
     n = ngx_http_ollama_policy_known(c, n);
+    n = ngx_http_ollama_policy_least(c, n);
     n = ngx_http_ollama_policy_warm(c, n);
-    n = ngx_http_ollama_policy_idle(c, n);
 
     (void) ngx_http_ollama_policy_next(c, n);
 
@@ -74,18 +81,13 @@ ngx_http_ollama_policy_known(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
 }
 
 
-ngx_uint_t
-ngx_http_ollama_policy_warm(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
-{
-    return ngx_http_ollama_policy_prefer(c, n,
-                                         ngx_http_ollama_policy_is_warm);
-}
-
-
-/* The fractions in_flight / weight are compared by their cross products. */
+/*
+ * The sums in_flight / weight + cost of a load are compared by their cross
+ * products.
+ */
 
 ngx_uint_t
-ngx_http_ollama_policy_idle(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
+ngx_http_ollama_policy_least(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
 {
     uint64_t    one, least;
     ngx_uint_t  i, front;
@@ -95,10 +97,8 @@ ngx_http_ollama_policy_idle(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
     for (i = 0; i < n; i++) {
 
         if (front) {
-            one = ngx_http_ollama_policy_product(c[i].state.in_flight,
-                                       ngx_http_ollama_policy_weight(&c[0]));
-            least = ngx_http_ollama_policy_product(c[0].state.in_flight,
-                                       ngx_http_ollama_policy_weight(&c[i]));
+            one = ngx_http_ollama_policy_product(&c[i], &c[0]);
+            least = ngx_http_ollama_policy_product(&c[0], &c[i]);
 
             if (one > least) {
                 continue;
@@ -113,6 +113,14 @@ ngx_http_ollama_policy_idle(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
     }
 
     return front;
+}
+
+
+ngx_uint_t
+ngx_http_ollama_policy_warm(ngx_http_ollama_candidate_t *c, ngx_uint_t n)
+{
+    return ngx_http_ollama_policy_prefer(c, n,
+                                         ngx_http_ollama_policy_is_warm);
 }
 
 
@@ -214,18 +222,29 @@ ngx_http_ollama_policy_front(ngx_http_ollama_candidate_t *c, ngx_uint_t i,
 }
 
 
-/* Bounded, so that neither a product nor a sum of them can overflow. */
+/* Bounded, so that neither a product nor a sum can overflow. */
 
 static ngx_int_t
 ngx_http_ollama_policy_weight(ngx_http_ollama_candidate_t *c)
 {
-    return ngx_max(1, ngx_min(c->weight, NGX_MAX_INT32_VALUE));
+    return ngx_max(1, ngx_min(c->weight, NGX_HTTP_OLLAMA_POLICY_WEIGHT));
 }
 
 
+/* What a candidate has to do, multiplied by the weights of both. */
+
 static uint64_t
-ngx_http_ollama_policy_product(ngx_uint_t in_flight, ngx_int_t weight)
+ngx_http_ollama_policy_product(ngx_http_ollama_candidate_t *c,
+    ngx_http_ollama_candidate_t *other)
 {
-    return (uint64_t) ngx_min(in_flight, NGX_MAX_UINT32_VALUE)
-           * (uint64_t) weight;
+    uint64_t  n;
+
+    n = ngx_min(c->state.in_flight, NGX_MAX_UINT32_VALUE);
+
+    if (!c->state.warm) {
+        n += (uint64_t) NGX_HTTP_OLLAMA_POLICY_LOAD
+             * ngx_http_ollama_policy_weight(c);
+    }
+
+    return n * ngx_http_ollama_policy_weight(other);
 }

@@ -46,24 +46,20 @@ void *ngx_http_ollama_policy(ngx_http_ollama_candidate_t *c, ngx_uint_t n);
  *   known  Whether a server has the model decides whether it can answer at
  *          all; asking one that lacks it costs a try.  Before the steps that
  *          only compare how long an answer takes.
- *   warm   To load a model takes seconds to minutes, longer than most answers
- *          take, and may unload another one: it is better to wait behind other
- *          requests.
- *   idle   Fewest requests for its weight.
+ *   least  Fewest requests for its weight, where to load the model counts as
+ *          eight requests more.  A load takes seconds to minutes, longer than
+ *          most answers take, and may unload another model: it is better to
+ *          wait behind some requests, but not behind any number of them.
+ *   warm   A load that is worth no more than the requests ahead is none.
  *   next   Those left are equal; each is chosen in turn.
- *
- * Between warm and idle there will be two more: a server that has the
- * conversation's prefix in its cache doesn't have to evaluate it, which takes
- * less time than a load and more than a request ahead; then the expected
- * waiting time, which is more precise than a number of requests.
  */
 ngx_uint_t ngx_http_ollama_policy_sound(ngx_http_ollama_candidate_t *c,
     ngx_uint_t n);
 ngx_uint_t ngx_http_ollama_policy_known(ngx_http_ollama_candidate_t *c,
     ngx_uint_t n);
-ngx_uint_t ngx_http_ollama_policy_warm(ngx_http_ollama_candidate_t *c,
+ngx_uint_t ngx_http_ollama_policy_least(ngx_http_ollama_candidate_t *c,
     ngx_uint_t n);
-ngx_uint_t ngx_http_ollama_policy_idle(ngx_http_ollama_candidate_t *c,
+ngx_uint_t ngx_http_ollama_policy_warm(ngx_http_ollama_candidate_t *c,
     ngx_uint_t n);
 ngx_uint_t ngx_http_ollama_policy_next(ngx_http_ollama_candidate_t *c,
     ngx_uint_t n);

@@ -60,14 +60,33 @@ static choose_case_t  choose_cases[] = {
     { "warm: one is", ngx_http_ollama_policy_warm, "a0k b0k c7w", "c" },
     { "warm: none is", ngx_http_ollama_policy_warm, "a0k b0k c7", "abc" },
 
-    { "idle: the least", ngx_http_ollama_policy_idle, "a3 b1 c2", "b" },
-    { "idle: equals", ngx_http_ollama_policy_idle, "a3 b1 c2 d1 e1", "bde" },
-    { "idle: by weight", ngx_http_ollama_policy_idle, "a2/1 b5/3 c2/1", "b" },
-    { "idle: equal by weight", ngx_http_ollama_policy_idle,
+    { "least: the least", ngx_http_ollama_policy_least, "a3 b1 c2", "b" },
+    { "least: equals", ngx_http_ollama_policy_least,
+      "a3 b1 c2 d1 e1", "bde" },
+    { "least: by weight", ngx_http_ollama_policy_least,
+      "a2/1 b5/3 c2/1", "b" },
+    { "least: equal by weight", ngx_http_ollama_policy_least,
       "a2/2 b3/3 c1/1 d4/3", "abc" },
-    { "idle: nobody is busy", ngx_http_ollama_policy_idle, "a0/1 b0/9", "ab" },
-    { "idle: flags don't matter", ngx_http_ollama_policy_idle,
-      "a1kw b0r", "b" },
+    { "least: nobody is busy", ngx_http_ollama_policy_least,
+      "a0/1 b0/9", "ab" },
+    { "least: other flags don't matter", ngx_http_ollama_policy_least,
+      "a1k b0r", "b" },
+    { "least: rather seven requests than a load",
+      ngx_http_ollama_policy_least, "a0 b7w", "b" },
+    { "least: eight requests are a load", ngx_http_ollama_policy_least,
+      "a0 b8w", "ab" },
+    { "least: rather a load than nine requests",
+      ngx_http_ollama_policy_least, "a0 b9w", "a" },
+    { "least: a load and the requests there", ngx_http_ollama_policy_least,
+      "a2 b9w", "b" },
+    { "least: warm ones, by weight", ngx_http_ollama_policy_least,
+      "a3w b8/3w", "b" },
+    { "least: cold ones, by weight", ngx_http_ollama_policy_least,
+      "a1 b2/3", "b" },
+    { "least: a load doesn't take less time by weight",
+      ngx_http_ollama_policy_least, "a0/4 b7w", "b" },
+    { "least: requests at a warm one do", ngx_http_ollama_policy_least,
+      "a0 b31/4w", "b" },
 
     { "next: the first of equals", ngx_http_ollama_policy_next,
       "a0 b0 c0", "a" },
@@ -80,7 +99,10 @@ static choose_case_t  choose_cases[] = {
     { "all: rather known and cold than unknown", NULL, "a0 b9k", "b" },
     { "all: unknown, though said to be warm", NULL, "a0w b9k", "b" },
     { "all: rather warm and busy than idle and cold", NULL,
-      "a0k b9kw", "b" },
+      "a0k b7kw", "b" },
+    { "all: warm, if a load is worth the same", NULL, "a0/9k b8kw", "b" },
+    { "all: rather idle and cold than warm and very busy", NULL,
+      "a0k b9kw", "a" },
     { "all: the idler one of two warm ones", NULL, "a0k b3kw c2kw", "c" },
     { "all: all refuse, the warm one", NULL, "a0r b0rk c1rkw", "c" },
     { "all: equals, by weight", NULL, "a0kw b0/2kw", "b" }
@@ -156,7 +178,7 @@ choose_none_test(void **state)
     assert_int_equal(ngx_http_ollama_policy_sound(NULL, 0), 0);
     assert_int_equal(ngx_http_ollama_policy_known(NULL, 0), 0);
     assert_int_equal(ngx_http_ollama_policy_warm(NULL, 0), 0);
-    assert_int_equal(ngx_http_ollama_policy_idle(NULL, 0), 0);
+    assert_int_equal(ngx_http_ollama_policy_least(NULL, 0), 0);
     assert_int_equal(ngx_http_ollama_policy_next(NULL, 0), 0);
 }
 
@@ -261,9 +283,20 @@ choose_huge_test(void **state)
     set.c[1].state.in_flight = 4294967294;
     set.c[1].weight = 2147483647;
 
-    assert_int_equal(ngx_http_ollama_policy_idle(set.c, set.n), 1);
+    assert_int_equal(ngx_http_ollama_policy_least(set.c, set.n), 1);
     peer = set.c[0].peer;
     assert_int_equal(*peer, 'b');
+
+    choose_set(&set, "a0w b0");
+
+    set.c[0].state.in_flight = 4294967295;
+    set.c[0].weight = 2147483647;
+    set.c[1].state.in_flight = 4294967294;
+    set.c[1].weight = 2147483647;
+
+    assert_int_equal(ngx_http_ollama_policy_least(set.c, set.n), 1);
+    peer = set.c[0].peer;
+    assert_int_equal(*peer, 'a');
 
     /* weights that there should not be */
 
@@ -280,6 +313,8 @@ choose_huge_test(void **state)
 static int
 choose_better(ngx_http_ollama_candidate_t *a, ngx_http_ollama_candidate_t *b)
 {
+    ngx_uint_t  one, two;
+
     if (a->state.refusing != b->state.refusing) {
         return !a->state.refusing;
     }
@@ -288,11 +323,12 @@ choose_better(ngx_http_ollama_candidate_t *a, ngx_http_ollama_candidate_t *b)
         return a->state.known;
     }
 
-    if (a->state.warm != b->state.warm) {
-        return a->state.warm;
-    }
+    one = (a->state.in_flight + (a->state.warm ? 0 : 8 * a->weight))
+          * b->weight;
+    two = (b->state.in_flight + (b->state.warm ? 0 : 8 * b->weight))
+          * a->weight;
 
-    return a->state.in_flight * b->weight < b->state.in_flight * a->weight;
+    return (one != two) ? one < two : a->state.warm > b->state.warm;
 }
 
 
@@ -322,7 +358,7 @@ choose_random_test(void **state)
 
             set.c[k].peer = &set.name[k];
             set.c[k].current = &set.current[k];
-            set.c[k].state.in_flight = unit_random(4);
+            set.c[k].state.in_flight = unit_random(12);
             set.c[k].weight = 1 + unit_random(3);
             set.c[k].state.refusing = unit_random(2);
             set.c[k].state.known = unit_random(2);
