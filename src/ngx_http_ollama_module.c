@@ -34,6 +34,7 @@
 #include "fleet/ngx_http_ollama_slot.h"
 #include "ngx_http_ollama_api_conf.h"
 #include "ngx_http_ollama_route.h"
+#include "ngx_http_ollama_upload.h"
 #include "ngx_http_ollama_variable.h"
 #include "redis/ngx_http_ollama_redis.h"
 #include "redis/ngx_http_ollama_redis_conf.h"
@@ -170,7 +171,7 @@ ngx_module_t  ngx_http_ollama_module = {
     ngx_http_ollama_commands,              /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
+    ngx_http_ollama_upload_init_module,    /* init module */
     ngx_http_ollama_init_process,          /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */

@@ -20,6 +20,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ollama_route.h"
+#include "ngx_http_ollama_upload.h"
 #include "api/ngx_http_ollama_cancel.h"
 #include "api/ngx_http_ollama_models.h"
 #include "api/ngx_http_ollama_session.h"
@@ -56,6 +57,9 @@
 #define NGX_HTTP_OLLAMA_V1_CHAT   (NGX_HTTP_OLLAMA_SCAN_STREAM               \
                                    |NGX_HTTP_OLLAMA_SCAN_MESSAGES)
 
+/* without a model, too */
+#define NGX_HTTP_OLLAMA_MANAGE    NGX_HTTP_OLLAMA_SCAN_SESSION
+
 #define NGX_HTTP_OLLAMA_GET_HEAD  (NGX_HTTP_GET|NGX_HTTP_HEAD)
 
 
@@ -70,6 +74,8 @@ static ngx_int_t ngx_http_ollama_route_find(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_ollama_route_is_managed(ngx_str_t *uri);
 static ngx_int_t ngx_http_ollama_route_not_allowed(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_route_manage(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_loc_conf_t *olcf);
 static ngx_int_t ngx_http_ollama_route_read(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static void ngx_http_ollama_route_scanned(ngx_http_request_t *r,
@@ -234,22 +240,26 @@ static ngx_http_ollama_endpoint_t  ngx_http_ollama_endpoints[] = {
     /* management */
 
     { ngx_string("/api/pull"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT,
+      NGX_HTTP_OLLAMA_MANAGE|NGX_HTTP_OLLAMA_SCAN_NAME, 0, NULL },
 
     { ngx_string("/api/push"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT,
+      NGX_HTTP_OLLAMA_MANAGE|NGX_HTTP_OLLAMA_SCAN_NAME, 0, NULL },
 
     { ngx_string("/api/create"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT,
+      NGX_HTTP_OLLAMA_MANAGE|NGX_HTTP_OLLAMA_SCAN_NAME, 0, NULL },
 
     { ngx_string("/api/copy"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, NGX_HTTP_OLLAMA_MANAGE, 0, NULL },
 
     { ngx_string("/api/delete"), NGX_HTTP_DELETE,
-      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT,
+      NGX_HTTP_OLLAMA_MANAGE|NGX_HTTP_OLLAMA_SCAN_NAME, 0, NULL },
 
     { ngx_string("/api/blobs/*"), NGX_HTTP_HEAD|NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ENDPOINT_UPLOAD, 0, 0, NULL },
 
     { ngx_string("/api/me"), NGX_HTTP_POST,
       NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, 0, 0, NULL },
@@ -262,7 +272,7 @@ static ngx_http_ollama_endpoint_t  ngx_http_ollama_endpoints[] = {
 
     { ngx_string("/api/experimental/*"),
       NGX_HTTP_GET|NGX_HTTP_POST|NGX_HTTP_DELETE,
-      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, 0, 0, NULL },
+      NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT, NGX_HTTP_OLLAMA_MANAGE, 0, NULL },
 
     { ngx_null_string, 0, 0, 0, 0, NULL }
 };
@@ -408,9 +418,37 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
                                      "\"%V\" is not available in this "
                                      "version of the gateway", &r->uri);
 
+    case NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT:
+    case NGX_HTTP_OLLAMA_ENDPOINT_UPLOAD:
+        return ngx_http_ollama_route_manage(r, ctx, olcf);
+
     default: /* to a server, as it is */
         return ngx_http_ollama_route_pass(r, ctx, olcf);
     }
+}
+
+
+/* The server may be named in the body, if that is JSON, or in the header. */
+
+static ngx_int_t
+ngx_http_ollama_route_manage(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_http_ollama_loc_conf_t *olcf)
+{
+    if (ctx->endpoint->scan
+        && (r->headers_in.content_length_n > 0 || r->headers_in.chunked))
+    {
+        return ngx_http_ollama_route_read(r, ctx);
+    }
+
+    ctx->scan = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_scan_t));
+    if (ctx->scan == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    (void) ngx_http_ollama_header_find(r, "x-ollama-server-url",
+                                       &ctx->scan->server_url);
+
+    return ngx_http_ollama_route_pass(r, ctx, olcf);
 }
 
 
@@ -466,7 +504,10 @@ ngx_http_ollama_route_scanned(ngx_http_request_t *r,
             return;
         }
 
-    } else if (rc == NGX_OK && ctx->scan->model.len == 0) {
+    } else if (rc == NGX_OK
+               && ctx->scan->model.len == 0
+               && ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_MODEL)
+    {
         rc = ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
                                "invalid request body: \"model\" is required");
     }
@@ -595,6 +636,10 @@ ngx_http_ollama_route_pass(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         if (rc != NGX_DECLINED) {
             return rc;
         }
+    }
+
+    if (ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_UPLOAD) {
+        ngx_http_ollama_upload_begin(r, ctx);
     }
 
     return ngx_http_ollama_route_task(r, ctx);

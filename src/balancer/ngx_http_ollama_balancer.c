@@ -53,6 +53,9 @@ typedef struct {
     ngx_http_ollama_candidates_t       search;
     ngx_http_ollama_slot_t            *slot;     /* NULL: it holds none */
     ngx_queue_t                        queue;    /* while it holds one */
+    ngx_uint_t                         reserve;  /* tries for the case that the
+                                                    first server that is up
+                                                    can't be reached */
     unsigned                           moved:1;  /* from a frozen server */
 } ngx_http_ollama_balancer_t;
 
@@ -263,7 +266,9 @@ ngx_http_ollama_balancer_get_locked(ngx_http_ollama_balancer_t *b,
                                               ngx_http_ollama_policy(c, n));
         }
 
-        if (b->rrp.peers->next == NULL) {
+        if (b->rrp.peers->next == NULL
+            || (b->search.first && b->search.full))
+        {
             return NGX_BUSY;
         }
 
@@ -294,7 +299,8 @@ ngx_http_ollama_balancer_is_changed(ngx_http_ollama_balancer_t *b)
 
 /*
  * Limits the tries left to the number of servers that can take the request:
- * whatever the last of them answers is sent to the client.
+ * whatever the last of them answers is sent to the client.  What the first
+ * server that is up answers is final.
  */
 
 static void
@@ -302,6 +308,12 @@ ngx_http_ollama_balancer_tries_locked(ngx_http_ollama_balancer_t *b,
     ngx_peer_connection_t *pc, ngx_uint_t n)
 {
     ngx_http_upstream_rr_peers_t  *backup;
+
+    if (b->search.first) {
+        b->reserve = pc->tries - 1;
+        pc->tries = 1;
+        return;
+    }
 
     backup = b->rrp.peers->next;
 
@@ -476,6 +488,10 @@ ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc, void *data,
         ngx_log_debug2(NGX_LOG_DEBUG_HTTP, pc->log, 0,
                        "ollama balancer: free peer, state: %ui, outcome: %d",
                        state, (int) outcome);
+
+        if (outcome == NGX_HTTP_OLLAMA_TRY_UNREACHABLE) {
+            pc->tries += b->reserve;
+        }
 
         limits.max_fails = b->rrp.current->max_fails;
         limits.fail_timeout = b->rrp.current->fail_timeout;
@@ -717,6 +733,7 @@ ngx_http_ollama_balancer_is_movable(ngx_http_ollama_balancer_t *b)
     u = r->upstream;
 
     if (b->moved
+        || b->search.first
         || u->peer.connection == NULL
         || u->header_sent
         || u->headers_in.status_n

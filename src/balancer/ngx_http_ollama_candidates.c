@@ -49,7 +49,18 @@ ngx_http_ollama_candidates_init(ngx_http_request_t *r,
     search->up = up;
     scan = ctx ? ctx->scan : NULL;
 
-    if (ngx_http_ollama_model_state_want(r->pool, scan ? &scan->model : NULL,
+    /*
+     * What is managed need not be there.  All such requests go to one server,
+     * so that the second finds what the first has left.
+     */
+
+    search->first = ctx && ctx->endpoint
+              && (ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT
+                  || ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_UPLOAD);
+
+    if (ngx_http_ollama_model_state_want(r->pool,
+                                         scan && !search->first ? &scan->model
+                                                                : NULL,
                                          &search->wanted)
         != NGX_OK)
     {
@@ -122,7 +133,9 @@ ngx_http_ollama_candidates_find(ngx_http_request_t *r,
 
     ngx_http_ollama_fleet_lock_peers(peers);
 
-    for (p = peers; p && n == 0; p = p->next) {
+    for (p = peers; p && n == 0 && !(search->first && search->full);
+         p = p->next)
+    {
         n = ngx_http_ollama_candidates_find_locked(search, p, NULL, NULL);
     }
 
@@ -225,6 +238,10 @@ ngx_http_ollama_candidates_find_locked(ngx_http_ollama_candidates_t *search,
 
         found += ngx_http_ollama_candidates_consider_locked(search, peer,
                                                     c ? &c[found] : &one);
+
+        if (search->first && (found || search->full)) {
+            break;
+        }
     }
 
     return found;
@@ -315,7 +332,7 @@ ngx_http_ollama_candidates_refuse(ngx_http_request_t *r,
                                      "server", &ctx->scan->server_url);
     }
 
-    model = ctx->scan ? &ctx->scan->model : NULL;
+    model = search->wanted.key.len ? &ctx->scan->model : NULL;
 
     if (search->full) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
@@ -324,7 +341,7 @@ ngx_http_ollama_candidates_refuse(ngx_http_request_t *r,
                                      "answer are in use");
     }
 
-    if (!search->down && search->enabled && model && model->len) {
+    if (!search->down && search->enabled && model) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
                                      "model '%V' not found", model);
     }
@@ -337,7 +354,7 @@ ngx_http_ollama_candidates_refuse(ngx_http_request_t *r,
                                      "later", &search->pin);
     }
 
-    if (model && model->len) {
+    if (model) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                      "model '%V' is on no server that is up, "
                                      "please try again later", model);

@@ -27,6 +27,8 @@ typedef struct {
                                                     server */
     ngx_uint_t                         tls;      /* of server_url */
 
+    unsigned                           first:1;  /* only the first one that is
+                                                    up */
     unsigned                           named:1;  /* pin is a server's name */
     unsigned                           enabled:1; /* some peer is not marked
                                                      as down */

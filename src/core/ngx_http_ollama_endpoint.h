@@ -19,7 +19,10 @@ typedef enum {
     NGX_HTTP_OLLAMA_ENDPOINT_FURTHER,       /* of ollama_pass: the same, if
                                                there is one in the body */
     NGX_HTTP_OLLAMA_ENDPOINT_PASS,          /* to a server, unchanged */
-    NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT,    /* the same, if it is allowed */
+    NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT,    /* to the first server that is up,
+                                               if it is allowed */
+    NGX_HTTP_OLLAMA_ENDPOINT_UPLOAD,        /* the same, with a body of any
+                                               size */
     NGX_HTTP_OLLAMA_ENDPOINT_LIST,          /* answered here from memory; like
                                                PASS until a server was
                                                probed */

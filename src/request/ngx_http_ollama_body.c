@@ -408,8 +408,11 @@ ngx_http_ollama_body_scan_init(ngx_http_request_t *r,
         flags |= NGX_HTTP_OLLAMA_SCAN_SESSION;
     }
 
+    /* ollama_forbid is about what is asked of models */
+
     return ngx_http_ollama_scan_init(ctx->scan, r->pool, ctx->pool, flags,
-                                     olcf->forbid);
+                      ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_MODEL
+                      ? olcf->forbid : NULL);
 }
 
 
