@@ -488,6 +488,101 @@ is(fake_requests(fake => 1)->{count} + fake_requests(fake => 2)->{count}, 1,
 
 
 
+=== a request stays at a server that loads its model and holds its lists
+--- upstream eval: main::servers_with($::quick, '', '')
+--- fake
+{"model":"m2","load_ms":4000}
+--- fake2
+{"model":"m2","load_ms":4000}
+--- test
+wait_status(up => 1, 2);
+
+my $c = client(timeout => 30)->request(chat('m2'));
+wait_for(sub { grep { fake_requests(fake => $_)->{active} } 1, 2 });
+my ($there) = grep { fake_requests(fake => $_)->{active} } 1, 2;
+
+fake_set(fake => $there, server => { ps_delay_ms => 60000 });
+ok(wait_for(sub { server($there)->{error} }, 10));
+is(server($there)->{error}, 'GET /api/ps: timed out');
+
+# one more comes meanwhile, and another model is used
+are_good('m1', http(chat('m1')));
+are_good('both', at_once(1, chat('m2')), $c->reply);
+
+is(server($there)->{status}, 'up');
+is(fake_requests(fake => $there)->{loads}, 1, 'it was loaded there');
+is(fake_requests(fake => 3 - $there)->{loads}, 0, 'and only there');
+is(scalar(main::logged(qr/is down/)), 0, 'it was never down');
+--- no_error_log
+[alert]
+[crit]
+[error]
+
+
+
+=== a server that is only slow to answer probes is tried if no other is left
+--- upstream eval: main::servers_with($::quick, '', '', 'backup')
+--- test
+wait_status(up => 1, 2, 3);
+
+# all of them, and then one of them is not even there
+fake_set(fake => $_, server => { version_delay_ms => 1500 }) for 1 .. 3;
+wait_status(down => 1, 2, 3);
+is(server($_)->{error}, 'timed out') for 1 .. 3;
+
+my @replies = map { http(chat('m1')) } 1 .. 4;
+are_good('chats', @replies);
+is(count_of(3, @replies), 0, 'the backup server is the last one');
+is(http('GET /api/tags')->status, 503, 'lists are of servers that are up');
+is(http(chat('zz'))->status, 404, 'what no server has, is known');
+
+main::listen_to(2, 0);
+ok(wait_for(sub { server(2)->{error} =~ /refused/ }, 10));
+
+@replies = map { http(chat('m1')) } 1 .. 4;
+are_good('chats', @replies);
+is(servers_of(@replies), '1 1 1 1');
+
+# one that is up is better
+fake_set(fake => 3, server => { version_delay_ms => 0 });
+wait_status(up => 3);
+is(servers_of(map { http(chat('m1')) } 1 .. 4), '3 3 3 3');
+
+# and those that refuse connections are not tried
+main::listen_to($_, 0) for 1, 3;
+wait_status(down => 3);
+ok(wait_for(sub { server(1)->{error} =~ /refused/ }, 10));
+is(http(chat('m1'))->status, 503);
+--- no_error_log
+[alert]
+[crit]
+
+
+
+=== a request at a slow server moves when another one is up
+--- upstream eval: main::servers_with($::quick, '', '')
+--- fake
+{"model":"m1","ttft_ms":60000}
+{"server":{"version_delay_ms":5000}}
+--- fake2
+{"model":"m1","ttft_ms":100}
+{"server":{"listen":false}}
+--- test
+wait_status(down => 1, 2);
+
+my $c = client(timeout => 30)->request(chat('m1'));
+fake_requests(fake => 1, wait_count => 1);
+
+main::listen_to(2, 1);
+my $r = $c->reply;
+are_good('it', $r);
+is(servers_of($r), 2);
+--- no_error_log
+[alert]
+[crit]
+
+
+
 === nginx or the whole machine pauses: servers are up after one probe
 --- upstream eval: main::servers_with($::patient, '', '', '')
 --- fake

@@ -79,6 +79,31 @@ sub is_down_because {
 }
 
 
+# that it stays up when its stand-in does so, says such an error, and keeps what
+# is known of it
+
+sub is_up_with {
+    my ($error, %set) = @_;
+    my $title = join ' ', map { substr "$_ " . ($set{$_} // 'null'), 0, 60 }
+                          keys %set;
+    my $models = server(1)->{models};
+    my %seen;
+
+    fake_set(fake => 1, server => \%set);
+    wait_for(sub { $seen{server(1)->{status}} = 1; server(1)->{error} }, 10);
+
+    my $one = server(1);
+    like($one->{error}, $error, $title);
+    is(join(' ', %seen), 'up 1');
+    is(join(' ', map { $_->{name} } @{ $one->{models} }),
+       join(' ', map { $_->{name} } @$models), 'with its models');
+    is(http(chat('m1'))->status, 200);
+
+    fake_set(fake => 1, server => { map { $_ => undef } keys %set });
+    ok(wait_for(sub { !server(1)->{error} }, 10), 'and good again');
+}
+
+
 run_tests();
 
 __DATA__
@@ -171,38 +196,172 @@ is_deeply($one->{models}, []);
 wait_status(up => 1, 2);
 
 is_down_because(qr/\Aconnection refused\z/, listen => JSON::PP::false);
-is_down_because(qr/\b$_\b/, lists_status => $_)
-    for 500, 503, 404, 403, 401, 204;
+is_down_because(qr{\AGET /api/version: status $_\z}, version_status => $_)
+    for 500, 502, 503, 307, 400, 204;
 
-is_down_because(qr/JSON|tags|invalid/i, tags_body => $_)
+# what has no version may be no Ollama
+is_down_because(qr{\AGET /api/tags: status $_\z}, version_status => 404,
+                lists_status => $_) for 404, 500;
+is_down_because(qr{\AGET /api/tags: }, version_body => '<html>',
+                lists_body => '<html>');
+
+# nothing of that was anybody's trouble
+is(server(2)->{status}, 'up');
+is(http(chat('m1'))->status, 200);
+--- no_error_log
+[alert]
+[crit]
+
+
+
+=== a list that fails is reported, and what was known stays
+--- upstream eval: main::servers_with($::often, '')
+--- test
+wait_status(up => 1);
+
+main::is_up_with(qr{\AGET /api/tags: status $_\z}, lists_status => $_)
+    for 500, 503, 404, 204, 307, 429;
+main::is_up_with(qr{\AGET /api/tags: \S}, tags_body => $_)
     for '', '{', '{"models":[', 'hello', '<html>', '[]', 'null', '"x"', '1',
         '{"models":{}}', '{"models":1}', '{"models":[]}}', '{"models":[]} x',
         '{}',
         '{"models":[]' . ' ' x 200_000, "{\"models\":[\"\x01\"]}",
         '{"models":' . '[' x 5000 . ']' x 5000 . '}';
 
-is_down_because(qr/too (?:big|large|long)|larger|large/i,
-                tags_body => '{"models":[' . ' ' x 5_000_000 . ']}');
-is_down_because(qr/too (?:big|large|long)|larger|large/i, chunked_json => $_,
-                tags_body => '{"models":[' . ' ' x 5_000_000 . ']}')
-    for JSON::PP::true;
+main::is_up_with(qr{\AGET /api/tags: .*big}, chunked_json => $_,
+                 tags_body => '{"models":[' . ' ' x 5_000_000 . ']}')
+    for JSON::PP::true, JSON::PP::false;
 
-# without these two it can be used all the same, but it is told
-for my $set (map({ { ps_body => $_ } } '{', '[]', '{"models":1}', 'x' x 5e6),
-             map({ { version_body => $_ } } '{', 'x', '[]', '{"version":1}'))
-{
-    fake_set(fake => 1, server => $set);
-    ok(wait_for(sub { server(1)->{error} }, 10),
-       substr join(' ', %$set), 0, 60);
-    is(http(chat('m1'))->status, 200);
-    fake_set(fake => 1, server => { map { $_ => undef } keys %$set });
-    ok(wait_for(sub { !server(1)->{error} && server(1)->{status} eq 'up' },
-                10), 'and good again');
+main::is_up_with(qr{\AGET /api/ps: status $_\z}, ps_status => $_)
+    for 500, 401, 403;
+main::is_up_with(qr{\AGET /api/ps: \S}, ps_body => $_)
+    for '{', '[]', '{"models":1}', 'x' x 5e6;
+main::is_up_with(qr{\AGET /api/version: \S}, version_body => $_)
+    for '{', 'x', '[]', '{"version":1}';
+main::is_up_with(qr{\AGET /api/version: status 429\z}, version_status => 429);
+--- no_error_log
+[alert]
+[crit]
+
+
+
+=== a list that is late is reported, and what was known stays
+--- upstream eval: main::servers_with($::quick, '')
+--- test
+wait_status(up => 1);
+
+main::is_up_with(qr{\AGET /api/ps: timed out\z}, ps_delay_ms => 1500);
+main::is_up_with(qr{\AGET /api/tags: timed out\z}, tags_delay_ms => 1500);
+main::is_up_with(qr{\AGET /api/tags: timed out\z},
+                 lists_hang => JSON::PP::true);
+
+my $check = sub {
+    http('GET /api/models/server/check?server_url=http://127.0.0.1:'
+         . fake_port(1))->json
+};
+
+fake_set(fake => 1, server => { ps_delay_ms => 1500 });
+my $found = $check->();
+is($found->{ok}, JSON::PP::false);
+is(main::steps($found), 'connect+ version+ tags+ ps-');
+is($found->{steps}[3]{error}, 'GET /api/ps: timed out');
+
+# the other list is kept current, and so is what is loaded
+set_models(1, m2 => 0, m3 => 1);
+wait_models(1, 'm2 m3');
+
+fake_set(fake => 1, server => { ps_delay_ms => 0, tags_delay_ms => 1500 });
+wait_models(1, 'm2 m3+');
+
+set_models(1, m2 => 1, m3 => 0, m4 => 0);
+wait_models(1, 'm2+ m3');
+is(http(chat('m4'))->status, 404);
+
+fake_set(fake => 1, server => { tags_delay_ms => 0 });
+wait_models(1, 'm2+ m3 m4');
+is(server(1)->{error}, undef);
+--- no_error_log
+[alert]
+[crit]
+
+
+
+=== a server whose lists were never known may have any model
+--- upstream eval: main::servers_with($::quick, '', '')
+--- fake
+{"server":{"lists_hang":true,"models":[{"name":"m1"},{"name":"m3"}]}}
+--- fake2
+{"server":{"models":[{"name":"m1"}]}}
+--- test
+wait_status(up => 1, 2);
+
+my $one = server(1);
+is($one->{error}, 'GET /api/tags: timed out');
+is($one->{version}, '0.17.4');
+is_deeply($one->{models}, []);
+
+is(servers_of(http(chat('m3'))), 1, 'it is tried');
+is(servers_of(map { http(chat('m1')) } 1 .. 4), '2 2 2 2',
+   'not before those that surely have it');
+is(join(' ', map { $_->{name} } @{ http('GET /api/tags')->json->{models} }),
+   'm1:latest', 'lists are of what is known');
+
+# if that is nothing, a server is asked
+fake_set(fake => 1, server => { lists_hang => JSON::PP::false,
+                                lists_status => 500 });
+fake_set(fake => 2, server => { listen => JSON::PP::false });
+wait_status(down => 2);
+ok(wait_for(sub { server(1)->{error} =~ /500/ }, 10));
+
+my $r = http('GET /api/tags');
+is($r->status, 500);
+is($r->header('X-Ollama-Server'), '127.0.0.1:' . fake_port(1));
+
+fake_set(fake => 1, server => { lists_status => undef });
+wait_models(1, 'm1 m3+');
+is(http(chat('zz'))->status, 404, 'now it is known');
+--- no_error_log
+[alert]
+[crit]
+
+
+
+=== a server that refuses probes without a key is up, with any model
+--- upstream eval: main::servers_with($::quick, '')
+--- test
+wait_status(up => 1);
+
+for my $status (401, 403) {
+    for my $set ({ version_status => $status, lists_status => $status },
+                 { lists_status => $status })
+    {
+        fake_set(fake => 1, server => $set);
+
+        my $path = $set->{version_status} ? 'version' : 'tags';
+        ok(wait_for(sub { !@{ server(1)->{models} } }, 10),
+           join ' ', %$set);
+
+        my $one = server(1);
+        is($one->{status}, 'up');
+        is($one->{error}, "GET /api/$path: status $status");
+        is(http(chat($_))->status, 200, $_) for 'm1', 'm2';
+
+        # what the server itself says of others
+        is(http(chat('zz'))->status, 404) for 1 .. 2;
+        is(http('GET /api/tags')->status, $status);
+        is(http('GET /api/models/servers')->status, 200);
+
+        my $found = main::check('http://127.0.0.1:' . fake_port(1));
+        is($found->{ok}, JSON::PP::false);
+        is($found->{steps}[-1]{error}, $one->{error});
+        is($found->{steps}[-1]{step}, $path);
+
+        fake_set(fake => 1, server => { map { $_ => undef } keys %$set });
+        wait_models(1, 'm1+ m2+');
+        is(server(1)->{error}, undef);
+        is(http(chat('zz'))->status, 404);
+    }
 }
-
-# nothing of that was anybody's trouble
-is(server(2)->{status}, 'up');
-is(http(chat('m1'))->status, 200);
 --- no_error_log
 [alert]
 [crit]
@@ -215,8 +374,15 @@ is(http(chat('m1'))->status, 200);
 wait_status(up => 1, 2);
 
 is_down_because(qr/\Atimed out\z/, hang => JSON::PP::true);
-is_down_because(qr/\Atimed out\z/, lists_hang => JSON::PP::true);
-is_down_because(qr/\Atimed out\z/, lists_delay_ms => 5000);
+is_down_because(qr/\Atimed out\z/, version_delay_ms => 5000);
+
+# a list that is still late when it is back isn't waited for
+fake_set(fake => 1, server => { hang => JSON::PP::true });
+wait_status(down => 1);
+fake_set(fake => 1, server => { hang => JSON::PP::false,
+                                lists_hang => JSON::PP::true });
+wait_status(up => 1);
+is(scalar @{ server(1)->{models} }, 2, 'as it was known');
 is(server(2)->{status}, 'up');
 --- no_error_log
 [alert]

@@ -81,8 +81,8 @@ static ngx_uint_t ngx_http_ollama_balancer_is_changed(
     ngx_http_ollama_balancer_t *b);
 static void ngx_http_ollama_balancer_tries_locked(
     ngx_http_ollama_balancer_t *b, ngx_peer_connection_t *pc, ngx_uint_t n);
-static void ngx_http_ollama_balancer_backup_locked(
-    ngx_http_ollama_balancer_t *b);
+static void ngx_http_ollama_balancer_list_locked(
+    ngx_http_ollama_balancer_t *b, ngx_http_upstream_rr_peers_t *peers);
 static ngx_int_t ngx_http_ollama_balancer_use_locked(
     ngx_http_ollama_balancer_t *b, ngx_peer_connection_t *pc,
     ngx_http_upstream_rr_peer_t *peer);
@@ -266,13 +266,22 @@ ngx_http_ollama_balancer_get_locked(ngx_http_ollama_balancer_t *b,
                                               ngx_http_ollama_policy(c, n));
         }
 
-        if (b->rrp.peers->next == NULL
-            || (b->search.first && b->search.full))
+        if (b->rrp.peers->next && !(b->search.first && b->search.full)) {
+            ngx_http_ollama_balancer_list_locked(b, b->rrp.peers->next);
+            continue;
+        }
+
+        if (b->rrp.current || b->search.any
+            || !ngx_http_ollama_candidates_is_any_left(&b->search))
         {
             return NGX_BUSY;
         }
 
-        ngx_http_ollama_balancer_backup_locked(b);
+        /* nothing was tried so far */
+
+        b->search.any = 1;
+        ngx_http_ollama_balancer_list_locked(b,
+                                             b->search.up->uscf->peer.data);
     }
 }
 
@@ -326,16 +335,17 @@ ngx_http_ollama_balancer_tries_locked(ngx_http_ollama_balancer_t *b,
 }
 
 
-/* The servers that are marked as backup have their own tried bits. */
+/* Servers that are marked as backup are another list, with own tried bits. */
 
 static void
-ngx_http_ollama_balancer_backup_locked(ngx_http_ollama_balancer_t *b)
+ngx_http_ollama_balancer_list_locked(ngx_http_ollama_balancer_t *b,
+    ngx_http_upstream_rr_peers_t *peers)
 {
     ngx_uint_t  i, n;
 
-    b->rrp.peers = b->rrp.peers->next;
+    b->rrp.peers = peers;
 
-    n = (b->rrp.peers->number + (8 * sizeof(uintptr_t) - 1))
+    n = (peers->number + (8 * sizeof(uintptr_t) - 1))
         / (8 * sizeof(uintptr_t));
 
     for (i = 0; i < n; i++) {
@@ -724,7 +734,7 @@ ngx_http_ollama_balancer_timer_handler(ngx_event_t *ev)
 static ngx_uint_t
 ngx_http_ollama_balancer_is_movable(ngx_http_ollama_balancer_t *b)
 {
-    ngx_uint_t                     n, ft;
+    ngx_uint_t                     n, ft, any;
     ngx_http_request_t            *r;
     ngx_http_upstream_t           *u;
     ngx_http_upstream_rr_peers_t  *peers;
@@ -756,6 +766,11 @@ ngx_http_ollama_balancer_is_movable(ngx_http_ollama_balancer_t *b)
     n = 0;
     peers = b->search.up->uscf->peer.data;
 
+    /* one that is slow, too, is not better */
+
+    any = b->search.any;
+    b->search.any = 0;
+
     ngx_http_ollama_fleet_lock_peers(peers);
 
     if (!ngx_http_ollama_balancer_is_changed(b)) {
@@ -769,6 +784,8 @@ ngx_http_ollama_balancer_is_movable(ngx_http_ollama_balancer_t *b)
     }
 
     ngx_http_ollama_fleet_unlock_peers(peers);
+
+    b->search.any = any;
 
     if (n == 0) {
         ngx_http_ollama_balancer.again = 1;

@@ -141,8 +141,18 @@ ngx_http_ollama_candidates_find(ngx_http_request_t *r,
 
     ngx_http_ollama_fleet_unlock_peers(peers);
 
-    return n ? NGX_DECLINED
-             : ngx_http_ollama_candidates_refuse(r, ctx, search);
+    if (n || ngx_http_ollama_candidates_is_any_left(search)) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_ollama_candidates_refuse(r, ctx, search);
+}
+
+
+ngx_uint_t
+ngx_http_ollama_candidates_is_any_left(ngx_http_ollama_candidates_t *search)
+{
+    return search->slow && !search->full;
 }
 
 
@@ -313,6 +323,21 @@ ngx_http_ollama_candidates_consider_locked(ngx_http_ollama_candidates_t *search,
     case NGX_HTTP_OLLAMA_IS_DOWN:
         search->down = 1;
         return 0;
+
+    case NGX_HTTP_OLLAMA_IS_SLOW:
+        search->down = 1;
+        search->slow = 1;
+
+        if (!search->any) {
+            return 0;
+        }
+
+        ngx_http_ollama_model_state_fill_locked(server, &search->wanted,
+                                                &c->state);
+
+        /* one that is up meanwhile is better */
+        c->state.refusing = 1;
+        return 1;
 
     default: /* NGX_HTTP_OLLAMA_LACKS_MODEL */
         return 0;

@@ -34,7 +34,11 @@ typedef struct {
                                                      as down */
     unsigned                           full:1;   /* some server that may have
                                                     the model is full; */
-    unsigned                           down:1;   /* is down */
+    unsigned                           down:1;   /* is down; */
+    unsigned                           slow:1;   /* is down only because an
+                                                    answer was late */
+    unsigned                           any:1;    /* set by the caller: such a
+                                                    server will do */
 } ngx_http_ollama_candidates_t;
 
 
@@ -70,6 +74,13 @@ ngx_int_t ngx_http_ollama_candidates_find(ngx_http_request_t *r,
 ngx_uint_t ngx_http_ollama_candidates_find_locked(
     ngx_http_ollama_candidates_t *search, ngx_http_upstream_rr_peers_t *peers,
     uintptr_t *tried, ngx_http_ollama_candidate_t *c);
+
+/*
+ * After a search of all lists has found nothing: whether it is worth searching
+ * again with "any" set.
+ */
+ngx_uint_t ngx_http_ollama_candidates_is_any_left(
+    ngx_http_ollama_candidates_t *search);
 
 /*
  * Sets the text of the error that no server can take the request; returns the

@@ -69,7 +69,11 @@ ngx_int_t ngx_http_ollama_fleet_list(ngx_http_ollama_upstream_t *up,
 ngx_http_ollama_snapshot_t *ngx_http_ollama_fleet_snapshot(ngx_uint_t id,
     ngx_pool_t *pool);
 
-/* Whether a probe of any server of the upstream has ended, well or not. */
+/*
+ * Whether lists can be made of what is known: a probe of any server of the
+ * upstream has ended, and not all servers that are up have kept their models to
+ * themselves.
+ */
 ngx_uint_t ngx_http_ollama_fleet_is_polled(ngx_http_ollama_upstream_t *up);
 
 
@@ -95,15 +99,19 @@ ngx_int_t ngx_http_ollama_fleet_next_due(ngx_http_ollama_upstream_t *up,
 /*
  * A probe that started at "started" succeeded: the server is up, the next probe
  * is due at "next" (both of ngx_current_msec).  "latency" is in us.  "error" is
- * what is wrong nevertheless, or len 0.  The report is copied.
+ * what is wrong nevertheless, or len 0.  The report is copied; a list that it
+ * lacks is left as it was known, unless it was denied.
  */
 void ngx_http_ollama_fleet_probe_ok(ngx_uint_t id,
     ngx_http_ollama_report_t *report, int64_t latency, ngx_str_t *error,
     ngx_msec_t started, ngx_msec_t next);
 
-/* A probe failed; "timeout": because the server did not answer in time. */
+/*
+ * A probe failed; "timeout": because the server did not answer in time;
+ * "connected": it was connected to.
+ */
 void ngx_http_ollama_fleet_probe_failed(ngx_uint_t id, ngx_str_t *error,
-    ngx_uint_t timeout, ngx_msec_t next);
+    ngx_uint_t timeout, ngx_uint_t connected, ngx_msec_t next);
 
 /* A probe returned nothing about the server, and is to be repeated. */
 void ngx_http_ollama_fleet_reschedule(ngx_uint_t id, ngx_msec_t next);

@@ -35,6 +35,10 @@
 static void ngx_http_ollama_fleet_forget_probes_locked(void);
 static ngx_http_ollama_server_t *ngx_http_ollama_fleet_next_due_locked(
     ngx_http_ollama_upstream_t *up, ngx_msec_t now);
+static ngx_int_t ngx_http_ollama_fleet_complete(ngx_uint_t id,
+    ngx_http_ollama_report_t *report);
+static void ngx_http_ollama_fleet_forget_models_locked(
+    ngx_http_ollama_server_t *server);
 static void ngx_http_ollama_fleet_ended_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_status_e status,
     ngx_str_t *error, ngx_msec_t next);
@@ -208,8 +212,16 @@ ngx_http_ollama_fleet_probe_ok(ngx_uint_t id, ngx_http_ollama_report_t *report,
     ngx_http_ollama_server_t    *server;
     ngx_http_ollama_snapshot_t  *built;
 
-    built = ngx_http_ollama_snapshot_build(report, &content);
-    if (built == NULL) {
+    built = NULL;
+    content = 0;
+
+    rc = ngx_http_ollama_fleet_complete(id, report);
+
+    if (rc == NGX_OK) {
+        built = ngx_http_ollama_snapshot_build(report, &content);
+    }
+
+    if (rc == NGX_ERROR || (rc == NGX_OK && built == NULL)) {
         ngx_http_ollama_fleet_reschedule(id, next);
         return;
     }
@@ -229,6 +241,7 @@ ngx_http_ollama_fleet_probe_ok(ngx_uint_t id, ngx_http_ollama_report_t *report,
 
         server->probe_fails = 0;
         server->probe_timeouts = 0;
+        server->slow = 0;
         server->connect_fails = 0;
         server->latency = latency;
         server->started = started;
@@ -243,12 +256,20 @@ ngx_http_ollama_fleet_probe_ok(ngx_uint_t id, ngx_http_ollama_report_t *report,
 
         ngx_http_ollama_fleet_ended_locked(server, NGX_HTTP_OLLAMA_UP, error,
                                            next);
-        ngx_http_ollama_model_state_probed_locked(server, started);
 
-        rc = ngx_http_ollama_fleet_replace_locked(server, built, content);
+        if (built) {
+            rc = ngx_http_ollama_fleet_replace_locked(server, built, content);
 
-        dropped = report->dropped && !server->dropped;
-        server->dropped = (report->dropped > 0);
+            dropped = report->dropped && !server->dropped;
+            server->dropped = (report->dropped > 0);
+
+        } else if (report->denied) {
+            ngx_http_ollama_fleet_forget_models_locked(server);
+        }
+
+        ngx_http_ollama_model_state_probed_locked(server, started,
+                                 report->has_tags || server->snapshot == NULL,
+                                 report->has_ps);
     }
 
     ngx_http_ollama_fleet_unlock();
@@ -274,9 +295,54 @@ ngx_http_ollama_fleet_probe_ok(ngx_uint_t id, ngx_http_ollama_report_t *report,
 }
 
 
+/*
+ * Completes a report that lacks a list by what is known of the server.
+ * NGX_DECLINED: the report is of no use for its models, which are unknown or
+ * stay as they were.
+ */
+
+static ngx_int_t
+ngx_http_ollama_fleet_complete(ngx_uint_t id, ngx_http_ollama_report_t *report)
+{
+    ngx_http_ollama_snapshot_t  *s;
+
+    if (report->has_tags && report->has_ps) {
+        return NGX_OK;
+    }
+
+    if (!report->has_tags && (report->denied || !report->has_ps)) {
+        return NGX_DECLINED;
+    }
+
+    s = ngx_http_ollama_fleet_snapshot(id, report->pool);
+
+    if (s == NULL) {
+        return report->has_tags ? NGX_OK : NGX_DECLINED;
+    }
+
+    return ngx_http_ollama_report_keep(report, s->models, s->nmodels,
+                                       s->dropped);
+}
+
+
+/* The server may have any model then. */
+
+static void
+ngx_http_ollama_fleet_forget_models_locked(ngx_http_ollama_server_t *server)
+{
+    if (server->snapshot) {
+        ngx_slab_free_locked(ngx_http_ollama_fleet->shpool, server->snapshot);
+        server->snapshot = NULL;
+    }
+
+    server->no_room = 0;
+    server->dropped = 0;
+}
+
+
 void
 ngx_http_ollama_fleet_probe_failed(ngx_uint_t id, ngx_str_t *error,
-    ngx_uint_t timeout, ngx_msec_t next)
+    ngx_uint_t timeout, ngx_uint_t connected, ngx_msec_t next)
 {
     size_t                     len;
     u_char                     name[NGX_HTTP_OLLAMA_FLEET_NAME];
@@ -296,6 +362,7 @@ ngx_http_ollama_fleet_probe_failed(ngx_uint_t id, ngx_str_t *error,
 
         server->probe_fails++;
         server->probe_timeouts = timeout ? server->probe_timeouts + 1 : 0;
+        server->slow = (timeout && connected);
 
         if (server->probe_timeouts == NGX_HTTP_OLLAMA_FLEET_PROBE_TIMEOUTS) {
             ngx_http_ollama_fleet->sh->freezes++;

@@ -66,6 +66,9 @@ struct ngx_http_ollama_server_s {
     unsigned                     no_room:1; /* these were logged: no memory
                                                was left for its models; */
     unsigned                     dropped:1; /* some were left out */
+    unsigned                     slow:1;    /* it is down, but connections are
+                                               accepted: only its answer to
+                                               the last probe was late */
 
     ngx_http_ollama_status_e     status;
     u_char                       error[NGX_HTTP_OLLAMA_FLEET_ERROR];

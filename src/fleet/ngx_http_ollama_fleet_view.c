@@ -209,21 +209,36 @@ ngx_http_ollama_fleet_snapshot(ngx_uint_t id, ngx_pool_t *pool)
 ngx_uint_t
 ngx_http_ollama_fleet_is_polled(ngx_http_ollama_upstream_t *up)
 {
-    ngx_uint_t                 polled;
+    ngx_uint_t                 down, known, unknown;
     ngx_http_ollama_server_t  *server;
 
-    polled = 0;
+    down = 0;
+    known = 0;
+    unknown = 0;
     server = NULL;
 
     ngx_http_ollama_fleet_lock();
 
-    while (!polled
+    while (!known
            && (server = ngx_http_ollama_fleet_next_locked(up, server)))
     {
-        polled = (server->status != NGX_HTTP_OLLAMA_CHECKING);
+        switch (server->status) {
+
+        case NGX_HTTP_OLLAMA_UP:
+            known |= (server->snapshot != NULL);
+            unknown |= (server->snapshot == NULL);
+            break;
+
+        case NGX_HTTP_OLLAMA_DOWN:
+            down = 1;
+            break;
+
+        default: /* NGX_HTTP_OLLAMA_CHECKING */
+            break;
+        }
     }
 
     ngx_http_ollama_fleet_unlock();
 
-    return polled;
+    return known || (down && !unknown);
 }

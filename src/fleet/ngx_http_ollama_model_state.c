@@ -30,6 +30,9 @@
 #define NGX_HTTP_OLLAMA_MODEL_STATE_AVOID      1000
 #define NGX_HTTP_OLLAMA_MODEL_STATE_AVOID_MAX  10000
 
+/* Ollama keeps a model loaded for so long that isn't used, by default, ms */
+#define NGX_HTTP_OLLAMA_MODEL_STATE_LOADED     300000
+
 
 static ngx_http_ollama_model_state_t *ngx_http_ollama_model_state_find_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
@@ -67,19 +70,20 @@ ngx_http_ollama_can_e
 ngx_http_ollama_model_state_can_serve_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted)
 {
+    ngx_uint_t  full;
+
     if (!ngx_http_ollama_model_state_may_have_locked(server, wanted)) {
         return NGX_HTTP_OLLAMA_LACKS_MODEL;
     }
 
+    full = (server->max_conns && server->in_flight >= server->max_conns);
+
     if (server->status == NGX_HTTP_OLLAMA_DOWN || server->disabled) {
-        return NGX_HTTP_OLLAMA_IS_DOWN;
+        return (server->slow && !server->disabled && !full)
+               ? NGX_HTTP_OLLAMA_IS_SLOW : NGX_HTTP_OLLAMA_IS_DOWN;
     }
 
-    if (server->max_conns && server->in_flight >= server->max_conns) {
-        return NGX_HTTP_OLLAMA_IS_FULL;
-    }
-
-    return NGX_HTTP_OLLAMA_CAN_TAKE;
+    return full ? NGX_HTTP_OLLAMA_IS_FULL : NGX_HTTP_OLLAMA_CAN_TAKE;
 }
 
 
@@ -239,17 +243,27 @@ ngx_http_ollama_model_state_absent_locked(ngx_http_ollama_model_state_t *ms)
 
 void
 ngx_http_ollama_model_state_probed_locked(ngx_http_ollama_server_t *server,
-    ngx_msec_t started)
+    ngx_msec_t started, ngx_uint_t all, ngx_uint_t loaded)
 {
     ngx_uint_t                      i;
+    ngx_msec_int_t                  age;
     ngx_http_ollama_model_state_t  *ms;
 
     ms = server->model_states;
 
     for (i = 0; i < NGX_HTTP_OLLAMA_MODEL_STATES; i++) {
-        if (ms[i].used
-            && ms[i].in_flight == 0
-            && (ngx_msec_int_t) (ms[i].seen - started) <= 0)
+        if (!ms[i].used || ms[i].in_flight) {
+            continue;
+        }
+
+        age = (ngx_msec_int_t) (started - ms[i].seen);
+
+        if (age < 0) {
+            continue;
+        }
+
+        if (ms[i].absent ? all
+                         : loaded || age > NGX_HTTP_OLLAMA_MODEL_STATE_LOADED)
         {
             ms[i].used = 0;
         }

@@ -20,6 +20,8 @@ typedef enum {
     NGX_HTTP_OLLAMA_CAN_TAKE = 0,
     NGX_HTTP_OLLAMA_IS_FULL,          /* it has the model, but no free slot */
     NGX_HTTP_OLLAMA_IS_DOWN,          /* it may have the model */
+    NGX_HTTP_OLLAMA_IS_SLOW,          /* the same, and could take it: it is
+                                         down because an answer was late */
     NGX_HTTP_OLLAMA_LACKS_MODEL
 } ngx_http_ollama_can_e;
 
@@ -90,10 +92,13 @@ void ngx_http_ollama_model_state_absent_locked(
 
 /*
  * A good probe started at "started": what requests found out before that is
- * obsolete, unless a request still waits for the model.
+ * obsolete, unless a request still waits for the model; which models are absent
+ * if the probe has got the list of all, which are loaded if that of these, or
+ * after the time that they stay so.
  */
 void ngx_http_ollama_model_state_probed_locked(
-    ngx_http_ollama_server_t *server, ngx_msec_t started);
+    ngx_http_ollama_server_t *server, ngx_msec_t started, ngx_uint_t all,
+    ngx_uint_t loaded);
 
 
 #endif /* _NGX_HTTP_OLLAMA_MODEL_STATE_H_INCLUDED_ */

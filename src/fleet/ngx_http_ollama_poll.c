@@ -228,6 +228,7 @@ ngx_http_ollama_poll_probe(ngx_http_ollama_upstream_t *up,
     probe->log = ngx_cycle->log;
     probe->up = up;
     probe->view = *view;
+    probe->brief = (view->status == NGX_HTTP_OLLAMA_DOWN);
     probe->handler = ngx_http_ollama_poll_probe_done;
     probe->data = pp;
 
@@ -267,7 +268,7 @@ ngx_http_ollama_poll_probe_done(ngx_http_ollama_probe_t *probe)
                    &probe->error);
 
     failures = (probe->result == NGX_HTTP_OLLAMA_FETCH_OK)
-               ? 0 : probe->view.probe_fails + 1;
+               ? probe->again : probe->view.probe_fails + 1;
 
     next = ngx_current_msec
            + ngx_http_ollama_backoff_poll(probe->up->interval, failures,
@@ -288,7 +289,7 @@ ngx_http_ollama_poll_probe_done(ngx_http_ollama_probe_t *probe)
     default:
         ngx_http_ollama_fleet_probe_failed(probe->view.id, &probe->error,
                              probe->result == NGX_HTTP_OLLAMA_FETCH_TIMEOUT,
-                             next);
+                             probe->connected != -1, next);
     }
 
     /* the probe is in it */

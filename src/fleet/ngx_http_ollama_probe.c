@@ -13,10 +13,13 @@
  * slice by slice, with an event that is posted, so that other events are
  * handled meanwhile.
  *
- * A server is up if it answers the request for the list of models.  Some
- * servers with Ollama's API lack the other two endpoints, and what these would
- * report stays unknown.  Redirects are not followed: no request goes to an
- * address that isn't configured.
+ * A server is up if it answers the request for its version, also if it refuses
+ * it for lack of a key.  A busy Ollama holds its lists for seconds, around the
+ * load of a model: a list that is late or fails is noted, and what it would
+ * report is left as it was known.  Some servers with Ollama's API have no
+ * version: these are up if the list of models is answered.
+ * Redirects are not followed: no request goes to an address that isn't
+ * configured.
  *
  * It may use fetch and report; it knows nothing of the fleet's memory.
  */
@@ -31,6 +34,9 @@
 /* so much of a reply is read at once, in 0.2 ms */
 #define NGX_HTTP_OLLAMA_PROBE_SLICE  (64 * 1024)
 
+/* ms for each list in a brief probe */
+#define NGX_HTTP_OLLAMA_PROBE_BRIEF  500
+
 
 typedef struct {
     ngx_str_t                            uri;
@@ -43,11 +49,21 @@ static void ngx_http_ollama_probe_tls_name(ngx_http_ollama_probe_t *probe,
     ngx_str_t *name);
 static void ngx_http_ollama_probe_handler(ngx_http_ollama_fetch_t *f);
 static ngx_int_t ngx_http_ollama_probe_take(ngx_http_ollama_probe_t *probe);
+static ngx_int_t ngx_http_ollama_probe_no_reply(
+    ngx_http_ollama_probe_t *probe);
+static ngx_int_t ngx_http_ollama_probe_status(ngx_http_ollama_probe_t *probe);
+static ngx_uint_t ngx_http_ollama_probe_decides(
+    ngx_http_ollama_probe_t *probe);
 static ngx_int_t ngx_http_ollama_probe_read(ngx_http_ollama_probe_t *probe);
 static void ngx_http_ollama_probe_read_handler(ngx_event_t *ev);
 static void ngx_http_ollama_probe_taken(ngx_http_ollama_probe_t *probe,
     ngx_int_t rc);
-static ngx_int_t ngx_http_ollama_probe_wrong(ngx_http_ollama_probe_t *probe,
+static ngx_int_t ngx_http_ollama_probe_unread(ngx_http_ollama_probe_t *probe);
+static ngx_int_t ngx_http_ollama_probe_note(ngx_http_ollama_probe_t *probe,
+    const char *fmt, ...);
+static void ngx_http_ollama_probe_text(ngx_http_ollama_probe_t *probe,
+    ngx_str_t *text, const char *fmt, va_list args);
+static ngx_int_t ngx_http_ollama_probe_fail(ngx_http_ollama_probe_t *probe,
     const char *fmt, ...);
 
 
@@ -106,6 +122,11 @@ ngx_http_ollama_probe_next(ngx_http_ollama_probe_t *probe)
     f->name = probe->view.address;
     f->uri = ngx_http_ollama_probe_asks[probe->step].uri;
     f->timeout = probe->up->timeout;
+
+    if (probe->brief && probe->step != NGX_HTTP_OLLAMA_PROBE_VERSION) {
+        f->timeout = ngx_min(f->timeout, NGX_HTTP_OLLAMA_PROBE_BRIEF);
+    }
+
     f->max_size = NGX_HTTP_OLLAMA_REPORT_SIZE;
     f->ssl = probe->up->ssl;
     f->ssl_verify = probe->up->ssl_verify;
@@ -195,19 +216,11 @@ ngx_http_ollama_probe_take(ngx_http_ollama_probe_t *probe)
     f = &probe->fetch;
 
     if (f->result != NGX_HTTP_OLLAMA_FETCH_OK) {
-        probe->result = f->result;
-        probe->error = f->error;
-        return NGX_ERROR;
-    }
-
-    if (f->status == NGX_HTTP_NOT_FOUND
-        && probe->step != NGX_HTTP_OLLAMA_PROBE_TAGS)
-    {
-        return NGX_OK;
+        return ngx_http_ollama_probe_no_reply(probe);
     }
 
     if (f->status != NGX_HTTP_OK) {
-        return ngx_http_ollama_probe_wrong(probe, "status %ui", f->status);
+        return ngx_http_ollama_probe_status(probe);
     }
 
     ask = &ngx_http_ollama_probe_asks[probe->step];
@@ -215,10 +228,91 @@ ngx_http_ollama_probe_take(ngx_http_ollama_probe_t *probe)
     if (ngx_http_ollama_report_begin(&probe->report, ask->kind, &f->body)
         != NGX_OK)
     {
-        return ngx_http_ollama_probe_wrong(probe, "%V", &probe->report.error);
+        return ngx_http_ollama_probe_unread(probe);
     }
 
     return ngx_http_ollama_probe_read(probe);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_probe_no_reply(ngx_http_ollama_probe_t *probe)
+{
+    ngx_http_ollama_fetch_t  *f;
+
+    f = &probe->fetch;
+
+    if (ngx_http_ollama_probe_decides(probe)
+        || f->result == NGX_HTTP_OLLAMA_FETCH_LATE)
+    {
+        probe->result = f->result;
+        probe->error = f->error;
+        return NGX_ERROR;
+    }
+
+    /* a server that was up a moment ago is asked again for its version */
+
+    probe->again |= (f->result == NGX_HTTP_OLLAMA_FETCH_UNREACHABLE
+                     || probe->brief);
+
+    return ngx_http_ollama_probe_note(probe, "%V", &f->error);
+}
+
+
+/* Any other status than 200. */
+
+static ngx_int_t
+ngx_http_ollama_probe_status(ngx_http_ollama_probe_t *probe)
+{
+    ngx_uint_t  status;
+
+    status = probe->fetch.status;
+
+    switch (status) {
+
+    case NGX_HTTP_UNAUTHORIZED:
+    case NGX_HTTP_FORBIDDEN:
+
+        probe->report.denied |=
+                              (probe->step == NGX_HTTP_OLLAMA_PROBE_TAGS);
+        break;
+
+    case NGX_HTTP_NOT_FOUND:
+
+        if (probe->step == NGX_HTTP_OLLAMA_PROBE_VERSION) {
+            probe->unversioned = 1;
+            return NGX_OK;
+        }
+
+        if (probe->step == NGX_HTTP_OLLAMA_PROBE_PS) {
+            /* it never tells what is loaded */
+            probe->report.has_ps = 1;
+            return NGX_OK;
+        }
+
+        /* fall through */
+
+    default:
+
+        if (ngx_http_ollama_probe_decides(probe)
+            && status != NGX_HTTP_TOO_MANY_REQUESTS)
+        {
+            return ngx_http_ollama_probe_fail(probe, "status %ui", status);
+        }
+    }
+
+    return ngx_http_ollama_probe_note(probe, "status %ui", status);
+}
+
+
+/* Whether the server is down if this step fails. */
+
+static ngx_uint_t
+ngx_http_ollama_probe_decides(ngx_http_ollama_probe_t *probe)
+{
+    return probe->step == NGX_HTTP_OLLAMA_PROBE_VERSION
+           || (probe->step == NGX_HTTP_OLLAMA_PROBE_TAGS
+               && probe->unversioned);
 }
 
 
@@ -231,7 +325,7 @@ ngx_http_ollama_probe_read(ngx_http_ollama_probe_t *probe)
                                      NGX_HTTP_OLLAMA_PROBE_SLICE);
 
     if (rc == NGX_ERROR) {
-        return ngx_http_ollama_probe_wrong(probe, "%V", &probe->report.error);
+        return ngx_http_ollama_probe_unread(probe);
     }
 
     if (rc == NGX_OK && probe->step == NGX_HTTP_OLLAMA_PROBE_TAGS) {
@@ -272,52 +366,82 @@ ngx_http_ollama_probe_taken(ngx_http_ollama_probe_t *probe, ngx_int_t rc)
 
 
 /*
- * The reply isn't one to the request of this step.  If that is for the list of
- * models the probe has failed; else it is noted, unless something else is.
+ * The reply is none to the request of this step.  What sends anything at all
+ * for a version may be no Ollama.
  */
 
 static ngx_int_t
-ngx_http_ollama_probe_wrong(ngx_http_ollama_probe_t *probe, const char *fmt,
+ngx_http_ollama_probe_unread(ngx_http_ollama_probe_t *probe)
+{
+    if (probe->step == NGX_HTTP_OLLAMA_PROBE_VERSION) {
+        probe->unversioned = 1;
+
+    } else if (ngx_http_ollama_probe_decides(probe)) {
+        return ngx_http_ollama_probe_fail(probe, "%V", &probe->report.error);
+    }
+
+    return ngx_http_ollama_probe_note(probe, "%V", &probe->report.error);
+}
+
+
+/* The server is up in spite of this; what is wrong first is noted. */
+
+static ngx_int_t
+ngx_http_ollama_probe_note(ngx_http_ollama_probe_t *probe, const char *fmt,
     ...)
 {
-    u_char     *p, *last, *end;
-    va_list     args;
-    ngx_int_t   rc;
-    ngx_str_t  *text;
+    va_list  args;
 
-    if (probe->step == NGX_HTTP_OLLAMA_PROBE_TAGS) {
-        probe->result = NGX_HTTP_OLLAMA_FETCH_INVALID;
-        text = &probe->error;
-        rc = NGX_ERROR;
-
-    } else {
-
-        if (probe->note.len) {
-            return NGX_OK;
-        }
-
-        probe->noted = probe->step;
-        text = &probe->note;
-        rc = NGX_OK;
+    if (probe->note.len) {
+        return NGX_OK;
     }
+
+    probe->noted = probe->step;
+
+    va_start(args, fmt);
+    ngx_http_ollama_probe_text(probe, &probe->note, fmt, args);
+    va_end(args);
+
+    return NGX_OK;
+}
+
+
+/* The server is down because of this. */
+
+static ngx_int_t
+ngx_http_ollama_probe_fail(ngx_http_ollama_probe_t *probe, const char *fmt,
+    ...)
+{
+    va_list  args;
+
+    probe->result = NGX_HTTP_OLLAMA_FETCH_INVALID;
+
+    va_start(args, fmt);
+    ngx_http_ollama_probe_text(probe, &probe->error, fmt, args);
+    va_end(args);
+
+    return NGX_ERROR;
+}
+
+
+static void
+ngx_http_ollama_probe_text(ngx_http_ollama_probe_t *probe, ngx_str_t *text,
+    const char *fmt, va_list args)
+{
+    u_char  *p, *last, *end;
 
     p = ngx_pnalloc(probe->pool, NGX_HTTP_OLLAMA_FETCH_ERROR);
     if (p == NULL) {
         ngx_str_set(text, "nginx is out of memory");
-        return rc;
+        return;
     }
 
     end = p + NGX_HTTP_OLLAMA_FETCH_ERROR;
 
     last = ngx_slprintf(p, end, "GET %V: ",
                         &ngx_http_ollama_probe_asks[probe->step].uri);
-
-    va_start(args, fmt);
     last = ngx_vslprintf(last, end, fmt, args);
-    va_end(args);
 
     text->data = p;
     text->len = last - p;
-
-    return rc;
 }

@@ -33,7 +33,7 @@ typedef enum {
 
 /*
  * A probe of a server: /api/version, /api/tags and /api/ps, one after the
- * other, until one fails.
+ * other.  The first one decides whether the server is up.
  */
 
 struct ngx_http_ollama_probe_s {
@@ -46,6 +46,8 @@ struct ngx_http_ollama_probe_s {
     ngx_http_ollama_view_t            view;      /* of the server */
     ngx_http_ollama_probe_handler_pt  handler;   /* may destroy the pool */
     void                             *data;
+    ngx_uint_t                        brief;     /* a list that is slow is not
+                                                    waited for */
 
     /* for the handler */
 
@@ -56,6 +58,8 @@ struct ngx_http_ollama_probe_s {
     ngx_str_t                         note;      /* what is wrong with a server
                                                     that is up, or len 0 */
     ngx_http_ollama_probe_step_e      noted;     /* the step of the note */
+    ngx_uint_t                        again;     /* a list failed that may be
+                                                    had soon */
     int64_t                           connected; /* us it took to connect; -1:
                                                     didn't */
     int64_t                           elapsed[NGX_HTTP_OLLAMA_PROBE_STEPS];
@@ -66,6 +70,8 @@ struct ngx_http_ollama_probe_s {
 
     ngx_http_ollama_fetch_t           fetch;
     ngx_http_ollama_timer_t           event;     /* posted: a reply is read */
+    ngx_uint_t                        unversioned; /* the server has no
+                                                      /api/version */
 };
 
 

@@ -25,7 +25,9 @@ static ngx_int_t ngx_http_ollama_report_whole(
     ngx_http_ollama_report_t *report, ngx_http_ollama_report_parse_kind_e kind,
     ngx_str_t *body);
 static void ngx_http_ollama_report_merge(ngx_http_ollama_report_t *report,
-    ngx_http_ollama_report_parse_t *rp);
+    ngx_array_t *running);
+static void ngx_http_ollama_report_set_loaded(ngx_http_ollama_model_t *model,
+    ngx_http_ollama_model_t *loaded);
 static void ngx_http_ollama_report_sort(ngx_array_t *models);
 static int ngx_libc_cdecl ngx_http_ollama_report_compare(const void *one,
     const void *two);
@@ -135,10 +137,13 @@ ngx_http_ollama_report_read(ngx_http_ollama_report_t *report, size_t size)
     case NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS:
         report->models = rp->models;
         report->dropped += rp->dropped;
+        report->has_tags = 1;
         break;
 
     case NGX_HTTP_OLLAMA_REPORT_PARSE_PS:
-        ngx_http_ollama_report_merge(report, rp);
+        report->dropped += rp->dropped;
+        report->has_ps = 1;
+        ngx_http_ollama_report_merge(report, &rp->models);
         break;
 
     default: /* NGX_HTTP_OLLAMA_REPORT_PARSE_VERSION */
@@ -182,28 +187,88 @@ ngx_http_ollama_report_find(ngx_http_ollama_model_t *models, ngx_uint_t n,
 }
 
 
+ngx_int_t
+ngx_http_ollama_report_keep(ngx_http_ollama_report_t *report,
+    ngx_http_ollama_model_t *models, ngx_uint_t n, ngx_uint_t dropped)
+{
+    ngx_uint_t                i;
+    ngx_array_t               running;
+    ngx_http_ollama_model_t  *model, none;
+
+    if (report->has_tags) {
+
+        /* a model that is not in the list any more isn't loaded either */
+
+        for (i = 0; i < n && !report->has_ps; i++) {
+
+            if (models[i].ps.len == 0) {
+                continue;
+            }
+
+            model = ngx_http_ollama_report_find(report->models.elts,
+                                                report->models.nelts,
+                                                &models[i].key);
+            if (model) {
+                ngx_http_ollama_report_set_loaded(model, &models[i]);
+            }
+        }
+
+        return NGX_OK;
+    }
+
+    running = report->models;
+
+    if (ngx_array_init(&report->models, report->pool, n + 1,
+                       sizeof(ngx_http_ollama_model_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&none, sizeof(ngx_http_ollama_model_t));
+
+    for (i = 0; i < n; i++) {
+
+        if (models[i].tag.len == 0) {
+            continue;
+        }
+
+        model = ngx_array_push(&report->models);
+        if (model == NULL) {
+            return NGX_ERROR;
+        }
+
+        *model = models[i];
+        ngx_http_ollama_report_set_loaded(model, &none);
+    }
+
+    report->dropped += dropped;
+
+    ngx_http_ollama_report_merge(report, &running);
+
+    return NGX_OK;
+}
+
+
 /* Merges the models of /api/ps, which are loaded, into those of /api/tags. */
 
 static void
 ngx_http_ollama_report_merge(ngx_http_ollama_report_t *report,
-    ngx_http_ollama_report_parse_t *rp)
+    ngx_array_t *running)
 {
     ngx_uint_t                i, n;
     ngx_http_ollama_model_t  *loaded, *model;
 
     n = report->models.nelts;
-    loaded = rp->models.elts;
+    loaded = running->elts;
 
-    for (i = 0; i < rp->models.nelts; i++) {
+    for (i = 0; i < running->nelts; i++) {
 
         model = ngx_http_ollama_report_find(report->models.elts, n,
                                             &loaded[i].key);
 
         if (model) {
-            model->ps = loaded[i].ps;
-            model->expires_at = loaded[i].expires_at;
-            model->size_vram = loaded[i].size_vram;
-            model->context_length = loaded[i].context_length;
+            ngx_http_ollama_report_set_loaded(model, &loaded[i]);
 
             if (model->details.len == 0) {
                 model->details = loaded[i].details;
@@ -213,13 +278,13 @@ ngx_http_ollama_report_merge(ngx_http_ollama_report_t *report,
         }
 
         if (report->models.nelts == NGX_HTTP_OLLAMA_REPORT_MODELS) {
-            rp->dropped++;
+            report->dropped++;
             continue;
         }
 
         model = ngx_array_push(&report->models);
         if (model == NULL) {
-            rp->dropped += rp->models.nelts - i;
+            report->dropped += running->nelts - i;
             break;
         }
 
@@ -229,8 +294,17 @@ ngx_http_ollama_report_merge(ngx_http_ollama_report_t *report,
     if (report->models.nelts > n) {
         ngx_http_ollama_report_sort(&report->models);
     }
+}
 
-    report->dropped += rp->dropped;
+
+static void
+ngx_http_ollama_report_set_loaded(ngx_http_ollama_model_t *model,
+    ngx_http_ollama_model_t *loaded)
+{
+    model->ps = loaded->ps;
+    model->expires_at = loaded->expires_at;
+    model->size_vram = loaded->size_vram;
+    model->context_length = loaded->context_length;
 }
 
 

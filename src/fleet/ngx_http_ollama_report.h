@@ -29,6 +29,11 @@ typedef struct {
     ngx_str_t    error;           /* after NGX_ERROR: what is wrong */
 
     ngx_http_ollama_report_parse_t  *parse;   /* of the reply being read */
+
+    unsigned     has_tags:1;      /* the list was answered */
+    unsigned     has_ps:1;
+    unsigned     denied:1;        /* it was refused for lack of rights: 401 or
+                                     403 */
 } ngx_http_ollama_report_t;
 
 
@@ -67,6 +72,14 @@ ngx_int_t ngx_http_ollama_report_begin(ngx_http_ollama_report_t *report,
  */
 ngx_int_t ngx_http_ollama_report_read(ngx_http_ollama_report_t *report,
     size_t size);
+
+/*
+ * Puts what an earlier report has, "n" models by key of which "dropped" more
+ * were left out, in place of a list that this report lacks.  One of the two
+ * lists must be there.  NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_ollama_report_keep(ngx_http_ollama_report_t *report,
+    ngx_http_ollama_model_t *models, ngx_uint_t n, ngx_uint_t dropped);
 
 /* Finds a model by its key among "n", sorted by key.  NULL: there is none. */
 ngx_http_ollama_model_t *ngx_http_ollama_report_find(

@@ -179,6 +179,7 @@ ngx_http_ollama_slot_release(ngx_http_ollama_slot_t *slot,
         }
 
         server->next = ngx_current_msec;
+        server->slow = 0;
         down = ngx_http_ollama_slot_failed_locked(server, limits);
         len = ngx_http_ollama_fleet_name_locked(server, name);
         break;

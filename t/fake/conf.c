@@ -82,9 +82,15 @@ static const fake_set_t  fake_sets[] = {
 
 static const fake_set_t  fake_server_sets[] = {
     fake_sset(lists_delay_ms, MS),
+    fake_sset(tags_delay_ms, MS),
+    fake_sset(ps_delay_ms, MS),
+    fake_sset(version_delay_ms, MS),
     fake_sset(lists_hang, BOOL),
     fake_sset(hang, BOOL),
     fake_sset(lists_status, INT),
+    fake_sset(tags_status, INT),
+    fake_sset(ps_status, INT),
+    fake_sset(version_status, INT),
     fake_sset(check_host, BOOL),
     fake_sset(record, BOOL),
     fake_sset(chunked_json, BOOL),

@@ -14,6 +14,9 @@
 #define FAKE_MODIFIED_UNIX  1767323045
 
 
+static void fake_version_ready(fake_conn_t *c);
+static int fake_lists_running(fake_conn_t *c);
+static int fake_lists_given(fake_conn_t *c, int64_t status, json_t *body);
 static void fake_lists_ready(fake_conn_t *c);
 static json_t *fake_list_tag(fake_model_t *m);
 static json_t *fake_list_running(fake_model_t *m);
@@ -32,14 +35,23 @@ fake_root(fake_conn_t *c)
 void
 fake_version(fake_conn_t *c)
 {
+    if (fake_server.version_delay_ms) {
+        fake_conn_timer(c, fake_server.version_delay_ms, fake_version_ready);
+        return;
+    }
+
+    fake_version_ready(c);
+}
+
+
+static void
+fake_version_ready(fake_conn_t *c)
+{
     json_t  *version;
 
-    if (fake_server.version_body) {
-        version = fake_server.version_body;
-
-        fake_out_reply(c, 200, "application/json; charset=utf-8",
-                       json_string_value(version),
-                       json_string_length(version), NULL);
+    if (fake_lists_given(c, fake_server.version_status,
+                         fake_server.version_body))
+    {
         return;
     }
 
@@ -54,12 +66,18 @@ fake_version(fake_conn_t *c)
 void
 fake_lists(fake_conn_t *c)
 {
+    double  delay;
+
     if (fake_server.lists_hang) {
         return;
     }
 
-    if (fake_server.lists_delay_ms) {
-        fake_conn_timer(c, fake_server.lists_delay_ms, fake_lists_ready);
+    delay = fake_lists_running(c) ? fake_server.ps_delay_ms
+                                  : fake_server.tags_delay_ms;
+    delay = delay ? delay : fake_server.lists_delay_ms;
+
+    if (delay) {
+        fake_conn_timer(c, delay, fake_lists_ready);
         return;
     }
 
@@ -67,25 +85,52 @@ fake_lists(fake_conn_t *c)
 }
 
 
+static int
+fake_lists_running(fake_conn_t *c)
+{
+    return strcmp(c->req->path, "/api/ps") == 0;
+}
+
+
+/* sends a status or body that was set, if one was; status 0: 200 */
+
+static int
+fake_lists_given(fake_conn_t *c, int64_t status, json_t *body)
+{
+    const char  *text;
+
+    text = "{\"error\":\"fake lists_status\"}";
+    status = status ? status : 200;
+
+    if (body == NULL && status == 200) {
+        return 0;
+    }
+
+    fake_out_reply(c, (int) status, "application/json; charset=utf-8",
+                   body ? json_string_value(body) : text,
+                   body ? json_string_length(body) : strlen(text), NULL);
+
+    return 1;
+}
+
+
 static void
 fake_lists_ready(fake_conn_t *c)
 {
-    int            running, status;
+    int            running;
     json_t        *list, *body;
-    const char    *text;
+    int64_t        status;
     fake_model_t  *m;
 
-    status = fake_server.lists_status ? (int) fake_server.lists_status : 200;
-    running = (strcmp(c->req->path, "/api/ps") == 0);
+    running = fake_lists_running(c);
+
+    status = running ? fake_server.ps_status : fake_server.tags_status;
+    status = status ? status : fake_server.lists_status;
+
     body = running ? fake_server.ps_body : fake_server.tags_body;
     body = body ? body : fake_server.lists_body;
 
-    if (body || status != 200) {
-        text = "{\"error\":\"fake lists_status\"}";
-
-        fake_out_reply(c, status, "application/json; charset=utf-8",
-                       body ? json_string_value(body) : text,
-                       body ? json_string_length(body) : strlen(text), NULL);
+    if (fake_lists_given(c, status, body)) {
         return;
     }
 
@@ -120,6 +165,27 @@ fake_list_get(fake_model_t *m, const char *key, json_t *value)
     json_decref(value);
 
     return json_incref(given);
+}
+
+
+/* without one of its own a model has that of its name */
+
+json_t *
+fake_list_digest(fake_model_t *m)
+{
+    char         text[sizeof(FAKE_DIGEST)];
+    uint32_t     hash;
+    const char  *p;
+
+    hash = 2166136261u;
+
+    for (p = m->key; *p; p++) {
+        hash = (hash ^ (unsigned char) *p) * 16777619u;
+    }
+
+    snprintf(text, sizeof(text), "%08x%s", (unsigned) hash, FAKE_DIGEST + 8);
+
+    return fake_list_get(m, "digest", json_string(text));
 }
 
 
@@ -159,7 +225,7 @@ fake_list_tag(fake_model_t *m)
     json_object_set_new(obj, "size",
                 fake_list_get(m, "size", json_integer(91700000)));
     json_object_set_new(obj, "digest",
-                fake_list_get(m, "digest", json_string(FAKE_DIGEST)));
+                fake_list_digest(m));
     json_object_set_new(obj, "details", fake_list_details(m));
 
     value = json_object_get(m->spec, "capabilities");
@@ -189,7 +255,7 @@ fake_list_running(fake_model_t *m)
     json_object_set_new(obj, "size",
                 fake_list_get(m, "size", json_integer(91700000)));
     json_object_set_new(obj, "digest",
-                fake_list_get(m, "digest", json_string(FAKE_DIGEST)));
+                fake_list_digest(m));
     json_object_set_new(obj, "details", fake_list_details(m));
     json_object_set_new(obj, "expires_at",
                 fake_list_get(m, "expires_at", json_string(text)));

@@ -12,6 +12,7 @@ void fake_root(fake_conn_t *c);
 void fake_version(fake_conn_t *c);
 void fake_lists(fake_conn_t *c);
 json_t *fake_list_get(fake_model_t *m, const char *key, json_t *value);
+json_t *fake_list_digest(fake_model_t *m);
 json_t *fake_list_details(fake_model_t *m);
 void fake_v1_models(fake_conn_t *c);
 void fake_v1_model(fake_conn_t *c);

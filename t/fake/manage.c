@@ -239,6 +239,7 @@ fake_copy(fake_conn_t *c)
     if (fake_model_find(to.data, to.len) == NULL) {
         spec = json_copy(m->spec);
         json_object_set_new(spec, "loaded", json_false());
+        json_object_set_new(spec, "digest", fake_list_digest(m));
         fake_model_add(to.data, spec);
         json_decref(spec);
     }

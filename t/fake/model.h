@@ -85,9 +85,15 @@ struct fake_model_s {
 
 typedef struct {
     double         lists_delay_ms;
+    double         tags_delay_ms;
+    double         ps_delay_ms;
+    double         version_delay_ms;
     int64_t        lists_hang;
     int64_t        hang;
     int64_t        lists_status;
+    int64_t        tags_status;
+    int64_t        ps_status;
+    int64_t        version_status;
     int64_t        check_host;
     int64_t        record;
     int64_t        chunked_json;

@@ -39,6 +39,18 @@ typedef struct {
 } version_case_t;
 
 
+/* an earlier report and one that lacks a list; what comes to be known then */
+
+typedef struct {
+    const char      *title;
+    const char      *old_tags;
+    const char      *old_ps;
+    const char      *tags;      /* NULL: not answered */
+    const char      *ps;
+    const char      *want;
+} keep_case_t;
+
+
 /* a model as a line: key, name, size, modified; what is loaded in brackets */
 
 static report_case_t  report_cases[] = {
@@ -293,6 +305,36 @@ static version_case_t  version_cases[] = {
     { "none", ngx_string("{\"x\":{\"version\":\"1\"}}"), NULL,
       "no \"version\" in it" },
     { "not JSON", ngx_string("{"), NULL, "unexpected end" }
+};
+
+
+static keep_case_t  keep_cases[] = {
+
+    { "nothing lacks", "{\"models\":[{\"name\":\"a\"}]}",
+      "{\"models\":[{\"name\":\"a\"}]}", "{\"models\":[{\"name\":\"b\"}]}",
+      "{\"models\":[]}", "b:latest b 0 0\n" },
+
+    { "no ps: what was loaded is so, if it is still there",
+      "{\"models\":[{\"name\":\"a\"},{\"name\":\"b\"},{\"name\":\"c\"}]}",
+      "{\"models\":[{\"name\":\"a\",\"size_vram\":5},"
+      "{\"name\":\"b\",\"context_length\":7},{\"name\":\"z\"}]}",
+      "{\"models\":[{\"name\":\"b\"},{\"name\":\"d\"}]}", NULL,
+      "b:latest b 0 0 [0 7 ]\nd:latest d 0 0\n" },
+
+    { "no tags: models stay, what is loaded is new",
+      "{\"models\":[{\"name\":\"a\"},{\"name\":\"b\",\"size\":3}]}",
+      "{\"models\":[{\"name\":\"a\",\"size_vram\":5},{\"name\":\"y\"}]}",
+      NULL, "{\"models\":[{\"name\":\"b\",\"size_vram\":6},"
+      "{\"name\":\"z\"},{\"name\":\"\"}]}",
+      "a:latest a 0 0\nb:latest b 3 0 [6 0 ]\n+z:latest z 0 0 [0 0 ]\n"
+      "dropped 1\n" },
+
+    { "no tags: what was left out is still there",
+      "{\"models\":[{\"name\":\"a\"},{\"name\":\"\"}]}", NULL,
+      NULL, "{\"models\":[]}", "a:latest a 0 0\ndropped 1\n" },
+
+    { "no tags, and there were none", "{\"models\":[]}", NULL, NULL,
+      "{\"models\":[]}", "" }
 };
 
 
@@ -833,6 +875,56 @@ report_memory_end_test(void **state)
 
 
 static void
+keep_case_test(void **state)
+{
+    char                       text[MAX_TEXT];
+    keep_case_t               *row = *state;
+    ngx_http_ollama_report_t   old, report;
+
+    report_init(&old);
+    report_init(&report);
+
+    assert_int_equal(report_read(&old, NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS,
+                                 row->old_tags, strlen(row->old_tags), 0),
+                     NGX_OK);
+
+    if (row->old_ps) {
+        assert_int_equal(report_read(&old, NGX_HTTP_OLLAMA_REPORT_PARSE_PS,
+                                     row->old_ps, strlen(row->old_ps), 0),
+                         NGX_OK);
+    }
+
+    if (row->tags) {
+        assert_int_equal(report_read(&report,
+                                     NGX_HTTP_OLLAMA_REPORT_PARSE_TAGS,
+                                     row->tags, strlen(row->tags), 0),
+                         NGX_OK);
+    }
+
+    if (row->ps) {
+        assert_int_equal(report_read(&report,
+                                     NGX_HTTP_OLLAMA_REPORT_PARSE_PS,
+                                     row->ps, strlen(row->ps), 0),
+                         NGX_OK);
+    }
+
+    assert_int_equal(report.has_tags, row->tags != NULL);
+    assert_int_equal(report.has_ps, row->ps != NULL);
+
+    assert_int_equal(ngx_http_ollama_report_keep(&report, old.models.elts,
+                                                 old.models.nelts,
+                                                 old.dropped),
+                     NGX_OK);
+
+    report_print(&report, text, text + sizeof(text));
+    assert_string_equal(text, row->want);
+
+    ngx_destroy_pool(report.pool);
+    ngx_destroy_pool(old.pool);
+}
+
+
+static void
 report_find_test(void **state)
 {
     ngx_str_t  key = ngx_string("a");
@@ -850,6 +942,9 @@ main(void)
                   sizeof(report_case_t), unit_nelts(report_cases));
     unit_add_rows(&suite, version_case_test, version_cases,
                   sizeof(version_case_t), unit_nelts(version_cases));
+
+    unit_add_rows(&suite, keep_case_test, keep_cases, sizeof(keep_case_t),
+                  unit_nelts(keep_cases));
 
     unit_add(&suite, "too many models", report_count_test, NULL);
     unit_add(&suite, "memory is that of what is kept", report_memory_test,
