@@ -372,11 +372,15 @@ is($n->('limit=99999'), '1000 1000-0', 'no more');
 is($n->('after=1199'), '1 end', 'last');
 is($n->('after=1199-0&limit=1'), '1 end', 'last');
 is($n->('after=1200-0'), '0 end', 'none');
-is($n->('after=999999999999999'), '0 end', 'none');
+is($n->('after=0'), '100 100-0', 'from the first one on');
+refused($_, 404, qr/^message not found: /, 'GET ' . path($id) . "?after=$_")
+    for '1201-0', '999999999999999';
 
 $main::redis->cli('XDEL', $key, map { "$_-0" } 2 .. 1199);
 is($n->('limit=1'), '1 1-0', 'over a gap');
 is($n->('after=1-0'), '1 end', 'over a gap');
+refused('one in the gap', 404, qr/^message not found: /,
+        'GET ' . path($id) . '?after=700-0');
 
 for ('limit=0', 'limit=-1', 'limit=x', 'limit=99999999999999999999',
      'after=x', 'after=-1', 'after=1-1', 'after=0x1', 'after=1-0-0',
@@ -422,19 +426,20 @@ block_begins();
 my $id = made();
 my $from = 'DELETE ' . path($id, 'messages') . '?from=';
 
-is((ask("${from}1-0"))[1]{deleted}, 0, 'there is none');
+refused('there is none', 404, qr/^message not found: /, "${from}1-0");
 
 store($id, 1, map { user("x$_") } 1 .. 5);
 
 is((ask("${from}4-0"))[1]{deleted}, 2, 'two');
-is((ask("${from}4-0"))[1]{deleted}, 0, 'again');
-is((ask("${from}99"))[1]{deleted}, 0, 'none');
+
+for ('4-0', '5-0', '99', '0', '0-0') {
+    refused("from $_", 404, qr/^message not found: /, "$from$_");
+}
 
 my (undef, $json) = ask('GET ' . path($id));
 is(join(' ', map { $_->{id} } @{ $json->{messages} }), '1-0 2-0 3-0', 'left');
 
-my ($status) = ask("${from}0");
-is($status, 200, 'all');
+is((ask("${from}1-0"))[1]{deleted}, 3, 'all');
 (undef, $json) = ask('GET ' . path($id));
 is(@{ $json->{messages} }, 0, 'none is left');
 

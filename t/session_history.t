@@ -1283,29 +1283,71 @@ for my $meanwhile (
 
 
 
-=== Redis refuses the reply: the session is free
+=== Redis refuses the reply for a while: it is saved later
 --- fake
 {"model":"m1","frames":3,"gap_ms":100}
 --- test
 block_begins();
 
-for my $form (@::forms[0, 2]) {
-    my ($what, $path, $more) = @$form;
-    my $id = made();
-    my $c = client();
+my %refuses = (
+    OOM => [ sub { $main::redis->cli('CONFIG', 'SET', 'maxmemory', 1) },
+             sub { $main::redis->cli('CONFIG', 'SET', 'maxmemory', 0) } ],
+    READONLY => [ sub { $main::redis->cli('REPLICAOF', '127.0.0.1', 1) },
+                  sub { $main::redis->cli('REPLICAOF', 'NO', 'ONE') } ],
+);
 
-    $c->request(chat($path, $id, $more, 'a'));
-    $c->read_until(qr/w0 /);
-    $main::redis->cli('CONFIG', 'SET', 'maxmemory', 1);
-    is_saved($c->reply, $id, $what, 0);
-    is_free($id, $what);
-    $main::redis->cli('CONFIG', 'SET', 'maxmemory', 0);
-    is(stored($id), 'user:a:complete', "$what - not stored");
+for my $word (sort keys %refuses) {
+    my ($begins, $ends) = @{ $refuses{$word} };
 
-    is_saved(http(chat($path, $id, $more, 'b')), $id, "$what - next");
+    for my $form (@::forms[0, 2]) {
+        my ($what, $path, $more) = @$form;
+        my $title = "$what, $word";
+        my $id = made();
+        my $c = client();
+
+        $c->request(chat($path, $id, $more, 'a'));
+        $c->read_until(qr/w0 /);
+        $begins->();
+        is_saved($c->reply, $id, $title, 0);
+        sleep 1.5;
+        is(stored($id), 'user:a:complete', "$title - not stored");
+        $ends->();
+        is_free($id, $title, 9);
+        is(stored($id), 'user:a:complete|assistant:w0 w1 w2 :complete',
+           "$title - stored later");
+
+        is_saved(http(chat($path, $id, $more, 'b')), $id, "$title - next");
+    }
 }
 --- error_log eval
-[qr/redis refused a session's command: .*OOM/, qr/is lost: Redis refused it/]
+[qr/redis refused a session's command: .*OOM/,
+ qr/redis refused a session's command: .*READONLY/,
+ qr/was not saved in its session yet/]
+
+
+
+=== Redis refuses the reply for good: the session is free
+--- fake
+{"model":"m1","frames":3,"gap_ms":100}
+--- test
+block_begins();
+
+my $id = made();
+my $c = client();
+
+$c->request('POST /api/chat', body($id, {}, 'a'));
+$c->read_until(qr/w0 /);
+my $key = "ollama:{$id}:msgs";
+$main::redis->cli('RENAME', $key, 'aside');
+$main::redis->cli('SET', $key, 'no stream');
+is_saved($c->reply, $id, 'another type', 0);
+is_free($id, 'another type');
+$main::redis->cli('RENAME', 'aside', $key);
+is(stored($id), 'user:a:complete', 'not stored');
+is_saved(say($id, 'b'), $id, 'next');
+--- error_log eval
+[qr/redis refused a session's command: WRONGTYPE/,
+ qr/is lost: Redis refused it/]
 
 
 

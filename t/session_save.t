@@ -503,6 +503,29 @@ for my $form ([ 'chat', '/api/chat', {} ], [ 'v1', '/v1/chat/completions',
              "$what, $status - not kept");
     }
 
+    # stored by a chat that failed, and sent again
+    my @header = ('X-Ollama-Session-Id' => $id);
+
+    fake_set(model => 'm1', status => 503, error => 'no');
+    is(http("POST $path", body($id, $more, 'b'), @header)->status, 503,
+       "$what - stored");
+    fake_set(model => 'm1', status => 400);
+    is(http("POST $path", body($id, $more, 'b'), @header)->status, 400,
+       "$what - refused when it is sent again");
+    fake_set(model => 'm1', status => undef, error => undef);
+    is_free($id, "$what, sent twice");
+    like(stored($id), qr/\Auser:a:complete\|assistant:[^|]*\z/,
+         "$what, sent twice - not kept");
+
+    # the next one does not take it for one without a reply
+    is_saved(http("POST $path", body($id, $more, 'a'), @header), $id,
+             "$what - the message before it, again");
+    is(stored($id) =~ s/assistant:[^|]*/assistant/gr,
+       'user:a:complete|assistant|user:a:complete|assistant',
+       "$what - both are kept");
+    http("DELETE /api/chat/session/$id/messages?from="
+         . session($id)->{messages}[2]{id});
+
     for my $status (408, 429, 500, 503) {
         fake_set(model => 'm1', status => $status, error => 'no');
         is(http(chat($path, $id, $more, 'd'))->status, $status,

@@ -321,7 +321,7 @@ ngx_http_ollama_session_begin_truncate(ngx_http_ollama_session_t *s)
     }
 
     return ngx_http_ollama_store_truncate(&s->store, &s->json.id, &s->owner,
-                                          ngx_max(from, 1));
+                                          from);
 }
 
 
@@ -589,6 +589,12 @@ ngx_http_ollama_session_done(ngx_http_ollama_store_t *store)
     case NGX_HTTP_OLLAMA_STORE_NONE:
         rc = ngx_http_ollama_error(r, s->ctx, NGX_HTTP_NOT_FOUND,
                                    "session not found");
+        break;
+
+    case NGX_HTTP_OLLAMA_STORE_GONE:
+        rc = ngx_http_ollama_error(r, s->ctx, NGX_HTTP_NOT_FOUND,
+                                   "message not found: it was deleted, or "
+                                   "never was in this session");
         break;
 
     case NGX_HTTP_OLLAMA_STORE_BUSY:

@@ -42,6 +42,7 @@
 #include "core/ngx_http_ollama_response.h"
 #include "reply/ngx_http_ollama_tap.h"
 #include "request/ngx_http_ollama_scan.h"
+#include "session/ngx_http_ollama_save.h"
 #include "task/ngx_http_ollama_task.h"
 
 
@@ -512,6 +513,12 @@ ngx_http_ollama_conversation_record(ngx_http_ollama_conversation_t *conv,
     conv->turn = NULL;
 
     capture = turn->capture;
+
+    if (conv->save && conv->turns == 0
+        && ngx_http_ollama_save_is_refused(turn->request))
+    {
+        conv->save->refused = 1;
+    }
 
     if ((!turn->is_reply && !conv->stopped)
         || (conv->body->stream && conv->save == NULL))

@@ -220,6 +220,13 @@ ngx_http_ollama_conversation_save_end(ngx_http_ollama_conversation_t *conv)
 
     ngx_http_ollama_conversation_save_clear(save);
 
+    if (save->refused && !save->released) {
+        save->released = 1;
+
+        ngx_http_ollama_outbox_withdraw(&ctx->scan->session_id, &ctx->holder,
+                                        save->n, save->n);
+    }
+
     if (save->locking && !save->released) {
         save->released = 1;
 

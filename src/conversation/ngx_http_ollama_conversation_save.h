@@ -40,6 +40,8 @@ struct ngx_http_ollama_conversation_save_s {
     unsigned                           locking:1; /* Redis may have locked the
                                                     session */
     unsigned                           failed:1; /* nothing more is stored */
+    unsigned                           refused:1; /* a server refuses the
+                                                    initial message for good */
     unsigned                           released:1; /* the lock is, or the outbox
                                                     will do it; or none */
 };

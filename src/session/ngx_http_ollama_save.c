@@ -52,6 +52,7 @@ struct ngx_http_ollama_save_s {
     ngx_http_ollama_lock_t      lock;
 
     int64_t                     n;         /* of the message; 0: none yet */
+    int64_t                     added;     /* new messages before it */
     ngx_http_ollama_capture_t  *capture;   /* NULL: no reply so far */
     off_t                       pos;       /* bytes of the reply so far */
 
@@ -60,7 +61,6 @@ struct ngx_http_ollama_save_s {
     ngx_chain_t                *held;      /* the end of the reply */
     ngx_chain_t               **last;
 
-    unsigned                    has_messages:1; /* the chat has new messages */
     unsigned                    final_seen:1; /* before it was stopped */
     unsigned                    holding:1;
     unsigned                    saving:1;  /* the last operation has begun */
@@ -74,7 +74,6 @@ struct ngx_http_ollama_save_s {
 
 static void ngx_http_ollama_save_cleanup(void *data);
 static ngx_int_t ngx_http_ollama_save_header_filter(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_ollama_save_is_refused(ngx_http_request_t *r);
 static ngx_http_ollama_capture_form_e ngx_http_ollama_save_form(
     ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_save_body_filter(ngx_http_request_t *r,
@@ -142,7 +141,7 @@ ngx_http_ollama_save_set_number(ngx_http_ollama_ctx_t *ctx, int64_t n)
 {
     ctx->save->n = n;
     ctx->save->lock.n = n;
-    ctx->save->has_messages = (ctx->scan->messages.nelts != 0);
+    ctx->save->added = ctx->scan->messages.nelts;
 }
 
 
@@ -215,12 +214,7 @@ ngx_http_ollama_save_header_filter(ngx_http_request_t *r)
 }
 
 
-/*
- * The server refuses these messages whenever it gets them: if they stayed in
- * the session, it would refuse all later chats, too.
- */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_http_ollama_save_is_refused(ngx_http_request_t *r)
 {
     ngx_uint_t  status;
@@ -509,7 +503,7 @@ ngx_http_ollama_save_message(ngx_http_ollama_save_t *save)
 
     ngx_http_ollama_capture_end(capture);
 
-    if (!save->has_messages && ngx_http_ollama_capture_is_empty(capture)) {
+    if (save->added == 0 && ngx_http_ollama_capture_is_empty(capture)) {
         /* the chat only loaded or unloaded the model */
         return NGX_DECLINED;
     }
@@ -554,10 +548,15 @@ ngx_http_ollama_save_defer(ngx_http_ollama_save_t *save)
     save->settled = 1;
     ngx_http_ollama_lock_end(&save->lock);
 
+    if (save->refused && save->n && save->added) {
+        ngx_http_ollama_outbox_withdraw(&save->ctx->scan->session_id,
+                                        &save->ctx->holder,
+                                        save->n - save->added, save->n - 1);
+        return;
+    }
+
     ngx_http_ollama_outbox_add(&save->ctx->scan->session_id,
-                               &save->ctx->holder, save->store.ttl,
-                               save->refused ? NGX_HTTP_OLLAMA_OUTBOX_WITHDRAW
-                                             : save->n,
+                               &save->ctx->holder, save->store.ttl, save->n,
                                message);
 }
 

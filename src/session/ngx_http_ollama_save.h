@@ -27,6 +27,13 @@ ngx_int_t ngx_http_ollama_save_begin(ngx_http_request_t *r,
 /* The reply will be message n of the session; 0: there will be none. */
 void ngx_http_ollama_save_set_number(ngx_http_ollama_ctx_t *ctx, int64_t n);
 
+/*
+ * Tells if the reply's status is the server's, and says that it refuses these
+ * messages whenever it gets them: if they stayed in the session, it would refuse
+ * all later chats, too.
+ */
+ngx_uint_t ngx_http_ollama_save_is_refused(ngx_http_request_t *r);
+
 /* Puts the filters that capture and save replies in front of those so far. */
 ngx_int_t ngx_http_ollama_save_filter_init(ngx_conf_t *cf);
 

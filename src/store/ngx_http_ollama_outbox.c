@@ -6,15 +6,17 @@
 
 /*
  * Ends of tasks in sessions whose request can't wait for Redis, or has waited
- * in vain: a reply is saved, or a lock released.  If Redis isn't available, or
- * doesn't answer, that is tried again when it is, a few times and not for long.
- * To do it twice is harmless: what is stored isn't stored again, what no longer
- * fits the session changes nothing, and a lock of another task is left alone.
+ * in vain: a reply is saved, messages are withdrawn, or a lock is released.  If
+ * Redis isn't available, doesn't answer, or refuses it for now, that is tried
+ * again, not often and not for long.  To do it twice is harmless: what is stored
+ * isn't stored again, what no longer fits the session changes nothing, and a
+ * lock of another task is left alone.
  *
- * An item lives in a pool of its own, in a list of this worker, until Redis has
- * answered or it is given up.  Redis executes commands in their order, so a
- * request that flushes the session's items before its own operation finds the
- * session as if they had been in time.
+ * An item lives in a pool of its own, in a list of this worker, until it is done
+ * or given up.  The items of a session are sent one after the other, in their
+ * order.  Redis executes commands in their order, so a request that flushes the
+ * session's items before its own operation finds the session as if they had been
+ * in time.
  */
 
 
@@ -25,12 +27,18 @@
 #include "util/ngx_http_ollama_timer.h"
 
 
-/* how long a save, and a release, are tried, ms: a lock expires by itself */
+/*
+ * how long a save or a withdrawal, and a release, are tried, ms: a lock expires
+ * by itself
+ */
 #define NGX_HTTP_OLLAMA_OUTBOX_SAVE     60000
 #define NGX_HTTP_OLLAMA_OUTBOX_RELEASE  10000
 
-/* how often one is sent: one that isn't answered fails all others, too */
+/* how often one may stay without an answer, which fails all others, too */
 #define NGX_HTTP_OLLAMA_OUTBOX_TRIES    3
+
+/* the pause after a refusal, ms */
+#define NGX_HTTP_OLLAMA_OUTBOX_PAUSE    1000
 
 /* items at once, and their bytes */
 #define NGX_HTTP_OLLAMA_OUTBOX_COUNT    1024
@@ -46,13 +54,17 @@ typedef struct {
     ngx_http_ollama_store_t           store;
     ngx_str_t                         sid;
     ngx_str_t                         task;
-    ngx_http_ollama_store_message_t   message;
-    int64_t                           n;       /* of the message; 0: just the
-                                                  lock; or ..._WITHDRAW */
+    ngx_http_ollama_store_message_t   message; /* json.len 0: none */
+    int64_t                           n;       /* of the message, or of the
+                                                  first one that is withdrawn */
+    int64_t                           to;      /* the last one; 0: none */
     size_t                            size;
-    ngx_uint_t                        tries;
+    ngx_uint_t                        unanswered; /* tries */
+    ngx_msec_t                        due;     /* the next try */
     ngx_msec_t                        until;
     unsigned                          sent:1;  /* and not answered yet */
+    unsigned                          behind:1; /* another one of its session */
+    unsigned                          refused:1; /* the last try was */
 } ngx_http_ollama_outbox_item_t;
 
 
@@ -68,10 +80,17 @@ typedef struct {
 
 static ngx_http_ollama_outbox_item_t *ngx_http_ollama_outbox_create(
     ngx_str_t *sid, ngx_str_t *task, ngx_http_ollama_store_message_t *message);
+static void ngx_http_ollama_outbox_queue(ngx_http_ollama_outbox_item_t *item,
+    ngx_msec_t time);
+static ngx_http_ollama_outbox_item_t *ngx_http_ollama_outbox_find(
+    ngx_queue_t *q, ngx_str_t *sid);
 static ngx_int_t ngx_http_ollama_outbox_copy(
     ngx_http_ollama_outbox_item_t *item, ngx_str_t *text);
 static void ngx_http_ollama_outbox_send(ngx_http_ollama_outbox_item_t *item);
 static void ngx_http_ollama_outbox_done(ngx_http_ollama_store_t *store);
+static ngx_int_t ngx_http_ollama_outbox_again(
+    ngx_http_ollama_outbox_item_t *item);
+static ngx_uint_t ngx_http_ollama_outbox_is_final(ngx_str_t *error);
 static void ngx_http_ollama_outbox_free(ngx_http_ollama_outbox_item_t *item);
 static void ngx_http_ollama_outbox_lost(ngx_http_ollama_outbox_item_t *item,
     const char *why);
@@ -105,20 +124,80 @@ ngx_http_ollama_outbox_add(ngx_str_t *sid, ngx_str_t *task, int64_t ttl,
         return;
     }
 
-    item->store.handler = ngx_http_ollama_outbox_done;
-    item->store.data = item;
+    item->n = n;
     item->store.ttl = ttl;
 
-    item->n = (message || n < 0) ? n : 0;
-    item->until = ngx_current_msec + (message ? NGX_HTTP_OLLAMA_OUTBOX_SAVE
-                                              : NGX_HTTP_OLLAMA_OUTBOX_RELEASE);
+    ngx_http_ollama_outbox_queue(item,
+                                 message ? NGX_HTTP_OLLAMA_OUTBOX_SAVE
+                                         : NGX_HTTP_OLLAMA_OUTBOX_RELEASE);
+}
+
+
+void
+ngx_http_ollama_outbox_withdraw(ngx_str_t *sid, ngx_str_t *task, int64_t from,
+    int64_t to)
+{
+    ngx_http_ollama_outbox_item_t  *item;
+
+    item = ngx_http_ollama_outbox_create(sid, task, NULL);
+    if (item == NULL) {
+        return;
+    }
+
+    item->n = from;
+    item->to = to;
+
+    ngx_http_ollama_outbox_queue(item, NGX_HTTP_OLLAMA_OUTBOX_SAVE);
+}
+
+
+static void
+ngx_http_ollama_outbox_queue(ngx_http_ollama_outbox_item_t *item,
+    ngx_msec_t time)
+{
+    item->store.handler = ngx_http_ollama_outbox_done;
+    item->store.data = item;
+
+    item->due = ngx_current_msec;
+    item->until = ngx_current_msec + time;
+
+    item->behind = (ngx_http_ollama_outbox_find(
+                               ngx_queue_head(&ngx_http_ollama_outbox.items),
+                               &item->sid)
+                    != NULL);
 
     ngx_queue_insert_tail(&ngx_http_ollama_outbox.items, &item->queue);
 
     ngx_http_ollama_outbox.count++;
     ngx_http_ollama_outbox.size += item->size;
 
-    ngx_http_ollama_outbox_send(item);
+    if (!item->behind) {
+        ngx_http_ollama_outbox_send(item);
+    }
+}
+
+
+/* The first item of the session from q on, or NULL. */
+
+static ngx_http_ollama_outbox_item_t *
+ngx_http_ollama_outbox_find(ngx_queue_t *q, ngx_str_t *sid)
+{
+    ngx_http_ollama_outbox_item_t  *item;
+
+    for ( /* void */ ;
+         q != ngx_queue_sentinel(&ngx_http_ollama_outbox.items);
+         q = ngx_queue_next(q))
+    {
+        item = ngx_queue_data(q, ngx_http_ollama_outbox_item_t, queue);
+
+        if (item->sid.len == sid->len
+            && ngx_memcmp(item->sid.data, sid->data, sid->len) == 0)
+        {
+            return item;
+        }
+    }
+
+    return NULL;
 }
 
 
@@ -207,22 +286,27 @@ ngx_http_ollama_outbox_copy(ngx_http_ollama_outbox_item_t *item,
 }
 
 
-void
+ngx_uint_t
 ngx_http_ollama_outbox_flush(ngx_str_t *sid)
 {
+    ngx_uint_t                      found;
     ngx_queue_t                    *q;
     ngx_http_ollama_outbox_item_t  *item;
 
-    for (q = ngx_queue_head(&ngx_http_ollama_outbox.items);
-         q != ngx_queue_sentinel(&ngx_http_ollama_outbox.items);
-         q = ngx_queue_next(q))
-    {
-        item = ngx_queue_data(q, ngx_http_ollama_outbox_item_t, queue);
+    found = 0;
+    q = ngx_queue_head(&ngx_http_ollama_outbox.items);
 
-        if (!item->sent
-            && item->sid.len == sid->len
-            && ngx_memcmp(item->sid.data, sid->data, sid->len) == 0)
-        {
+    for ( ;; ) {
+
+        item = ngx_http_ollama_outbox_find(q, sid);
+        if (item == NULL) {
+            return found;
+        }
+
+        found = 1;
+        q = ngx_queue_next(&item->queue);
+
+        if (!item->sent) {
             ngx_http_ollama_outbox_send(item);
         }
     }
@@ -234,6 +318,15 @@ ngx_http_ollama_outbox_exit_worker(void)
 {
     ngx_queue_t                    *q;
     ngx_http_ollama_outbox_item_t  *item;
+
+    for (q = ngx_queue_head(&ngx_http_ollama_outbox.items);
+         q != ngx_queue_sentinel(&ngx_http_ollama_outbox.items);
+         q = ngx_queue_next(q))
+    {
+        /* none is sent when the one before it is freed */
+        item = ngx_queue_data(q, ngx_http_ollama_outbox_item_t, queue);
+        item->behind = 0;
+    }
 
     while (!ngx_queue_empty(&ngx_http_ollama_outbox.items)) {
         q = ngx_queue_head(&ngx_http_ollama_outbox.items);
@@ -253,17 +346,24 @@ ngx_http_ollama_outbox_exit_worker(void)
 static void
 ngx_http_ollama_outbox_send(ngx_http_ollama_outbox_item_t *item)
 {
-    ngx_int_t  rc;
+    ngx_int_t   rc;
+    ngx_uint_t  last;
 
     item->store.log = ngx_cycle->log;
 
-    if (item->n == NGX_HTTP_OLLAMA_OUTBOX_WITHDRAW) {
+    if (item->to) {
         rc = ngx_http_ollama_store_withdraw(&item->store, &item->sid,
-                                            &item->task);
+                                            &item->task, item->n, item->to);
 
-    } else if (item->n) {
+    } else if (item->message.json.len) {
+        /* the last reply of a conversation releases the lock */
+
+        last = (ngx_http_ollama_outbox_find(ngx_queue_next(&item->queue),
+                                            &item->sid)
+                == NULL);
+
         rc = ngx_http_ollama_store_save(&item->store, &item->sid, &item->task,
-                                        item->n, &item->message, 1);
+                                        item->n, &item->message, last);
 
     } else {
         rc = ngx_http_ollama_store_release(&item->store, &item->sid,
@@ -276,7 +376,6 @@ ngx_http_ollama_outbox_send(ngx_http_ollama_outbox_item_t *item)
     }
 
     item->sent = 1;
-    item->tries++;
 }
 
 
@@ -305,16 +404,7 @@ ngx_http_ollama_outbox_done(ngx_http_ollama_store_t *store)
 
     default: /* NGX_HTTP_OLLAMA_STORE_UNAVAILABLE */
 
-        if (!store->call.refused) {
-            ngx_http_ollama_outbox_tick();
-            return;
-        }
-
-        ngx_http_ollama_outbox_lost(item, "Redis refused it");
-
-        if (item->n > 0) {
-            item->n = 0;
-            ngx_http_ollama_outbox_send(item);
+        if (ngx_http_ollama_outbox_again(item) == NGX_OK) {
             return;
         }
 
@@ -325,14 +415,91 @@ ngx_http_ollama_outbox_done(ngx_http_ollama_store_t *store)
 }
 
 
+/* NGX_OK: it will be tried again, or its lock be released in its place. */
+
+static ngx_int_t
+ngx_http_ollama_outbox_again(ngx_http_ollama_outbox_item_t *item)
+{
+    item->refused = item->store.call.refused;
+
+    if (!item->refused) {
+        item->unanswered++;
+        ngx_http_ollama_outbox_tick();
+        return NGX_OK;
+    }
+
+    if (!ngx_http_ollama_outbox_is_final(&item->store.call.error)) {
+        item->due = ngx_current_msec + NGX_HTTP_OLLAMA_OUTBOX_PAUSE;
+        ngx_http_ollama_outbox_tick();
+        return NGX_OK;
+    }
+
+    ngx_http_ollama_outbox_lost(item, "Redis refused it");
+
+    if (item->message.json.len == 0) {
+        return NGX_DECLINED;
+    }
+
+    item->message.json.len = 0;
+    ngx_http_ollama_outbox_send(item);
+
+    return NGX_OK;
+}
+
+
+/*
+ * A refusal that will be repeated: the key has another type, the user no right,
+ * or the script an error.  All others may end: no memory, a replica, a script
+ * that runs for long, a disk that is full, ...
+ */
+
+static ngx_uint_t
+ngx_http_ollama_outbox_is_final(ngx_str_t *error)
+{
+    ngx_uint_t  i;
+
+    static ngx_str_t  words[] = {
+        ngx_string("ERR "),
+        ngx_string("WRONGTYPE "),
+        ngx_string("NOPERM "),
+        ngx_string("NOAUTH ")
+    };
+
+    for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (error->len >= words[i].len
+            && ngx_memcmp(error->data, words[i].data, words[i].len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* The next item of its session is sent. */
+
 static void
 ngx_http_ollama_outbox_free(ngx_http_ollama_outbox_item_t *item)
 {
+    ngx_http_ollama_outbox_item_t  *next;
+
+    next = ngx_http_ollama_outbox_find(ngx_queue_next(&item->queue),
+                                       &item->sid);
+
     ngx_http_ollama_outbox.count--;
     ngx_http_ollama_outbox.size -= item->size;
 
     ngx_queue_remove(&item->queue);
     ngx_destroy_pool(item->pool);
+
+    if (next && next->behind) {
+        next->behind = 0;
+
+        if (!next->sent) {
+            ngx_http_ollama_outbox_send(next);
+        }
+    }
 }
 
 
@@ -342,7 +509,7 @@ static void
 ngx_http_ollama_outbox_lost(ngx_http_ollama_outbox_item_t *item,
     const char *why)
 {
-    if (item->n > 0) {
+    if (item->message.json.len) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "ollama: a reply in session \"%V\" is lost: %s",
                       &item->sid, why);
@@ -381,15 +548,23 @@ ngx_http_ollama_outbox_tick_handler(ngx_event_t *ev)
         item = ngx_queue_data(q, ngx_http_ollama_outbox_item_t, queue);
         q = ngx_queue_next(q);
 
-        if (item->sent) {
+        if (item->sent || item->behind) {
             continue;
         }
 
-        if (item->tries == NGX_HTTP_OLLAMA_OUTBOX_TRIES
+        if (item->unanswered >= NGX_HTTP_OLLAMA_OUTBOX_TRIES
             || (ngx_msec_int_t) (item->until - ngx_current_msec) <= 0)
         {
-            ngx_http_ollama_outbox_lost(item, "Redis did not answer in time");
+            ngx_http_ollama_outbox_lost(item,
+                                        item->refused
+                                        ? "Redis refused it for a minute"
+                                        : "Redis did not answer in time");
             ngx_http_ollama_outbox_free(item);
+            continue;
+        }
+
+        if ((ngx_msec_int_t) (item->due - ngx_current_msec) > 0) {
+            ngx_http_ollama_outbox_tick();
             continue;
         }
 

@@ -45,8 +45,6 @@ typedef struct {
 static ngx_int_t ngx_http_ollama_store_change(ngx_http_ollama_store_t *store,
     ngx_http_ollama_redis_script_t *script, ngx_str_t *sid, ngx_str_t *owner,
     ngx_http_ollama_store_fields_t *fields);
-static ngx_int_t ngx_http_ollama_store_unlock(ngx_http_ollama_store_t *store,
-    ngx_str_t *sid, ngx_str_t *task, const char *withdraw);
 
 static ngx_int_t ngx_http_ollama_store_send(ngx_http_ollama_store_t *store,
     ngx_http_ollama_store_args_t *args, ngx_http_ollama_redis_script_t *script,
@@ -356,28 +354,21 @@ ngx_int_t
 ngx_http_ollama_store_release(ngx_http_ollama_store_t *store, ngx_str_t *sid,
     ngx_str_t *task)
 {
-    return ngx_http_ollama_store_unlock(store, sid, task, "0");
+    return ngx_http_ollama_store_withdraw(store, sid, task, 0, 0);
 }
 
 
 ngx_int_t
 ngx_http_ollama_store_withdraw(ngx_http_ollama_store_t *store, ngx_str_t *sid,
-    ngx_str_t *task)
-{
-    return ngx_http_ollama_store_unlock(store, sid, task, "1");
-}
-
-
-static ngx_int_t
-ngx_http_ollama_store_unlock(ngx_http_ollama_store_t *store, ngx_str_t *sid,
-    ngx_str_t *task, const char *withdraw)
+    ngx_str_t *task, int64_t from, int64_t to)
 {
     ngx_http_ollama_store_args_t  args;
 
     ngx_http_ollama_store_args_session(&args, store, sid, NULL);
 
     ngx_http_ollama_store_args_str(&args, task);
-    ngx_http_ollama_store_args_word(&args, withdraw);
+    ngx_http_ollama_store_args_number(&args, from);
+    ngx_http_ollama_store_args_number(&args, to);
 
     return ngx_http_ollama_store_send(store, &args,
                                       &ngx_http_ollama_store_script_release,

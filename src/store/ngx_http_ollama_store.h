@@ -33,8 +33,9 @@ ngx_int_t ngx_http_ollama_store_patch(ngx_http_ollama_store_t *store,
     ngx_str_t *sid, ngx_str_t *owner, ngx_http_ollama_store_fields_t *fields);
 
 /*
- * Reads a session with its messages after number "after": session, task, more,
- * and messages for get_message(), at most "limit" and about "bytes" of them.
+ * Reads a session with its messages after number "after", 0: from the first one
+ * on: session, task, more, and messages for get_message(), at most "limit" and
+ * about "bytes" of them.  Or GONE.
  */
 ngx_int_t ngx_http_ollama_store_read(ngx_http_ollama_store_t *store,
     ngx_str_t *sid, ngx_str_t *owner, int64_t after, ngx_uint_t limit,
@@ -44,7 +45,7 @@ ngx_int_t ngx_http_ollama_store_read(ngx_http_ollama_store_t *store,
 ngx_int_t ngx_http_ollama_store_delete(ngx_http_ollama_store_t *store,
     ngx_str_t *sid, ngx_str_t *owner);
 
-/* Deletes the messages from number "from" on: total.  Or BUSY. */
+/* Deletes the messages from number "from" on: total.  Or BUSY, or GONE. */
 ngx_int_t ngx_http_ollama_store_truncate(ngx_http_ollama_store_t *store,
     ngx_str_t *sid, ngx_str_t *owner, int64_t from);
 
@@ -118,13 +119,15 @@ ngx_int_t ngx_http_ollama_store_renew(ngx_http_ollama_store_t *store,
     ngx_str_t *sid, ngx_str_t *task, ngx_msec_t lock, int64_t n);
 
 /*
- * Release the lock; withdraw also deletes the messages that the task has added.
- * LOST, and never NONE: the lock isn't the task's.
+ * Release the lock.  withdraw also deletes the task's new messages, whoever
+ * stored them: numbers from to to, if no other has been given since; that also
+ * if the lock has expired and no other task took it.  LOST, and never NONE: the
+ * lock isn't the task's.
  */
 ngx_int_t ngx_http_ollama_store_release(ngx_http_ollama_store_t *store,
     ngx_str_t *sid, ngx_str_t *task);
 ngx_int_t ngx_http_ollama_store_withdraw(ngx_http_ollama_store_t *store,
-    ngx_str_t *sid, ngx_str_t *task);
+    ngx_str_t *sid, ngx_str_t *task, int64_t from, int64_t to);
 
 
 /*

@@ -51,6 +51,11 @@ ngx_http_ollama_store_reply(ngx_http_ollama_store_t *store, redisReply *reply)
         return NGX_OK;
     }
 
+    if (ngx_strncmp(word.data, "gone", 4) == 0) {
+        store->result = NGX_HTTP_OLLAMA_STORE_GONE;
+        return NGX_OK;
+    }
+
     if (ngx_strncmp(word.data, "lost", 4) == 0) {
         store->result = NGX_HTTP_OLLAMA_STORE_LOST;
         return NGX_OK;

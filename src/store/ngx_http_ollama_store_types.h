@@ -29,6 +29,7 @@ typedef enum {
     NGX_HTTP_OLLAMA_STORE_OK = 0,
     NGX_HTTP_OLLAMA_STORE_NONE,         /* no such session, or it belongs to
                                            another owner */
+    NGX_HTTP_OLLAMA_STORE_GONE,         /* no such message in the session */
     NGX_HTTP_OLLAMA_STORE_BUSY,         /* store->task is running */
     NGX_HTTP_OLLAMA_STORE_LOST,         /* another task has, or had, the
                                            session: nothing was written */

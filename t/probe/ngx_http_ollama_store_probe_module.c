@@ -277,7 +277,7 @@ ngx_http_ollama_store_probe_send(ngx_http_ollama_store_probe_ctx_t *ctx)
     ngx_http_ollama_store_t   *store;
     ngx_http_complex_value_t   cv;
 
-    static const char  *results[] = { "ok", "none", "busy", "lost",
+    static const char  *results[] = { "ok", "none", "gone", "busy", "lost",
                                       "unavailable" };
 
     store = &ctx->store;
