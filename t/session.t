@@ -392,6 +392,54 @@ for ('limit=0', 'limit=-1', 'limit=x', 'limit=99999999999999999999',
 
 
 
+=== messages are returned backwards by pages
+--- test
+block_begins();
+my $id = made({ title => 'T' });
+
+my $back = sub {
+    my (undef, $json) = ask('GET ' . path($id) . "?$_[0]");
+    return join ' ', (map { $_->{content} } @{ $json->{messages} }),
+                     'prev=' . ($json->{prev} // 'null');
+};
+
+is($back->('before=end'), 'prev=null', 'there is none');
+
+store($id, 1, map { user("x$_") } 1 .. 7);
+$main::redis->cli('SET', "ollama:{$id}:task", 'task-7');
+
+is($back->('before=end&limit=3'), 'x5 x6 x7 prev=5-0', 'the last three');
+is($back->('before=5-0&limit=3'), 'x2 x3 x4 prev=2-0', 'three before them');
+is($back->('before=2-0&limit=3'), 'x1 prev=null', 'the first one');
+is($back->('before=1-0'), 'prev=null', 'before that');
+is($back->('before=4'), 'x1 x2 x3 prev=null', 'without a limit');
+is($back->('before=end&limit=7'), 'x1 x2 x3 x4 x5 x6 x7 prev=null',
+   'just all');
+
+my (undef, $json) = ask('GET ' . path($id) . '?before=end&limit=1');
+is($json->{title}, 'T', 'the session');
+is($json->{active_task}, 'task-7', 'its task');
+ok(exists $json->{prev} && !exists $json->{next}, 'prev, and no next');
+(undef, $json) = ask('GET ' . path($id) . '?limit=1');
+ok(exists $json->{next} && !exists $json->{prev}, 'next, and no prev');
+
+$main::redis->cli('XDEL', "ollama:{$id}:msgs", '6-0');
+is($back->('before=7-0&limit=2'), 'x4 x5 prev=4-0', 'over a gap');
+
+refused("before=$_", 404, qr/^message not found: /,
+        'GET ' . path($id) . "?before=$_") for '6-0', '8-0', '0', '0-0';
+
+refused($_, 400, qr/^the argument before must be the id of a message/,
+        'GET ' . path($id) . "?$_")
+    for 'before=x', 'before=End', 'before=1-1', 'before=-1';
+
+refused('both', 400, qr/both arguments/,
+        'GET ' . path($id) . '?after=1-0&before=end');
+
+is(http('GET ' . path('a' x 22) . '?before=end')->status, 404, 'no session');
+
+
+
 === a page of large messages is limited in size
 --- http_config
     # on a busy machine Redis takes a while to read one of them
@@ -407,7 +455,7 @@ $main::redis->cli('EVAL', 'for i = 1, 12 do redis.call("XADD", KEYS[1], '
 
 my ($after, $got) = ('', '');
 
-for (1 .. 4) {
+for (1 .. 12) {
     my $body = http('GET ' . path($id) . "?limit=1000$after")->body;
 
     $got .= (() = grep { length == 3_000_000 }
@@ -415,8 +463,24 @@ for (1 .. 4) {
     $after = $body =~ /"next":"(\d+-0)"\}\z/ ? "&after=$1" : '';
 }
 
-is($got, '3 3 3 3 ', 'four pages');
+is($got, '1 ' x 12, 'each is more than a page');
 is($after, '', 'the last one');
+
+# of small ones a page has no more than 1 MB
+$id = made();
+
+$main::redis->cli('EVAL', 'for i = 1, 30 do redis.call("XADD", KEYS[1], '
+    . 'i .. "-0", "m", cjson.encode({role="user",content="x",'
+    . 'images={string.rep("A", 100000)}}), "s", "complete", "t", i) end', 1,
+    "ollama:{$id}:msgs");
+
+for my $query ('limit=1000', 'limit=1000&before=end') {
+    my (undef, $json) = ask('GET ' . path($id) . "?$query");
+
+    is(@{ $json->{messages} }, 10, "$query - as many as fit");
+    is($json->{next} // $json->{prev},
+       $query =~ /before/ ? '21-0' : '10-0', "$query - the next page");
+}
 
 
 

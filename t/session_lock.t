@@ -216,3 +216,41 @@ for my $case ([ 'another task', 503, qr/lost to another task/,
 }
 --- asked
 nothing
+
+
+
+=== a reader whose reply stands still holds up nobody else
+--- http_config
+    ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=3s;
+--- test
+main::block_begins();
+
+my $big = main::made({ model => 'm1' });
+my $id = main::made({ model => 'm1' });
+
+main::say($big);
+$main::line->catch("{$big}:meta");
+
+my @readers = map { client()->request("GET /api/chat/session/$big") } 1 .. 10;
+ok(wait_for(sub { $main::line->held }), 'the reply is on its way');
+
+like(main::say($id)->body, qr/"saved":true/, 'a chat in another session');
+is(http("PATCH /api/chat/session/$id", { title => 'T' })->status, 200,
+   'a change');
+like(main::say($id)->body, qr/"saved":true/, 'one more chat');
+
+$main::line->mend;
+is($_->reply->status, 200, 'it is read') for @readers;
+
+# one that never comes is a failure of readers only
+$main::line->catch("{$big}:meta");
+my $reader = client()->request("GET /api/chat/session/$big");
+ok(wait_for(sub { $main::line->held }), 'another reply is on its way');
+is($reader->reply->status, 503, 'it does not come');
+like(main::say($id)->body, qr/"saved":true/, 'chats go on');
+
+$main::line->mend;
+ok(wait_for(sub { http("GET /api/chat/session/$big")->status == 200 }),
+   'sessions can be read again');
+--- error_log eval
+qr/redis \S+ for large replies is down: timed out/

@@ -40,7 +40,7 @@
 #define NGX_HTTP_OLLAMA_SESSION_MAX_LIST  100
 #define NGX_HTTP_OLLAMA_SESSION_PAGE      100
 #define NGX_HTTP_OLLAMA_SESSION_MAX_PAGE  1000
-#define NGX_HTTP_OLLAMA_SESSION_BYTES     (8 * 1024 * 1024)
+#define NGX_HTTP_OLLAMA_SESSION_BYTES     (1024 * 1024)
 
 
 typedef struct ngx_http_ollama_session_s  ngx_http_ollama_session_t;
@@ -194,8 +194,8 @@ ngx_http_ollama_session_one(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_ollama_session_begin_read(ngx_http_ollama_session_t *s)
 {
-    int64_t     after;
-    ngx_int_t   rc;
+    int64_t     after, before;
+    ngx_int_t   rc, back;
     ngx_uint_t  limit;
 
     rc = ngx_http_ollama_session_id(s);
@@ -221,6 +221,27 @@ ngx_http_ollama_session_begin_read(ngx_http_ollama_session_t *s)
 
     if (rc != NGX_OK && rc != NGX_DECLINED) {
         return rc;
+    }
+
+    back = ngx_http_ollama_session_args_before(s->request, s->ctx, &before);
+
+    if (back == NGX_OK && rc == NGX_OK) {
+        return ngx_http_ollama_error(s->request, s->ctx,
+                                     NGX_HTTP_BAD_REQUEST,
+                                     "there can't be both arguments after and "
+                                     "before");
+    }
+
+    if (back == NGX_OK) {
+        s->json.back = 1;
+
+        return ngx_http_ollama_store_read_back(&s->store, &s->json.id,
+                                               &s->owner, before, limit,
+                                               NGX_HTTP_OLLAMA_SESSION_BYTES);
+    }
+
+    if (back != NGX_DECLINED) {
+        return back;
     }
 
     return ngx_http_ollama_store_read(&s->store, &s->json.id, &s->owner,
@@ -655,7 +676,7 @@ ngx_http_ollama_session_id(ngx_http_ollama_session_t *s)
                                      "session not found");
     }
 
-    ngx_http_ollama_outbox_flush(id);
+    s->store.ordered = ngx_http_ollama_outbox_flush(id);
 
     return NGX_OK;
 }

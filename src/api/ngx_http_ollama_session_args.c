@@ -22,6 +22,7 @@
 
 /* digits of a message's number, which Redis' scripts count as a double */
 #define NGX_HTTP_OLLAMA_SESSION_DIGITS  15
+#define NGX_HTTP_OLLAMA_SESSION_NOBODY  999999999999999
 
 
 static ngx_uint_t ngx_http_ollama_session_args_has(ngx_array_t *ids,
@@ -91,6 +92,35 @@ ngx_http_ollama_session_args_number(ngx_http_request_t *r,
     *n = number;
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_ollama_session_args_before(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, int64_t *n)
+{
+    ngx_int_t  rc;
+    ngx_str_t  value;
+
+    rc = ngx_http_ollama_arg(r, "before", &value);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (value.len == 3 && ngx_strncmp(value.data, "end", 3) == 0) {
+        *n = 0;
+        return NGX_OK;
+    }
+
+    rc = ngx_http_ollama_session_args_number(r, ctx, "before", n);
+
+    if (rc == NGX_OK && *n == 0) {
+        /* no message has it */
+        *n = NGX_HTTP_OLLAMA_SESSION_NOBODY;
+    }
+
+    return rc;
 }
 
 

@@ -24,6 +24,10 @@
 ngx_int_t ngx_http_ollama_session_args_number(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, const char *name, int64_t *n);
 
+/* The number of the message that "before" names, or 0: it is "end". */
+ngx_int_t ngx_http_ollama_session_args_before(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, int64_t *n);
+
 /*
  * The valid ids among all arguments "id", each one once, as an array of
  * ngx_str_t in the request's pool; they point into the request.  400: there are

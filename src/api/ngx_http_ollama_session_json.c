@@ -71,7 +71,7 @@ ngx_http_ollama_session_json_whole(ngx_http_ollama_emit_t *t, void *data)
 {
     ngx_http_ollama_session_json_t *json = data;
 
-    ngx_str_t                 next;
+    ngx_str_t                 edge;
     ngx_uint_t                i;
     ngx_http_ollama_store_t  *store;
 
@@ -82,8 +82,6 @@ ngx_http_ollama_session_json_whole(ngx_http_ollama_emit_t *t, void *data)
     ngx_http_ollama_session_json_null(t, ",\"active_task\":", &store->task);
     ngx_http_ollama_emit_add(t, ",\"messages\":[");
 
-    ngx_str_null(&next);
-
     for (i = 0; i < store->n; i++) {
 
         if (i) {
@@ -91,14 +89,18 @@ ngx_http_ollama_session_json_whole(ngx_http_ollama_emit_t *t, void *data)
         }
 
         ngx_http_ollama_session_json_message(t, &json->messages[i]);
-
-        if (store->more) {
-            next = json->messages[i].stored.id;
-        }
     }
 
     ngx_http_ollama_emit_add(t, "]");
-    ngx_http_ollama_session_json_null(t, ",\"next\":", &next);
+
+    ngx_str_null(&edge);
+
+    if (store->more && store->n) {
+        edge = json->messages[json->back ? 0 : store->n - 1].stored.id;
+    }
+
+    ngx_http_ollama_session_json_null(t, json->back ? ",\"prev\":"
+                                                    : ",\"next\":", &edge);
     ngx_http_ollama_emit_add(t, "}");
 }
 

@@ -30,6 +30,7 @@ typedef struct {
     ngx_http_ollama_store_t            *store;
     ngx_str_t                           id;         /* of the session */
     ngx_http_ollama_session_message_t  *messages;   /* store->n of them */
+    unsigned                            back:1;     /* read backwards */
 } ngx_http_ollama_session_json_t;
 
 

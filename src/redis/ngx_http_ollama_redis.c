@@ -7,9 +7,11 @@
 /*
  * Commands, scripts and subscriptions.
  *
- * A worker has one connection for commands, from its start on, and one for
- * messages since something was subscribed to, as a subscribed connection takes
- * no commands.  redis_conn opens and closes them.
+ * A worker has one connection for commands, from its start on, one for messages
+ * since something was subscribed to, as a subscribed connection takes no
+ * commands, and one for scripts with large replies since there was one, so that
+ * a reply that takes long holds up only others of its kind.  redis_conn opens
+ * and closes them.
  *
  * A call lives in the caller's memory, its entry in the connection's.  They
  * point to each other until the reply came or the call was forgotten.
@@ -30,22 +32,31 @@
 #define NGX_HTTP_OLLAMA_REDIS_COUNT  1024
 #define NGX_HTTP_OLLAMA_REDIS_SIZE   (128 * 1024 * 1024)
 
+/* large replies that Redis is asked for at once: it holds them in memory */
+#define NGX_HTTP_OLLAMA_REDIS_LARGE  4
+
 
 /* of this worker */
 
 typedef struct {
     ngx_http_ollama_redis_conn_t  commands;
     ngx_http_ollama_redis_conn_t  messages;
+    ngx_http_ollama_redis_conn_t  large;
     ngx_queue_t                   subs;
 } ngx_http_ollama_redis_worker_t;
 
 
-static ngx_http_ollama_redis_conn_t *ngx_http_ollama_redis_use(size_t size);
+static ngx_http_ollama_redis_conn_t *ngx_http_ollama_redis_use(
+    ngx_http_ollama_redis_conn_t *conn, size_t size);
 static void ngx_http_ollama_redis_send(ngx_http_ollama_redis_conn_t *conn,
     ngx_http_ollama_redis_entry_t *entry, ngx_http_ollama_redis_call_t *call);
 static ngx_int_t ngx_http_ollama_redis_done(
     ngx_http_ollama_redis_conn_t *conn, ngx_http_ollama_redis_entry_t *entry,
     redisReply *reply);
+static ngx_int_t ngx_http_ollama_redis_script_to(
+    ngx_http_ollama_redis_conn_t *conn, ngx_http_ollama_redis_call_t *call,
+    ngx_http_ollama_redis_script_t *script, ngx_uint_t nkeys, ngx_uint_t argc,
+    ngx_str_t *argv);
 static void ngx_http_ollama_redis_script_known(
     ngx_http_ollama_redis_script_t *script);
 static ngx_int_t ngx_http_ollama_redis_script_head(
@@ -54,6 +65,8 @@ static ngx_int_t ngx_http_ollama_redis_script_again(
     ngx_http_ollama_redis_conn_t *conn, ngx_http_ollama_redis_entry_t *entry,
     redisReply *reply);
 static ngx_int_t ngx_http_ollama_redis_ready(
+    ngx_http_ollama_redis_conn_t *conn);
+static ngx_int_t ngx_http_ollama_redis_large_ready(
     ngx_http_ollama_redis_conn_t *conn);
 static ngx_int_t ngx_http_ollama_redis_sub_ready(
     ngx_http_ollama_redis_conn_t *conn);
@@ -84,6 +97,12 @@ static ngx_http_ollama_redis_worker_t  ngx_http_ollama_redis = {
         .push = ngx_http_ollama_redis_sub_push
     },
 
+    .large = {
+        .what = ngx_string(" for large replies"),
+        .ready = ngx_http_ollama_redis_large_ready,
+        .window = NGX_HTTP_OLLAMA_REDIS_LARGE
+    },
+
     .subs = { &ngx_http_ollama_redis.subs, &ngx_http_ollama_redis.subs }
 };
 
@@ -102,6 +121,7 @@ ngx_http_ollama_redis_exit_worker(void)
 {
     ngx_http_ollama_redis_conn_stop(&ngx_http_ollama_redis.commands);
     ngx_http_ollama_redis_conn_stop(&ngx_http_ollama_redis.messages);
+    ngx_http_ollama_redis_conn_stop(&ngx_http_ollama_redis.large);
 }
 
 
@@ -135,12 +155,8 @@ ngx_http_ollama_redis_prefix(void)
 /* The connection, if it takes so many bytes; it is started if need be. */
 
 static ngx_http_ollama_redis_conn_t *
-ngx_http_ollama_redis_use(size_t size)
+ngx_http_ollama_redis_use(ngx_http_ollama_redis_conn_t *conn, size_t size)
 {
-    ngx_http_ollama_redis_conn_t  *conn;
-
-    conn = &ngx_http_ollama_redis.commands;
-
     ngx_http_ollama_redis_conn_start(conn);
 
     if (!ngx_http_ollama_redis_conn_available(conn)
@@ -164,7 +180,8 @@ ngx_http_ollama_redis_command(ngx_http_ollama_redis_call_t *call,
 
     call->entry = NULL;
 
-    conn = ngx_http_ollama_redis_use(ngx_http_ollama_redis_wire_args(NULL,
+    conn = ngx_http_ollama_redis_use(&ngx_http_ollama_redis.commands,
+                                     ngx_http_ollama_redis_wire_args(NULL,
                                                                      argc,
                                                                      argv));
     if (conn == NULL) {
@@ -260,11 +277,35 @@ ngx_http_ollama_redis_script(ngx_http_ollama_redis_call_t *call,
     ngx_http_ollama_redis_script_t *script, ngx_uint_t nkeys, ngx_uint_t argc,
     ngx_str_t *argv)
 {
+    return ngx_http_ollama_redis_script_to(&ngx_http_ollama_redis.commands,
+                                           call, script, nkeys, argc, argv);
+}
+
+
+ngx_int_t
+ngx_http_ollama_redis_script_large(ngx_http_ollama_redis_call_t *call,
+    ngx_http_ollama_redis_script_t *script, ngx_uint_t nkeys, ngx_uint_t argc,
+    ngx_str_t *argv)
+{
+    if (!ngx_http_ollama_redis_available()) {
+        call->entry = NULL;
+        return NGX_ERROR;
+    }
+
+    return ngx_http_ollama_redis_script_to(&ngx_http_ollama_redis.large, call,
+                                           script, nkeys, argc, argv);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_redis_script_to(ngx_http_ollama_redis_conn_t *conn,
+    ngx_http_ollama_redis_call_t *call, ngx_http_ollama_redis_script_t *script,
+    ngx_uint_t nkeys, ngx_uint_t argc, ngx_str_t *argv)
+{
     size_t                          size;
     u_char                          text[NGX_INT_T_LEN];
     ngx_str_t                       n, head[2];
     ngx_buf_t                      *b;
-    ngx_http_ollama_redis_conn_t   *conn;
     ngx_http_ollama_redis_entry_t  *entry;
 
     call->entry = NULL;
@@ -275,7 +316,7 @@ ngx_http_ollama_redis_script(ngx_http_ollama_redis_call_t *call,
     size = ngx_http_ollama_redis_wire_args(NULL, 1, &n)
            + ngx_http_ollama_redis_wire_args(NULL, argc, argv);
 
-    conn = ngx_http_ollama_redis_use(size);
+    conn = ngx_http_ollama_redis_use(conn, size);
     if (conn == NULL) {
         return NGX_ERROR;
     }
@@ -455,6 +496,16 @@ ngx_http_ollama_redis_ready(ngx_http_ollama_redis_conn_t *conn)
 
     ngx_http_ollama_redis_sub_notify();
 
+    /* Redis is there: no need to wait for the next attempt */
+    ngx_http_ollama_redis_conn_hurry(&ngx_http_ollama_redis.large);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_redis_large_ready(ngx_http_ollama_redis_conn_t *conn)
+{
     return NGX_OK;
 }
 

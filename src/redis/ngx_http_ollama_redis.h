@@ -119,9 +119,10 @@ ngx_str_t *ngx_http_ollama_redis_prefix(void);
  * silent for the time limit.  NGX_ERROR: Redis isn't available, too much waits
  * for it, or there is no memory; nothing will be called.
  *
- * All commands of a worker share a connection, which executes them in the order
- * in which they came.  So MULTI, WATCH, SELECT and commands that block are not
- * possible: what must be done atomically is a script.
+ * All commands and scripts of a worker but large ones share a connection, which
+ * executes them in the order in which they came.  So MULTI, WATCH, SELECT and
+ * commands that block are not possible: what must be done atomically is a
+ * script.
  */
 ngx_int_t ngx_http_ollama_redis_command(ngx_http_ollama_redis_call_t *call,
     ngx_uint_t argc, ngx_str_t *argv);
@@ -133,6 +134,15 @@ ngx_int_t ngx_http_ollama_redis_command(ngx_http_ollama_redis_call_t *call,
 ngx_int_t ngx_http_ollama_redis_script(ngx_http_ollama_redis_call_t *call,
     ngx_http_ollama_redis_script_t *script, ngx_uint_t nkeys, ngx_uint_t argc,
     ngx_str_t *argv);
+
+/*
+ * The same with a script whose reply may be large: it goes by a connection of
+ * its own, may be executed before what was sent by the other one, and waits
+ * until few others are under way.
+ */
+ngx_int_t ngx_http_ollama_redis_script_large(
+    ngx_http_ollama_redis_call_t *call, ngx_http_ollama_redis_script_t *script,
+    ngx_uint_t nkeys, ngx_uint_t argc, ngx_str_t *argv);
 
 /*
  * The handler won't be called, and the call may be freed; at any time, also

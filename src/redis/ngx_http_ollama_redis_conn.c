@@ -75,7 +75,7 @@ static ngx_int_t ngx_http_ollama_redis_conn_ping_done(
 static void ngx_http_ollama_redis_conn_fail(
     ngx_http_ollama_redis_conn_t *conn, ngx_uint_t late);
 static void ngx_http_ollama_redis_conn_log(
-    ngx_http_ollama_redis_conn_t *conn);
+    ngx_http_ollama_redis_conn_t *conn, ngx_uint_t late);
 static void ngx_http_ollama_redis_conn_close(
     ngx_http_ollama_redis_conn_t *conn);
 
@@ -128,6 +128,16 @@ ngx_http_ollama_redis_conn_start(ngx_http_ollama_redis_conn_t *conn)
                                &conn->log);
 
     ngx_add_timer(&conn->timer.event, 1);
+}
+
+
+void
+ngx_http_ollama_redis_conn_hurry(ngx_http_ollama_redis_conn_t *conn)
+{
+    if (conn->state == NGX_HTTP_OLLAMA_REDIS_WAITING && !conn->closing) {
+        conn->undecided = 1;
+        ngx_add_timer(&conn->timer.event, 1);
+    }
 }
 
 
@@ -602,9 +612,7 @@ static ngx_int_t
 ngx_http_ollama_redis_conn_greet_done(ngx_http_ollama_redis_conn_t *conn,
     ngx_http_ollama_redis_entry_t *entry, redisReply *reply)
 {
-    ngx_str_t                       error;
-    ngx_queue_t                    *q;
-    ngx_http_ollama_redis_entry_t  *first;
+    ngx_str_t  error;
 
     if (reply == NULL) {
         return NGX_OK;
@@ -628,13 +636,7 @@ ngx_http_ollama_redis_conn_greet_done(ngx_http_ollama_redis_conn_t *conn,
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "redis \"%V\"%V is up", &conn->conf->name, &conn->what);
 
-    while (!ngx_queue_empty(&conn->waiting)) {
-        q = ngx_queue_head(&conn->waiting);
-        first = ngx_queue_data(q, ngx_http_ollama_redis_entry_t, queue);
-
-        ngx_queue_remove(q);
-        ngx_http_ollama_redis_wire_push(conn, first);
-    }
+    ngx_http_ollama_redis_wire_push_waiting(conn);
 
     return conn->ready(conn);
 }
@@ -697,7 +699,7 @@ ngx_http_ollama_redis_conn_fail(ngx_http_ollama_redis_conn_t *conn,
         delay = ngx_http_ollama_backoff_redis(conn->failures++,
                                               (ngx_uint_t) ngx_random());
 
-        ngx_http_ollama_redis_conn_log(conn);
+        ngx_http_ollama_redis_conn_log(conn, late);
     }
 
     ngx_http_ollama_timer_stop(&conn->timer);
@@ -723,7 +725,8 @@ ngx_http_ollama_redis_conn_fail(ngx_http_ollama_redis_conn_t *conn,
 /* Logs an error when it goes down, and then each other reason as info. */
 
 static void
-ngx_http_ollama_redis_conn_log(ngx_http_ollama_redis_conn_t *conn)
+ngx_http_ollama_redis_conn_log(ngx_http_ollama_redis_conn_t *conn,
+    ngx_uint_t late)
 {
     ngx_uint_t  level;
 
@@ -733,7 +736,7 @@ ngx_http_ollama_redis_conn_log(ngx_http_ollama_redis_conn_t *conn)
         return;
     }
 
-    level = conn->logged_len ? NGX_LOG_INFO
+    level = (conn->logged_len || (conn->window && !late)) ? NGX_LOG_INFO
             : conn->closing ? NGX_LOG_NOTICE : NGX_LOG_ERR;
 
     ngx_log_error(level, ngx_cycle->log, 0, "redis \"%V\"%V is down: %V",
@@ -761,4 +764,5 @@ ngx_http_ollama_redis_conn_close(ngx_http_ollama_redis_conn_t *conn)
     conn->last = &conn->out;
     conn->queued = 0;
     conn->taken = 0;
+    conn->sent = 0;
 }

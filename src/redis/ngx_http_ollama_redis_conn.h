@@ -24,6 +24,12 @@ ngx_http_ollama_redis_conf_t *ngx_http_ollama_redis_conn_conf(void);
 void ngx_http_ollama_redis_conn_start(ngx_http_ollama_redis_conn_t *conn);
 
 /*
+ * If it waits to connect again, that is done now; until it is known how that
+ * ends, commands are taken.
+ */
+void ngx_http_ollama_redis_conn_hurry(ngx_http_ollama_redis_conn_t *conn);
+
+/*
  * At the end of the process: closes the connection and frees all entries, whose
  * handlers are not called.  May be called for one that was never started.
  */

@@ -41,6 +41,10 @@
 #define NGX_HTTP_OLLAMA_REDIS_LARGE     (64 * 1024)
 
 
+static ngx_uint_t ngx_http_ollama_redis_wire_is_open(
+    ngx_http_ollama_redis_conn_t *conn);
+static void ngx_http_ollama_redis_wire_push(
+    ngx_http_ollama_redis_conn_t *conn, ngx_http_ollama_redis_entry_t *entry);
 static ngx_int_t ngx_http_ollama_redis_wire_replies(
     ngx_http_ollama_redis_conn_t *conn);
 static ngx_int_t ngx_http_ollama_redis_wire_reply(
@@ -171,12 +175,38 @@ ngx_http_ollama_redis_wire_send(ngx_http_ollama_redis_conn_t *conn,
         ngx_add_timer(ev, timeout);
     }
 
-    if (conn->state == NGX_HTTP_OLLAMA_REDIS_READY || entry->internal) {
+    if (ngx_http_ollama_redis_wire_is_open(conn) || entry->internal) {
         ngx_http_ollama_redis_wire_push(conn, entry);
         return;
     }
 
     ngx_queue_insert_tail(&conn->waiting, &entry->queue);
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_redis_wire_is_open(ngx_http_ollama_redis_conn_t *conn)
+{
+    return conn->state == NGX_HTTP_OLLAMA_REDIS_READY
+           && (conn->window == 0 || conn->sent < conn->window);
+}
+
+
+void
+ngx_http_ollama_redis_wire_push_waiting(ngx_http_ollama_redis_conn_t *conn)
+{
+    ngx_queue_t                    *q;
+    ngx_http_ollama_redis_entry_t  *entry;
+
+    while (!ngx_queue_empty(&conn->waiting)
+           && ngx_http_ollama_redis_wire_is_open(conn))
+    {
+        q = ngx_queue_head(&conn->waiting);
+        entry = ngx_queue_data(q, ngx_http_ollama_redis_entry_t, queue);
+
+        ngx_queue_remove(q);
+        ngx_http_ollama_redis_wire_push(conn, entry);
+    }
 }
 
 
@@ -197,11 +227,12 @@ ngx_http_ollama_redis_wire_release(ngx_http_ollama_redis_conn_t *conn,
 }
 
 
-void
+static void
 ngx_http_ollama_redis_wire_push(ngx_http_ollama_redis_conn_t *conn,
     ngx_http_ollama_redis_entry_t *entry)
 {
     ngx_queue_insert_tail(&conn->pending, &entry->queue);
+    conn->sent++;
 
     entry->head.next = &entry->rest;
     entry->rest.next = NULL;
@@ -463,17 +494,18 @@ ngx_http_ollama_redis_wire_reply(ngx_http_ollama_redis_conn_t *conn,
     }
 
     ngx_queue_remove(q);
+    conn->sent--;
     ngx_http_ollama_redis_wire_release(conn, entry);
 
     rc = entry->handler(conn, entry, reply);
 
-    if (rc == NGX_AGAIN) {
-        return NGX_OK;
+    if (rc != NGX_AGAIN) {
+        ngx_destroy_pool(entry->pool);
     }
 
-    ngx_destroy_pool(entry->pool);
+    ngx_http_ollama_redis_wire_push_waiting(conn);
 
-    return rc;
+    return (rc == NGX_AGAIN) ? NGX_OK : rc;
 }
 
 

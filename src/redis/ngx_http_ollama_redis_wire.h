@@ -89,6 +89,13 @@ struct ngx_http_ollama_redis_conn_s {
 
     ngx_str_t                        what;       /* for logs: "" or " for x" */
 
+    ngx_uint_t                       window;     /* commands sent at once, the
+                                                    others wait; 0: any number.
+                                                    With it, the connection's
+                                                    end is not logged as an
+                                                    error but for time-outs: an
+                                                    other one has it, too */
+
     /* NGX_ERROR: it can't be used, and the reason was set */
     ngx_int_t                      (*ready)(ngx_http_ollama_redis_conn_t *conn);
 
@@ -122,8 +129,10 @@ struct ngx_http_ollama_redis_conn_s {
 #endif
     ngx_queue_t                      pending;    /* entries sent or to be sent,
                                                     in order */
-    ngx_queue_t                      waiting;    /* those for a connection */
+    ngx_queue_t                      waiting;    /* those for a connection, or
+                                                    for others to be answered */
     ngx_uint_t                       count;      /* entries in both */
+    ngx_uint_t                       sent;       /* entries in "pending" */
     ngx_uint_t                       calls;      /* of these, not internal */
     size_t                           size;       /* of all entries */
     ngx_chain_t                     *out;        /* not sent yet */
@@ -194,9 +203,12 @@ ngx_int_t ngx_http_ollama_redis_wire_broken(
 ngx_int_t ngx_http_ollama_redis_wire_reader(
     ngx_http_ollama_redis_conn_t *conn);
 
-/* Has a queued entry's bytes sent at the end of this turn of the event loop. */
-void ngx_http_ollama_redis_wire_push(ngx_http_ollama_redis_conn_t *conn,
-    ngx_http_ollama_redis_entry_t *entry);
+/*
+ * Has the bytes of those that wait sent at the end of this turn of the event
+ * loop, as many as the window allows.
+ */
+void ngx_http_ollama_redis_wire_push_waiting(
+    ngx_http_ollama_redis_conn_t *conn);
 
 /* Takes an entry that was removed from its queue out of the counts. */
 void ngx_http_ollama_redis_wire_release(ngx_http_ollama_redis_conn_t *conn,

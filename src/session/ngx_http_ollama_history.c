@@ -79,6 +79,7 @@ typedef struct {
     unsigned                     locking:1; /* the session may be locked */
     unsigned                     model_added:1; /* it is the session's */
     unsigned                     stored:1;  /* the new messages are stored */
+    unsigned                     paging:1;  /* pages follow the first command */
 } ngx_http_ollama_history_t;
 
 
@@ -519,6 +520,7 @@ ngx_http_ollama_history_insert_system(ngx_http_ollama_history_t *h,
 static void
 ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
 {
+    h->paging = 1;
     h->store.handler = ngx_http_ollama_history_read_done;
 
     if (ngx_http_ollama_store_page(&h->store, &h->ctx->scan->session_id,
@@ -605,7 +607,7 @@ ngx_http_ollama_history_add_page(ngx_http_ollama_history_t *h)
 
     h->read = store->paged;
 
-    if (store->more && store->n) {
+    if (store->more && (store->n || !h->paging)) {
         ngx_http_ollama_history_read(h);
         return;
     }

@@ -42,13 +42,26 @@ typedef struct {
 } ngx_http_ollama_store_refusal_t;
 
 
+/* how a script is sent */
+
+typedef ngx_int_t (*ngx_http_ollama_store_script_pt)(
+    ngx_http_ollama_redis_call_t *call, ngx_http_ollama_redis_script_t *script,
+    ngx_uint_t nkeys, ngx_uint_t argc, ngx_str_t *argv);
+
+
 static ngx_int_t ngx_http_ollama_store_change(ngx_http_ollama_store_t *store,
     ngx_http_ollama_redis_script_t *script, ngx_str_t *sid, ngx_str_t *owner,
     ngx_http_ollama_store_fields_t *fields);
 
+static ngx_int_t ngx_http_ollama_store_send_large(
+    ngx_http_ollama_store_t *store, ngx_http_ollama_store_args_t *args,
+    ngx_http_ollama_redis_script_t *script, ngx_http_ollama_store_read_pt read);
 static ngx_int_t ngx_http_ollama_store_send(ngx_http_ollama_store_t *store,
     ngx_http_ollama_store_args_t *args, ngx_http_ollama_redis_script_t *script,
     ngx_http_ollama_store_read_pt read);
+static ngx_int_t ngx_http_ollama_store_send_by(ngx_http_ollama_store_t *store,
+    ngx_http_ollama_store_args_t *args, ngx_http_ollama_redis_script_t *script,
+    ngx_http_ollama_store_read_pt read, ngx_http_ollama_store_script_pt by);
 static void ngx_http_ollama_store_done(ngx_http_ollama_redis_call_t *call,
     redisReply *reply);
 static void ngx_http_ollama_store_refused(ngx_http_ollama_store_t *store);
@@ -78,9 +91,27 @@ ngx_http_ollama_store_read(ngx_http_ollama_store_t *store, ngx_str_t *sid,
     ngx_http_ollama_store_args_number(&args, limit);
     ngx_http_ollama_store_args_number(&args, bytes);
 
-    return ngx_http_ollama_store_send(store, &args,
-                                      &ngx_http_ollama_store_script_read,
-                                      ngx_http_ollama_store_read_messages);
+    return ngx_http_ollama_store_send_large(store, &args,
+                                            &ngx_http_ollama_store_script_read,
+                                            ngx_http_ollama_store_read_messages);
+}
+
+
+ngx_int_t
+ngx_http_ollama_store_read_back(ngx_http_ollama_store_t *store,
+    ngx_str_t *sid, ngx_str_t *owner, int64_t before, ngx_uint_t limit,
+    size_t bytes)
+{
+    ngx_http_ollama_store_args_t  args;
+
+    ngx_http_ollama_store_args_session(&args, store, sid, owner);
+    ngx_http_ollama_store_args_number(&args, before);
+    ngx_http_ollama_store_args_number(&args, limit);
+    ngx_http_ollama_store_args_number(&args, bytes);
+
+    return ngx_http_ollama_store_send_large(store, &args,
+                                       &ngx_http_ollama_store_script_read_back,
+                                       ngx_http_ollama_store_read_messages);
 }
 
 
@@ -175,9 +206,9 @@ ngx_http_ollama_store_list(ngx_http_ollama_store_t *store, ngx_str_t *owner,
     ngx_http_ollama_store_args_str(&args, &time);
     ngx_http_ollama_store_args_str(&args, &sid);
 
-    return ngx_http_ollama_store_send(store, &args,
-                                      &ngx_http_ollama_store_script_list,
-                                      ngx_http_ollama_store_read_list);
+    return ngx_http_ollama_store_send_large(store, &args,
+                                            &ngx_http_ollama_store_script_list,
+                                            ngx_http_ollama_store_read_list);
 }
 
 
@@ -227,9 +258,9 @@ ngx_http_ollama_store_named(ngx_http_ollama_store_t *store, ngx_str_t *owner,
         ngx_http_ollama_store_args_str(&args, &ids[i]);
     }
 
-    return ngx_http_ollama_store_send(store, &args,
-                                      &ngx_http_ollama_store_script_named,
-                                      ngx_http_ollama_store_read_list);
+    return ngx_http_ollama_store_send_large(store, &args,
+                                            &ngx_http_ollama_store_script_named,
+                                            ngx_http_ollama_store_read_list);
 }
 
 
@@ -260,9 +291,9 @@ ngx_http_ollama_store_page(ngx_http_ollama_store_t *store, ngx_str_t *sid,
     ngx_http_ollama_store_args_number(&args, limit);
     ngx_http_ollama_store_args_number(&args, bytes);
 
-    return ngx_http_ollama_store_send(store, &args,
-                                      &ngx_http_ollama_store_script_page,
-                                      ngx_http_ollama_store_read_page);
+    return ngx_http_ollama_store_send_large(store, &args,
+                                            &ngx_http_ollama_store_script_page,
+                                            ngx_http_ollama_store_read_page);
 }
 
 
@@ -383,12 +414,36 @@ ngx_http_ollama_store_forget(ngx_http_ollama_store_t *store)
 }
 
 
-/* Destroys the arguments. */
+/* These destroy the arguments. */
+
+static ngx_int_t
+ngx_http_ollama_store_send_large(ngx_http_ollama_store_t *store,
+    ngx_http_ollama_store_args_t *args, ngx_http_ollama_redis_script_t *script,
+    ngx_http_ollama_store_read_pt read)
+{
+    if (store->ordered) {
+        return ngx_http_ollama_store_send(store, args, script, read);
+    }
+
+    return ngx_http_ollama_store_send_by(store, args, script, read,
+                                         ngx_http_ollama_redis_script_large);
+}
+
 
 static ngx_int_t
 ngx_http_ollama_store_send(ngx_http_ollama_store_t *store,
     ngx_http_ollama_store_args_t *args, ngx_http_ollama_redis_script_t *script,
     ngx_http_ollama_store_read_pt read)
+{
+    return ngx_http_ollama_store_send_by(store, args, script, read,
+                                         ngx_http_ollama_redis_script);
+}
+
+
+static ngx_int_t
+ngx_http_ollama_store_send_by(ngx_http_ollama_store_t *store,
+    ngx_http_ollama_store_args_t *args, ngx_http_ollama_redis_script_t *script,
+    ngx_http_ollama_store_read_pt read, ngx_http_ollama_store_script_pt by)
 {
     ngx_int_t  rc;
 
@@ -399,8 +454,8 @@ ngx_http_ollama_store_send(ngx_http_ollama_store_t *store,
     rc = NGX_ERROR;
 
     if (!args->failed) {
-        rc = ngx_http_ollama_redis_script(&store->call, script, args->keys,
-                                          args->args.nelts, args->args.elts);
+        rc = by(&store->call, script, args->keys, args->args.nelts,
+                args->args.elts);
     }
 
     if (args->pool) {

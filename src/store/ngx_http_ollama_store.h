@@ -19,7 +19,9 @@
  * Operations.  NGX_OK: the handler will be called, never from within these
  * functions, when Redis has answered or was silent for its time limit.
  * NGX_ERROR: Redis isn't available, or there is no "ollama_redis"; nothing will
- * be called.  Arguments are copied.  Ids of sessions and tasks must be valid
+ * be called.  Those that only read may be executed before others that were sent
+ * first, but not before those that were answered; unless store->ordered is set.
+ *  Arguments are copied.  Ids of sessions and tasks must be valid
  * (ngx_http_ollama_id_is_valid()); an owner of length 0 is none.
  *
  * The result is in store->result, which may be UNAVAILABLE with each of them,
@@ -35,10 +37,14 @@ ngx_int_t ngx_http_ollama_store_patch(ngx_http_ollama_store_t *store,
 /*
  * Reads a session with its messages after number "after", 0: from the first one
  * on: session, task, more, and messages for get_message(), at most "limit" and
- * about "bytes" of them.  Or GONE.
+ * "bytes" of them, but one at least.  Or GONE.  read_back has the last ones
+ * before number "before", 0: of all; then "more" are in front of these.
  */
 ngx_int_t ngx_http_ollama_store_read(ngx_http_ollama_store_t *store,
     ngx_str_t *sid, ngx_str_t *owner, int64_t after, ngx_uint_t limit,
+    size_t bytes);
+ngx_int_t ngx_http_ollama_store_read_back(ngx_http_ollama_store_t *store,
+    ngx_str_t *sid, ngx_str_t *owner, int64_t before, ngx_uint_t limit,
     size_t bytes);
 
 /* Deletes a session, also one with a running task. */
@@ -79,8 +85,8 @@ ngx_int_t ngx_http_ollama_store_begin(ngx_http_ollama_store_t *store,
 
 /*
  * begin, the first page and add in one step: as begin, and paged, more, added,
- * and messages for get_json().  Nothing is added if the page doesn't have all
- * messages, or if with the new ones and a reply there would be more than
+ * and messages for get_json(); none of them if there may be one that is larger
+ * than the page.  Nothing is added if the page doesn't have all messages, or if with the new ones and a reply there would be more than
  * "most".  New messages that are the same as those unanswered count as added,
  * and are not in the page.
  */

@@ -48,35 +48,44 @@
     "    local one = call('XREVRANGE', msgs, '+', '-', 'COUNT', 1)[1]\n"      \
     "    return one and number(one[1]) or 0\n"                                \
     "end\n"                                                                   \
-    "-- messages after n; few at a time, as each may be large\n"              \
-    "local function page(n, limit, bytes)\n"                                  \
+    "local function length(message)\n"                                        \
+    "    local size = 0\n"                                                    \
+    "    for _, text in ipairs(message) do\n"                                 \
+    "        size = size + #text\n"                                           \
+    "    end\n"                                                               \
+    "    return size\n"                                                       \
+    "end\n"                                                                   \
+    "-- from one id to another, either way; few at a time, as each may be\n"  \
+    "-- large\n"                                                              \
+    "local function walk(command, from, to, limit, bytes)\n"                  \
     "    local found, size, count = {}, 0, 1\n"                               \
     "    local big = tonumber(call('HGET', meta, 'big') or '')\n"             \
     "    if big then\n"                                                       \
     "        count = math.max(1, math.min(limit, math.floor(262144 / big)))\n"\
     "    end\n"                                                               \
     "    while true do\n"                                                     \
-    "        local some = call('XRANGE', msgs, id(n + 1), '+',\n"             \
-    "                          'COUNT', count)\n"                             \
+    "        local some = call(command, msgs, from, to, 'COUNT', count)\n"    \
     "        local before = size\n"                                           \
     "        for _, one in ipairs(some) do\n"                                 \
-    "            if #found == limit or size >= bytes then\n"                  \
+    "            local n = length(one[2])\n"                                  \
+    "            if #found == limit or #found > 0 and size + n > bytes then\n"\
     "                return found, 1\n"                                       \
     "            end\n"                                                       \
     "            found[#found + 1] = one\n"                                   \
-    "            for _, text in ipairs(one[2]) do\n"                          \
-    "                size = size + #text\n"                                   \
-    "            end\n"                                                       \
+    "            size = size + n\n"                                           \
     "        end\n"                                                           \
     "        if #some < count then\n"                                         \
     "            return found, 0\n"                                           \
     "        end\n"                                                           \
-    "        n = number(some[count][1])\n"                                    \
+    "        from = '(' .. some[count][1]\n"                                  \
     "        if not big then\n"                                               \
     "            count = size - before < 65536 and math.min(count * 2, 16)\n" \
     "                    or 1\n"                                              \
     "        end\n"                                                           \
     "    end\n"                                                               \
+    "end\n"                                                                   \
+    "local function page(n, limit, bytes)\n"                                  \
+    "    return walk('XRANGE', id(n + 1), '+', limit, bytes)\n"               \
     "end\n"                                                                   \
     "local function field(message, name)\n"                                   \
     "    for i = 1, #message, 2 do\n"                                         \
@@ -145,10 +154,7 @@
 #define NGX_HTTP_OLLAMA_STORE_WRITE                                           \
     "-- message n, as a list of fields and values\n"                          \
     "local function write(n, message)\n"                                      \
-    "    local size = 0\n"                                                    \
-    "    for _, text in ipairs(message) do\n"                                 \
-    "        size = size + #text\n"                                           \
-    "    end\n"                                                               \
+    "    local size = length(message)\n"                                      \
     "    if size > tonumber(call('HGET', meta, 'big') or 0) then\n"           \
     "        call('HSET', meta, 'big', size)\n"                               \
     "    end\n"                                                               \

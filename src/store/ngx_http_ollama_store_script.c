@@ -85,6 +85,28 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_read =
     );
 
 
+/* as read, but backwards from before n; 0: from the last one on */
+
+ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_read_back =
+    ngx_http_ollama_redis_script_text(
+    NGX_HTTP_OLLAMA_STORE_BEGIN
+    "if not known() then\n"
+    "    return { 'none' }\n"
+    "end\n"
+    "local n = tonumber(ARGV[6])\n"
+    "if n > 0 and not message(n) then\n"
+    "    return { 'gone' }\n"
+    "end\n"
+    "local found, more = walk('XREVRANGE', n > 0 and '(' .. id(n) or '+', '-',\n"
+    "                         tonumber(ARGV[7]), tonumber(ARGV[8]))\n"
+    "local list = {}\n"
+    "for i = #found, 1, -1 do\n"
+    "    list[#list + 1] = found[i]\n"
+    "end\n"
+    "return { 'ok', session(), call('GET', task), more, list }\n"
+    );
+
+
 /* as create */
 
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_patch =

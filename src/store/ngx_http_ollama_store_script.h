@@ -23,6 +23,7 @@
 
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_create;
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_read;
+extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_read_back;
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_patch;
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_delete;
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_truncate;

@@ -100,6 +100,8 @@ struct ngx_http_ollama_store_s {
     ngx_log_t                         *log;
     int64_t                            ttl;       /* of what is written, ms;
                                                      0: it does not expire */
+    unsigned                           ordered:1; /* reading comes after all
+                                                     that was sent before */
 
     /* the result */
 
