@@ -328,6 +328,12 @@ my %fail = (
              qr/\Amodel 'm2' not found\z/ ],
     500 => [ { status => 500, error => "no \x{263a}" },
              qr/\Ano \x{263a}\z/ ],
+    # only its beginning is kept, which ends within a character
+    '500 at length' => [ { status => 500, error => 'x' x 1012 . "\x{263a}" x 9 },
+                         qr/\Ax{1012}\z/ ],
+    'a long error line' => [ { error_line_after => 2,
+                               error => 'x' x 1013 . "\x{1f642}" x 9 },
+                             qr/\Ax{1013}\z/ ],
     '500 without words' => [ { status => 500, body => 'oops' },
                              qr/answered with status 500\z/ ],
     hang => [ { fault => 'hang' }, qr/did not answer in time/ ],

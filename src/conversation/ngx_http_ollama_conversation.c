@@ -44,6 +44,7 @@
 #include "request/ngx_http_ollama_scan.h"
 #include "session/ngx_http_ollama_save.h"
 #include "task/ngx_http_ollama_task.h"
+#include "util/ngx_http_ollama_utf8.h"
 
 
 static ngx_http_ollama_conversation_t *ngx_http_ollama_conversation_create(
@@ -62,6 +63,8 @@ static void ngx_http_ollama_conversation_write_handler(ngx_http_request_t *r);
 static void ngx_http_ollama_conversation_flush(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_conversation_turn_done(
     ngx_http_ollama_conversation_t *conv);
+static void ngx_http_ollama_conversation_log_error(
+    ngx_http_ollama_conversation_t *conv, ngx_uint_t turn);
 static ngx_int_t ngx_http_ollama_conversation_newline(
     ngx_http_ollama_conversation_t *conv);
 static ngx_int_t ngx_http_ollama_conversation_record(
@@ -452,9 +455,7 @@ ngx_http_ollama_conversation_turn_done(ngx_http_ollama_conversation_t *conv)
     if (end == NGX_HTTP_OLLAMA_TURN_FAILED) {
         ngx_http_ollama_turn_error(turn, &conv->error);
 
-        ngx_log_error(NGX_LOG_INFO, conv->request->connection->log, 0,
-                      "ollama conversation ends in turn %ui: %V",
-                      turn->number, &conv->error);
+        ngx_http_ollama_conversation_log_error(conv, turn->number);
     }
 
     if (conv->error.len || conv->turns == conv->body->max_turns) {
@@ -469,6 +470,27 @@ ngx_http_ollama_conversation_turn_done(ngx_http_ollama_conversation_t *conv)
     }
 
     return ngx_http_ollama_conversation_record(conv, end);
+}
+
+
+/* The error may be a server's text. */
+
+static void
+ngx_http_ollama_conversation_log_error(ngx_http_ollama_conversation_t *conv,
+    ngx_uint_t turn)
+{
+    size_t  len;
+    u_char  text[NGX_HTTP_OLLAMA_TURN_HEAD];
+
+    len = ngx_min(conv->error.len, sizeof(text));
+
+    ngx_memcpy(text, conv->error.data, len);
+
+    len = ngx_http_ollama_utf8_clean(text, len);
+
+    ngx_log_error(NGX_LOG_INFO, conv->request->connection->log, 0,
+                  "ollama conversation ends in turn %ui: %*s", turn, len,
+                  text);
 }
 
 

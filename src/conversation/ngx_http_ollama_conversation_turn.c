@@ -40,6 +40,7 @@
 #include "reply/ngx_http_ollama_stop.h"
 #include "request/ngx_http_ollama_scan.h"
 #include "util/ngx_http_ollama_strbuf.h"
+#include "util/ngx_http_ollama_utf8.h"
 
 
 #define NGX_HTTP_OLLAMA_TURN_POOL  4096
@@ -449,7 +450,10 @@ ngx_http_ollama_turn_read_error(ngx_http_ollama_turn_t *turn,
     ngx_http_ollama_strbuf_decode(&buf, &text, start, ngx_min(p, last));
     ngx_http_ollama_strbuf_end(&buf, &text);
 
-    *error = text.str;
+    /* it may be cut within a character, or not be UTF-8 at all */
+
+    error->data = text.str.data;
+    error->len = ngx_http_ollama_utf8_repair(text.str.data, text.str.len);
 
     return error->len ? NGX_OK : NGX_DECLINED;
 }

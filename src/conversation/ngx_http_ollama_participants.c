@@ -17,6 +17,7 @@
 
 #include "conversation/ngx_http_ollama_participants.h"
 #include "util/ngx_http_ollama_emit.h"
+#include "util/ngx_http_ollama_utf8.h"
 
 
 /* the longest error text, and how much of a client's string it shows */
@@ -406,22 +407,14 @@ ngx_http_ollama_participants_equal(ngx_str_t *a, ngx_str_t *b)
 }
 
 
-/* As much of a text as an error shows, cut between two characters. */
+/* As much of a text as an error shows. */
 
 static void
 ngx_http_ollama_participants_shorten(ngx_str_t *text, ngx_str_t *shown)
 {
-    *shown = *text;
-
-    if (text->len <= NGX_HTTP_OLLAMA_PARTICIPANTS_SHOWN) {
-        return;
-    }
-
-    shown->len = NGX_HTTP_OLLAMA_PARTICIPANTS_SHOWN;
-
-    while ((shown->data[shown->len] & 0xc0) == 0x80) {
-        shown->len--;
-    }
+    shown->data = text->data;
+    shown->len = ngx_http_ollama_utf8_cut(text,
+                                          NGX_HTTP_OLLAMA_PARTICIPANTS_SHOWN);
 }
 
 

@@ -24,6 +24,7 @@
 #include "core/ngx_http_ollama_header.h"
 #include "util/ngx_http_ollama_id.h"
 #include "util/ngx_http_ollama_path.h"
+#include "util/ngx_http_ollama_utf8.h"
 
 
 /* the longest text, as it may have parts that a client sent */
@@ -45,7 +46,6 @@ typedef enum {
 } ngx_http_ollama_error_dialect_e;
 
 
-static size_t ngx_http_ollama_error_clean(u_char *text, size_t len);
 static ngx_http_ollama_error_dialect_e ngx_http_ollama_error_dialect(
     ngx_http_request_t *r);
 static void ngx_http_ollama_error_request_id(ngx_http_request_t *r,
@@ -103,7 +103,8 @@ ngx_http_ollama_error(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     p = ngx_vslprintf(text, text + sizeof(text), fmt, args);
     va_end(args);
 
-    ctx->error.len = ngx_http_ollama_error_clean(text, p - text);
+    /* it is logged and becomes JSON, with what a client sent in it */
+    ctx->error.len = ngx_http_ollama_utf8_clean(text, p - text);
 
     ctx->error.data = ngx_pnalloc(r->pool, ctx->error.len);
     if (ctx->error.data == NULL) {
@@ -167,55 +168,6 @@ ngx_http_ollama_error_no_history(ngx_http_request_t *r,
 {
     return ngx_http_ollama_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                  "session history is unavailable");
-}
-
-
-/*
- * The text, with what a client sent in it, is logged and becomes JSON: replaces
- * bytes that are not UTF-8 or control a terminal, and cuts off a character that
- * is incomplete at the end.  Returns the new length.
- */
-
-static size_t
-ngx_http_ollama_error_clean(u_char *text, size_t len)
-{
-    u_char    *p, *next, *last;
-    uint32_t   ch;
-
-    last = text + len;
-
-    for (p = text; p < last; p = next) {
-
-        next = p + 1;
-
-        if (*p >= 0x20 && *p < 0x7f) {
-            continue;
-        }
-
-        if (*p < 0x80) {
-            *p = '?';
-            continue;
-        }
-
-        next = p;
-        ch = ngx_utf8_decode(&next, last - p);
-
-        if (ch == 0xfffffffe) {
-            return p - text;
-        }
-
-        if (ch == 0xffffffff || ch < 0xa0 || (ch >= 0xd800 && ch < 0xe000)) {
-
-            if (next == p || ch == 0xffffffff) {
-                /* what follows an invalid byte may be a character */
-                next = p + 1;
-            }
-
-            ngx_memset(p, '?', next - p);
-        }
-    }
-
-    return len;
 }
 
 
