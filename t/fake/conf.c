@@ -60,6 +60,7 @@ static const fake_set_t  fake_sets[] = {
     fake_set(after, INT),
     fake_set(prompt_eval_count, INT),
     fake_set(tool_calls, BOOL),
+    fake_set(tool_once, BOOL),
     fake_set(length, BOOL),
     fake_set(http10, BOOL),
     fake_set(unicode, BOOL),
@@ -71,6 +72,8 @@ static const fake_set_t  fake_sets[] = {
     fake_set(encoding, STR),
     fake_set(error, STR),
     fake_set(raw_reply, STR),
+    fake_set(tool_name, STR),
+    fake_set(tool_args, STR),
     fake_set(split_at, OFFSETS),
     fake_set(fault, FAULT),
     { NULL, 0, 0 }

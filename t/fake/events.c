@@ -18,6 +18,7 @@ static void fake_responses_tail(fake_buf_t *b, fake_gen_t *g,
 static void fake_responses_object(fake_buf_t *b, fake_gen_t *g, int done);
 static void fake_responses_output(fake_buf_t *b, fake_gen_t *g);
 static void fake_responses_message(fake_buf_t *b, fake_gen_t *g);
+static void fake_responses_call(fake_buf_t *b, fake_gen_t *g, int done);
 static void fake_responses_reasoning(fake_buf_t *b, fake_gen_t *g);
 static void fake_responses_end_thinking(fake_buf_t *b, fake_gen_t *g);
 static void fake_responses_thinking(fake_buf_t *b, fake_gen_t *g,
@@ -113,14 +114,16 @@ fake_messages_tool(fake_buf_t *b, fake_gen_t *g)
     fake_event(b, "content_block_start");
     fake_buf_fmt(b, "{\"type\":\"content_block_start\",\"index\":%d,"
                     "\"content_block\":{\"type\":\"tool_use\",\"id\":\""
-                    FAKE_TOOL_ID "\",\"name\":\"" FAKE_TOOL_NAME "\","
-                    "\"input\":{}}}\n\n", g->block);
+                    FAKE_TOOL_ID "\",\"name\":\"", g->block);
+    fake_gen_tool_name(b, g);
+    fake_buf_str(b, "\",\"input\":{}}}\n\n");
 
     fake_event(b, "content_block_delta");
     fake_buf_fmt(b, "{\"type\":\"content_block_delta\",\"index\":%d,"
                     "\"delta\":{\"type\":\"input_json_delta\","
-                    "\"partial_json\":\"" FAKE_TOOL_ESC "\"}}\n\n",
-                 g->block);
+                    "\"partial_json\":\"", g->block);
+    fake_gen_tool_string(b, g);
+    fake_buf_str(b, "\"}}\n\n");
 
     fake_messages_stop_block(b, g);
 
@@ -191,8 +194,11 @@ fake_events_messages_whole(fake_buf_t *b, fake_gen_t *g)
 
     if (g->conf.tool_calls) {
         fake_buf_fmt(b, "%s{\"type\":\"tool_use\",\"id\":\"" FAKE_TOOL_ID
-                        "\",\"name\":\"" FAKE_TOOL_NAME "\",\"input\":"
-                        FAKE_TOOL_ARGS "}", comma);
+                        "\",\"name\":\"", comma);
+        fake_gen_tool_name(b, g);
+        fake_buf_str(b, "\",\"input\":");
+        fake_gen_tool_args(b, g);
+        fake_buf_str(b, "}");
     }
 
     fake_buf_fmt(b, "],\"stop_reason\":\"%s\",\"usage\":{\"input_tokens\":"
@@ -239,6 +245,23 @@ fake_responses_reasoning(fake_buf_t *b, fake_gen_t *g)
 
 
 static void
+fake_responses_call(fake_buf_t *b, fake_gen_t *g, int done)
+{
+    fake_buf_str(b, "{\"arguments\":\"");
+
+    if (done) {
+        fake_gen_tool_string(b, g);
+    }
+
+    fake_buf_fmt(b, "\",\"call_id\":\"" FAKE_TOOL_ID "\",\"id\":"
+                    "\"fc_%llu_0\",\"name\":\"", fake_id(g));
+    fake_gen_tool_name(b, g);
+    fake_buf_fmt(b, "\",\"status\":\"%s\",\"type\":\"function_call\"}",
+                 done ? "completed" : "in_progress");
+}
+
+
+static void
 fake_responses_output(fake_buf_t *b, fake_gen_t *g)
 {
     const char  *comma;
@@ -251,11 +274,8 @@ fake_responses_output(fake_buf_t *b, fake_gen_t *g)
     }
 
     if (g->tools_sent) {
-        fake_buf_fmt(b, "%s{\"arguments\":\"" FAKE_TOOL_ESC "\","
-                        "\"call_id\":\"" FAKE_TOOL_ID "\",\"id\":"
-                        "\"fc_%llu_0\",\"name\":\"" FAKE_TOOL_NAME "\","
-                        "\"status\":\"completed\",\"type\":"
-                        "\"function_call\"}", comma, fake_id(g));
+        fake_buf_str(b, comma);
+        fake_responses_call(b, g, 1);
 
     } else if (g->text_open) {
         fake_buf_str(b, comma);
@@ -418,28 +438,27 @@ fake_responses_tool(fake_buf_t *b, fake_gen_t *g)
 
         if (done) {
             fake_event(b, "response.function_call_arguments.delta");
-            fake_buf_fmt(b, "{\"delta\":\"" FAKE_TOOL_ESC "\",\"item_id\":"
-                            "\"fc_%llu_0\",\"output_index\":%d", fake_id(g),
-                         g->block);
+            fake_buf_str(b, "{\"delta\":\"");
+            fake_gen_tool_string(b, g);
+            fake_buf_fmt(b, "\",\"item_id\":\"fc_%llu_0\","
+                            "\"output_index\":%d", fake_id(g), g->block);
             fake_responses_tail(b, g,
                                 "response.function_call_arguments.delta");
 
             fake_event(b, "response.function_call_arguments.done");
-            fake_buf_fmt(b, "{\"arguments\":\"" FAKE_TOOL_ESC "\","
-                            "\"item_id\":\"fc_%llu_0\",\"output_index\":%d",
-                         fake_id(g), g->block);
+            fake_buf_str(b, "{\"arguments\":\"");
+            fake_gen_tool_string(b, g);
+            fake_buf_fmt(b, "\",\"item_id\":\"fc_%llu_0\","
+                            "\"output_index\":%d", fake_id(g), g->block);
             fake_responses_tail(b, g,
                                 "response.function_call_arguments.done");
         }
 
         fake_event(b, done ? "response.output_item.done"
                            : "response.output_item.added");
-        fake_buf_fmt(b, "{\"item\":{\"arguments\":\"%s\",\"call_id\":\""
-                        FAKE_TOOL_ID "\",\"id\":\"fc_%llu_0\",\"name\":\""
-                        FAKE_TOOL_NAME "\",\"status\":\"%s\",\"type\":"
-                        "\"function_call\"},\"output_index\":%d",
-                     done ? FAKE_TOOL_ESC : "", fake_id(g),
-                     done ? "completed" : "in_progress", g->block);
+        fake_buf_str(b, "{\"item\":");
+        fake_responses_call(b, g, done);
+        fake_buf_fmt(b, ",\"output_index\":%d", g->block);
         fake_responses_tail(b, g, done ? "response.output_item.done"
                                        : "response.output_item.added");
     }

@@ -23,22 +23,13 @@ static void fake_form_v1_chat_head(fake_buf_t *b, fake_gen_t *g);
 static void fake_form_v1_completions(fake_buf_t *b, fake_gen_t *g, int part,
     int64_t i);
 static void fake_form_v1_completions_tail(fake_buf_t *b, fake_gen_t *g);
+static void fake_form_native_tool(fake_buf_t *b, fake_gen_t *g);
+static void fake_form_v1_tool(fake_buf_t *b, fake_gen_t *g);
 static void fake_form_native_whole(fake_buf_t *b, fake_gen_t *g);
 static void fake_form_v1_whole(fake_buf_t *b, fake_gen_t *g);
 
 
 #define FAKE_DIMENSIONS  8
-
-
-static const char  fake_native_tool[] =
-    ",\"tool_calls\":[{\"id\":\"" FAKE_TOOL_ID "\",\"function\":"
-    "{\"index\":0,\"name\":\"" FAKE_TOOL_NAME "\",\"arguments\":"
-    FAKE_TOOL_ARGS "}}]";
-
-static const char  fake_v1_tool[] =
-    ",\"tool_calls\":[{\"id\":\"" FAKE_TOOL_ID "\",\"index\":0,"
-    "\"type\":\"function\",\"function\":{\"name\":\"" FAKE_TOOL_NAME "\","
-    "\"arguments\":\"" FAKE_TOOL_ESC "\"}}]";
 
 
 static void
@@ -132,6 +123,31 @@ fake_form_finish(fake_buf_t *b, fake_gen_t *g, int part)
 
 
 static void
+fake_form_native_tool(fake_buf_t *b, fake_gen_t *g)
+{
+    fake_buf_str(b, ",\"tool_calls\":[{\"id\":\"" FAKE_TOOL_ID "\","
+                    "\"function\":{\"index\":0,\"name\":\"");
+    fake_gen_tool_name(b, g);
+    fake_buf_str(b, "\",\"arguments\":");
+    fake_gen_tool_args(b, g);
+    fake_buf_str(b, "}}]");
+}
+
+
+static void
+fake_form_v1_tool(fake_buf_t *b, fake_gen_t *g)
+{
+    fake_buf_str(b, ",\"tool_calls\":[{\"id\":\"" FAKE_TOOL_ID "\","
+                    "\"index\":0,\"type\":\"function\",\"function\":"
+                    "{\"name\":\"");
+    fake_gen_tool_name(b, g);
+    fake_buf_str(b, "\",\"arguments\":\"");
+    fake_gen_tool_string(b, g);
+    fake_buf_str(b, "\"}}]");
+}
+
+
+static void
 fake_form_native(fake_buf_t *b, fake_gen_t *g, int part, int64_t i)
 {
     int  chat;
@@ -155,7 +171,7 @@ fake_form_native(fake_buf_t *b, fake_gen_t *g, int part, int64_t i)
     }
 
     if (part == FAKE_PART_TOOL && chat) {
-        fake_buf_str(b, fake_native_tool);
+        fake_form_native_tool(b, g);
     }
 
     if (chat) {
@@ -211,7 +227,7 @@ fake_form_v1_chat(fake_buf_t *b, fake_gen_t *g, int part, int64_t i)
     }
 
     if (part == FAKE_PART_TOOL) {
-        fake_buf_str(b, fake_v1_tool);
+        fake_form_v1_tool(b, g);
         g->tools_sent = 1;
     }
 
@@ -390,7 +406,7 @@ fake_form_native_whole(fake_buf_t *b, fake_gen_t *g)
     }
 
     if (!load && chat && g->conf.tool_calls) {
-        fake_buf_str(b, fake_native_tool);
+        fake_form_native_tool(b, g);
     }
 
     fake_buf_fmt(b, "%s,\"done\":true,\"done_reason\":\"%s\"",
@@ -438,7 +454,7 @@ fake_form_v1_whole(fake_buf_t *b, fake_gen_t *g)
     }
 
     if (g->tools_sent) {
-        fake_buf_str(b, fake_v1_tool);
+        fake_form_v1_tool(b, g);
     }
 
     fake_buf_str(b, chat ? "}" : ",\"index\":0");

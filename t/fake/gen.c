@@ -90,3 +90,42 @@ fake_gen_all(fake_buf_t *b, fake_gen_t *g, int part)
         fake_gen_text(b, g, part, i);
     }
 }
+
+
+/* the call that the settings say; its arguments as an object, as a string */
+
+void
+fake_gen_tool_name(fake_buf_t *b, fake_gen_t *g)
+{
+    json_t  *name;
+
+    name = g->conf.tool_name;
+
+    if (name) {
+        fake_buf_json(b, json_string_value(name), json_string_length(name));
+
+    } else {
+        fake_buf_str(b, "get_weather");
+    }
+}
+
+
+void
+fake_gen_tool_args(fake_buf_t *b, fake_gen_t *g)
+{
+    fake_buf_str(b, g->conf.tool_args ? json_string_value(g->conf.tool_args)
+                                      : "{\"city\":\"Paris\"}");
+}
+
+
+void
+fake_gen_tool_string(fake_buf_t *b, fake_gen_t *g)
+{
+    fake_buf_t  args;
+
+    memset(&args, 0, sizeof(fake_buf_t));
+
+    fake_gen_tool_args(&args, g);
+    fake_buf_json(b, args.data, args.len);
+    fake_buf_free(&args);
+}

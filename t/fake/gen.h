@@ -73,15 +73,15 @@ typedef enum {
 } fake_part_e;
 
 
-#define FAKE_TOOL_ID    "call_fake0001"
-#define FAKE_TOOL_NAME  "get_weather"
-#define FAKE_TOOL_ARGS  "{\"city\":\"Paris\"}"
-#define FAKE_TOOL_ESC   "{\\\"city\\\":\\\"Paris\\\"}"
+#define FAKE_TOOL_ID  "call_fake0001"
 
 
 int fake_gen_part(fake_gen_t *g, int64_t *i);
 void fake_gen_text(fake_buf_t *b, fake_gen_t *g, int part, int64_t i);
 void fake_gen_all(fake_buf_t *b, fake_gen_t *g, int part);
+void fake_gen_tool_name(fake_buf_t *b, fake_gen_t *g);
+void fake_gen_tool_args(fake_buf_t *b, fake_gen_t *g);
+void fake_gen_tool_string(fake_buf_t *b, fake_gen_t *g);
 int64_t fake_gen_eval_count(fake_gen_t *g);
 
 

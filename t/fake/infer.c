@@ -25,6 +25,7 @@ static int fake_infer_check(fake_conn_t *c, int form, fake_field_t *fields,
     const char *name);
 static int fake_infer_input(fake_conn_t *c, int form, fake_field_t *f);
 static int fake_infer_zero(const fake_field_t *f);
+static int fake_infer_told(fake_conn_t *c);
 static int fake_infer_load(fake_conn_t *c, int form, fake_field_t *fields,
     fake_model_t *m);
 static void fake_infer_refuse(fake_conn_t *c, int form);
@@ -205,6 +206,10 @@ fake_infer(fake_conn_t *c, int form)
 
     fake_conf_effective(&g->conf, m);
     g->conf_held = 1;
+
+    if (g->conf.tool_once && fake_infer_told(c)) {
+        g->conf.tool_calls = 0;
+    }
 
     if (m && fake_infer_load(c, form, schema.fields, m)) {
         return;
@@ -411,6 +416,31 @@ fake_infer_zero(const fake_field_t *f)
     }
 
     return memchr(p, '0', f->value.len) != NULL;
+}
+
+
+/* the request has what a tool returned: in any dialect, by a key or a type */
+
+static int
+fake_infer_told(fake_conn_t *c)
+{
+    size_t       i;
+    fake_buf_t  *body;
+
+    static const char  *words[] = {
+        "\"tool_call_id\"", "\"tool_name\"", "\"function_call_output\"",
+        "\"tool_result\""
+    };
+
+    body = &c->req->body;
+
+    for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (memmem(body->data, body->len, words[i], strlen(words[i]))) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

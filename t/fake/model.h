@@ -52,6 +52,7 @@ typedef struct {
     int64_t    prompt_eval_count;
 
     int64_t    tool_calls;
+    int64_t    tool_once;
     int64_t    length;
     int64_t    http10;
     int64_t    unicode;
@@ -65,6 +66,8 @@ typedef struct {
     json_t    *encoding;
     json_t    *error;
     json_t    *raw_reply;
+    json_t    *tool_name;
+    json_t    *tool_args;
     json_t    *split_at;
 } fake_conf_t;
 
