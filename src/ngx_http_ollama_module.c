@@ -97,6 +97,13 @@ static ngx_command_t  ngx_http_ollama_commands[] = {
       0,
       NULL },
 
+    { ngx_string("ollama_poll_header"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE2,
+      ngx_http_ollama_upstream_poll_header,
+      0,
+      0,
+      NULL },
+
     { ngx_string("ollama_zone"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_ollama_upstream_zone,

@@ -853,6 +853,62 @@ like(main::check_config('ollama_poll;'),
 
 
 
+=== parameters of ollama_poll_header are checked
+--- test
+for my $good ('Authorization "Bearer a.b-c="', 'Host ollama.example:443',
+              'host [::1]:11434', 'X-Api-Key "$x y"', 'User-Agent "a\tb"',
+              'A 1; ollama_poll_header B 1', "X-A_b.c!#|~ '\"'")
+{
+    is(main::check_upstream("ollama_poll; ollama_poll_header $good;"), '',
+       $good);
+}
+
+# in any order
+is(main::check_upstream($_), '', $_)
+    for 'ollama_poll_header A 1; ollama_poll;',
+        'ollama_poll_header A 1; zone a 1m; ollama_balance;';
+
+for my $bad ('""', '"A B"', '"A:"', '"A\r\nB"', '"A\tB"', "\xc3\xa9", '"A;"',
+             '"{A"', '"A\\\\B"', 'A@b', 'A/b', '[A]')
+{
+    like(main::check_upstream("ollama_poll; ollama_poll_header $bad 1;"),
+         qr/\[emerg\] .*invalid name .* expected .*in \S+check\.conf:\d+/s,
+         $bad);
+}
+
+for my $bad ('""', '"a\r\nX-Evil: 1"', '"a\nb"', '"a\r"', "\"a\x01b\"",
+             "\"\x7f\"")
+{
+    like(main::check_upstream("ollama_poll; ollama_poll_header A $bad;"),
+         qr/\[emerg\] .*invalid value of header "A", expected .*conf:\d+/s,
+         $bad);
+}
+
+for my $bad (qw(Content-Length content-length Transfer-Encoding Connection
+                TE Trailer Upgrade Expect Keep-Alive Proxy-Connection
+                Accept-Encoding))
+{
+    like(main::check_upstream("ollama_poll; ollama_poll_header $bad 1;"),
+         qr/\[emerg\] .*header "$bad" can't be set.*check\.conf:\d+/s, $bad);
+}
+
+for my $name (qw(A Host Authorization)) {
+    like(main::check_upstream("ollama_poll; ollama_poll_header $name 1;"
+                              . ' ollama_poll_header ' . lc($name) . ' 2;'),
+         qr/\[emerg\] .*header "\L$name\E" is duplicate/, "$name twice");
+}
+
+like(main::check_upstream('ollama_poll_header A 1;'),
+     qr/\[emerg\] .*"ollama_poll_header" needs .* in upstream "\w+" in \S+:\d/,
+     'without probes');
+like(main::check_upstream("ollama_poll; ollama_poll_header $_;"),
+     qr/invalid number of arguments in "ollama_poll_header"/) for '', 'A',
+                                                                  'A 1 2';
+like(main::check_config('ollama_poll_header A 1;'),
+     qr/"ollama_poll_header" directive is not allowed here/, 'in a location');
+
+
+
 === parameters of ollama_zone are checked
 --- test
 is(main::check_upstream('ollama_poll;', "ollama_zone $_;"), '', "size $_")

@@ -286,6 +286,84 @@ is(server(1)->{error}, undef);
 
 
 
+=== a server that wants a key or another name is probed with these
+--- http_config
+    map "$http_host $http_authorization" $allowed {
+        "ollama.example Bearer s3cr3t"  1;
+    }
+
+    server {
+        listen 127.0.0.1:$TEST_NGINX_FREE_PORT;
+
+        location / {
+            if ($allowed != 1) {
+                return 401;
+            }
+
+            proxy_pass http://127.0.0.1:$TEST_NGINX_FAKE_PORT;
+            proxy_set_header Host localhost;
+            proxy_set_header User-Agent $http_user_agent;
+            proxy_pass_request_headers on;
+            proxy_buffering off;
+        }
+    }
+
+    upstream keyless {
+        zone keyless 1m;
+        server 127.0.0.1:$TEST_NGINX_FREE_PORT;
+        ollama_balance;
+        ollama_poll interval=200ms timeout=10s;
+    }
+--- upstream
+        zone ollama 1m;
+        server 127.0.0.1:$TEST_NGINX_FREE_PORT;
+        ollama_poll_header Authorization "Bearer s3cr3t";
+        ollama_balance;
+        ollama_poll interval=200ms timeout=10s;
+        ollama_poll_header host ollama.example;
+        ollama_poll_header X-More "a b";
+--- config
+    location /api/ {
+        ollama_api ollama;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+
+    location /keyless/api/ {
+        ollama_api keyless prefix=/keyless;
+        proxy_pass http://keyless;
+        include ollama_params;
+    }
+--- test
+my $one = sub { http("GET $_[0]/api/models/servers")->json->{servers}[0] };
+
+ok(wait_for(sub { @{ $one->('')->{models} } == 2 }, 20), 'its models');
+is($one->('')->{status}, 'up');
+is($one->('')->{error}, undef);
+
+my $check = main::check("http://127.0.0.1:$ENV{TEST_NGINX_FREE_PORT}");
+is($check->{ok}, JSON::PP::true);
+is(main::steps($check), 'connect+ version+ tags+ ps+');
+
+my @polls = @{ fake_requests(polls => 1)->{requests} };
+my %seen;
+$seen{join ' ', map { $_ // '' } @{ $_->{headers} }
+      {qw(authorization x-more user-agent accept)}} = 1 for @polls;
+is(join('|', keys %seen),
+   'Bearer s3cr3t a b nginx-ollama application/json', 'each request has them');
+
+# without them
+ok(wait_for(sub { $one->('/keyless')->{status} eq 'up' }, 20), 'up');
+is($one->('/keyless')->{error}, 'GET /api/version: status 401');
+is_deeply($one->('/keyless')->{models}, []);
+is(http('POST /keyless/api/chat', { model => 'm1', messages => [] })->status,
+   401, 'it is asked');
+--- no_error_log
+[alert]
+[crit]
+
+
+
 === a server whose lists were never known may have any model
 --- upstream eval: main::servers_with($::quick, '', '')
 --- fake

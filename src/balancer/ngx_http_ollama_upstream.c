@@ -5,8 +5,8 @@
 
 
 /*
- * The configuration of upstream blocks: ollama_balance, ollama_poll, and the
- * size of the shared memory, ollama_zone.  All of it lives as long as the
+ * The configuration of upstream blocks: ollama_balance, ollama_poll,
+ * ollama_poll_header, and the size of the shared memory, ollama_zone.  All of it lives as long as the
  * configuration.  It may use the balancer's handler and the fleet's types.
  */
 
@@ -26,9 +26,46 @@
 /* the shortest interval and timeout of ollama_poll, ms */
 #define NGX_HTTP_OLLAMA_POLL_MIN   100
 
+/* headers of probes by default */
+#define NGX_HTTP_OLLAMA_UPSTREAM_HEADERS  3
 
+
+static ngx_int_t ngx_http_ollama_upstream_init_headers(ngx_conf_t *cf,
+    ngx_http_ollama_upstream_t *up);
 static char *ngx_http_ollama_upstream_poll_tls(ngx_conf_t *cf,
     ngx_http_ollama_upstream_t *up, ngx_str_t *ca);
+static ngx_uint_t ngx_http_ollama_upstream_is_header_name(ngx_str_t *name);
+static ngx_uint_t ngx_http_ollama_upstream_is_header_value(ngx_str_t *value);
+
+
+/*
+ * What probes send by default.  An Ollama on loopback answers 403 to any host
+ * that is not local.
+ */
+
+static ngx_keyval_t  ngx_http_ollama_upstream_headers[] = {
+    { ngx_string("Host"), ngx_string("localhost") },
+    { ngx_string("User-Agent"), ngx_string("nginx-ollama") },
+    { ngx_string("Accept"), ngx_string("application/json") },
+    { ngx_null_string, ngx_null_string }
+};
+
+
+/* headers that belong to one connection or message, which probes make */
+
+static ngx_str_t  ngx_http_ollama_upstream_reserved[] = {
+    ngx_string("Accept-Encoding"),
+    ngx_string("Connection"),
+    ngx_string("Content-Length"),
+    ngx_string("Expect"),
+    ngx_string("Keep-Alive"),
+    ngx_string("Proxy-Connection"),
+    ngx_string("TE"),
+    ngx_string("Trailer"),
+    ngx_string("Transfer-Encoding"),
+    ngx_string("Upgrade"),
+    ngx_null_string
+};
 
 
 ngx_http_ollama_upstream_t *
@@ -62,10 +99,40 @@ ngx_http_ollama_upstream_get(ngx_conf_t *cf,
     up->interval = 5000;
     up->timeout = 2000;
 
+    if (ngx_http_ollama_upstream_init_headers(cf, up) != NGX_OK) {
+        return NULL;
+    }
+
     *p = up;
     oscf->up = up;
 
     return up;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_upstream_init_headers(ngx_conf_t *cf,
+    ngx_http_ollama_upstream_t *up)
+{
+    ngx_keyval_t  *header, *h;
+
+    if (ngx_array_init(&up->headers, cf->pool, 4, sizeof(ngx_keyval_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    for (h = ngx_http_ollama_upstream_headers; h->key.len; h++) {
+
+        header = ngx_array_push(&up->headers);
+        if (header == NULL) {
+            return NGX_ERROR;
+        }
+
+        *header = *h;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -310,6 +377,140 @@ ngx_http_ollama_upstream_poll_tls(ngx_conf_t *cf,
 }
 
 
+/* ollama_poll_header name value */
+
+char *
+ngx_http_ollama_upstream_poll_header(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_str_t                     *value, *name;
+    ngx_uint_t                     i;
+    ngx_keyval_t                  *header;
+    ngx_http_ollama_upstream_t    *up;
+    ngx_http_upstream_srv_conf_t  *uscf;
+
+    uscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module);
+
+    up = ngx_http_ollama_upstream_get(cf, uscf);
+    if (up == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    if (!ngx_http_ollama_upstream_is_header_name(&value[1])) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid name \"%V\", expected that of a header, "
+                           "as \"Authorization\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    for (name = ngx_http_ollama_upstream_reserved; name->len; name++) {
+
+        if (name->len == value[1].len
+            && ngx_strncasecmp(name->data, value[1].data, name->len) == 0)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "header \"%V\" can't be set: a probe sets it "
+                               "itself, or could not read the reply",
+                               &value[1]);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (!ngx_http_ollama_upstream_is_header_value(&value[2])) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value of header \"%V\", expected "
+                           "characters other than control characters",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    up->has_headers = 1;
+
+    header = up->headers.elts;
+
+    for (i = 0; i < up->headers.nelts; i++) {
+
+        if (header[i].key.len != value[1].len
+            || ngx_strncasecmp(header[i].key.data, value[1].data,
+                               value[1].len)
+               != 0)
+        {
+            continue;
+        }
+
+        if (i >= NGX_HTTP_OLLAMA_UPSTREAM_HEADERS
+            || header[i].key.data
+               != ngx_http_ollama_upstream_headers[i].key.data)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "header \"%V\" is duplicate", &value[1]);
+            return NGX_CONF_ERROR;
+        }
+
+        break;
+    }
+
+    if (i == up->headers.nelts) {
+        header = ngx_array_push(&up->headers);
+        if (header == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+    } else {
+        header = &header[i];
+    }
+
+    header->key = value[1];
+    header->value = value[2];
+
+    return NGX_CONF_OK;
+}
+
+
+/* A token of RFC 9110. */
+
+static ngx_uint_t
+ngx_http_ollama_upstream_is_header_name(ngx_str_t *name)
+{
+    size_t  i;
+    u_char  c;
+
+    for (i = 0; i < name->len; i++) {
+
+        c = name->data[i];
+
+        if (c <= 0x20 || c >= 0x7f
+            || ngx_strchr("\"(),/:;<=>?@[\\]{}", c))
+        {
+            return 0;
+        }
+    }
+
+    return name->len > 0;
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_upstream_is_header_value(ngx_str_t *value)
+{
+    size_t  i;
+    u_char  c;
+
+    for (i = 0; i < value->len; i++) {
+
+        c = value->data[i];
+
+        if ((c < 0x20 && c != '\t') || c == 0x7f) {
+            return 0;
+        }
+    }
+
+    return value->len > 0;
+}
+
+
 /* ollama_zone size */
 
 char *
@@ -365,6 +566,15 @@ ngx_http_ollama_upstream_check(ngx_conf_t *cf)
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                           "\"ollama_balance\" must be the only balancing "
                           "method of upstream \"%V\" in %s:%ui",
+                          &up[i]->uscf->host, up[i]->uscf->file_name,
+                          (ngx_uint_t) up[i]->uscf->line);
+            return NGX_ERROR;
+        }
+
+        if (up[i]->has_headers && !up[i]->poll) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"ollama_poll_header\" needs \"ollama_balance\" or "
+                          "\"ollama_poll\" in upstream \"%V\" in %s:%ui",
                           &up[i]->uscf->host, up[i]->uscf->file_name,
                           (ngx_uint_t) up[i]->uscf->line);
             return NGX_ERROR;

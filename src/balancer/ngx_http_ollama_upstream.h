@@ -16,12 +16,14 @@
 
 
 /*
- * Handlers of ollama_balance and ollama_poll, in an upstream block, and of
- * ollama_zone, in http.
+ * Handlers of ollama_balance, ollama_poll and ollama_poll_header, in an upstream
+ * block, and of ollama_zone, in http.
  */
 char *ngx_http_ollama_upstream_balance(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_ollama_upstream_poll(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_ollama_upstream_poll_header(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_ollama_upstream_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -35,7 +37,7 @@ ngx_http_ollama_upstream_t *ngx_http_ollama_upstream_get(ngx_conf_t *cf,
 
 /*
  * In postconfiguration: refuses a balancing method that was set after
- * ollama_balance.
+ * ollama_balance, and headers for probes where there are none.
  */
 ngx_int_t ngx_http_ollama_upstream_check(ngx_conf_t *cf);
 

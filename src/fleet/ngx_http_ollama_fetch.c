@@ -124,8 +124,10 @@ ngx_http_ollama_fetch_cancel(ngx_http_ollama_fetch_t *f)
 static ngx_int_t
 ngx_http_ollama_fetch_create(ngx_http_ollama_fetch_t *f)
 {
-    size_t      len;
-    ngx_buf_t  *b;
+    size_t         len;
+    ngx_buf_t     *b;
+    ngx_uint_t     i;
+    ngx_keyval_t  *header;
 
     f->http.pool = f->pool;
     f->http.log = &f->quiet;
@@ -135,26 +137,28 @@ ngx_http_ollama_fetch_create(ngx_http_ollama_fetch_t *f)
         return NGX_ERROR;
     }
 
-    /* an Ollama on loopback answers 403 to any host that is not local */
-
-    len = sizeof("GET  HTTP/1.1" CRLF
-                 "Host: localhost" CRLF
-                 "User-Agent: nginx-ollama" CRLF
-                 "Accept: application/json" CRLF
-                 "Connection: close" CRLF CRLF) - 1
+    len = sizeof("GET  HTTP/1.1" CRLF "Connection: close" CRLF CRLF) - 1
           + f->uri.len;
+
+    header = f->headers->elts;
+
+    for (i = 0; i < f->headers->nelts; i++) {
+        len += header[i].key.len + sizeof(": " CRLF) - 1 + header[i].value.len;
+    }
 
     b = ngx_create_temp_buf(f->pool, len);
     if (b == NULL) {
         return NGX_ERROR;
     }
 
-    b->last = ngx_slprintf(b->last, b->end,
-                           "GET %V HTTP/1.1" CRLF
-                           "Host: localhost" CRLF
-                           "User-Agent: nginx-ollama" CRLF
-                           "Accept: application/json" CRLF
-                           "Connection: close" CRLF CRLF, &f->uri);
+    b->last = ngx_slprintf(b->last, b->end, "GET %V HTTP/1.1" CRLF, &f->uri);
+
+    for (i = 0; i < f->headers->nelts; i++) {
+        b->last = ngx_slprintf(b->last, b->end, "%V: %V" CRLF, &header[i].key,
+                               &header[i].value);
+    }
+
+    b->last = ngx_slprintf(b->last, b->end, "Connection: close" CRLF CRLF);
 
     f->request = b;
 

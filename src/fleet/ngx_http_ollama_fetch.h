@@ -49,6 +49,7 @@ struct ngx_http_ollama_fetch_s {
     socklen_t                          socklen;
     ngx_str_t                          name;      /* the address, for logs */
     ngx_str_t                          uri;
+    ngx_array_t                       *headers;   /* ngx_keyval_t */
     ngx_msec_t                         timeout;   /* for the whole of it */
     size_t                             max_size;  /* of a reply's body */
     ngx_ssl_t                         *ssl;       /* NULL: no TLS */

@@ -121,6 +121,7 @@ ngx_http_ollama_probe_next(ngx_http_ollama_probe_t *probe)
     f->socklen = probe->view.socklen;
     f->name = probe->view.address;
     f->uri = ngx_http_ollama_probe_asks[probe->step].uri;
+    f->headers = &probe->up->headers;
     f->timeout = probe->up->timeout;
 
     if (probe->brief && probe->step != NGX_HTTP_OLLAMA_PROBE_VERSION) {

@@ -52,8 +52,11 @@ struct ngx_http_ollama_upstream_s {
     ngx_ssl_t                     *ssl;       /* NULL: no TLS */
     ngx_str_t                      ssl_name;  /* len 0: the server line's */
     ngx_flag_t                     ssl_verify;
+    ngx_array_t                    headers;   /* of each request of a probe:
+                                                 ngx_keyval_t */
 
     unsigned                       configured:1; /* has ollama_poll */
+    unsigned                       has_headers:1; /* ollama_poll_header */
     unsigned                       registered:1;
     unsigned                       balanced:1;   /* by ollama_balance */
 };
