@@ -81,6 +81,43 @@ is(fake_requests(fake => $_)->{count}, 104) for 1, 2;
 
 
 
+=== another name of weights that are loaded is a loaded model
+--- upstream eval: main::servers_with($::often, '', '')
+--- fake
+{"server":{"models":[{"name":"a","digest":"1"},{"name":"b","digest":"1","loaded":true},{"name":"c","digest":"2"},{"name":"d"}]}}
+--- fake2
+{"server":{"models":[{"name":"a","digest":"1"},{"name":"b","digest":"1"},{"name":"c","digest":"2"},{"name":"d"}]}}
+--- test
+wait_status(up => 1, 2);
+wait_models(1, 'a b+ c d');
+
+is(servers_of(map { http(chat('a')) } 1 .. 5), '1 1 1 1 1', 'by a probe');
+
+--- no_error_log
+[alert]
+
+
+
+=== another name of weights that a request loads is a model that is loading
+--- upstream eval: main::servers_with($::once, '', '')
+--- fake
+{"server":{"models":[{"name":"a","digest":"1"},{"name":"b","digest":"1"},{"name":"c","digest":"2"}]}}
+--- fake2
+{"server":{"models":[{"name":"a","digest":"1"},{"name":"b","digest":"1"},{"name":"c","digest":"2"}]}}
+--- test
+wait_status(up => 1, 2);
+
+my @held = hold(1, 'a');
+my $there = held_by(@held);
+
+is(servers_of(map { http(chat('b')) } 1 .. 4), "$there $there $there $there");
+isnt(servers_of(http(chat('c'))), $there, 'other weights: the idle server');
+$_->close for @held;
+--- no_error_log
+[alert]
+
+
+
 === no model is loaded when requests for two loaded models come at once
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake

@@ -35,6 +35,7 @@
 
 struct ngx_http_ollama_model_state_s {
     uint64_t                     hash;
+    uint64_t                     digest;    /* of the model; 0: unknown */
     ngx_uint_t                   in_flight;
     ngx_msec_t                   seen;      /* when the last request ended */
     unsigned                     used:1;

@@ -41,6 +41,10 @@ typedef struct {
     int64_t      size_vram;       /* bytes; 0: not loaded, or not reported */
     int64_t      context_length;  /* tokens; 0: not loaded, or not reported */
     int64_t      modified;        /* microseconds since 1970 */
+    uint64_t     digest;          /* hash of it, by /api/tags; 0: unknown */
+    uint64_t     loaded;          /* the same by /api/ps */
+    ngx_uint_t   warm;            /* in a snapshot: a model with this digest is
+                                     loaded, under any name */
 } ngx_http_ollama_model_t;
 
 

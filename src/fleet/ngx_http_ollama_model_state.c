@@ -36,6 +36,11 @@
 
 static ngx_http_ollama_model_state_t *ngx_http_ollama_model_state_find_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
+static ngx_http_ollama_model_t *ngx_http_ollama_model_state_model_locked(
+    ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
+static ngx_uint_t ngx_http_ollama_model_state_is_used_locked(
+    ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted,
+    ngx_http_ollama_model_t *model);
 static ngx_msec_t ngx_http_ollama_model_state_avoid(ngx_uint_t refusals);
 
 
@@ -126,8 +131,7 @@ void
 ngx_http_ollama_model_state_fill_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted, ngx_http_ollama_server_state_t *state)
 {
-    ngx_http_ollama_model_state_t  *ms;
-    ngx_http_ollama_model_t        *model;
+    ngx_http_ollama_model_t  *model;
 
     state->in_flight = server->in_flight;
 
@@ -139,16 +143,50 @@ ngx_http_ollama_model_state_fill_locked(ngx_http_ollama_server_t *server,
         return;
     }
 
-    model = server->snapshot
-            ? ngx_http_ollama_report_find(server->snapshot->models,
-                                          server->snapshot->nmodels,
-                                          &wanted->key)
-            : NULL;
-
-    ms = ngx_http_ollama_model_state_find_locked(server, wanted);
+    model = ngx_http_ollama_model_state_model_locked(server, wanted);
 
     state->known = (model != NULL);
-    state->warm = (model && model->ps.len) || (ms && !ms->absent);
+    state->warm = (model && model->warm)
+                  || ngx_http_ollama_model_state_is_used_locked(server, wanted,
+                                                                model);
+}
+
+
+/* The model in the server's snapshot, or NULL. */
+
+static ngx_http_ollama_model_t *
+ngx_http_ollama_model_state_model_locked(ngx_http_ollama_server_t *server,
+    ngx_http_ollama_wanted_t *wanted)
+{
+    return server->snapshot
+           ? ngx_http_ollama_report_find(server->snapshot->models,
+                                         server->snapshot->nmodels,
+                                         &wanted->key)
+           : NULL;
+}
+
+
+/* Whether requests have it loaded, or load it, under this or another name. */
+
+static ngx_uint_t
+ngx_http_ollama_model_state_is_used_locked(ngx_http_ollama_server_t *server,
+    ngx_http_ollama_wanted_t *wanted, ngx_http_ollama_model_t *model)
+{
+    ngx_uint_t                      i;
+    ngx_http_ollama_model_state_t  *ms;
+
+    ms = server->model_states;
+
+    for (i = 0; i < NGX_HTTP_OLLAMA_MODEL_STATES; i++) {
+        if (ms[i].used && !ms[i].absent
+            && (ms[i].hash == wanted->hash
+                || (model && model->digest && ms[i].digest == model->digest)))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -178,6 +216,7 @@ ngx_http_ollama_model_state_use_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted)
 {
     ngx_uint_t                      i;
+    ngx_http_ollama_model_t        *model;
     ngx_http_ollama_model_state_t  *ms;
 
     if (wanted->key.len == 0 || !wanted->loads) {
@@ -191,12 +230,14 @@ ngx_http_ollama_model_state_use_locked(ngx_http_ollama_server_t *server,
     }
 
     ms = server->model_states;
+    model = ngx_http_ollama_model_state_model_locked(server, wanted);
 
     for (i = 0; i < NGX_HTTP_OLLAMA_MODEL_STATES; i++) {
         if (!ms[i].used) {
             ngx_memzero(&ms[i], sizeof(ngx_http_ollama_model_state_t));
             ms[i].used = 1;
             ms[i].hash = wanted->hash;
+            ms[i].digest = model ? model->digest : 0;
             ms[i].in_flight = 1;
             return &ms[i];
         }

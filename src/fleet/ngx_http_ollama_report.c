@@ -305,6 +305,7 @@ ngx_http_ollama_report_set_loaded(ngx_http_ollama_model_t *model,
     model->expires_at = loaded->expires_at;
     model->size_vram = loaded->size_vram;
     model->context_length = loaded->context_length;
+    model->loaded = loaded->loaded;
 }
 
 

@@ -51,7 +51,8 @@ typedef enum {
     key_size,
     key_size_vram,
     key_context_length,
-    key_details
+    key_details,
+    key_digest
 } ngx_http_ollama_report_parse_key_e;
 
 
@@ -134,6 +135,7 @@ static ngx_http_ollama_report_parse_name_t
     { ngx_string("size_vram"), key_size_vram },
     { ngx_string("context_length"), key_context_length },
     { ngx_string("details"), key_details },
+    { ngx_string("digest"), key_digest },
     { ngx_null_string, key_other }
 };
 
@@ -324,6 +326,14 @@ ngx_http_ollama_report_parse_string(void *data, const u_char *p, size_t len)
 
     case key_model:
         ngx_http_ollama_report_parse_text(rp, &rp->alias, p, len);
+        break;
+
+    case key_digest:
+        rp->model.digest = len
+                           ? ((uint64_t) ngx_crc32_long((u_char *) p, len)
+                              << 32)
+                             | ngx_murmur_hash2((u_char *) p, len)
+                           : 0;
         break;
 
     case key_modified_at:
@@ -676,6 +686,8 @@ ngx_http_ollama_report_parse_model(ngx_http_ollama_report_parse_t *rp)
 
         /* this "size" is that of the memory used, not of the file */
         model->size = 0;
+
+        model->loaded = model->digest;
     }
 
     model = ngx_array_push(&rp->models);

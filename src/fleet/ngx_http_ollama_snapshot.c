@@ -17,6 +17,8 @@
 #include "fleet/ngx_http_ollama_snapshot.h"
 
 
+static void ngx_http_ollama_snapshot_warm(ngx_http_ollama_model_t *models,
+    ngx_uint_t n);
 static u_char *ngx_http_ollama_snapshot_put(ngx_str_t *dst, ngx_str_t *src,
     ngx_http_ollama_snapshot_t *s, u_char *p);
 
@@ -65,6 +67,8 @@ ngx_http_ollama_snapshot_build(ngx_http_ollama_report_t *report,
         to[i].size_vram = from[i].size_vram;
         to[i].context_length = from[i].context_length;
         to[i].modified = from[i].modified;
+        to[i].digest = from[i].digest;
+        to[i].loaded = from[i].loaded;
 
         p = ngx_http_ollama_snapshot_put(&to[i].key, &from[i].key, s, p);
         p = ngx_http_ollama_snapshot_put(&to[i].name, &from[i].name, s, p);
@@ -76,12 +80,43 @@ ngx_http_ollama_snapshot_build(ngx_http_ollama_report_t *report,
                                          &from[i].expires_at, s, p);
     }
 
+    ngx_http_ollama_snapshot_warm(to, n);
+
     *content = ((uint64_t) size << 32)
                | ngx_murmur_hash2((u_char *) s, size);
 
     ngx_http_ollama_snapshot_relocate(s, NULL);
 
     return s;
+}
+
+
+/*
+ * A server has one runner for all names of the same weights, and reports it
+ * under the name that it was loaded by.
+ */
+
+static void
+ngx_http_ollama_snapshot_warm(ngx_http_ollama_model_t *models, ngx_uint_t n)
+{
+    ngx_uint_t  i, k;
+
+    for (i = 0; i < n; i++) {
+
+        if (models[i].ps.len) {
+            models[i].warm = 1;
+        }
+
+        if (models[i].loaded == 0) {
+            continue;
+        }
+
+        for (k = 0; k < n; k++) {
+            if (models[k].digest == models[i].loaded) {
+                models[k].warm = 1;
+            }
+        }
+    }
 }
 
 
