@@ -25,6 +25,7 @@
 #include "api/ngx_http_ollama_models.h"
 #include "api/ngx_http_ollama_session.h"
 #include "balancer/ngx_http_ollama_candidates.h"
+#include "balancer/ngx_http_ollama_names.h"
 #include "conversation/ngx_http_ollama_conversation.h"
 #include "conversation/ngx_http_ollama_conversation_body.h"
 #include "core/ngx_http_ollama_conf.h"
@@ -494,6 +495,12 @@ ngx_http_ollama_route_scanned(ngx_http_request_t *r,
 {
     if (rc == NGX_OK) {
         rc = ngx_http_ollama_body_headers(r, ctx);
+    }
+
+    if (rc == NGX_OK
+        && ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_MODEL)
+    {
+        rc = ngx_http_ollama_names_apply(r, ctx);
     }
 
     if (rc == NGX_OK && ngx_http_ollama_history_is_wanted(ctx)) {

@@ -295,7 +295,10 @@ ngx_http_ollama_candidates_consider_locked(ngx_http_ollama_candidates_t *search,
 
     if (server == NULL) {
         /* the fleet had no room for it: it may have any model */
-        if (peer->max_conns && peer->conns >= peer->max_conns) {
+        if (peer->max_conns
+            && peer->conns >= peer->max_conns
+            && !search->wanted.cloud)
+        {
             search->full = 1;
             return 0;
         }

@@ -92,7 +92,7 @@ struct ngx_http_ollama_ctx_s {
     u_char                        *map;        /* of a body in a file */
     size_t                         map_size;
     ngx_pool_t                    *pool;       /* while the body is parsed */
-    ngx_http_ollama_body_insert_t  insert[2];  /* into the body, by offset */
+    ngx_http_ollama_body_insert_t  insert[3];  /* into the body, by offset */
     ngx_uint_t                     ninsert;
     ngx_http_ollama_timer_t       *wait;       /* for the next slice of the
                                                   body; NULL: never waited */

@@ -620,7 +620,8 @@ ngx_http_ollama_fleet_expire_locked(void)
         server = ngx_queue_data(q, ngx_http_ollama_server_t, queue);
 
         if (server->generation >= ngx_http_ollama_fleet->generation
-            || server->in_flight)
+            || server->in_flight
+            || server->slotless)
         {
             continue;
         }

@@ -92,6 +92,8 @@ struct ngx_http_ollama_server_s {
     /* of slot.c and model_state.c */
 
     ngx_uint_t                     in_flight;
+    ngx_uint_t                     slotless;  /* requests beside these that
+                                                 take no slot of it */
     ngx_http_ollama_model_state_t  model_states[NGX_HTTP_OLLAMA_MODEL_STATES];
     ngx_uint_t                     refusals;  /* in a row */
     ngx_msec_t                     refused;   /* when the last one was */

@@ -8,7 +8,8 @@
  * The key of a model's name: the one spelling in which names of models are
  * compared byte by byte.
  *
- * A name is parsed as Ollama does it (ParseName() in types/model/name.go), as
+ * A name is parsed as Ollama does it (ParseName() in types/model/name.go, and
+ * ParseRef() in internal/modelref for the suffixes ":local" and ":cloud"), as
  * that is what a server compares, ignoring case.  What isn't a name for Ollama
  * never gets the key of one that is.
  *
@@ -32,6 +33,13 @@ typedef struct {
 } ngx_http_ollama_model_name_t;
 
 
+static void ngx_http_ollama_model_name_trim(ngx_str_t *name);
+static ngx_uint_t ngx_http_ollama_model_name_is_blank(u_char ch);
+static ngx_uint_t ngx_http_ollama_model_name_ends(ngx_str_t *name,
+    ngx_str_t *lower);
+static u_char *ngx_http_ollama_model_name_copy(u_char *p, ngx_str_t *part);
+static void ngx_http_ollama_model_name_cloud(ngx_http_ollama_model_name_t *n,
+    ngx_str_t *legacy);
 static ngx_int_t ngx_http_ollama_model_name_parse(
     ngx_http_ollama_model_name_t *n, ngx_str_t *name);
 static ngx_int_t ngx_http_ollama_model_name_pop(ngx_str_t *rest,
@@ -45,58 +53,202 @@ static ngx_str_t  ngx_http_ollama_model_name_registry =
     ngx_string("registry.ollama.ai");
 static ngx_str_t  ngx_http_ollama_model_name_library = ngx_string("library");
 static ngx_str_t  ngx_http_ollama_model_name_latest = ngx_string(":latest");
+static ngx_str_t  ngx_http_ollama_model_name_local = ngx_string(":local");
+static ngx_str_t  ngx_http_ollama_model_name_tag = ngx_string(":cloud");
+static ngx_str_t  ngx_http_ollama_model_name_suffix = ngx_string("-cloud");
+
+
+void
+ngx_http_ollama_model_name_plain(ngx_str_t *name)
+{
+    ngx_str_t  base;
+
+    ngx_http_ollama_model_name_trim(name);
+
+    if (!ngx_http_ollama_model_name_ends(name,
+                                         &ngx_http_ollama_model_name_local))
+    {
+        return;
+    }
+
+    base = *name;
+    base.len -= ngx_http_ollama_model_name_local.len;
+
+    ngx_http_ollama_model_name_trim(&base);
+
+    /* Ollama refuses two suffixes */
+
+    if (!ngx_http_ollama_model_name_is_cloud(&base)
+        && !ngx_http_ollama_model_name_ends(&base,
+                                            &ngx_http_ollama_model_name_local))
+    {
+        *name = base;
+    }
+}
+
+
+/* The ASCII ones of those that Go's TrimSpace() removes. */
+
+static void
+ngx_http_ollama_model_name_trim(ngx_str_t *name)
+{
+    while (name->len
+           && ngx_http_ollama_model_name_is_blank(name->data[name->len - 1]))
+    {
+        name->len--;
+    }
+
+    while (name->len && ngx_http_ollama_model_name_is_blank(name->data[0])) {
+        name->data++;
+        name->len--;
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_model_name_is_blank(u_char ch)
+{
+    return ch == ' ' || (ch >= '\t' && ch <= '\r');
+}
+
+
+ngx_uint_t
+ngx_http_ollama_model_name_is_cloud(ngx_str_t *name)
+{
+    ngx_str_t  trimmed;
+
+    trimmed = *name;
+    ngx_http_ollama_model_name_trim(&trimmed);
+
+    return ngx_http_ollama_model_name_ends(&trimmed,
+                                           &ngx_http_ollama_model_name_tag)
+           || ngx_http_ollama_model_name_ends(&trimmed,
+                                         &ngx_http_ollama_model_name_suffix);
+}
+
+
+/* Whether there is something before that end. */
+
+static ngx_uint_t
+ngx_http_ollama_model_name_ends(ngx_str_t *name, ngx_str_t *lower)
+{
+    return name->len > lower->len
+           && ngx_strncasecmp(name->data + name->len - lower->len,
+                              lower->data, lower->len) == 0;
+}
 
 
 size_t
 ngx_http_ollama_model_name_key(u_char *dst, ngx_str_t *name)
 {
-    u_char                  *p;
+    u_char                        *p;
+    ngx_str_t                      plain, legacy;
     ngx_http_ollama_model_name_t   n;
 
-    if (ngx_http_ollama_model_name_parse(&n, name) != NGX_OK) {
-        ngx_strlow(dst, name->data, name->len);
-        return name->len;
+    plain = *name;
+    ngx_http_ollama_model_name_plain(&plain);
+
+    if (ngx_http_ollama_model_name_parse(&n, &plain) != NGX_OK) {
+        return ngx_http_ollama_model_name_copy(dst, &plain) - dst;
     }
+
+    ngx_http_ollama_model_name_cloud(&n, &legacy);
 
     p = dst;
 
     if (n.host.len) {
-        ngx_strlow(p, n.host.data, n.host.len);
-        p += n.host.len;
+        p = ngx_http_ollama_model_name_copy(p, &n.host);
         *p++ = '/';
     }
 
     if (n.namespace.len) {
-        ngx_strlow(p, n.namespace.data, n.namespace.len);
-        p += n.namespace.len;
+        p = ngx_http_ollama_model_name_copy(p, &n.namespace);
         *p++ = '/';
     }
 
-    ngx_strlow(p, n.model.data, n.model.len);
-    p += n.model.len;
+    p = ngx_http_ollama_model_name_copy(p, &n.model);
+
+    if (legacy.len) {
+        *p++ = ':';
+        p = ngx_http_ollama_model_name_copy(p, &legacy);
+        return ngx_http_ollama_model_name_copy(p,
+                                      &ngx_http_ollama_model_name_suffix) - dst;
+    }
 
     if (n.tag.len) {
         *p++ = ':';
-        ngx_strlow(p, n.tag.data, n.tag.len);
-        p += n.tag.len;
+        p = ngx_http_ollama_model_name_copy(p, &n.tag);
 
     } else {
-        p = ngx_cpymem(p, ngx_http_ollama_model_name_latest.data,
-                       ngx_http_ollama_model_name_latest.len);
+        p = ngx_http_ollama_model_name_copy(p,
+                                           &ngx_http_ollama_model_name_latest);
     }
 
     return p - dst;
 }
 
 
+static u_char *
+ngx_http_ollama_model_name_copy(u_char *p, ngx_str_t *part)
+{
+    ngx_strlow(p, part->data, part->len);
+
+    return p + part->len;
+}
+
+
+/*
+ * "model:tag:cloud" is the model that servers list as "model:tag-cloud": then
+ * "legacy" is set to the tag, which is removed from the model; else to len 0.
+ */
+
+static void
+ngx_http_ollama_model_name_cloud(ngx_http_ollama_model_name_t *n,
+    ngx_str_t *legacy)
+{
+    u_char     *colon;
+    ngx_str_t   cloud;
+
+    ngx_str_null(legacy);
+
+    cloud = ngx_http_ollama_model_name_tag;
+    cloud.data++;
+    cloud.len--;
+
+    if (!ngx_http_ollama_model_name_is(&n->tag, &cloud)) {
+        return;
+    }
+
+    for (colon = n->model.data + n->model.len - 1;
+         colon > n->model.data && *colon != ':';
+         colon--)
+    {
+        /* void */
+    }
+
+    if (colon > n->model.data) {
+        legacy->data = colon + 1;
+        legacy->len = n->model.data + n->model.len - legacy->data;
+
+        if (legacy->len) {
+            n->model.len = colon - n->model.data;
+        }
+    }
+}
+
+
 ngx_int_t
 ngx_http_ollama_model_name_namespace(ngx_str_t *name, ngx_str_t *owner)
 {
+    ngx_str_t                     plain;
     ngx_http_ollama_model_name_t  n;
 
     *owner = ngx_http_ollama_model_name_library;
 
-    if (ngx_http_ollama_model_name_parse(&n, name) != NGX_OK) {
+    plain = *name;
+    ngx_http_ollama_model_name_plain(&plain);
+
+    if (ngx_http_ollama_model_name_parse(&n, &plain) != NGX_OK) {
         return NGX_DECLINED;
     }
 

@@ -50,6 +50,7 @@ ngx_http_ollama_model_state_want(ngx_pool_t *pool, ngx_str_t *model,
 {
     ngx_str_null(&wanted->key);
     wanted->hash = 0;
+    wanted->cloud = 0;
 
     if (model == NULL || model->len == 0) {
         return NGX_OK;
@@ -62,6 +63,7 @@ ngx_http_ollama_model_state_want(ngx_pool_t *pool, ngx_str_t *model,
     }
 
     wanted->key.len = ngx_http_ollama_model_name_key(wanted->key.data, model);
+    wanted->cloud = ngx_http_ollama_model_name_is_cloud(model);
 
     wanted->hash = ((uint64_t) ngx_crc32_long(wanted->key.data,
                                               wanted->key.len) << 32)
@@ -81,7 +83,9 @@ ngx_http_ollama_model_state_can_serve_locked(ngx_http_ollama_server_t *server,
         return NGX_HTTP_OLLAMA_LACKS_MODEL;
     }
 
-    full = (server->max_conns && server->in_flight >= server->max_conns);
+    full = (server->max_conns
+            && server->in_flight >= server->max_conns
+            && !wanted->cloud);
 
     if (server->status == NGX_HTTP_OLLAMA_DOWN || server->disabled) {
         return (server->slow && !server->disabled && !full)
@@ -103,7 +107,7 @@ ngx_http_ollama_model_state_may_have_locked(ngx_http_ollama_server_t *server,
 
     /* a server that was not probed yet may have any model */
 
-    if (wanted->key.len && s) {
+    if (wanted->key.len && s && !wanted->cloud) {
 
         /* so may one with more models than there is or was room for */
 
@@ -146,9 +150,10 @@ ngx_http_ollama_model_state_fill_locked(ngx_http_ollama_server_t *server,
     model = ngx_http_ollama_model_state_model_locked(server, wanted);
 
     state->known = (model != NULL);
-    state->warm = (model && model->warm)
-                  || ngx_http_ollama_model_state_is_used_locked(server, wanted,
-                                                                model);
+    state->warm = !wanted->cloud
+                  && ((model && model->warm)
+                      || ngx_http_ollama_model_state_is_used_locked(server,
+                                                           wanted, model));
 }
 
 
@@ -219,7 +224,7 @@ ngx_http_ollama_model_state_use_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_model_t        *model;
     ngx_http_ollama_model_state_t  *ms;
 
-    if (wanted->key.len == 0 || !wanted->loads) {
+    if (wanted->key.len == 0 || !wanted->loads || wanted->cloud) {
         return NULL;
     }
 

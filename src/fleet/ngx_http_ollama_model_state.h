@@ -32,6 +32,9 @@ typedef struct {
     ngx_str_t                      key;       /* len 0: any will do */
     uint64_t                       hash;
     unsigned                       loads:1;   /* the request needs it loaded */
+    unsigned                       cloud:1;   /* it runs elsewhere: any server
+                                                 may have it, and it takes no
+                                                 slot */
 } ngx_http_ollama_wanted_t;
 
 

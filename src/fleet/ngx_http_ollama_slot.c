@@ -30,6 +30,8 @@ struct ngx_http_ollama_slot_s {
     ngx_http_ollama_server_t       *server;
     ngx_http_ollama_model_state_t  *model_state;  /* NULL: no model, or there
                                                      was no room */
+    ngx_uint_t                     *count;        /* of the server, that it is
+                                                     part of */
 };
 
 
@@ -105,7 +107,9 @@ ngx_http_ollama_slot_acquire_locked(ngx_http_ollama_server_t *server,
     slot->server = server;
     slot->model_state = ngx_http_ollama_model_state_use_locked(server, wanted);
 
-    server->in_flight++;
+    slot->count = wanted->cloud ? &server->slotless : &server->in_flight;
+
+    (*slot->count)++;
 
     ngx_queue_insert_tail(&ngx_http_ollama_fleet->proc->held, &slot->queue);
 
@@ -118,7 +122,7 @@ ngx_http_ollama_slot_free_locked(ngx_http_ollama_slot_t *slot)
 {
     ngx_queue_remove(&slot->queue);
 
-    slot->server->in_flight--;
+    (*slot->count)--;
 
     if (slot->model_state) {
         ngx_http_ollama_model_state_release_locked(slot->model_state);

@@ -244,6 +244,7 @@ ngx_http_ollama_scan_end(ngx_http_ollama_scan_t *scan)
 
     if (scan->model.len == 0) {
         scan->model = scan->name;
+        scan->model_at = scan->name_at;
     }
 
     if (scan->model.len == 0
@@ -637,6 +638,15 @@ ngx_http_ollama_scan_value(ngx_http_ollama_scan_t *scan, const u_char *p,
     }
 
     value->len = len;
+
+    if (value == &scan->model) {
+        scan->model_at.start = scan->json.string;
+        scan->model_at.end = ngx_http_ollama_json_offset(&scan->json);
+
+    } else if (value == &scan->name) {
+        scan->name_at.start = scan->json.string;
+        scan->name_at.end = ngx_http_ollama_json_offset(&scan->json);
+    }
 
     if (value == &scan->task_id && !ngx_http_ollama_id_is_valid(value)) {
         return ngx_http_ollama_scan_error(scan, scan->json.string,

@@ -89,7 +89,9 @@ struct ngx_http_ollama_scan_s {
     /* what was found; strings are decoded and in the pool */
 
     ngx_str_t                      model;
+    ngx_http_ollama_cut_t          model_at; /* its value; end 0: not there */
     ngx_str_t                      name;
+    ngx_http_ollama_cut_t          name_at;
     ngx_str_t                      server_url;
     ngx_str_t                      session_id;
     ngx_str_t                      task_id;

@@ -30,6 +30,7 @@
 
 #include "session/ngx_http_ollama_history.h"
 #include "balancer/ngx_http_ollama_candidates.h"
+#include "balancer/ngx_http_ollama_names.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_endpoint.h"
@@ -330,15 +331,18 @@ ngx_http_ollama_history_lock_done(ngx_http_ollama_store_t *store)
         h->unanswered = store->unanswered;
     }
 
-    if (ngx_http_ollama_history_set_model(h, &store->session.model) != NGX_OK
-        || ngx_http_ollama_history_insert_system(h, &store->session.system)
+    rc = ngx_http_ollama_history_set_model(h, &store->session.model);
+
+    if (rc == NGX_OK
+        && ngx_http_ollama_history_insert_system(h, &store->session.system)
            != NGX_OK)
     {
-        ngx_http_ollama_history_end(h, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return;
+        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = ngx_http_ollama_history_check(h);
+    if (rc == NGX_OK) {
+        rc = ngx_http_ollama_history_check(h);
+    }
 
     if (rc != NGX_OK) {
         ngx_http_ollama_history_end(h, rc);
@@ -426,7 +430,10 @@ ngx_http_ollama_history_check_size(ngx_http_ollama_history_t *h, ngx_uint_t n,
 }
 
 
-/* A chat without a model gets the session's. */
+/*
+ * A chat without a model gets the session's.  NGX_OK, or the status of an
+ * error.
+ */
 
 static ngx_int_t
 ngx_http_ollama_history_set_model(ngx_http_ollama_history_t *h,
@@ -442,13 +449,13 @@ ngx_http_ollama_history_set_model(ngx_http_ollama_history_t *h,
 
     scan->model.data = ngx_pstrdup(h->request->pool, model);
     if (scan->model.data == NULL) {
-        return NGX_ERROR;
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     scan->model.len = model->len;
     h->model_added = 1;
 
-    return NGX_OK;
+    return ngx_http_ollama_names_apply(h->request, h->ctx);
 }
 
 

@@ -17,6 +17,7 @@
 
 #include "session/ngx_http_ollama_insert.h"
 #include "core/ngx_http_ollama_ctx.h"
+#include "request/ngx_http_ollama_body_edit.h"
 #include "request/ngx_http_ollama_scan.h"
 
 
@@ -184,13 +185,7 @@ void
 ngx_http_ollama_insert_into_body(ngx_http_ollama_insert_t *insert,
     ngx_http_ollama_ctx_t *ctx, off_t at)
 {
-    ngx_http_ollama_body_insert_t  *bi;
-
-    bi = &ctx->insert[ctx->ninsert++];
-
-    bi->at = at;
-    bi->chain = insert->chain;
-    bi->size = insert->size;
+    ngx_http_ollama_body_edit_insert(ctx, at, insert->chain, insert->size);
 
     ngx_http_ollama_insert_init(insert, insert->pool);
 }

@@ -54,6 +54,72 @@ static name_case_t  name_cases[] = {
       ngx_string("gpt-oss:120b-cloud"), ngx_string("gpt-oss:120b-cloud"),
       ngx_string("library") },
 
+    { "a cloud model",
+      ngx_string("GLM-4.6:Cloud"), ngx_string("glm-4.6:cloud"),
+      ngx_string("library") },
+
+    { "a cloud model with a tag before",
+      ngx_string("gpt-oss:20b:Cloud"), ngx_string("gpt-oss:20b-cloud"),
+      ngx_string("library") },
+
+    { "a cloud model of a namespace",
+      ngx_string("me/x:1:cloud"), ngx_string("me/x:1-cloud"),
+      ngx_string("me") },
+
+    { "a cloud model without a name",
+      ngx_string("::cloud"), ngx_string("::cloud"), ngx_string("library") },
+
+    { "a cloud model with an empty tag",
+      ngx_string("x::cloud"), ngx_string("x::cloud"), ngx_string("library") },
+
+    { "a local model",
+      ngx_string("llama3.2:Local"), ngx_string("llama3.2:latest"),
+      ngx_string("library") },
+
+    { "a local model with a tag",
+      ngx_string("qwen3:8b:local"), ngx_string("qwen3:8b"),
+      ngx_string("library") },
+
+    { "a local model of another host",
+      ngx_string("hf.co/me/x:local"), ngx_string("hf.co/me/x:latest"),
+      ngx_string("me") },
+
+    { "only the suffix",
+      ngx_string(":local"), ngx_string(":local"), ngx_null_string },
+
+    { "two suffixes",
+      ngx_string("x:cloud:local"), ngx_string("x:cloud:local"),
+      ngx_string("library") },
+
+    { "twice the suffix",
+      ngx_string("x:local:local"), ngx_string("x:local:local"),
+      ngx_string("library") },
+
+    { "a namespace that is called so",
+      ngx_string("local/x"), ngx_string("local/x:latest"),
+      ngx_string("local") },
+
+    { "a name that is called so",
+      ngx_string("local"), ngx_string("local:latest"),
+      ngx_string("library") },
+
+    { "blanks around a name",
+      ngx_string(" \t\r\n X:1 \v\f"), ngx_string("x:1"),
+      ngx_string("library") },
+
+    { "blanks around a local model",
+      ngx_string(" x:local "), ngx_string("x:latest"),
+      ngx_string("library") },
+
+    { "blanks before the suffix",
+      ngx_string("/x :local"), ngx_string("/x"), ngx_null_string },
+
+    { "only blanks",
+      ngx_string(" \n "), ngx_string(""), ngx_null_string },
+
+    { "blanks within a name",
+      ngx_string("a b"), ngx_string("a b:latest"), ngx_string("library") },
+
     { "the default namespace",
       ngx_string("Library/x"), ngx_string("x:latest"),
       ngx_string("library") },
@@ -151,9 +217,36 @@ static name_case_t  name_cases[] = {
 };
 
 
+static struct {
+    ngx_str_t       name;
+    ngx_str_t       plain;
+    ngx_uint_t      cloud;
+} plain_cases[] = {
+
+    { ngx_string(""), ngx_string(""), 0 },
+    { ngx_string("M1"), ngx_string("M1"), 0 },
+    { ngx_string(" M1\n"), ngx_string("M1"), 0 },
+    { ngx_string("M1:7b:LOCAL"), ngx_string("M1:7b"), 0 },
+    { ngx_string("M1:locally"), ngx_string("M1:locally"), 0 },
+    { ngx_string("x:cloud"), ngx_string("x:cloud"), 1 },
+    { ngx_string(" x:7b-Cloud "), ngx_string("x:7b-Cloud"), 1 },
+    { ngx_string("x-cloud"), ngx_string("x-cloud"), 1 },
+    { ngx_string("x:7b:cloud"), ngx_string("x:7b:cloud"), 1 },
+    { ngx_string("x-cloud:local"), ngx_string("x-cloud:local"), 0 },
+    { ngx_string("x:cloud:7b"), ngx_string("x:cloud:7b"), 0 },
+    { ngx_string("x-cloud-1"), ngx_string("x-cloud-1"), 0 },
+    { ngx_string("cloud"), ngx_string("cloud"), 0 },
+    { ngx_string("xcloud"), ngx_string("xcloud"), 0 },
+    { ngx_string("-cloud"), ngx_string("-cloud"), 0 },
+    { ngx_string(":cloud"), ngx_string(":cloud"), 0 },
+    { ngx_string(" \t "), ngx_string(""), 0 }
+};
+
+
 static const char  *random_parts[] = {
     "registry.ollama.ai", "library", "Library", "x", "Y", "hf.co", "/", "/",
-    "/", ":", ":", "latest", "1", "://", "https://", "@", ".", "\xc3\xa9"
+    "/", ":", ":", "latest", "1", "://", "https://", "@", ".", "\xc3\xa9",
+    ":local", ":Local", ":cloud", "-cloud"
 };
 
 
@@ -226,6 +319,28 @@ name_case_test(void **state)
 }
 
 
+static void
+name_plain_test(void **state)
+{
+    ngx_str_t   name, given;
+    ngx_uint_t  i;
+
+    for (i = 0; i < unit_nelts(plain_cases); i++) {
+
+        name_copy(&plain_cases[i].name, &given);
+        name = given;
+
+        assert_int_equal(ngx_http_ollama_model_name_is_cloud(&name),
+                         plain_cases[i].cloud);
+
+        ngx_http_ollama_model_name_plain(&name);
+        name_equal("plain", name.data, name.len, &plain_cases[i].plain);
+
+        free(given.data);
+    }
+}
+
+
 /* Names made of what matters in them: the key of a key is the key. */
 
 static void
@@ -292,6 +407,7 @@ main(void)
 
     unit_add_rows(&suite, name_case_test, name_cases, sizeof(name_case_t),
                   unit_nelts(name_cases));
+    unit_add(&suite, "plain names", name_plain_test, NULL);
     unit_add(&suite, "random names", name_random_test, NULL);
 
     return unit_run(&suite, "model_name");
