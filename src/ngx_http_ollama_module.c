@@ -33,6 +33,7 @@
 #include "fleet/ngx_http_ollama_poll.h"
 #include "fleet/ngx_http_ollama_slot.h"
 #include "ngx_http_ollama_api_conf.h"
+#include "ngx_http_ollama_pass.h"
 #include "ngx_http_ollama_route.h"
 #include "ngx_http_ollama_upload.h"
 #include "ngx_http_ollama_variable.h"
@@ -137,6 +138,13 @@ static ngx_command_t  ngx_http_ollama_commands[] = {
       ngx_conf_set_flag_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_ollama_loc_conf_t, management),
+      NULL },
+
+    { ngx_string("ollama_pass"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_ollama_pass,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
       NULL },
 
     { ngx_string("ollama_forbid"),
@@ -463,6 +471,7 @@ ngx_http_ollama_create_loc_conf(ngx_conf_t *cf)
     conf->management = NGX_CONF_UNSET;
     conf->forbid = NGX_CONF_UNSET_PTR;
     conf->origins = NGX_CONF_UNSET_PTR;
+    conf->pass = NGX_CONF_UNSET_PTR;
     conf->session_ttl = NGX_CONF_UNSET;
 
     return conf;
@@ -478,6 +487,7 @@ ngx_http_ollama_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->management, prev->management, 0);
     ngx_conf_merge_ptr_value(conf->forbid, prev->forbid, NULL);
     ngx_conf_merge_ptr_value(conf->origins, prev->origins, NULL);
+    ngx_conf_merge_ptr_value(conf->pass, prev->pass, NULL);
     ngx_conf_merge_sec_value(conf->session_ttl, prev->session_ttl,
                              30 * 24 * 60 * 60);
 

@@ -34,6 +34,7 @@
 #include "core/ngx_http_ollama_error.h"
 #include "core/ngx_http_ollama_header.h"
 #include "fleet/ngx_http_ollama_fleet.h"
+#include "ngx_http_ollama_managed.h"
 #include "reply/ngx_http_ollama_stop.h"
 #include "request/ngx_http_ollama_body.h"
 #include "request/ngx_http_ollama_form.h"
@@ -72,7 +73,10 @@ typedef struct {
 
 static ngx_int_t ngx_http_ollama_route_find(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_loc_conf_t *olcf);
-static ngx_uint_t ngx_http_ollama_route_is_managed(ngx_str_t *uri);
+static ngx_http_ollama_endpoint_t *ngx_http_ollama_route_lookup(
+    ngx_str_t *uri);
+static ngx_http_ollama_endpoint_t *ngx_http_ollama_route_further(
+    ngx_http_ollama_loc_conf_t *olcf, ngx_str_t *uri);
 static ngx_int_t ngx_http_ollama_route_not_allowed(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_route_manage(ngx_http_request_t *r,
@@ -279,27 +283,11 @@ static ngx_http_ollama_endpoint_t  ngx_http_ollama_endpoints[] = {
 };
 
 
-/* management: these paths and all below them, in any spelling */
-
-static ngx_str_t  ngx_http_ollama_route_managed[] = {
-    ngx_string("/api/pull"),
-    ngx_string("/api/push"),
-    ngx_string("/api/create"),
-    ngx_string("/api/copy"),
-    ngx_string("/api/delete"),
-    ngx_string("/api/blobs"),
-    ngx_string("/api/me"),
-    ngx_string("/api/signout"),
-    ngx_string("/api/user"),
-    ngx_string("/api/experimental"),
-    ngx_null_string
-};
-
-
 static ngx_http_ollama_method_t  ngx_http_ollama_methods[] = {
     { NGX_HTTP_GET, ngx_string("GET, ") },
     { NGX_HTTP_HEAD, ngx_string("HEAD, ") },
     { NGX_HTTP_POST, ngx_string("POST, ") },
+    { NGX_HTTP_PUT, ngx_string("PUT, ") },
     { NGX_HTTP_PATCH, ngx_string("PATCH, ") },
     { NGX_HTTP_DELETE, ngx_string("DELETE, ") },
     { 0, ngx_null_string }
@@ -398,6 +386,7 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
     switch (ctx->endpoint->kind) {
 
     case NGX_HTTP_OLLAMA_ENDPOINT_MODEL:
+    case NGX_HTTP_OLLAMA_ENDPOINT_FURTHER:
         return ngx_http_ollama_route_read(r, ctx);
 
     case NGX_HTTP_OLLAMA_ENDPOINT_CONVERSATION:
@@ -701,22 +690,19 @@ ngx_http_ollama_route_find(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         uri.len--;
     }
 
-    if (!olcf->management && ngx_http_ollama_route_is_managed(&uri)) {
+    if (!olcf->management && ngx_http_ollama_managed(&uri)) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_FORBIDDEN,
                                      "managing models is not allowed here "
                                      "(ollama_management)");
     }
 
-    for (endpoint = ngx_http_ollama_endpoints;
-         endpoint->path.len;
-         endpoint++)
-    {
-        if (ngx_http_ollama_path_match(&endpoint->path, &uri)) {
-            break;
-        }
+    endpoint = ngx_http_ollama_route_lookup(&uri);
+
+    if (endpoint == NULL) {
+        endpoint = ngx_http_ollama_route_further(olcf, &uri);
     }
 
-    if (endpoint->path.len == 0) {
+    if (endpoint == NULL) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
                                      "404 page not found");
     }
@@ -740,18 +726,53 @@ ngx_http_ollama_route_find(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 }
 
 
-static ngx_uint_t
-ngx_http_ollama_route_is_managed(ngx_str_t *uri)
+ngx_uint_t
+ngx_http_ollama_route_is_known(ngx_str_t *uri)
 {
-    ngx_str_t  *name;
+    return ngx_http_ollama_route_lookup(uri) != NULL;
+}
 
-    for (name = ngx_http_ollama_route_managed; name->len; name++) {
-        if (ngx_http_ollama_path_below(name, uri)) {
-            return 1;
+
+static ngx_http_ollama_endpoint_t *
+ngx_http_ollama_route_lookup(ngx_str_t *uri)
+{
+    ngx_http_ollama_endpoint_t  *endpoint;
+
+    for (endpoint = ngx_http_ollama_endpoints;
+         endpoint->path.len;
+         endpoint++)
+    {
+        if (ngx_http_ollama_path_match(&endpoint->path, uri)) {
+            return endpoint;
         }
     }
 
-    return 0;
+    return NULL;
+}
+
+
+/* Among the paths of ollama_pass, none of which opens what manages models. */
+
+static ngx_http_ollama_endpoint_t *
+ngx_http_ollama_route_further(ngx_http_ollama_loc_conf_t *olcf,
+    ngx_str_t *uri)
+{
+    ngx_uint_t                   i;
+    ngx_http_ollama_endpoint_t  *endpoint;
+
+    if (olcf->pass == NULL || ngx_http_ollama_managed(uri)) {
+        return NULL;
+    }
+
+    endpoint = olcf->pass->elts;
+
+    for (i = 0; i < olcf->pass->nelts; i++) {
+        if (ngx_http_ollama_path_match(&endpoint[i].path, uri)) {
+            return &endpoint[i];
+        }
+    }
+
+    return NULL;
 }
 
 
@@ -764,7 +785,8 @@ ngx_http_ollama_route_not_allowed(ngx_http_request_t *r,
     ngx_http_ollama_method_t  *m;
 
     allow.data = ngx_pnalloc(r->pool,
-                             sizeof("GET, HEAD, POST, PATCH, DELETE, ") - 1);
+                             sizeof("GET, HEAD, POST, PUT, PATCH, DELETE, ")
+                             - 1);
     if (allow.data == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

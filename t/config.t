@@ -298,6 +298,38 @@ unknown "nobody" variable
 
 
 
+=== ollama_pass of what is no path, or is open or closed otherwise
+--- config
+--- test
+for my $path (qw(x / "" /v1//x /v1/./x /v1/../x /v1/x?a /v1/x%20 /v1/a*
+                 /v1/** /v1/x\\\\y))
+{
+    like(check_config("ollama_pass /v1/x $path;"),
+         qr{\[emerg\] .*invalid path ".*", expected one as "/v1/files"}, $path);
+}
+
+for my $path (qw(/api/pull /API/Pull /api/blobs /api/blobs/x /api/me/
+                 /api/user/x /api/experimental/a/b))
+{
+    like(check_config("ollama_pass /v1/x $path;"),
+         qr/\[emerg\] .*"\Q$path\E" manages models .* "ollama_management on"/,
+         $path);
+}
+
+for my $path (qw(/api/chat /api/chat/ /v1/models/x /api/chat/session/*
+                 /v1/audio/transcriptions /api/metrics))
+{
+    like(check_config("ollama_pass /v1/x $path;"),
+         qr/\[emerg\] .*"\Q$path\E" is an endpoint of the gateway already/,
+         $path);
+}
+
+is(check_config('ollama_pass /v1/x /v1/x/*/y /api/z/; ollama_pass /a;'), '',
+   'others are fine');
+like(check_config('ollama_pass;'), qr/invalid number of arguments/, 'none');
+
+
+
 === ollama_forbid of a field that every request needs is refused
 --- ollama
         ollama_forbid keep_alive Model;

@@ -494,6 +494,142 @@ prematurely closed
 
 
 
+=== ollama_pass lets further paths through
+--- http_config
+    ollama_pass /v1/outer;
+--- upstream
+        zone ollama 1m;
+        server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
+        ollama_balance;
+--- ollama
+        ollama_pass /v1/files /v1/files/*/content;
+        ollama_pass /api/new/;
+--- test
+wait_status(up => 1);
+
+my @asked;
+
+for my $path (qw(/v1/files /v1/files/a/content /api/new)) {
+    for my $method (qw(GET HEAD POST PUT PATCH DELETE)) {
+        my $body = $method =~ /P/ ? '{"model":"m1"}' : undef;
+        my $r = http("$method $path?a=b&c=%20", $body);
+
+        is($r->status, 404, "$method $path");
+        is($r->body, $method eq 'HEAD' ? '' : '404 page not found',
+           'the answer of the server') if $method ne 'HEAD';
+        push @asked, "$method $path?a=b&c=%20";
+    }
+
+    my $r = http("FOO $path", '{}');
+    is($r->status, 405, "FOO $path");
+    is($r->header('Allow'), 'GET, HEAD, POST, PUT, PATCH, DELETE', 'others');
+}
+
+is_deeply([fake_asked()], \@asked, 'what the server was asked');
+
+for my $body ('', 'hello', '{', '[]', '{}', '{"model":1}', '{"model":""}',
+              '{"model":null,"x":"'. 'x' x 300_000 . '"}', "\0\xff",
+              '{"model":"m1","server_url":2}', '{"model":"' . 'x' x 2000 . '"}')
+{
+    is(http('POST /api/new', $body)->body, '404 page not found',
+       substr $body, 0, 40);
+    is(fake_requests(last => 1)->{requests}[0]{body_sha256}, sha256_hex($body),
+       'as it is');
+}
+
+my $type = 'multipart/form-data';
+
+for ([ "$type; boundary=xx", form('xx', a => 'b') ],
+     [ "$type; boundary=xx", form('xx', model => 'm1') ],
+     [ "$type; boundary=xx", 'none' ], [ $type, form('xx', model => 'm9') ],
+     [ 'text/plain', form('xx', model => 'm9') ])
+{
+    my ($type, $body) = @$_;
+    is(http('POST /v1/files', $body, 'Content-Type' => $type)->body,
+       '404 page not found', $type);
+    is(fake_requests(last => 1)->{requests}[0]{body}, $body, 'as it is');
+}
+
+is(http('POST /v1/files/', '{"model":"m9"}')->json->{error}{message},
+   "model 'm9' not found", 'by the model, where there is one');
+is(http('POST /v1/files', form('xx', model => 'm9'),
+        'Content-Type' => "$type; boundary=xx")->json->{error}{message},
+   "model 'm9' not found", 'of a form, too');
+is(http('POST /v1/files', '{"model":"m1"}',
+        'X-Ollama-Server-Url' => 'http://nowhere:1')->status, 404,
+   'at a server that is named');
+
+my $n = fake_requests()->{count};
+
+for my $path (qw(/v1/outer /v1/files/a /v1/files/a/b/content /v1/Files
+                 /v1/files//content /api/new/x))
+{
+    is(http("GET $path")->json->{error}{message} // '', '404 page not found',
+       $path) if $path =~ /v1/;
+    is(http("GET $path")->status, 404, $path);
+}
+
+is(fake_requests()->{count}, $n, 'nobody was asked for others');
+
+
+
+=== ollama_pass of an outer level, and with a prefix
+--- http_config
+    ollama_pass /api/new;
+--- config
+    location /llm/ {
+        ollama_api ollama prefix=/llm;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+--- test
+is(http('GET /llm/api/new/?a')->body, '404 page not found', 'passed');
+is(http('GET /llm/api/old')->json->{error}, '404 page not found', 'refused');
+is(http('OPTIONS /llm/api/new')->status, 405, 'OPTIONS');
+--- asked
+GET /api/new?a
+
+
+
+=== ollama_pass opens no way to manage models
+--- config
+    location / {
+        ollama_api ollama;
+        proxy_pass http://ollama;
+        include ollama_params;
+        ollama_management on;
+        ollama_pass /*/*/* /*/*;
+    }
+--- test
+for my $path (qw(/API/pull /api/Pull /api/pull/x /api/Blobs/x /api/me/x)) {
+    is(http("POST $path", '{}')->json->{error}, '404 page not found', $path);
+}
+
+is(http('POST /api/blobs/sha256:0a/x', '{}')->status, 404, 'a blob');
+--- asked
+nothing
+
+
+
+=== replies to further paths pass as they are
+--- upstream eval: $::steps
+--- ollama
+        ollama_pass /api/new;
+--- test
+for my $type ('application/json', 'application/x-ndjson', 'text/event-stream',
+              'text/html')
+{
+    my $c = client()->request('POST /api/new', '{"model":"m1"}');
+    my $s = $main::server->accept;
+
+    $s->header($type)->chunk("{\"a\":1}\nb\n")->last;
+    is($c->reply->body, "{\"a\":1}\nb\n", $type);
+    is($c->reply->end, 'complete', 'end');
+    $c->close;
+}
+
+
+
 === other methods are 405, and Allow names the right ones
 --- test
 my %allowed = (%main::lists, %main::own, %main::later,

@@ -56,6 +56,7 @@ static void ngx_http_ollama_body_wait_next(ngx_event_t *ev);
 static void ngx_http_ollama_body_wait_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_ollama_body_scan_result(ngx_http_ollama_ctx_t *ctx,
     ngx_int_t rc);
+static void ngx_http_ollama_body_forget(ngx_http_ollama_scan_t *scan);
 static ngx_int_t ngx_http_ollama_body_rewrite(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static ngx_chain_t **ngx_http_ollama_body_link(
@@ -403,6 +404,11 @@ ngx_http_ollama_body_scan_init(ngx_http_request_t *r,
 
     flags = ctx->endpoint->scan;
 
+    if (ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_FURTHER) {
+        /* it may be without a model */
+        flags |= NGX_HTTP_OLLAMA_SCAN_SESSION;
+    }
+
     if (ngx_http_ollama_header_find(r, "x-ollama-session-id", &session)) {
         /* the session may have a model */
         flags |= NGX_HTTP_OLLAMA_SCAN_SESSION;
@@ -420,6 +426,11 @@ ngx_int_t
 ngx_http_ollama_body_scan_feed(ngx_http_ollama_ctx_t *ctx, u_char *p,
     size_t size)
 {
+    if (ctx->scan->error.len) {
+        /* not JSON, but it need not be */
+        return NGX_OK;
+    }
+
     return ngx_http_ollama_body_scan_result(ctx,
                               ngx_http_ollama_scan_feed(ctx->scan, p, size));
 }
@@ -428,6 +439,10 @@ ngx_http_ollama_body_scan_feed(ngx_http_ollama_ctx_t *ctx, u_char *p,
 ngx_int_t
 ngx_http_ollama_body_scan_end(ngx_http_ollama_ctx_t *ctx)
 {
+    if (ctx->scan->error.len) {
+        return NGX_OK;
+    }
+
     return ngx_http_ollama_body_scan_result(ctx,
                                         ngx_http_ollama_scan_end(ctx->scan));
 }
@@ -440,9 +455,29 @@ ngx_http_ollama_body_scan_result(ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
         return rc;
     }
 
+    if (ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_FURTHER) {
+        ngx_http_ollama_body_forget(ctx->scan);
+        return NGX_OK;
+    }
+
     return ngx_http_ollama_error(ctx->request, ctx, NGX_HTTP_BAD_REQUEST,
                                  "invalid request body at byte %O: %V",
                                  ctx->scan->error_at, &ctx->scan->error);
+}
+
+
+/* What was found in a body that is sent on as it is. */
+
+static void
+ngx_http_ollama_body_forget(ngx_http_ollama_scan_t *scan)
+{
+    ngx_str_null(&scan->model);
+    ngx_str_null(&scan->server_url);
+    ngx_str_null(&scan->session_id);
+    ngx_str_null(&scan->task_id);
+
+    scan->cuts.nelts = 0;
+    scan->removed = 0;
 }
 
 

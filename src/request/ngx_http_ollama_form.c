@@ -53,6 +53,11 @@ ngx_http_ollama_form_init(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
                                         &r->headers_in.content_type->value);
 
     if (rc == NGX_ERROR) {
+
+        if (ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_FURTHER) {
+            return NGX_DECLINED;
+        }
+
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
                                      "the Content-Type of the form has no "
                                      "valid boundary: \"%V\"",
@@ -68,6 +73,11 @@ ngx_http_ollama_form_init(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 ngx_int_t
 ngx_http_ollama_form_feed(ngx_http_ollama_ctx_t *ctx, u_char *p, size_t size)
 {
+    if (ctx->form->error) {
+        /* no form, but it need not be */
+        return NGX_OK;
+    }
+
     return ngx_http_ollama_form_result(ctx,
                            ngx_http_ollama_multipart_feed(ctx->form, p, size));
 }
@@ -79,11 +89,13 @@ ngx_http_ollama_form_end(ngx_http_ollama_ctx_t *ctx)
     ngx_int_t   rc;
     ngx_str_t  *model, *value;
 
-    rc = ngx_http_ollama_form_result(ctx,
+    if (ctx->form->error == NULL) {
+        rc = ngx_http_ollama_form_result(ctx,
                                      ngx_http_ollama_multipart_end(ctx->form));
 
-    if (rc != NGX_OK) {
-        return rc;
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
 
     model = &ctx->scan->model;
@@ -114,6 +126,10 @@ ngx_http_ollama_form_result(ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
 
     if (rc != NGX_DECLINED) {
         return rc;
+    }
+
+    if (ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_FURTHER) {
+        return NGX_OK;
     }
 
     form = ctx->form;
