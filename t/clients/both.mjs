@@ -9,6 +9,7 @@ export const DIRECT = process.env.CLIENTS_DIRECT;
 export const GATEWAY = process.env.CLIENTS_GATEWAY;
 export const MANAGED = process.env.CLIENTS_MANAGED;
 export const HASTY = process.env.CLIENTS_HASTY;
+export const PROXIED = process.env.CLIENTS_PROXIED;
 
 const VOLATILE = new Set(["id", "created", "created_at", "completed_at",
     "modified_at", "expires_at", "item_id", "_request_id"]);
@@ -143,6 +144,29 @@ export async function both(operation, settings, options) {
     assert.notEqual(direct.asked.length, 0, "the server was not asked");
 
     return [direct, gateway];
+}
+
+
+// Replies that are cut, so that a proxy before the gateway takes them for whole.
+
+export const CUTS = {
+    die: { fault: "die", after: 2 },
+    reset: { fault: "reset", after: 2 },
+    "no last frame": { no_done: true },
+};
+
+
+// What a client throws of a stream that is cut, with a second nginx between it
+// and the gateway.
+
+export async function cutBehind(operation, settings) {
+    await prepare(settings);
+
+    const result = await outcome(operation, PROXIED);
+
+    assert.ok(result.error, JSON.stringify(result));
+    assert.match(result.text, /server "127\.0\.0\.1:/);
+    return result;
 }
 
 

@@ -22,6 +22,7 @@ CONTROL = os.environ["CLIENTS_CONTROL"]     # of the server
 GATEWAY = os.environ["CLIENTS_GATEWAY"]
 MANAGED = os.environ["CLIENTS_MANAGED"]     # with ollama_management on
 HASTY = os.environ["CLIENTS_HASTY"]         # gives up a silent server soon
+PROXIED = os.environ["CLIENTS_PROXIED"]     # a second nginx before the gateway
 
 VOLATILE = {"id", "created", "created_at", "completed_at", "modified_at",
             "expires_at", "item_id", "system_fingerprint", "run_id"}
@@ -133,6 +134,28 @@ def asked(**arguments):
     return [{key: request.get(key)
              for key in ("method", "uri", "body_bytes", "body_sha256")}
             for request in fake_requests(**arguments)]
+
+
+# Replies that are cut, so that a proxy before the gateway takes them for whole
+
+CUTS = {
+    "die": {"fault": "die", "after": 2},
+    "reset": {"fault": "reset", "after": 2},
+    "no last frame": {"no_done": True},
+}
+
+
+def cut_behind(operation, **settings):
+    """What a client raises of a stream that is cut, with a second nginx
+    between it and the gateway."""
+
+    prepare(settings)
+    result = outcome(operation, PROXIED)
+
+    assert "error" in result, result
+    assert 'server "127.0.0.1:' in result["text"], result
+
+    return result
 
 
 def each(operation, gateway=GATEWAY, server=None, **settings):
