@@ -179,12 +179,14 @@ EOF
 
     push @running, $self;
 
-    my $up = wait_for(10, sub {
-        waitpid($pid, POSIX::WNOHANG()) == $pid
-        || IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port")
+    # it writes this file when it has its port
+    my $ended;
+    wait_for(20, sub {
+        $ended = waitpid($pid, POSIX::WNOHANG()) == $pid;
+        return $ended || -s "$dir/logs/pid";
     });
 
-    if (!ref $up) {
+    if ($ended || !-s "$dir/logs/pid") {
         diag(slurp("$dir/stderr"), slurp($log));
         BAIL_OUT('nginx does not start');
     }
@@ -270,8 +272,18 @@ sub wait_for {
 }
 
 
+# below those that connections go out from
+
 sub free_port {
-    IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)->sockport
+    for (1 .. 50) {
+        my $port = 10_000 + int rand 22_000;
+
+        IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1,
+                              LocalPort => $port)
+            and return $port;
+    }
+
+    BAIL_OUT('no free port');
 }
 
 

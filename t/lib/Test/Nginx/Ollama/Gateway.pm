@@ -17,7 +17,6 @@ use warnings;
 
 use File::Path ();
 use File::Temp qw(tempdir);
-use IO::Socket::INET;
 use POSIX ();
 
 use Test::Nginx::Ollama ();
@@ -90,6 +89,8 @@ END
 sub run {
     my ($self) = @_;
 
+    unlink "$self->{dir}/nginx.pid";
+
     defined(my $pid = fork) or die "fork: $!\n";
 
     if ($pid == 0) {
@@ -102,10 +103,9 @@ sub run {
 
     $self->{pid} = $pid;
 
+    # it writes this file when it has its port
     Test::Nginx::Ollama::wait_for(sub {
-        waitpid($pid, POSIX::WNOHANG())
-        || IO::Socket::INET->new(PeerAddr => '127.0.0.1',
-                                 PeerPort => $self->{port})
+        waitpid($pid, POSIX::WNOHANG()) || -s "$self->{dir}/nginx.pid"
     }, 10);
 
     return 1 if Test::Nginx::Ollama::is_alive($pid);
