@@ -66,6 +66,7 @@ static int ngx_http_ollama_report_parse_null(void *data);
 static int ngx_http_ollama_report_parse_boolean(void *data, int value);
 static int ngx_http_ollama_report_parse_number(void *data, const char *p,
     size_t len);
+static uint64_t ngx_http_ollama_report_parse_hash(u_char *p, size_t len);
 static int ngx_http_ollama_report_parse_string(void *data, const u_char *p,
     size_t len);
 static int ngx_http_ollama_report_parse_start_map(void *data);
@@ -302,6 +303,24 @@ ngx_http_ollama_report_parse_number(void *data, const char *p, size_t len)
 }
 
 
+/* Of a digest; 0 if there is none. */
+
+static uint64_t
+ngx_http_ollama_report_parse_hash(u_char *p, size_t len)
+{
+    size_t  half;
+
+    if (len == 0) {
+        return 0;
+    }
+
+    half = len / 2;
+
+    return ((uint64_t) ngx_murmur_hash2(p, half) << 32)
+           | ngx_murmur_hash2(p + half, len - half);
+}
+
+
 static int
 ngx_http_ollama_report_parse_string(void *data, const u_char *p, size_t len)
 {
@@ -329,11 +348,7 @@ ngx_http_ollama_report_parse_string(void *data, const u_char *p, size_t len)
         break;
 
     case key_digest:
-        rp->model.digest = len
-                           ? ((uint64_t) ngx_crc32_long((u_char *) p, len)
-                              << 32)
-                             | ngx_murmur_hash2((u_char *) p, len)
-                           : 0;
+        rp->model.digest = ngx_http_ollama_report_parse_hash((u_char *) p, len);
         break;
 
     case key_modified_at:
