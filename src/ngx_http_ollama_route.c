@@ -60,7 +60,8 @@
                                    |NGX_HTTP_OLLAMA_SCAN_MESSAGES)
 
 /* without a model, too */
-#define NGX_HTTP_OLLAMA_MANAGE    NGX_HTTP_OLLAMA_SCAN_SESSION
+#define NGX_HTTP_OLLAMA_MANAGE    (NGX_HTTP_OLLAMA_SCAN_SESSION              \
+                                   |NGX_HTTP_OLLAMA_SCAN_OWN)
 
 #define NGX_HTTP_OLLAMA_GET_HEAD  (NGX_HTTP_GET|NGX_HTTP_HEAD)
 
@@ -333,9 +334,6 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    /* only what has an ETag is compared with the client's copy of it */
-    r->disable_not_modified = 1;
-
     ctx = ngx_http_ollama_make_ctx(r);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -361,6 +359,10 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
     if (rc != NGX_OK) {
         ctx->endpoint = NULL;
         return rc;
+    }
+
+    if (!(r->method & NGX_HTTP_OLLAMA_GET_HEAD)) {
+        r->disable_not_modified = 1;
     }
 
     if (ctx->state == NGX_HTTP_OLLAMA_ROUTED) {
@@ -400,6 +402,8 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
         /* fall through */
 
     case NGX_HTTP_OLLAMA_ENDPOINT_LOCAL:
+        /* only what has an ETag is compared with the client's copy of it */
+        r->disable_not_modified = 1;
         r->content_handler = ctx->endpoint->handler;
         return NGX_OK;
 

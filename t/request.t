@@ -725,14 +725,19 @@ while (my ($body, $model) = splice @bodies, 0, 2) {
 
 # and what neither would take as a name goes on as it is
 
-for my $model ("\xc3\xa9", 'a/b/c/d:e:f', 'm1 ', 'm\\"2', '\ud83d\ude00',
-               'm1\u0000', '\t', ' ')
+for my $model ("\xc3\xa9", 'a/b/c/d:e:f', 'm1 x', 'm\\"2', '\ud83d\ude00',
+               'm1\u0000')
 {
     my $r = $c->request('POST /api/chat', "{\"model\":\"$model\"}")->reply;
 
     ok($r->status == 400 || $r->status == 404, 'a model of nobody');
     is(got(++$n)->{body}, "{\"model\":\"$model\"}", "\"$model\"");
 }
+
+# blanks around a name don't count
+
+is($c->request('POST /api/chat', "{\"model\":\"$_\"}")->reply->status, 400,
+   'blanks alone are no name') for '\t', ' ';
 
 
 

@@ -19,6 +19,17 @@ sub pinned {
 }
 
 
+# named(uri, body, url): under /v1 a server is named by the header only
+
+sub named {
+    my ($uri, $body, $url) = @_;
+
+    return $uri =~ m{\A/v1/}
+           ? http("POST $uri", $body, 'X-Ollama-Server-Url' => $url)
+           : http("POST $uri", { %$body, server_url => $url });
+}
+
+
 # listens on all addresses, and must never be asked
 
 our $trap = Test::Nginx::Ollama::Server->new;
@@ -56,8 +67,7 @@ my %bodies = (
 
 for my $uri (sort keys %bodies) {
     my @replies = map {
-        http("POST $uri", { model => 'm1', server_url => main::url(2),
-                            %{ $bodies{$uri} } })
+        main::named($uri, { model => 'm1', %{ $bodies{$uri} } }, main::url(2))
     } 1 .. 3;
 
     is(servers_of(@replies), '2 2 2', $uri);
@@ -189,8 +199,8 @@ for my $url (@urls) {
 }
 
 # all in the form of /v1
-my $r = http('POST /v1/chat/completions',
-             { model => 'm1', @say, server_url => 'http://evil' });
+my $r = http('POST /v1/chat/completions', { model => 'm1', @say },
+             'X-Ollama-Server-Url' => 'http://evil');
 is($r->status, 404);
 like($r->json->{error}{message}, qr/./);
 

@@ -268,7 +268,7 @@ for my $id ('0' x 32, 'a', 'A-Z_z', 'x' x 64, 'x' x 65, '%7Bx%7D', 'a%0a',
 is(keys_left(), '', 'nothing was made');
 
 refused('a path more', 404, '404 page not found', 'GET ' . path('a', 'b'));
-refused('none', 404, '404 page not found', 'GET /api/chat/session/');
+refused('none', 405, qr/only POST/, 'GET /api/chat/session/');
 
 
 

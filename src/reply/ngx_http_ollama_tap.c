@@ -106,8 +106,10 @@ ngx_http_ollama_tap_header_filter(ngx_http_request_t *r)
         return NGX_HTTP_BAD_GATEWAY;
     }
 
-    /* of a generation a part can't be asked for, whatever proxy_force_ranges */
-    r->allow_ranges = 0;
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+        /* there are no parts of a generation, whatever proxy_force_ranges */
+        r->allow_ranges = 0;
+    }
 
     ctx->finalize = u->finalize_request;
     u->finalize_request = ngx_http_ollama_tap_finalize;
