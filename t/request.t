@@ -586,25 +586,6 @@ is($c->request('POST /v1/chat/completions',
 
 
 
-=== a compressed body is refused
---- asked
-POST /api/chat
---- test
-my $c = client();
-
-for my $coding ('gzip', 'br', 'deflate', 'identity, gzip', 'x') {
-    my $r = $c->request('POST /api/chat', '{"model":"m1"}',
-                        'Content-Encoding' => $coding)->reply;
-
-    is($r->status, 415, $coding);
-    like($r->json->{error}, qr/\Q$coding\E/);
-}
-
-is($c->request('POST /api/chat', '{"model":"m1"}',
-               'Content-Encoding' => 'Identity')->reply->status, 200);
-
-
-
 === task_id must be 1 to 64 of A-Z a-z 0-9 _ -
 --- test
 my $c = client();

@@ -28,6 +28,7 @@
 #include "core/ngx_http_ollama_error.h"
 #include "core/ngx_http_ollama_owner.h"
 #include "core/ngx_http_ollama_response.h"
+#include "request/ngx_http_ollama_unpack.h"
 #include "store/ngx_http_ollama_outbox.h"
 #include "store/ngx_http_ollama_store.h"
 #include "util/ngx_http_ollama_id.h"
@@ -695,6 +696,11 @@ ngx_http_ollama_session_fields(ngx_http_ollama_session_t *s,
     r = s->request;
 
     rc = ngx_http_ollama_session_get_body(r, &body);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_ollama_unpack_text(r, s->ctx, &body,
+                                         NGX_HTTP_OLLAMA_SESSION_BODY);
+    }
 
     if (rc != NGX_OK) {
         return rc;

@@ -21,6 +21,7 @@ typedef struct ngx_http_ollama_ctx_s           ngx_http_ollama_ctx_t;
 /* of other folders, which describe them */
 
 typedef struct ngx_http_ollama_scan_s          ngx_http_ollama_scan_t;
+typedef struct ngx_http_ollama_unpack_s        ngx_http_ollama_unpack_t;
 typedef struct ngx_http_ollama_multipart_s     ngx_http_ollama_multipart_t;
 typedef struct ngx_http_ollama_running_s       ngx_http_ollama_running_t;
 typedef struct ngx_http_ollama_frame_s         ngx_http_ollama_frame_t;
@@ -86,6 +87,7 @@ struct ngx_http_ollama_ctx_s {
 
     ngx_http_ollama_scan_t        *scan;       /* NULL: no body was read */
     const ngx_http_ollama_body_parser_t  *parser; /* of the body */
+    ngx_http_ollama_unpack_t      *unpack;     /* NULL: it is plain */
     ngx_http_ollama_multipart_t   *form;       /* NULL: the body is none */
     ngx_chain_t                   *body;       /* what is left to be parsed */
     size_t                         body_pos;   /* in the first buffer of it */

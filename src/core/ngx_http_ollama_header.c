@@ -53,6 +53,52 @@ ngx_http_ollama_header_find(ngx_http_request_t *r, const char *name,
 
 
 ngx_int_t
+ngx_http_ollama_header_remove(ngx_http_request_t *r, const char *name)
+{
+    size_t            len;
+    ngx_uint_t        i;
+    ngx_list_t       *list;
+    ngx_list_part_t   part, *p;
+    ngx_table_elt_t  *h, *copy;
+
+    len = ngx_strlen(name);
+    list = &r->headers_in.headers;
+
+    /* the old elements stay where they are */
+    part = list->part;
+
+    if (ngx_list_init(list, r->pool, list->nalloc, sizeof(ngx_table_elt_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    for (p = &part; p; p = p->next) {
+
+        h = p->elts;
+
+        for (i = 0; i < p->nelts; i++) {
+
+            if (h[i].key.len == len
+                && ngx_strncmp(h[i].lowcase_key, name, len) == 0)
+            {
+                continue;
+            }
+
+            copy = ngx_list_push(list);
+            if (copy == NULL) {
+                return NGX_ERROR;
+            }
+
+            *copy = h[i];
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
 ngx_http_ollama_header_add(ngx_http_request_t *r, const char *name,
     ngx_str_t *value)
 {

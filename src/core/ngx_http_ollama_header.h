@@ -22,6 +22,13 @@ ngx_uint_t ngx_http_ollama_header_find(ngx_http_request_t *r,
     const char *name, ngx_str_t *value);
 
 /*
+ * Removes all lines with this name from the request's header, as the server is
+ * sent it; nginx's own pointers to lines stay valid.  NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_ollama_header_remove(ngx_http_request_t *r,
+    const char *name);
+
+/*
  * Adds a line to the reply's header.  The texts are not copied and must exist
  * as long as the request.  NGX_ERROR: no memory.
  */

@@ -31,6 +31,7 @@
 #include "core/ngx_http_ollama_error.h"
 #include "core/ngx_http_ollama_header.h"
 #include "request/ngx_http_ollama_scan.h"
+#include "request/ngx_http_ollama_unpack.h"
 #include "util/ngx_http_ollama_id.h"
 
 
@@ -50,6 +51,10 @@ static ngx_int_t ngx_http_ollama_body_map(ngx_http_request_t *r,
 static ngx_chain_t *ngx_http_ollama_body_buf(ngx_http_request_t *r,
     u_char *start, u_char *end);
 static ngx_int_t ngx_http_ollama_body_parse(ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_body_parse_packed(
+    ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_body_unpacked(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_body_wait(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static void ngx_http_ollama_body_wait_next(ngx_event_t *ev);
@@ -68,22 +73,7 @@ static ngx_int_t ngx_http_ollama_body_replace(ngx_http_request_t *r,
 ngx_int_t
 ngx_http_ollama_body_init(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 {
-    ngx_str_t            encoding;
-    ngx_uint_t           n;
     ngx_pool_cleanup_t  *cln;
-
-    n = ngx_http_ollama_header_find(r, "content-encoding", &encoding);
-
-    if (n > 1
-        || (n == 1
-            && !(encoding.len == 8
-                 && ngx_strncasecmp(encoding.data, (u_char *) "identity", 8)
-                    == 0)))
-    {
-        return ngx_http_ollama_error(r, ctx, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
-                             "a request body with Content-Encoding \"%V\" "
-                             "is not supported: send plain JSON", &encoding);
-    }
 
     ctx->scan = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_scan_t));
     if (ctx->scan == NULL) {
@@ -106,7 +96,7 @@ ngx_http_ollama_body_init(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return NGX_OK;
+    return ngx_http_ollama_unpack_init(r, ctx);
 }
 
 
@@ -286,6 +276,10 @@ ngx_http_ollama_body_parse(ngx_http_ollama_ctx_t *ctx)
     ngx_int_t   rc;
     ngx_buf_t  *b;
 
+    if (ctx->unpack) {
+        return ngx_http_ollama_body_parse_packed(ctx);
+    }
+
     left = NGX_HTTP_OLLAMA_BODY_SLICE;
 
     while (ctx->body) {
@@ -314,6 +308,71 @@ ngx_http_ollama_body_parse(ngx_http_ollama_ctx_t *ctx)
     }
 
     return ctx->parser->end(ctx);
+}
+
+
+/* The same for a compressed body, which is replaced by the plain one. */
+
+static ngx_int_t
+ngx_http_ollama_body_parse_packed(ngx_http_ollama_ctx_t *ctx)
+{
+    size_t      left;
+    u_char     *p;
+    ngx_int_t   rc;
+    ngx_buf_t  *b;
+
+    left = NGX_HTTP_OLLAMA_BODY_SLICE;
+
+    while (ctx->body) {
+
+        b = ctx->body->buf;
+        p = b->pos + ctx->body_pos;
+
+        rc = ngx_http_ollama_unpack(ctx, &p, b->last, &left);
+
+        ctx->body_pos = p - b->pos;
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        ctx->body = ctx->body->next;
+        ctx->body_pos = 0;
+    }
+
+    rc = ngx_http_ollama_unpack_end(ctx);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_ollama_body_unpacked(ctx->request, ctx);
+    }
+
+    return (rc == NGX_OK) ? ctx->parser->end(ctx) : rc;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_body_unpacked(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_http_ollama_unpack_t  *unpack;
+
+    unpack = ctx->unpack;
+
+    ngx_http_ollama_body_unmap(ctx);
+
+    if (r->request_body == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_ollama_body_replace(r, unpack->bufs, unpack->size)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    r->request_body->temp_file = unpack->file;
+
+    return unpack->file ? ngx_http_ollama_body_map(r, ctx) : NGX_OK;
 }
 
 

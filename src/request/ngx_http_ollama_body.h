@@ -18,7 +18,7 @@
 /*
  * Prepares to read a request's body: makes ctx->scan, zeroed, and ctx->pool,
  * which is freed when the body was read.  NGX_OK, or the status of a refusal:
- * the body has an encoding.
+ * the body has a coding that can't be unpacked.
  */
 ngx_int_t ngx_http_ollama_body_init(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
