@@ -15,6 +15,9 @@ const TOOL = { name: "get_weather", description: "the weather in a city",
         properties: { city: { type: "string" } } } };
 const NAMED = { headers: { "X-Ollama-Task-Id": "task-2" } };
 
+// the client says on its console what it could not read
+console.error = () => {};
+
 const client = (url, more) => new Anthropic({ baseURL: url, apiKey: "secret",
     maxRetries: 0, ...more });
 
@@ -141,7 +144,7 @@ test("bad request", async () => {
 
     assert.equal(status, 400);
     assert.equal(kind, "invalid_request_error");
-    assert.match(text, /model.*byte/);
+    assert.match(text, /byte \d+: "model"/);
     assert.deepEqual(await requests(), []);
 });
 
@@ -172,7 +175,7 @@ for (const [cut, settings] of Object.entries(DIRECTLY)) {
             { stream: true })), settings);
 
         assert.match(gateway.error, /^API|^AnthropicError$/);
-        assert.match(gateway.text, /server "127\.0\.0\.1:/);
+        assert.match(gateway.text, /server \\?"127\.0\.0\.1:/);
         assert.ok(words(gateway.seen).startsWith("w0 "));
         assert.ok(!gateway.seen.some((e) => e.type === "message_stop"));
     });
@@ -180,7 +183,7 @@ for (const [cut, settings] of Object.entries(DIRECTLY)) {
     test(`cut, the helper: ${cut}`, async () => {
         await prepare(settings);
         await assert.rejects(gathered(GATEWAY),
-            { message: /server "127\.0\.0\.1:/ });
+            { message: /server \\?"127\.0\.0\.1:/ });
     });
 }
 
@@ -201,7 +204,7 @@ test("cut amid an event", async () => {
 test("stall", async () => {
     await prepare({ fault: "stall", after: 2 });
     await assert.rejects(listed(ask(HASTY, { stream: true })),
-        { message: /server "127\.0\.0\.1:/ });
+        { message: /server \\?"127\.0\.0\.1:/ });
     await closed();
 });
 
