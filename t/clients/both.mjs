@@ -147,7 +147,7 @@ export async function both(operation, settings, options) {
 }
 
 
-// Replies that are cut, so that a proxy before the gateway takes them for whole.
+// Replies that are cut, and that a proxy before the gateway takes for whole.
 
 export const CUTS = {
     die: { fault: "die", after: 2 },

@@ -32,7 +32,7 @@ _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 # The stand-in server, see t/fake/README.md
 
-def fake(path, body=None, **arguments):
+def fake(path, body=None, /, **arguments):
     query = "?" + urllib.parse.urlencode(arguments) if arguments else ""
     data = None if body is None else json.dumps(body).encode()
 
@@ -136,7 +136,7 @@ def asked(**arguments):
             for request in fake_requests(**arguments)]
 
 
-# Replies that are cut, so that a proxy before the gateway takes them for whole
+# Replies that are cut, and that a proxy before the gateway takes for whole
 
 CUTS = {
     "die": {"fault": "die", "after": 2},
