@@ -14,7 +14,7 @@
  *               a session's history (session/history)
  *   content     api/ for local endpoints, conversation/, else proxy_pass and
  *               the balancer
- *   filters     error, origin, tap, turn, save
+ *   filters     error, origin, tap, refresh, turn, save
  *   log         variable
  *
  * What the module knows of a request is in its ctx (core/ctx).
@@ -39,6 +39,7 @@
 #include "ngx_http_ollama_variable.h"
 #include "redis/ngx_http_ollama_redis.h"
 #include "redis/ngx_http_ollama_redis_conf.h"
+#include "reply/ngx_http_ollama_refresh.h"
 #include "reply/ngx_http_ollama_tap.h"
 #include "request/ngx_http_ollama_forbid.h"
 #include "request/ngx_http_ollama_origin.h"
@@ -237,6 +238,7 @@ ngx_http_ollama_postconfiguration(ngx_conf_t *cf)
     if (ngx_http_ollama_origin_init(cf) != NGX_OK
         || ngx_http_ollama_save_filter_init(cf) != NGX_OK
         || ngx_http_ollama_turn_filter_init(cf) != NGX_OK
+        || ngx_http_ollama_refresh_filter_init(cf) != NGX_OK
         || ngx_http_ollama_tap_filter_init(cf) != NGX_OK
         || ngx_http_ollama_origin_filter_init(cf) != NGX_OK
         || ngx_http_ollama_error_filter_init(cf) != NGX_OK)

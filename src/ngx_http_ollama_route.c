@@ -26,6 +26,7 @@
 #include "api/ngx_http_ollama_session.h"
 #include "balancer/ngx_http_ollama_candidates.h"
 #include "balancer/ngx_http_ollama_names.h"
+#include "balancer/ngx_http_ollama_search.h"
 #include "conversation/ngx_http_ollama_conversation.h"
 #include "conversation/ngx_http_ollama_conversation_body.h"
 #include "core/ngx_http_ollama_conf.h"
@@ -86,6 +87,8 @@ static ngx_int_t ngx_http_ollama_route_read(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static void ngx_http_ollama_route_scanned(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
+static void ngx_http_ollama_route_known(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
 static ngx_int_t ngx_http_ollama_route_read_conversation(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_route_conversation_feed(
@@ -96,6 +99,8 @@ static ngx_int_t ngx_http_ollama_route_conversation_result(
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
 static void ngx_http_ollama_route_conversation_done(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
+static ngx_int_t ngx_http_ollama_route_conversation_search(
+    ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_route_conversation_pass(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_route_pass(ngx_http_request_t *r,
@@ -486,6 +491,8 @@ static void
 ngx_http_ollama_route_scanned(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
 {
+    ngx_http_ollama_loc_conf_t  *olcf;
+
     if (rc == NGX_OK) {
         rc = ngx_http_ollama_body_headers(r, ctx);
     }
@@ -496,6 +503,31 @@ ngx_http_ollama_route_scanned(ngx_http_request_t *r,
         rc = ngx_http_ollama_names_apply(r, ctx);
     }
 
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
+
+    if (rc == NGX_OK && olcf->fixed
+        && ngx_http_ollama_candidates_is_unknown(r, ctx, olcf->up))
+    {
+        rc = ngx_http_ollama_search(r, ctx, olcf->up,
+                                    ngx_http_ollama_route_known);
+
+        if (rc == NGX_AGAIN) {
+            return;
+        }
+
+        rc = (rc == NGX_ERROR) ? NGX_HTTP_INTERNAL_SERVER_ERROR : NGX_OK;
+    }
+
+    ngx_http_ollama_route_known(r, ctx, rc);
+}
+
+
+/* It is known whether a server has the model. */
+
+static void
+ngx_http_ollama_route_known(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_int_t rc)
+{
     if (rc == NGX_OK && ngx_http_ollama_history_is_wanted(ctx)) {
         rc = ngx_http_ollama_history_begin(r, ctx,
                                            ngx_http_ollama_body_finish);
@@ -590,7 +622,64 @@ ngx_http_ollama_route_conversation_done(ngx_http_request_t *r,
         rc = ngx_http_ollama_body_headers(r, ctx);
     }
 
+    if (rc == NGX_OK) {
+        rc = ngx_http_ollama_route_conversation_search(r, ctx);
+
+        if (rc == NGX_AGAIN) {
+            return;
+        }
+    }
+
     ngx_http_ollama_body_finish(r, ctx, rc);
+}
+
+
+/* Has the servers probed if no server is known to have one of the models. */
+
+static ngx_int_t
+ngx_http_ollama_route_conversation_search(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_int_t                    rc;
+    ngx_str_t                    url;
+    ngx_uint_t                   i, unknown;
+    ngx_http_ollama_loc_conf_t  *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
+
+    if (!olcf->fixed) {
+        return NGX_OK;
+    }
+
+    url = ctx->scan->server_url;
+    unknown = 0;
+
+    for (i = 0; i < ctx->conv_body->n && !unknown; i++) {
+
+        ctx->scan->model = ctx->conv_body->participant[i].model;
+        ctx->scan->server_url = ctx->conv_body->participant[i].server_url;
+
+        if (ctx->scan->server_url.len == 0) {
+            ctx->scan->server_url = url;
+        }
+
+        unknown = ngx_http_ollama_candidates_is_unknown(r, ctx, olcf->up);
+    }
+
+    ngx_str_null(&ctx->scan->model);
+    ctx->scan->server_url = url;
+
+    if (!unknown) {
+        return NGX_OK;
+    }
+
+    rc = ngx_http_ollama_search(r, ctx, olcf->up, ngx_http_ollama_body_finish);
+
+    if (rc == NGX_AGAIN) {
+        return NGX_AGAIN;
+    }
+
+    return (rc == NGX_ERROR) ? NGX_HTTP_INTERNAL_SERVER_ERROR : NGX_OK;
 }
 
 

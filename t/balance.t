@@ -83,29 +83,32 @@ is(fake_requests(fake => $_)->{count}, 104) for 1, 2;
 
 === another name of weights that are loaded is a loaded model
 --- upstream eval: main::servers_with($::often, '', '')
---- fake
-{"server":{"models":[{"name":"a","digest":"1"},{"name":"b","digest":"1","loaded":true},{"name":"c","digest":"2"},{"name":"d"}]}}
---- fake2
-{"server":{"models":[{"name":"a","digest":"1"},{"name":"b","digest":"1"},{"name":"c","digest":"2"},{"name":"d"}]}}
 --- test
-wait_status(up => 1, 2);
-wait_models(1, 'a b+ c d');
+my @same = map { { name => $_, digest => '1' } } qw(a b);
 
-is(servers_of(map { http(chat('a')) } 1 .. 5), '1 1 1 1 1', 'by a probe');
+fake_set(fake => 1, server => { models => [
+    $same[0], { %{ $same[1] }, loaded => JSON::PP::true } ] });
+fake_set(fake => 2, server => { models => \@same });
+wait_models(1, 'a b+');
+wait_models(2, 'a b');
 
+is(servers_of(map { http(chat('a')) } 1 .. 5), '1 1 1 1 1');
 --- no_error_log
 [alert]
 
 
 
 === another name of weights that a request loads is a model that is loading
---- upstream eval: main::servers_with($::once, '', '')
+--- upstream eval: main::servers_with($::often, '', '')
 --- fake
-{"server":{"models":[{"name":"a","digest":"1"},{"name":"b","digest":"1"},{"name":"c","digest":"2"}]}}
+{"server":{"ps_body":"{\"models\":[]}"}}
 --- fake2
-{"server":{"models":[{"name":"a","digest":"1"},{"name":"b","digest":"1"},{"name":"c","digest":"2"}]}}
+{"server":{"ps_body":"{\"models\":[]}"}}
 --- test
-wait_status(up => 1, 2);
+fake_set(fake => $_, server => { models => [
+    map({ { name => $_, digest => '1' } } qw(a b)),
+    { name => 'c', digest => '2' } ] }) for 1, 2;
+wait_models($_, 'a b c') for 1, 2;
 
 my @held = hold(1, 'a');
 my $there = held_by(@held);

@@ -29,6 +29,10 @@
 
 static ngx_int_t ngx_http_ollama_candidates_check_plain(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_candidates_t *search);
+static ngx_uint_t ngx_http_ollama_candidates_exist(
+    ngx_http_ollama_candidates_t *search);
+static ngx_uint_t ngx_http_ollama_candidates_lack_model(
+    ngx_http_ollama_candidates_t *search);
 static ngx_uint_t ngx_http_ollama_candidates_is_pinned_locked(
     ngx_http_ollama_candidates_t *search, ngx_http_ollama_server_t *server);
 static ngx_uint_t ngx_http_ollama_candidates_consider_locked(
@@ -110,9 +114,7 @@ ngx_http_ollama_candidates_find(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up,
     ngx_http_ollama_candidates_t *search)
 {
-    ngx_int_t                      rc;
-    ngx_uint_t                     n;
-    ngx_http_upstream_rr_peers_t  *peers, *p;
+    ngx_int_t  rc;
 
     rc = ngx_http_ollama_candidates_init(r, ctx, up, search);
 
@@ -128,8 +130,32 @@ ngx_http_ollama_candidates_find(ngx_http_request_t *r,
         return ngx_http_ollama_candidates_check_plain(r, ctx, search);
     }
 
+    return ngx_http_ollama_candidates_exist(search)
+           ? NGX_DECLINED : ngx_http_ollama_candidates_refuse(r, ctx, search);
+}
+
+
+ngx_uint_t
+ngx_http_ollama_candidates_is_unknown(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up)
+{
+    ngx_http_ollama_candidates_t  search;
+
+    return up->balanced
+           && ngx_http_ollama_candidates_init(r, ctx, up, &search) == NGX_OK
+           && !ngx_http_ollama_candidates_exist(&search)
+           && ngx_http_ollama_candidates_lack_model(&search);
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_candidates_exist(ngx_http_ollama_candidates_t *search)
+{
+    ngx_uint_t                     n;
+    ngx_http_upstream_rr_peers_t  *peers, *p;
+
     n = 0;
-    peers = up->uscf->peer.data;
+    peers = search->up->uscf->peer.data;
 
     ngx_http_ollama_fleet_lock_peers(peers);
 
@@ -141,11 +167,18 @@ ngx_http_ollama_candidates_find(ngx_http_request_t *r,
 
     ngx_http_ollama_fleet_unlock_peers(peers);
 
-    if (n || ngx_http_ollama_candidates_is_any_left(search)) {
-        return NGX_DECLINED;
-    }
+    return n || ngx_http_ollama_candidates_is_any_left(search);
+}
 
-    return ngx_http_ollama_candidates_refuse(r, ctx, search);
+
+/* After a search that found nothing: whether it is because of the model. */
+
+static ngx_uint_t
+ngx_http_ollama_candidates_lack_model(ngx_http_ollama_candidates_t *search)
+{
+    return search->wanted.key.len && search->enabled
+           && !search->full && !search->down
+           && (search->pin.len == 0 || search->named);
 }
 
 
@@ -369,7 +402,11 @@ ngx_http_ollama_candidates_refuse(ngx_http_request_t *r,
                                      "answer are in use");
     }
 
-    if (!search->down && search->enabled && model) {
+    if (ngx_http_ollama_candidates_lack_model(search)) {
+
+        /* the next request for it may find it */
+        (void) ngx_http_ollama_fleet_search(search->up);
+
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
                                      "model '%V' not found", model);
     }

@@ -65,6 +65,13 @@ ngx_int_t ngx_http_ollama_candidates_find(ngx_http_request_t *r,
     ngx_http_ollama_candidates_t *search);
 
 /*
+ * Whether it would be refused, 404, because no server is known to have its
+ * model, though a probe might find one.
+ */
+ngx_uint_t ngx_http_ollama_candidates_is_unknown(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up);
+
+/*
  * Finds the peers of one list that can take a request now and writes them to
  * "c", which has room for NGX_HTTP_OLLAMA_FLEET_SERVERS, unless it is NULL.
  * Those with a bit set in "tried" are left out; NULL: none is.  Returns the

@@ -6,8 +6,9 @@
 
 /*
  * The configuration of upstream blocks: ollama_balance, ollama_poll,
- * ollama_poll_header, and the size of the shared memory, ollama_zone.  All of it lives as long as the
- * configuration.  It may use the balancer's handler and the fleet's types.
+ * ollama_poll_header, and the size of the shared memory, ollama_zone.  All of
+ * it lives as long as the configuration.  It may use the balancer's handler and
+ * the fleet's types.
  */
 
 

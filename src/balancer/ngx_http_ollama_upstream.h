@@ -16,8 +16,8 @@
 
 
 /*
- * Handlers of ollama_balance, ollama_poll and ollama_poll_header, in an upstream
- * block, and of ollama_zone, in http.
+ * Handlers of ollama_balance, ollama_poll and ollama_poll_header, in an
+ * upstream block, and of ollama_zone, in http.
  */
 char *ngx_http_ollama_upstream_balance(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);

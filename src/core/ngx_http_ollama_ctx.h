@@ -25,6 +25,7 @@ typedef struct ngx_http_ollama_unpack_s        ngx_http_ollama_unpack_t;
 typedef struct ngx_http_ollama_multipart_s     ngx_http_ollama_multipart_t;
 typedef struct ngx_http_ollama_running_s       ngx_http_ollama_running_t;
 typedef struct ngx_http_ollama_frame_s         ngx_http_ollama_frame_t;
+typedef struct ngx_http_ollama_refresh_s       ngx_http_ollama_refresh_t;
 typedef struct ngx_http_ollama_save_s          ngx_http_ollama_save_t;
 typedef struct ngx_http_ollama_conversation_s  ngx_http_ollama_conversation_t;
 typedef struct ngx_http_ollama_conversation_body_s
@@ -131,6 +132,8 @@ struct ngx_http_ollama_ctx_s {
     ngx_http_ollama_frame_t  *frame;       /* NULL: the reply isn't tapped */
     ngx_buf_t                *final_buf;   /* our own last frame of a reply
                                               that was stopped */
+    ngx_http_ollama_refresh_t  *refresh;   /* NULL: the server isn't probed
+                                              because of this request */
     ngx_msec_int_t            ttft;        /* ms; -1: no token so far */
 
     unsigned                  no_server:1; /* the balancer had no server:

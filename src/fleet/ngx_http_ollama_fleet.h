@@ -117,6 +117,25 @@ void ngx_http_ollama_fleet_probe_failed(ngx_uint_t id, ngx_str_t *error,
 void ngx_http_ollama_fleet_reschedule(ngx_uint_t id, ngx_msec_t next);
 
 /*
+ * Asks for a probe that begins from now on, of the upstream's servers with that
+ * address.  Returns a ticket for ngx_http_ollama_fleet_is_probed(), or 0: there
+ * is no such server, or it isn't probed.
+ */
+ngx_uint_t ngx_http_ollama_fleet_ask(ngx_http_ollama_upstream_t *up,
+    ngx_str_t *address);
+
+/*
+ * The same of all servers that are up, as no server is known to have a model
+ * that is wanted; once a second at most.  Returns the ticket of a probe that
+ * was asked for within that time and has not ended; 0: all have.
+ */
+ngx_uint_t ngx_http_ollama_fleet_search(ngx_http_ollama_upstream_t *up);
+
+/* Whether all probes that the ticket is for have ended. */
+ngx_uint_t ngx_http_ollama_fleet_is_probed(ngx_http_ollama_upstream_t *up,
+    ngx_uint_t ticket);
+
+/*
  * A request waits for a server of the upstream: those that are down are due
  * for a probe now.
  */

@@ -28,6 +28,9 @@
 /* requests hurry the probe of a server that is down so often at most, ms */
 #define NGX_HTTP_OLLAMA_FLEET_HURRY    250
 
+/* requests for unknown models make a server be probed so often at most, ms */
+#define NGX_HTTP_OLLAMA_FLEET_SEARCH   1000
+
 /* a probe that has not ended after so many of its timeouts never will */
 #define NGX_HTTP_OLLAMA_FLEET_TRIES    8
 
@@ -153,10 +156,13 @@ ngx_http_ollama_fleet_next_due(ngx_http_ollama_upstream_t *up, ngx_pool_t *pool,
     }
 
     if (p) {
+        (void) ngx_http_ollama_fleet_view_locked(server, view, p);
+
         server->probing = 1;
         server->probing_until = now
                                 + up->timeout * NGX_HTTP_OLLAMA_FLEET_TRIES;
-        (void) ngx_http_ollama_fleet_view_locked(server, view, p);
+        server->begun = ngx_http_ollama_fleet->sh->tickets;
+        server->settling = 0;
     }
 
     ngx_http_ollama_fleet_unlock();
@@ -189,7 +195,8 @@ ngx_http_ollama_fleet_next_due_locked(ngx_http_ollama_upstream_t *up,
 
         if (!server->probing
             && !server->disabled
-            && (ngx_msec_int_t) (now - server->next) >= 0)
+            && ((ngx_msec_int_t) (now - server->next) >= 0
+                || server->asked > server->begun))
         {
             return server;
         }
@@ -397,6 +404,7 @@ ngx_http_ollama_fleet_ended_locked(ngx_http_ollama_server_t *server,
         ngx_memcpy(server->error, error->data, server->error_len);
     }
 
+    server->answered = server->begun;
     server->checked = (int64_t) tp->sec * 1000 + tp->msec;
     server->ended = ngx_current_msec;
     server->next = next;
@@ -419,6 +427,121 @@ ngx_http_ollama_fleet_reschedule(ngx_uint_t id, ngx_msec_t next)
     }
 
     ngx_http_ollama_fleet_unlock();
+}
+
+
+/*
+ * A probe that is running may have got its answers before what the ticket is
+ * about has happened: only one that begins later counts.
+ */
+
+ngx_uint_t
+ngx_http_ollama_fleet_ask(ngx_http_ollama_upstream_t *up, ngx_str_t *address)
+{
+    ngx_uint_t                 ticket;
+    ngx_http_ollama_server_t  *server;
+
+    if (!up->poll) {
+        return 0;
+    }
+
+    ticket = 0;
+    server = NULL;
+
+    ngx_http_ollama_fleet_lock();
+
+    while ((server = ngx_http_ollama_fleet_next_locked(up, server))) {
+
+        if (server->disabled
+            || server->address.len != address->len
+            || ngx_memcmp(server->address.data, address->data, address->len)
+               != 0)
+        {
+            continue;
+        }
+
+        if (ticket == 0) {
+            ticket = ++ngx_http_ollama_fleet->sh->tickets;
+        }
+
+        server->asked = ticket;
+        server->settling = 1;
+    }
+
+    ngx_http_ollama_fleet_unlock();
+
+    return ticket;
+}
+
+
+ngx_uint_t
+ngx_http_ollama_fleet_search(ngx_http_ollama_upstream_t *up)
+{
+    ngx_uint_t                 ticket, last;
+    ngx_msec_int_t             ago;
+    ngx_http_ollama_server_t  *server;
+
+    if (!up->poll) {
+        return 0;
+    }
+
+    last = 0;
+    ticket = 0;
+    server = NULL;
+
+    ngx_http_ollama_fleet_lock();
+
+    while ((server = ngx_http_ollama_fleet_next_locked(up, server))) {
+
+        if (server->status != NGX_HTTP_OLLAMA_UP || server->disabled) {
+            continue;
+        }
+
+        ago = (ngx_msec_int_t) (ngx_current_msec - server->searched);
+
+        if (server->searched == 0 || ago >= NGX_HTTP_OLLAMA_FLEET_SEARCH) {
+
+            if (ticket == 0) {
+                ticket = ++ngx_http_ollama_fleet->sh->tickets;
+            }
+
+            server->asked = ticket;
+            server->searched = ngx_current_msec;
+        }
+
+        if (server->asked > server->answered) {
+            last = ngx_max(last, server->asked);
+        }
+    }
+
+    ngx_http_ollama_fleet_unlock();
+
+    return last;
+}
+
+
+ngx_uint_t
+ngx_http_ollama_fleet_is_probed(ngx_http_ollama_upstream_t *up,
+    ngx_uint_t ticket)
+{
+    ngx_uint_t                 pending;
+    ngx_http_ollama_server_t  *server;
+
+    pending = 0;
+    server = NULL;
+
+    ngx_http_ollama_fleet_lock();
+
+    while (!pending
+           && (server = ngx_http_ollama_fleet_next_locked(up, server)))
+    {
+        pending = (server->asked >= ticket && server->answered < ticket
+                   && !server->disabled);
+    }
+
+    ngx_http_ollama_fleet_unlock();
+
+    return !pending;
 }
 
 

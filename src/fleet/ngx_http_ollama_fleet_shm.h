@@ -41,6 +41,8 @@ struct ngx_http_ollama_model_state_s {
     unsigned                     used:1;
     unsigned                     loaded:1;
     unsigned                     absent:1;
+    unsigned                     cold:1;    /* it was not loaded by the last
+                                               probe before */
 };
 
 
@@ -83,6 +85,14 @@ struct ngx_http_ollama_server_s {
     ngx_msec_t                   ended;     /* the last probe */
     ngx_msec_t                   next;      /* when one is due */
     ngx_msec_t                   probing_until;
+    ngx_uint_t                   asked;     /* tickets, see fleet_ask(): the
+                                               last one that a probe is wanted
+                                               for; */
+    ngx_uint_t                   begun;     /* when the last probe began; */
+    ngx_uint_t                   answered;  /* when the last one that ended
+                                               had begun */
+    ngx_uint_t                   settling;  /* what is loaded there changes */
+    ngx_msec_t                   searched;  /* for an unknown model */
     ngx_uint_t                   probe_fails;    /* in a row */
     ngx_uint_t                   probe_timeouts; /* of these, the last ones */
 
@@ -112,6 +122,7 @@ typedef struct {
     ngx_uint_t                   ids;       /* the last one used; and below */
     ngx_uint_t                   versions;
     ngx_uint_t                   registrations;
+    ngx_uint_t                   tickets;
 
     ngx_pid_t                    leader;    /* the poller; 0: none */
     ngx_uint_t                   leader_generation;

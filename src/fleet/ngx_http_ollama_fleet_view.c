@@ -149,6 +149,8 @@ ngx_http_ollama_fleet_view_locked(ngx_http_ollama_server_t *server,
     view->max_conns = server->max_conns;
     view->models = server->snapshot ? server->snapshot->version : 0;
     view->probe_fails = server->probe_fails;
+    view->asked = (server->asked > server->begun);
+    view->settling = server->settling;
 
     if (server->disabled) {
         view->status = NGX_HTTP_OLLAMA_DOWN;

@@ -243,6 +243,7 @@ ngx_http_ollama_model_state_use_locked(ngx_http_ollama_server_t *server,
             ms[i].used = 1;
             ms[i].hash = wanted->hash;
             ms[i].digest = model ? model->digest : 0;
+            ms[i].cold = (model && !model->warm);
             ms[i].in_flight = 1;
             return &ms[i];
         }

@@ -41,6 +41,9 @@
 /* probes, each a connect(), that are started before other events are handled */
 #define NGX_HTTP_OLLAMA_POLL_START  16
 
+/* a server that was changed is probed again as after so many failures: 1 s */
+#define NGX_HTTP_OLLAMA_POLL_SETTLE 3
+
 /* ms before a server is due again if there was no memory to probe it */
 #define NGX_HTTP_OLLAMA_POLL_LATER  1000
 
@@ -228,7 +231,7 @@ ngx_http_ollama_poll_probe(ngx_http_ollama_upstream_t *up,
     probe->log = ngx_cycle->log;
     probe->up = up;
     probe->view = *view;
-    probe->brief = (view->status == NGX_HTTP_OLLAMA_DOWN);
+    probe->brief = (view->status == NGX_HTTP_OLLAMA_DOWN || view->asked);
     probe->handler = ngx_http_ollama_poll_probe_done;
     probe->data = pp;
 
@@ -267,8 +270,16 @@ ngx_http_ollama_poll_probe_done(ngx_http_ollama_probe_t *probe)
                    &probe->view.name, (ngx_uint_t) probe->result,
                    &probe->error);
 
-    failures = (probe->result == NGX_HTTP_OLLAMA_FETCH_OK)
-               ? probe->again : probe->view.probe_fails + 1;
+    if (probe->result != NGX_HTTP_OLLAMA_FETCH_OK) {
+        failures = probe->view.probe_fails + 1;
+
+    } else if (probe->again) {
+        failures = 1;
+
+    } else {
+        /* a model that is unloaded may be listed for a moment */
+        failures = probe->view.settling ? NGX_HTTP_OLLAMA_POLL_SETTLE : 0;
+    }
 
     next = ngx_current_msec
            + ngx_http_ollama_backoff_poll(probe->up->interval, failures,

@@ -88,6 +88,9 @@ typedef struct {
     ngx_uint_t                     models;    /* version of the snapshot;
                                                  0: none */
     ngx_uint_t                     probe_fails; /* in a row */
+    ngx_uint_t                     asked;     /* a request waits for a probe */
+    ngx_uint_t                     settling;  /* what it has was changed, and
+                                                 may not be visible yet */
     struct sockaddr               *sockaddr;
     socklen_t                      socklen;
 } ngx_http_ollama_view_t;

@@ -25,6 +25,10 @@
 #include "fleet/ngx_http_ollama_slot.h"
 
 
+/* loads make a server be probed so often at most, ms */
+#define NGX_HTTP_OLLAMA_SLOT_SHOW  1000
+
+
 struct ngx_http_ollama_slot_s {
     ngx_queue_t                     queue;        /* of its process */
     ngx_http_ollama_server_t       *server;
@@ -39,6 +43,8 @@ static void ngx_http_ollama_slot_dead_locked(ngx_queue_t *q);
 static void ngx_http_ollama_slot_free_locked(ngx_http_ollama_slot_t *slot);
 static void ngx_http_ollama_slot_answered_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_model_state_t *ms);
+static void ngx_http_ollama_slot_show_locked(
+    ngx_http_ollama_server_t *server);
 static void ngx_http_ollama_slot_refused_locked(
     ngx_http_ollama_server_t *server);
 static ngx_uint_t ngx_http_ollama_slot_failed_locked(
@@ -213,6 +219,26 @@ ngx_http_ollama_slot_answered_locked(ngx_http_ollama_server_t *server,
 
     if (ms) {
         ngx_http_ollama_model_state_loaded_locked(ms);
+
+        if (ms->cold) {
+            ms->cold = 0;
+            ngx_http_ollama_slot_show_locked(server);
+        }
+    }
+}
+
+
+/* The lists are to show soon what a request has loaded. */
+
+static void
+ngx_http_ollama_slot_show_locked(ngx_http_ollama_server_t *server)
+{
+    ngx_msec_t  soon;
+
+    soon = server->ended + NGX_HTTP_OLLAMA_SLOT_SHOW;
+
+    if ((ngx_msec_int_t) (soon - server->next) < 0) {
+        server->next = soon;
     }
 }
 
