@@ -26,6 +26,7 @@
 #include <ngx_http.h>
 
 #include "core/ngx_http_ollama_conf.h"
+#include "balancer/ngx_http_ollama_alias.h"
 #include "balancer/ngx_http_ollama_upstream.h"
 #include "conversation/ngx_http_ollama_conversation_turn.h"
 #include "core/ngx_http_ollama_error.h"
@@ -158,6 +159,13 @@ static ngx_command_t  ngx_http_ollama_commands[] = {
     { ngx_string("ollama_origins"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_ollama_origins,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("ollama_alias"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_2MORE,
+      ngx_http_ollama_alias_conf,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -474,6 +482,7 @@ ngx_http_ollama_create_loc_conf(ngx_conf_t *cf)
     conf->forbid = NGX_CONF_UNSET_PTR;
     conf->origins = NGX_CONF_UNSET_PTR;
     conf->pass = NGX_CONF_UNSET_PTR;
+    conf->aliases = NGX_CONF_UNSET_PTR;
     conf->session_ttl = NGX_CONF_UNSET;
 
     return conf;
@@ -490,6 +499,7 @@ ngx_http_ollama_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->forbid, prev->forbid, NULL);
     ngx_conf_merge_ptr_value(conf->origins, prev->origins, NULL);
     ngx_conf_merge_ptr_value(conf->pass, prev->pass, NULL);
+    ngx_conf_merge_ptr_value(conf->aliases, prev->aliases, NULL);
     ngx_conf_merge_sec_value(conf->session_ttl, prev->session_ttl,
                              30 * 24 * 60 * 60);
 

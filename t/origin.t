@@ -330,7 +330,7 @@ is($r->header('Access-Control-Allow-Credentials'), undef, 'no credentials');
 is($r->header('Vary'), 'Origin', 'caches are told');
 like($r->header('Access-Control-Expose-Headers'), qr/\b\Q$_\E\b/, "$_ is shown")
     for qw(X-Ollama-Task-Id X-Ollama-Session-Id X-Ollama-Server
-           X-Ollama-Removed Retry-After);
+           X-Ollama-Model X-Ollama-Removed Retry-After);
 
 
 

@@ -20,6 +20,7 @@
 
 #include "api/ngx_http_ollama_models.h"
 #include "api/ngx_http_ollama_diagnose.h"
+#include "api/ngx_http_ollama_models_alias.h"
 #include "api/ngx_http_ollama_models_cache.h"
 #include "api/ngx_http_ollama_models_json.h"
 #include "core/ngx_http_ollama_arg.h"
@@ -76,6 +77,11 @@ static ngx_int_t ngx_http_ollama_models_send(ngx_http_ollama_models_t *m,
 
 static ngx_int_t ngx_http_ollama_models_list(ngx_http_request_t *r,
     ngx_http_ollama_models_cache_list_e list);
+static ngx_int_t ngx_http_ollama_models_list_aliases(
+    ngx_http_ollama_models_t *m, ngx_http_ollama_piece_t *piece,
+    ngx_str_t *aliases);
+static void ngx_http_ollama_models_aliases(ngx_http_ollama_models_t *m,
+    ngx_http_ollama_models_cache_t *cache, ngx_http_ollama_models_alias_t *a);
 static void ngx_http_ollama_models_walk_version(ngx_http_ollama_emit_t *t,
     void *data);
 static ngx_int_t ngx_http_ollama_models_newest(ngx_http_ollama_models_t *m,
@@ -517,9 +523,11 @@ ngx_http_ollama_models_list(ngx_http_request_t *r,
     ngx_http_ollama_models_cache_list_e list)
 {
     ngx_int_t                        rc;
-    ngx_http_ollama_models_cache_t  *cache;
+    ngx_str_t                        aliases;
     ngx_http_ollama_piece_t         *piece;
     ngx_http_ollama_models_t         m;
+    ngx_http_ollama_models_alias_t   a;
+    ngx_http_ollama_models_cache_t  *cache;
 
     rc = ngx_http_ollama_models_init_up(&m, r);
 
@@ -541,7 +549,74 @@ ngx_http_ollama_models_list(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_ollama_response_text(r, &piece->text, piece->hash);
+    if (list == NGX_HTTP_OLLAMA_MODELS_CACHE_PS) {
+        return ngx_http_ollama_response_text(r, &piece->text, piece->hash);
+    }
+
+    ngx_http_ollama_models_aliases(&m, cache, &a);
+
+    if (ngx_http_ollama_models_alias_list(&a, list, &aliases) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return aliases.len
+           ? ngx_http_ollama_models_list_aliases(&m, piece, &aliases)
+           : ngx_http_ollama_response_text(r, &piece->text, piece->hash);
+}
+
+
+/* Sends a list with more entries before its end, which is "]}". */
+
+static ngx_int_t
+ngx_http_ollama_models_list_aliases(ngx_http_ollama_models_t *m,
+    ngx_http_ollama_piece_t *piece, ngx_str_t *aliases)
+{
+    uint64_t      hash;
+    ngx_str_t     part[4];
+    ngx_uint_t    i;
+    ngx_chain_t  *out, **last;
+
+    part[0] = piece->text;
+    part[0].len -= 2;
+
+    ngx_str_set(&part[1], ",");
+    part[2] = *aliases;
+    ngx_str_set(&part[3], "]}");
+
+    out = NULL;
+    last = &out;
+
+    for (i = 0; i < 4; i++) {
+
+        if (i == 1 && part[0].data[part[0].len - 1] == '[') {
+            continue;
+        }
+
+        last = ngx_http_ollama_response_add(m->request->pool, last, &part[i]);
+        if (last == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    hash = ngx_http_ollama_emit_mix(piece->hash,
+                                    ngx_http_ollama_emit_hash(aliases));
+
+    return ngx_http_ollama_response(m->request, out, hash);
+}
+
+
+static void
+ngx_http_ollama_models_aliases(ngx_http_ollama_models_t *m,
+    ngx_http_ollama_models_cache_t *cache, ngx_http_ollama_models_alias_t *a)
+{
+    ngx_http_ollama_loc_conf_t  *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(m->request, ngx_http_ollama_module);
+
+    a->pool = m->request->pool;
+    a->aliases = olcf->aliases;
+    a->views = &m->views;
+    a->cache = cache;
 }
 
 
@@ -616,7 +691,8 @@ ngx_http_ollama_models_openai_one(ngx_http_request_t *r)
 
 
 /*
- * Sets when the model of that id was last modified at any of the servers.
+ * Sets when the model of that id, or the one for which that alias stands, was
+ * last modified at any of the servers.
  * NGX_DECLINED: none has it.
  */
 
@@ -629,6 +705,7 @@ ngx_http_ollama_models_newest(ngx_http_ollama_models_t *m,
     ngx_uint_t                       i;
     ngx_http_ollama_view_t          *view;
     ngx_http_ollama_model_t         *model;
+    ngx_http_ollama_models_alias_t   a;
     ngx_http_ollama_models_cache_t  *cache;
     ngx_http_ollama_snapshot_t      *snapshot;
 
@@ -670,5 +747,11 @@ ngx_http_ollama_models_newest(ngx_http_ollama_models_t *m,
         }
     }
 
-    return rc;
+    if (rc == NGX_OK) {
+        return NGX_OK;
+    }
+
+    ngx_http_ollama_models_aliases(m, cache, &a);
+
+    return ngx_http_ollama_models_alias_one(&a, &key, &one->modified);
 }

@@ -16,9 +16,18 @@
 
 
 /*
- * Replaces the name of the model that a request asks for, ctx->scan->model and
- * in its body, by the one that servers are asked for.  A name of nothing but
- * blanks is none.  NGX_OK, or the status of an error.
+ * Replaces a name that a client has for a model by the one that servers are
+ * asked for; "url" is the request's server_url, or len 0.  The new name lives
+ * as long as the old one and the configuration.  Sets *aliased if it was an
+ * alias.  NGX_OK, or the status of a refusal.
+ */
+ngx_int_t ngx_http_ollama_names_find(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_str_t *model, ngx_str_t *url,
+    ngx_uint_t *aliased);
+
+/*
+ * Does so for the model that a chat asks for: ctx->scan->model, and in its
+ * body.  A name of nothing but blanks is none.
  */
 ngx_int_t ngx_http_ollama_names_apply(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);

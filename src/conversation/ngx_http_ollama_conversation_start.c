@@ -18,6 +18,7 @@
 
 #include "conversation/ngx_http_ollama_conversation_start.h"
 #include "balancer/ngx_http_ollama_candidates.h"
+#include "balancer/ngx_http_ollama_names.h"
 #include "conversation/ngx_http_ollama_conversation_json.h"
 #include "conversation/ngx_http_ollama_conversation_prompt.h"
 #include "conversation/ngx_http_ollama_conversation_session.h"
@@ -236,7 +237,8 @@ ngx_http_ollama_conversation_start_check(ngx_http_ollama_conversation_t *conv)
 
 
 /*
- * Checks that a server can take the participant's chats.  If all are full now,
+ * Finds the participant's model, which is a server's from now on, and checks
+ * that a server can take its chats.  If all are full now,
  * only the first participant is refused: for the others there may be a free
  * slot when it is their turn.
  */
@@ -245,12 +247,28 @@ static ngx_int_t
 ngx_http_ollama_conversation_start_model(ngx_http_ollama_conversation_t *conv,
     ngx_uint_t i)
 {
-    ngx_int_t                     rc;
-    ngx_http_ollama_ctx_t        *ctx;
-    ngx_http_ollama_candidates_t  search;
-    ngx_http_ollama_loc_conf_t   *olcf;
+    ngx_int_t                       rc;
+    ngx_uint_t                      aliased;
+    ngx_http_ollama_ctx_t          *ctx;
+    ngx_http_ollama_loc_conf_t     *olcf;
+    ngx_http_ollama_candidates_t    search;
+    ngx_http_ollama_participant_t  *participant;
 
     ctx = conv->ctx;
+
+    participant = &conv->body->participant[i];
+
+    rc = ngx_http_ollama_names_find(conv->request, ctx, &participant->model,
+                                    &participant->server_url, &aliased);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (participant->model.len == 0) {
+        return ngx_http_ollama_error(conv->request, ctx, NGX_HTTP_BAD_REQUEST,
+                                     "\"models[%ui].model\" is required", i);
+    }
 
     olcf = ngx_http_get_module_loc_conf(conv->request, ngx_http_ollama_module);
 
@@ -259,8 +277,8 @@ ngx_http_ollama_conversation_start_model(ngx_http_ollama_conversation_t *conv,
         return NGX_OK;
     }
 
-    ctx->scan->model = conv->body->participant[i].model;
-    ctx->scan->server_url = conv->body->participant[i].server_url;
+    ctx->scan->model = participant->model;
+    ctx->scan->server_url = participant->server_url;
 
     rc = ngx_http_ollama_candidates_find(conv->request, ctx, olcf->up, &search);
 

@@ -53,6 +53,7 @@ typedef struct {
     ngx_array_t              *forbid;      /* ngx_http_ollama_forbid_t */
     ngx_array_t              *origins;     /* ngx_str_t */
     ngx_array_t              *pass;        /* ngx_http_ollama_endpoint_t */
+    ngx_array_t              *aliases;     /* ngx_http_ollama_alias_t */
 
     time_t                    session_ttl;     /* 0: for ever */
     ngx_http_complex_value_t *session_owner;   /* NULL: sessions have none */

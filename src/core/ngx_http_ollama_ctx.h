@@ -136,6 +136,8 @@ struct ngx_http_ollama_ctx_s {
                                               because of this request */
     ngx_msec_int_t            ttft;        /* ms; -1: no token so far */
 
+    unsigned                  aliased:1;   /* the client has asked for an
+                                              alias of scan->model */
     unsigned                  no_server:1; /* the balancer had no server:
                                               the error tells why */
     unsigned                  keepalive:1; /* r->keepalive before the refusal */

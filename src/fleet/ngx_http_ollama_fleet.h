@@ -13,6 +13,7 @@
 #include <ngx_http.h>
 
 #include "core/ngx_http_ollama_conf.h"
+#include "fleet/ngx_http_ollama_model_state.h"
 #include "fleet/ngx_http_ollama_report.h"
 #include "fleet/ngx_http_ollama_server.h"
 #include "fleet/ngx_http_ollama_snapshot.h"
@@ -68,6 +69,29 @@ ngx_int_t ngx_http_ollama_fleet_list(ngx_http_ollama_upstream_t *up,
  */
 ngx_http_ollama_snapshot_t *ngx_http_ollama_fleet_snapshot(ngx_uint_t id,
     ngx_pool_t *pool);
+
+/* where a model is: bits for all servers together */
+
+#define NGX_HTTP_OLLAMA_WHERE_UP          0x01  /* a server that is up has it */
+#define NGX_HTTP_OLLAMA_WHERE_DOWN        0x02  /* one that is down has it */
+#define NGX_HTTP_OLLAMA_WHERE_MAYBE_UP    0x04  /* the same, or may have it */
+#define NGX_HTTP_OLLAMA_WHERE_MAYBE_DOWN  0x08
+#define NGX_HTTP_OLLAMA_WHERE_SERVER      0x10  /* there is a server */
+
+/*
+ * Where the model is, among the servers of the upstream; among those with the
+ * name "pin", unless that has len 0.
+ */
+ngx_uint_t ngx_http_ollama_fleet_where(ngx_http_ollama_upstream_t *up,
+    ngx_str_t *pin, ngx_http_ollama_wanted_t *wanted);
+
+/*
+ * Writes the ids of the servers that are up and have the model loaded, or load
+ * it, to "ids", which has room for NGX_HTTP_OLLAMA_FLEET_SERVERS; returns their
+ * number.
+ */
+ngx_uint_t ngx_http_ollama_fleet_loaded(ngx_http_ollama_upstream_t *up,
+    ngx_http_ollama_wanted_t *wanted, ngx_uint_t *ids);
 
 /*
  * Whether lists can be made of what is known: a probe of any server of the
@@ -165,6 +189,9 @@ ngx_http_ollama_server_t *ngx_http_ollama_fleet_find_locked(
  */
 ngx_uint_t ngx_http_ollama_fleet_is_named_locked(
     ngx_http_ollama_server_t *server, ngx_str_t *name);
+
+/* Returns the id of the server. */
+ngx_uint_t ngx_http_ollama_fleet_id_locked(ngx_http_ollama_server_t *server);
 
 /* Copies the name of the server, truncated if too long; returns its length. */
 size_t ngx_http_ollama_fleet_name_locked(ngx_http_ollama_server_t *server,

@@ -159,6 +159,13 @@ ngx_http_ollama_tap_headers(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    if (ctx->aliased
+        && ngx_http_ollama_header_add(r, "X-Ollama-Model", &ctx->scan->model)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     if (ctx->has_task
         && ngx_http_ollama_header_add(r, "X-Ollama-Task-Id",
                                       &ctx->scan->task_id)

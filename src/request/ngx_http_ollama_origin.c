@@ -91,7 +91,7 @@ static ngx_str_t  ngx_http_ollama_origin_local[] = {
 
 static ngx_str_t  ngx_http_ollama_origin_exposed =
     ngx_string("X-Ollama-Task-Id, X-Ollama-Session-Id, X-Ollama-Server, "
-               "X-Ollama-Removed, Retry-After");
+               "X-Ollama-Model, X-Ollama-Removed, Retry-After");
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
