@@ -606,8 +606,11 @@ ngx_http_ollama_route_conversation_result(ngx_http_ollama_ctx_t *ctx,
         return rc;
     }
 
-    return ngx_http_ollama_error(ctx->request, ctx, NGX_HTTP_BAD_REQUEST, "%V",
-                                 &ctx->conv_body->error);
+    return ngx_http_ollama_error(ctx->request, ctx,
+                                 ctx->conv_body->too_large
+                                 ? NGX_HTTP_REQUEST_ENTITY_TOO_LARGE
+                                 : NGX_HTTP_BAD_REQUEST,
+                                 "%V", &ctx->conv_body->error);
 }
 
 

@@ -329,7 +329,8 @@ my %fail = (
     500 => [ { status => 500, error => "no \x{263a}" },
              qr/\Ano \x{263a}\z/ ],
     # only its beginning is kept, which ends within a character
-    '500 at length' => [ { status => 500, error => 'x' x 1012 . "\x{263a}" x 9 },
+    '500 at length' => [ { status => 500,
+                           error => 'x' x 1012 . "\x{263a}" x 9 },
                          qr/\Ax{1012}\z/ ],
     'a long error line' => [ { error_line_after => 2,
                                error => 'x' x 1013 . "\x{1f642}" x 9 },
@@ -650,6 +651,43 @@ ok(!$::server->asked, 'no other is asked');
 
 
 
+=== a server that does not end its reply after the last frame
+--- upstream eval: $::steps
+--- test
+my $c = client()->request($::path, main::body());
+my @open;
+
+for my $turn (1, 2) {
+    push @open, $::server->accept->header('application/x-ndjson');
+    $open[-1]->chunk("{\"message\":{\"content\":\"a\"},\"done\":true}\n");
+}
+
+main::is_closed($c->reply, 'no turn is held up', 'max_turns', 2);
+ok($_->gone, 'the server is let go') for @open;
+
+
+
+=== a reply that is too long ends the conversation, and is not waited for
+--- test
+fake_set(model => 'm2', frames => 2000, size => 100_000);
+
+for my $stream (JSON::PP::true, JSON::PP::false) {
+    fake_reset();
+    fake_set(model => 'm2', frames => 2000, size => 100_000);
+
+    my $r = main::talk(stream => $stream);
+
+    is($r->json->{error}, 'a reply has become longer than 16 MB', 'error')
+        if !$stream;
+    main::is_closed($r, 'too long', 'error', 1, qr/longer than 16 MB/, 1)
+        if $stream;
+
+    my @asked = main::asked(wait_ended => 2);
+    cmp_ok($asked[1]{frames_sent}, '<', 400, 'the server is let go');
+}
+
+
+
 === a stop after the end is answered 404
 --- test
 main::is_closed(main::talk(task_id => 'one'), 'talk', 'max_turns', 2);
@@ -848,7 +886,7 @@ client_body_buffer_size 1k;
 --- test
 wait_status(up => 1);
 
-for my $size (10, 900, 1100, 5000, 300_000, 2_000_000) {
+for my $size (10, 900, 1100, 5000, 300_000, 1_048_576) {
     my $r = http($::path, main::body(initial_message => 'x' x $size));
     main::is_closed($r, $size, 'max_turns', 2);
 
@@ -863,6 +901,25 @@ for my $size (10, 900, 1100, 5000, 300_000, 2_000_000) {
 
 is(http($::path, main::body(initial_message => 'x' x 3_200_000))->status, 413,
    'too large');
+
+# 1 MB of text, however long that is in JSON
+my $long = '"initial_message":"' . '\\n' x 1_048_576 . '"';
+my $models = '"models":["m1","m2"],"max_turns":1';
+
+main::is_closed(http($::path, "{$models,$long}"), 'escaped', 'max_turns', 1);
+
+for my $more (initial_message => system_prompts => 'models') {
+    my $text = 'x' x 1_048_577;
+
+    my $r = http($::path, main::body(
+                     $more eq 'models'
+                     ? (models => [ 'm1', { model => 'm2', system => $text } ])
+                     : ($more => $more eq 'initial_message'
+                                 ? $text : { m1 => $text })));
+
+    is($r->status, 413, "$more - a longer text");
+    like($r->json->{error}, qr/"$more\S* is longer than 1 MB/, "$more - error");
+}
 --- no_error_log
 [alert]
 

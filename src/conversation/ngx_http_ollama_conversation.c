@@ -31,12 +31,12 @@
 
 #include "conversation/ngx_http_ollama_conversation.h"
 #include "conversation/ngx_http_ollama_conversation_json.h"
-#include "conversation/ngx_http_ollama_conversation_prompt.h"
 #include "conversation/ngx_http_ollama_conversation_save.h"
 #include "conversation/ngx_http_ollama_conversation_session.h"
 #include "conversation/ngx_http_ollama_conversation_start.h"
 #include "conversation/ngx_http_ollama_conversation_state.h"
 #include "conversation/ngx_http_ollama_conversation_turn.h"
+#include "conversation/ngx_http_ollama_turn_error.h"
 #include "core/ngx_http_ollama_error.h"
 #include "core/ngx_http_ollama_header.h"
 #include "core/ngx_http_ollama_response.h"
@@ -180,7 +180,8 @@ ngx_http_ollama_conversation_begin(ngx_http_ollama_conversation_t *conv)
             return rc;
         }
 
-    } else if (ngx_http_ollama_conversation_prompt_init(r->pool, conv->body)
+    } else if (ngx_http_ollama_conversation_prompt_init(&conv->said, r->pool,
+                                                        conv->body)
                != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -246,25 +247,19 @@ ngx_http_ollama_conversation_next(ngx_http_ollama_conversation_t *conv)
 static ngx_int_t
 ngx_http_ollama_conversation_turn(ngx_http_ollama_conversation_t *conv)
 {
-    ngx_int_t                     rc;
-    ngx_http_request_t           *r;
-    ngx_http_ollama_utterance_t  *utterance;
+    ngx_int_t            rc;
+    ngx_http_request_t  *r;
 
     r = conv->request;
 
     if (!conv->started) {
         conv->started = 1;
 
-        utterance = ngx_array_push(&conv->utterances);
-        if (utterance == NULL) {
-            return NGX_ERROR;
-        }
-
-        if (ngx_http_ollama_conversation_prompt_add(r->pool, conv->body,
-                                         utterance,
+        if (conv->save == NULL
+            && ngx_http_ollama_conversation_prompt_add(&conv->said,
                                          NGX_HTTP_OLLAMA_CONVERSATION_USER,
-                                         NULL, &conv->body->initial, 0)
-            != NGX_OK)
+                                         NULL, &conv->body->initial, 1)
+               != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -420,10 +415,9 @@ ngx_http_ollama_conversation_flush(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_ollama_conversation_turn_done(ngx_http_ollama_conversation_t *conv)
 {
-    ngx_str_t                    *content;
-    ngx_http_ollama_turn_t       *turn;
-    ngx_http_ollama_turn_end_e    end;
-    ngx_http_ollama_utterance_t  *utterance;
+    ngx_int_t                    rc;
+    ngx_http_ollama_turn_t      *turn;
+    ngx_http_ollama_turn_end_e   end;
 
     turn = conv->turn;
 
@@ -434,27 +428,24 @@ ngx_http_ollama_conversation_turn_done(ngx_http_ollama_conversation_t *conv)
     if (end == NGX_HTTP_OLLAMA_TURN_COMPLETE) {
         conv->turns++;
 
-        content = &turn->capture->text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str;
-        conv->size += content->len;
+        rc = ngx_http_ollama_conversation_prompt_add(&conv->said, turn->self,
+                  NULL,
+                  &turn->capture->text[NGX_HTTP_OLLAMA_CAPTURE_CONTENT].str, 0);
 
-        utterance = ngx_array_push(&conv->utterances);
-        if (utterance == NULL) {
+        if (rc == NGX_ERROR) {
             return NGX_ERROR;
         }
 
-        if (ngx_http_ollama_conversation_prompt_add(conv->request->pool,
-                                                    conv->body, utterance,
-                                                    turn->self, NULL,
-                                                    content, 0)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
+        if (rc == NGX_DECLINED && conv->turns < conv->body->max_turns) {
+            ngx_http_ollama_turn_error_too_long(&conv->error);
         }
     }
 
     if (end == NGX_HTTP_OLLAMA_TURN_FAILED) {
         ngx_http_ollama_turn_error(turn, &conv->error);
+    }
 
+    if (conv->error.len) {
         ngx_http_ollama_conversation_log_error(conv, turn->number);
     }
 

@@ -13,7 +13,8 @@
  *
  * A body is read in pieces of any size.  While a member is read that is not
  * ignored, its bytes are held until it ends: so its strings are decoded once,
- * and a long one isn't scanned again with each piece.
+ * and a long one isn't scanned again with each piece.  Texts for servers may be
+ * long: they are copied as they were written.
  *
  * Keys match as in Go's encoding/json, as the scan of other bodies does it;
  * those of "system_prompts" and "options", which would be maps there, match
@@ -100,7 +101,7 @@ static ngx_http_ollama_conversation_field_t
 
     { ngx_string("background"), type_boolean, is_plain, 0, 0, NULL },
 
-    { ngx_string("initial_message"), type_string, is_plain,
+    { ngx_string("initial_message"), type_string, is_text,
       offsetof(ngx_http_ollama_conversation_body_t, initial), 0, NULL },
 
     { ngx_string("session_id"), type_string, is_plain,
@@ -131,7 +132,7 @@ static ngx_http_ollama_conversation_field_t
       "must be 1 to " ngx_value(NGX_HTTP_OLLAMA_CONVERSATION_NAME)
       " bytes without control characters" },
 
-    { ngx_string("system"), type_string, is_plain,
+    { ngx_string("system"), type_string, is_text,
       offsetof(ngx_http_ollama_participant_t, system), 0, NULL },
 
     { ngx_string("server_url"), type_string, is_plain,
@@ -205,6 +206,15 @@ ngx_int_t
 ngx_http_ollama_conversation_body_feed(
     ngx_http_ollama_conversation_fields_t *read, u_char *p, size_t size)
 {
+    if (read->json.pos + (off_t) size > NGX_HTTP_OLLAMA_CONVERSATION_BODY) {
+        read->participants.body->too_large = 1;
+
+        return ngx_http_ollama_participants_refuse(&read->participants,
+                                     NGX_HTTP_OLLAMA_PARTICIPANTS_NOWHERE,
+                                     "the body of a conversation's request is "
+                                     "longer than 16 MB");
+    }
+
     ngx_http_ollama_strbuf_add(&read->strbuf, &read->held, p, size);
 
     if (read->strbuf.failed) {
@@ -494,7 +504,7 @@ ngx_http_ollama_conversation_body_open(
         return 1;
     }
 
-    /* of members with the same name the last one counts */
+    /* a slice begins anew, while maps of the same name are merged, as in Go */
 
     switch (field->is) {
 
@@ -503,13 +513,8 @@ ngx_http_ollama_conversation_body_open(
         read->participants.at = at;
         break;
 
-    case is_systems:
-        read->participants.nsystems = 0;
-        break;
-
     case is_options:
         read->options = ngx_http_ollama_conversation_fields_options(read);
-        read->options->nelts = 0;
         read->members = read->depth + 1;
         break;
     }

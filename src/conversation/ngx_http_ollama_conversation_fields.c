@@ -6,7 +6,8 @@
 
 /*
  * The values in a conversation's body: strings are decoded out of the bytes
- * that are held, options are copied as they were written.  A room of its own
+ * that are held, options and texts for servers are copied as they were
+ * written.  A room of its own
  * only because conversation_body is long: it works on that one's reading state.
  */
 
@@ -19,6 +20,11 @@
 
 
 static ngx_uint_t ngx_http_ollama_conversation_fields_is_line(ngx_str_t *text);
+static ngx_int_t ngx_http_ollama_conversation_fields_copy(
+    ngx_http_ollama_conversation_fields_t *read, ngx_str_t *value);
+static ngx_str_t ngx_http_ollama_conversation_fields_string(
+    ngx_http_ollama_conversation_fields_t *read);
+static size_t ngx_http_ollama_conversation_fields_length(ngx_str_t *text);
 static ngx_int_t ngx_http_ollama_conversation_fields_decode(
     ngx_http_ollama_conversation_fields_t *read, ngx_pool_t *pool,
     ngx_str_t *value);
@@ -83,6 +89,10 @@ ngx_http_ollama_conversation_fields_text(
          : (void *) &ngx_http_ollama_conversation_fields_last(read)->given;
 
     value = (ngx_str_t *) ((u_char *) to + field->offset);
+
+    if (field->is == is_text) {
+        return ngx_http_ollama_conversation_fields_copy(read, value);
+    }
 
     if (ngx_http_ollama_conversation_fields_decode(read,
                                                    read->participants.pool,
@@ -187,9 +197,7 @@ ngx_http_ollama_conversation_fields_system(
                                      "has half of a surrogate pair", "");
     }
 
-    return ngx_http_ollama_conversation_fields_decode(read,
-                                                      read->participants.pool,
-                                                      &read->system->value);
+    return ngx_http_ollama_conversation_fields_copy(read, &read->system->value);
 }
 
 
@@ -248,6 +256,95 @@ ngx_http_ollama_conversation_fields_member(
 }
 
 
+/* Copies the text that the parser has just read, as it was written. */
+
+static ngx_int_t
+ngx_http_ollama_conversation_fields_copy(
+    ngx_http_ollama_conversation_fields_t *read, ngx_str_t *value)
+{
+    ngx_str_t  text;
+
+    text = ngx_http_ollama_conversation_fields_string(read);
+
+    if (text.len > NGX_HTTP_OLLAMA_CONVERSATION_TEXT
+        && ngx_http_ollama_conversation_fields_length(&text)
+           > NGX_HTTP_OLLAMA_CONVERSATION_TEXT)
+    {
+        read->participants.body->too_large = 1;
+
+        return ngx_http_ollama_conversation_fields_refuse(read,
+                                     read->json.string,
+                                     "is longer than 1 MB", "");
+    }
+
+    value->data = ngx_pnalloc(read->participants.pool, text.len);
+    if (value->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->len = text.len;
+    ngx_memcpy(value->data, text.data, text.len);
+
+    return NGX_OK;
+}
+
+
+/* The string that the parser has just read, between its quotes. */
+
+static ngx_str_t
+ngx_http_ollama_conversation_fields_string(
+    ngx_http_ollama_conversation_fields_t *read)
+{
+    ngx_str_t  text;
+
+    text.data = read->held.str.data + (read->json.string + 1 - read->base);
+    text.len = ngx_http_ollama_json_offset(&read->json) - read->json.string - 2;
+
+    return text;
+}
+
+
+/* Bytes of the decoded text, which has no half of a surrogate pair. */
+
+static size_t
+ngx_http_ollama_conversation_fields_length(ngx_str_t *text)
+{
+    u_char     *p, *last, *s;
+    size_t      len;
+    ngx_int_t   unit;
+
+    last = text->data + text->len;
+    len = 0;
+
+    for (p = text->data; p < last; /* void */ ) {
+
+        s = memchr(p, '\\', last - p);
+        if (s == NULL) {
+            return len + (last - p);
+        }
+
+        len += s - p;
+
+        if (s[1] != 'u') {
+            len++;
+            p = s + 2;
+            continue;
+        }
+
+        unit = ngx_hextoi(s + 2, 4);
+
+        /* each half of a pair is two bytes */
+
+        len += (unit < 0x80) ? 1
+               : (unit < 0x800 || (unit & 0xf800) == 0xd800) ? 2 : 3;
+
+        p = s + 6;
+    }
+
+    return len;
+}
+
+
 /*
  * Decodes the string that the parser has just read; decoding never makes it
  * longer.
@@ -258,16 +355,13 @@ ngx_http_ollama_conversation_fields_decode(
     ngx_http_ollama_conversation_fields_t *read, ngx_pool_t *pool,
     ngx_str_t *value)
 {
-    u_char                         *p;
+    ngx_str_t                       string;
     ngx_http_ollama_strbuf_t        buf;
     ngx_http_ollama_strbuf_text_t   text;
 
-    /* between its quotes */
+    string = ngx_http_ollama_conversation_fields_string(read);
 
-    p = read->held.str.data + (read->json.string + 1 - read->base);
-
-    text.size = ngx_http_ollama_json_offset(&read->json)
-                - read->json.string - 2;
+    text.size = string.len;
     text.str.len = 0;
 
     text.str.data = ngx_pnalloc(pool, text.size);
@@ -277,7 +371,8 @@ ngx_http_ollama_conversation_fields_decode(
 
     ngx_http_ollama_strbuf_init(&buf, pool, text.size);
     ngx_http_ollama_strbuf_begin(&buf);
-    ngx_http_ollama_strbuf_decode(&buf, &text, p, p + text.size);
+    ngx_http_ollama_strbuf_decode(&buf, &text, string.data,
+                                  string.data + string.len);
     ngx_http_ollama_strbuf_end(&buf, &text);
 
     *value = text.str;

@@ -38,7 +38,8 @@ typedef enum {
     is_systems,
     is_options,
     is_task,
-    is_stream
+    is_stream,
+    is_text
 } ngx_http_ollama_conversation_is_e;
 
 

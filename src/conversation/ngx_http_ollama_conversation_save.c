@@ -14,7 +14,8 @@
  * line says whether all was saved.
  *
  * A reply that isn't stored yet keeps the pool of its turn, and is destroyed
- * with it.  Uses the store, its lock and its outbox.
+ * with it; if too many bytes wait for Redis, none of them is stored.  Uses the
+ * store, its lock and its outbox.
  */
 
 
@@ -28,11 +29,16 @@
 #include "store/ngx_http_ollama_outbox.h"
 
 
+/* bytes of the replies that wait for Redis; one is less */
+#define NGX_HTTP_OLLAMA_CONVERSATION_WAITING  (64 * 1024 * 1024)
+
+
 /* a reply that isn't stored yet, in its turn's pool */
 
 typedef struct {
     ngx_queue_t                        queue;
     ngx_pool_t                        *pool;
+    size_t                             size;
     int64_t                            n;
     ngx_http_ollama_store_message_t    message;
     unsigned                           last:1;
@@ -45,6 +51,9 @@ static void ngx_http_ollama_conversation_save_done(
     ngx_http_ollama_store_t *store);
 static void ngx_http_ollama_conversation_save_clear(
     ngx_http_ollama_conversation_save_t *save);
+static void ngx_http_ollama_conversation_save_remove(
+    ngx_http_ollama_conversation_save_t *save,
+    ngx_http_ollama_unsaved_t *unsaved);
 
 
 ngx_int_t
@@ -79,6 +88,22 @@ ngx_http_ollama_conversation_save(ngx_http_ollama_conversation_t *conv,
                       turn->capture->text[NGX_HTTP_OLLAMA_CAPTURE_THINKING].str;
 
     ngx_queue_insert_tail(&save->unsaved, &unsaved->queue);
+
+    /* the message has all of the text but the thinking once more */
+
+    unsaved->size = 2 * message->len + unsaved->message.thinking.len;
+    save->size += unsaved->size;
+
+    if (save->size > NGX_HTTP_OLLAMA_CONVERSATION_WAITING) {
+        ngx_log_error(NGX_LOG_ERR, conv->request->connection->log, 0,
+                      "ollama: replies were not saved in their session: too "
+                      "much waits for Redis");
+
+        save->failed = 1;
+        ngx_http_ollama_conversation_save_clear(save);
+
+        return NGX_OK;
+    }
 
     return conv->ended ? NGX_OK : ngx_http_ollama_conversation_save_next(save);
 }
@@ -143,8 +168,7 @@ ngx_http_ollama_conversation_save_done(ngx_http_ollama_store_t *store)
 
         save->released = unsaved->last;
 
-        ngx_queue_remove(q);
-        ngx_destroy_pool(unsaved->pool);
+        ngx_http_ollama_conversation_save_remove(save, unsaved);
 
         if (ngx_http_ollama_conversation_save_next(save) == NGX_AGAIN) {
             return;
@@ -210,6 +234,9 @@ ngx_http_ollama_conversation_save_end(ngx_http_ollama_conversation_t *conv)
     {
         unsaved = ngx_queue_data(q, ngx_http_ollama_unsaved_t, queue);
 
+        unsaved->message.more = (ngx_queue_next(q)
+                                 != ngx_queue_sentinel(&save->unsaved));
+
         ngx_http_ollama_outbox_add(&ctx->scan->session_id, &ctx->holder,
                                    save->store.ttl, unsaved->n,
                                    &unsaved->message);
@@ -249,7 +276,18 @@ ngx_http_ollama_conversation_save_clear(
         q = ngx_queue_head(&save->unsaved);
         unsaved = ngx_queue_data(q, ngx_http_ollama_unsaved_t, queue);
 
-        ngx_queue_remove(q);
-        ngx_destroy_pool(unsaved->pool);
+        ngx_http_ollama_conversation_save_remove(save, unsaved);
     }
+}
+
+
+static void
+ngx_http_ollama_conversation_save_remove(
+    ngx_http_ollama_conversation_save_t *save,
+    ngx_http_ollama_unsaved_t *unsaved)
+{
+    save->size -= unsaved->size;
+
+    ngx_queue_remove(&unsaved->queue);
+    ngx_destroy_pool(unsaved->pool);
 }

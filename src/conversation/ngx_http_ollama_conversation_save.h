@@ -29,14 +29,18 @@ struct ngx_http_ollama_conversation_save_s {
     ngx_http_ollama_lock_t             lock;
     ngx_str_t                          owner;
     ngx_str_t                          initial;  /* the initial message, JSON */
+    ngx_uint_t                         total;    /* messages in the history */
+    ngx_uint_t                         seen;     /* of these, read so far */
     int64_t                            read;     /* n of the last one read */
     int64_t                            n;        /* of the last message that is
                                                     stored, or to be stored */
     ngx_queue_t                        unsaved;
+    size_t                             size;     /* bytes of these, about */
 
     unsigned                           unanswered:1; /* the last message of the
                                                     history has no reply */
-    unsigned                           same:1;   /* it is the initial one */
+    unsigned                           same:1;   /* it is the initial one,
+                                                    which was sent before */
     unsigned                           locking:1; /* Redis may have locked the
                                                     session */
     unsigned                           failed:1; /* nothing more is stored */

@@ -17,7 +17,6 @@
 #include <ngx_http.h>
 
 #include "conversation/ngx_http_ollama_conversation_session.h"
-#include "conversation/ngx_http_ollama_conversation_prompt.h"
 #include "conversation/ngx_http_ollama_conversation_save.h"
 #include "core/ngx_http_ollama_error.h"
 #include "request/ngx_http_ollama_scan.h"
@@ -39,8 +38,10 @@ static void ngx_http_ollama_conversation_session_begun(
     ngx_http_ollama_store_t *store);
 static void ngx_http_ollama_conversation_session_opened(
     ngx_http_ollama_conversation_save_t *save);
-static void ngx_http_ollama_conversation_session_system(
+static ngx_int_t ngx_http_ollama_conversation_session_system(
     ngx_http_ollama_conversation_t *conv, ngx_str_t *system);
+static void ngx_http_ollama_conversation_session_escape(
+    ngx_http_ollama_emit_t *t, void *data);
 static void ngx_http_ollama_conversation_session_read(
     ngx_http_ollama_conversation_save_t *save);
 static void ngx_http_ollama_conversation_session_page(
@@ -49,6 +50,9 @@ static int64_t ngx_http_ollama_conversation_session_number(ngx_str_t *id);
 static ngx_int_t ngx_http_ollama_conversation_session_message(
     ngx_http_ollama_conversation_t *conv,
     ngx_http_ollama_store_message_t *message);
+static ngx_int_t ngx_http_ollama_conversation_session_said(
+    ngx_http_ollama_conversation_t *conv, ngx_int_t speaker, ngx_str_t *name,
+    ngx_str_t *text);
 static void ngx_http_ollama_conversation_session_add(
     ngx_http_ollama_conversation_save_t *save);
 static void ngx_http_ollama_conversation_session_initial(
@@ -57,8 +61,6 @@ static void ngx_http_ollama_conversation_session_added(
     ngx_http_ollama_store_t *store);
 static void ngx_http_ollama_conversation_session_failed(
     ngx_http_ollama_conversation_t *conv, ngx_int_t rc);
-static void ngx_http_ollama_conversation_session_no_redis(
-    ngx_http_ollama_conversation_t *conv);
 
 
 ngx_int_t
@@ -190,11 +192,14 @@ ngx_http_ollama_conversation_session_opened(
         return;
     }
 
+    save->total = store->total;
     save->unanswered = (store->unanswered == 1);
 
-    ngx_http_ollama_conversation_session_system(conv, &store->session.system);
-
-    if (ngx_http_ollama_conversation_prompt_init(conv->request->pool,
+    if (ngx_http_ollama_conversation_session_system(conv,
+                                                    &store->session.system)
+        != NGX_OK
+        || ngx_http_ollama_conversation_prompt_init(&conv->said,
+                                                 conv->request->pool,
                                                  conv->body)
         != NGX_OK
         || ngx_http_ollama_emit_make(conv->request->pool,
@@ -213,7 +218,7 @@ ngx_http_ollama_conversation_session_opened(
 
 /* The session's system prompt is for participants that have none. */
 
-static void
+static ngx_int_t
 ngx_http_ollama_conversation_session_system(
     ngx_http_ollama_conversation_t *conv, ngx_str_t *system)
 {
@@ -221,17 +226,32 @@ ngx_http_ollama_conversation_session_system(
     ngx_uint_t  i;
 
     if (system->len == 0) {
-        return;
+        return NGX_OK;
     }
 
-    text.len = system->len;
-    text.data = ngx_pstrdup(conv->request->pool, system);
+    if (ngx_http_ollama_emit_make(conv->request->pool,
+                                 ngx_http_ollama_conversation_session_escape,
+                                 system, &text)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
-    for (i = 0; text.data && i < conv->body->n; i++) {
+    for (i = 0; i < conv->body->n; i++) {
         if (conv->body->participant[i].system.len == 0) {
             conv->body->participant[i].system = text;
         }
     }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_ollama_conversation_session_escape(ngx_http_ollama_emit_t *t,
+    void *data)
+{
+    ngx_http_ollama_emit_escape(t, data);
 }
 
 
@@ -252,7 +272,8 @@ ngx_http_ollama_conversation_session_read(
                                    NGX_HTTP_OLLAMA_CONVERSATION_BYTES)
         != NGX_OK)
     {
-        ngx_http_ollama_conversation_session_no_redis(conv);
+        ngx_http_ollama_conversation_session_failed(conv,
+                    ngx_http_ollama_error_no_history(conv->request, conv->ctx));
     }
 }
 
@@ -281,18 +302,25 @@ ngx_http_ollama_conversation_session_page(ngx_http_ollama_store_t *store)
     for (i = 0; i < store->n; i++) {
         ngx_http_ollama_store_get_message(store, i, &message);
 
+        save->read = ngx_http_ollama_conversation_session_number(&message.id);
+
+        if (++save->seen == save->total && save->unanswered
+            && message.json.len == save->initial.len
+            && ngx_memcmp(message.json.data, save->initial.data,
+                          message.json.len)
+               == 0)
+        {
+            /* the initial message, which is added at the end */
+            save->same = 1;
+            continue;
+        }
+
         rc = ngx_http_ollama_conversation_session_message(conv, &message);
 
         if (rc != NGX_OK) {
             ngx_http_ollama_conversation_session_failed(conv, rc);
             return;
         }
-
-        save->read = ngx_http_ollama_conversation_session_number(&message.id);
-        save->same = (message.json.len == save->initial.len
-                      && ngx_memcmp(message.json.data, save->initial.data,
-                                    message.json.len)
-                           == 0);
     }
 
     if (store->more && store->n) {
@@ -327,11 +355,10 @@ ngx_http_ollama_conversation_session_message(
     ngx_http_ollama_conversation_t *conv,
     ngx_http_ollama_store_message_t *message)
 {
-    ngx_int_t                    speaker;
-    ngx_str_t                    text, *name;
-    ngx_uint_t                   i;
-    ngx_http_ollama_message_t    parsed;
-    ngx_http_ollama_utterance_t *utterance;
+    ngx_int_t                  speaker;
+    ngx_str_t                  text, *name;
+    ngx_uint_t                 i;
+    ngx_http_ollama_message_t  parsed;
 
     if (ngx_http_ollama_message_read(&message->json, &parsed) != NGX_OK
         || parsed.content.len < 2 || parsed.content.data[0] != '"')
@@ -339,28 +366,12 @@ ngx_http_ollama_conversation_session_message(
         return NGX_OK;
     }
 
+    text.data = parsed.content.data + 1;
     text.len = parsed.content.len - 2;
 
     if (text.len == 0) {
         return NGX_OK;
     }
-
-    if (text.len > NGX_HTTP_OLLAMA_CONVERSATION_SIZE - conv->size) {
-        return ngx_http_ollama_error(conv->request, conv->ctx,
-                                     NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
-                                     "the messages of session \"%V\" have "
-                                     "more than 64 MB",
-                                     &conv->ctx->scan->session_id);
-    }
-
-    conv->size += text.len;
-
-    text.data = ngx_pnalloc(conv->request->pool, text.len);
-    if (text.data == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ngx_memcpy(text.data, parsed.content.data + 1, text.len);
 
     speaker = NGX_HTTP_OLLAMA_CONVERSATION_USER;
     name = message->participant.len ? &message->participant : &message->model;
@@ -382,15 +393,31 @@ ngx_http_ollama_conversation_session_message(
         }
     }
 
-    utterance = ngx_array_push(&conv->utterances);
-    if (utterance == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    return ngx_http_ollama_conversation_session_said(conv, speaker, name,
+                                                     &text);
+}
+
+
+/* NGX_OK, or the status of a refusal. */
+
+static ngx_int_t
+ngx_http_ollama_conversation_session_said(ngx_http_ollama_conversation_t *conv,
+    ngx_int_t speaker, ngx_str_t *name, ngx_str_t *text)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_ollama_conversation_prompt_add(&conv->said, speaker, name,
+                                                 text, 1);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_ollama_error(conv->request, conv->ctx,
+                                     NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                                     "the messages of session \"%V\" have, "
+                                     "with the new one, more than 64 MB",
+                                     &conv->ctx->scan->session_id);
     }
 
-    return ngx_http_ollama_conversation_prompt_add(conv->request->pool,
-                                                   conv->body, utterance,
-                                                   speaker, name, &text, 1)
-           == NGX_OK ? NGX_OK : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    return (rc == NGX_OK) ? NGX_OK : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
 
@@ -404,16 +431,23 @@ static void
 ngx_http_ollama_conversation_session_add(
     ngx_http_ollama_conversation_save_t *save)
 {
+    ngx_int_t                        rc;
     ngx_connection_t                *c;
     ngx_http_ollama_conversation_t  *conv;
 
     conv = save->conversation;
     c = conv->request->connection;
 
-    if (save->unanswered && save->same) {
-        /* the first turn adds it */
-        conv->utterances.nelts--;
+    rc = ngx_http_ollama_conversation_session_said(conv,
+                                             NGX_HTTP_OLLAMA_CONVERSATION_USER,
+                                             NULL, &conv->body->initial);
 
+    if (rc != NGX_OK) {
+        ngx_http_ollama_conversation_session_failed(conv, rc);
+        return;
+    }
+
+    if (save->same) {
         conv->next(conv);
         ngx_http_run_posted_requests(c);
         return;
@@ -427,7 +461,8 @@ ngx_http_ollama_conversation_session_add(
                                   &save->initial, 1)
         != NGX_OK)
     {
-        ngx_http_ollama_conversation_session_no_redis(conv);
+        ngx_http_ollama_conversation_session_failed(conv,
+                    ngx_http_ollama_error_no_history(conv->request, conv->ctx));
     }
 }
 
@@ -436,9 +471,9 @@ static void
 ngx_http_ollama_conversation_session_initial(ngx_http_ollama_emit_t *t,
     void *data)
 {
-    ngx_http_ollama_emit_add(t, "{\"role\":\"user\",\"content\":");
-    ngx_http_ollama_emit_string(t, data);
-    ngx_http_ollama_emit_add(t, "}");
+    ngx_http_ollama_emit_add(t, "{\"role\":\"user\",\"content\":\"");
+    ngx_http_ollama_emit_raw(t, data);
+    ngx_http_ollama_emit_add(t, "\"}");
 }
 
 
@@ -455,22 +490,15 @@ ngx_http_ollama_conversation_session_added(ngx_http_ollama_store_t *store)
 
     ngx_http_set_log_request(c->log, conv->request);
 
-    switch (store->result) {
-
-    case NGX_HTTP_OLLAMA_STORE_OK:
-        conv->next(conv);
-        ngx_http_run_posted_requests(c);
-        return;
-
-    case NGX_HTTP_OLLAMA_STORE_UNAVAILABLE:
-        ngx_http_ollama_conversation_session_no_redis(conv);
-        return;
-
-    default: /* it was deleted meanwhile */
+    if (store->result != NGX_HTTP_OLLAMA_STORE_OK) {
         ngx_http_ollama_conversation_session_failed(conv,
-                      ngx_http_ollama_open_not_found(conv->request, conv->ctx));
+                      ngx_http_ollama_open_refuse(conv->request, conv->ctx,
+                                                  store));
         return;
     }
+
+    conv->next(conv);
+    ngx_http_run_posted_requests(c);
 }
 
 
@@ -496,15 +524,4 @@ ngx_http_ollama_conversation_session_failed(
     }
 
     ngx_http_run_posted_requests(c);
-}
-
-
-/* Redis can't be asked. */
-
-static void
-ngx_http_ollama_conversation_session_no_redis(
-    ngx_http_ollama_conversation_t *conv)
-{
-    ngx_http_ollama_conversation_session_failed(conv,
-                    ngx_http_ollama_error_no_history(conv->request, conv->ctx));
 }

@@ -20,7 +20,6 @@
 #include "balancer/ngx_http_ollama_candidates.h"
 #include "balancer/ngx_http_ollama_names.h"
 #include "conversation/ngx_http_ollama_conversation_json.h"
-#include "conversation/ngx_http_ollama_conversation_prompt.h"
 #include "conversation/ngx_http_ollama_conversation_session.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
@@ -55,12 +54,9 @@ ngx_http_ollama_conversation_start(ngx_http_ollama_conversation_t *conv)
 
     r = conv->request;
 
-    if (ngx_array_init(&conv->utterances, r->pool, 16,
-                       sizeof(ngx_http_ollama_utterance_t))
-        != NGX_OK
-        || ngx_array_init(&conv->replies, r->pool, 4,
-                          sizeof(ngx_http_ollama_conversation_reply_t))
-           != NGX_OK)
+    if (ngx_array_init(&conv->replies, r->pool, 4,
+                       sizeof(ngx_http_ollama_conversation_reply_t))
+        != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -196,15 +192,6 @@ ngx_http_ollama_conversation_start_check(ngx_http_ollama_conversation_t *conv)
 
     ctx = conv->ctx;
 
-    if (conv->body->initial.len > NGX_HTTP_OLLAMA_CONVERSATION_SIZE) {
-        return ngx_http_ollama_error(conv->request, ctx,
-                                     NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
-                                     "the initial message has more than "
-                                     "64 MB");
-    }
-
-    conv->size = conv->body->initial.len;
-
     /* the header line is for participants that have none of their own */
     url = ctx->scan->server_url;
 
@@ -251,7 +238,7 @@ ngx_http_ollama_conversation_start_model(ngx_http_ollama_conversation_t *conv,
     ngx_uint_t                      aliased;
     ngx_http_ollama_ctx_t          *ctx;
     ngx_http_ollama_loc_conf_t     *olcf;
-    ngx_http_ollama_candidates_t    search;
+    ngx_http_ollama_candidates_t    candidates;
     ngx_http_ollama_participant_t  *participant;
 
     ctx = conv->ctx;
@@ -280,10 +267,11 @@ ngx_http_ollama_conversation_start_model(ngx_http_ollama_conversation_t *conv,
     ctx->scan->model = participant->model;
     ctx->scan->server_url = participant->server_url;
 
-    rc = ngx_http_ollama_candidates_find(conv->request, ctx, olcf->up, &search);
+    rc = ngx_http_ollama_candidates_find(conv->request, ctx, olcf->up,
+                                         &candidates);
 
     if (rc == NGX_DECLINED || (rc == NGX_HTTP_SERVICE_UNAVAILABLE
-                               && search.full && i > 0))
+                               && candidates.full && i > 0))
     {
         return NGX_OK;
     }

@@ -13,6 +13,7 @@
 #include <ngx_http.h>
 
 #include "conversation/ngx_http_ollama_conversation_params.h"
+#include "conversation/ngx_http_ollama_conversation_prompt.h"
 #include "core/ngx_http_ollama_ctx.h"
 
 
@@ -42,8 +43,7 @@ struct ngx_http_ollama_conversation_s {
      */
     ngx_http_ollama_conversation_pt        next;
 
-    ngx_array_t                            utterances; /* ..._utterance_t */
-    size_t                                 size;     /* bytes of all messages */
+    ngx_http_ollama_conversation_said_t    said;
     ngx_uint_t                             turns;    /* complete ones */
     ngx_array_t                            replies;  /* ..._reply_t; used if it
                                                         is no stream */

@@ -31,21 +31,21 @@
 
 #include "conversation/ngx_http_ollama_conversation_turn.h"
 #include "conversation/ngx_http_ollama_conversation_json.h"
-#include "conversation/ngx_http_ollama_conversation_prompt.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
-#include "core/ngx_http_ollama_error.h"
 #include "reply/ngx_http_ollama_capture.h"
 #include "reply/ngx_http_ollama_frame.h"
 #include "reply/ngx_http_ollama_stop.h"
 #include "request/ngx_http_ollama_scan.h"
-#include "util/ngx_http_ollama_strbuf.h"
-#include "util/ngx_http_ollama_utf8.h"
 
 
 #define NGX_HTTP_OLLAMA_TURN_POOL  4096
 
+/* how long a server may take to end its reply after the final frame, ms */
+#define NGX_HTTP_OLLAMA_TURN_REST  1000
 
+
+static void ngx_http_ollama_turn_cleanup(void *data);
 static ngx_int_t ngx_http_ollama_turn_request(ngx_http_ollama_turn_t *turn);
 static ngx_int_t ngx_http_ollama_turn_body(ngx_http_ollama_turn_t *turn,
     ngx_http_request_t *sr);
@@ -53,11 +53,11 @@ static ngx_int_t ngx_http_ollama_turn_ctx(ngx_http_ollama_turn_t *turn,
     ngx_http_request_t *sr);
 static ngx_int_t ngx_http_ollama_turn_post_handler(ngx_http_request_t *r,
     void *data, ngx_int_t rc);
-static ngx_int_t ngx_http_ollama_turn_read_error(ngx_http_ollama_turn_t *turn,
-    ngx_str_t *error);
 static ngx_int_t ngx_http_ollama_turn_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_turn_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static void ngx_http_ollama_turn_rest(ngx_http_ollama_turn_t *turn);
+static void ngx_http_ollama_turn_rest_handler(ngx_event_t *ev);
 static void ngx_http_ollama_turn_consume(ngx_http_ollama_turn_t *turn,
     ngx_chain_t *in);
 static ngx_chain_t **ngx_http_ollama_turn_buf(ngx_http_ollama_turn_t *turn,
@@ -78,6 +78,7 @@ ngx_int_t
 ngx_http_ollama_turn_begin(ngx_http_ollama_conversation_t *conv)
 {
     ngx_pool_t              *pool;
+    ngx_pool_cleanup_t      *cln;
     ngx_http_request_t      *r;
     ngx_http_ollama_turn_t  *turn;
 
@@ -106,6 +107,17 @@ ngx_http_ollama_turn_begin(ngx_http_ollama_conversation_t *conv)
                    "ollama turn %ui: \"%V\"", turn->number,
                    &turn->participant->name);
 
+    cln = ngx_pool_cleanup_add(pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_ollama_turn_cleanup;
+    cln->data = turn;
+
+    ngx_http_ollama_timer_init(&turn->rest, ngx_http_ollama_turn_rest_handler,
+                               turn, r->connection->log);
+
     turn->capture = ngx_pcalloc(pool, sizeof(ngx_http_ollama_capture_t));
     if (turn->capture == NULL) {
         return NGX_ERROR;
@@ -113,8 +125,9 @@ ngx_http_ollama_turn_begin(ngx_http_ollama_conversation_t *conv)
 
     if (ngx_http_ollama_capture_init(turn->capture, pool,
                                      NGX_HTTP_OLLAMA_CAPTURE_LINES,
-                                     NGX_HTTP_OLLAMA_CONVERSATION_SIZE
-                                     - conv->size)
+                                     ngx_min(NGX_HTTP_OLLAMA_CONVERSATION_REPLY,
+                                             NGX_HTTP_OLLAMA_CONVERSATION_SIZE
+                                             - conv->said.size))
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -131,6 +144,15 @@ ngx_http_ollama_turn_begin(ngx_http_ollama_conversation_t *conv)
     }
 
     return ngx_http_ollama_turn_request(turn);
+}
+
+
+static void
+ngx_http_ollama_turn_cleanup(void *data)
+{
+    ngx_http_ollama_turn_t *turn = data;
+
+    ngx_http_ollama_timer_stop(&turn->rest);
 }
 
 
@@ -182,52 +204,24 @@ ngx_http_ollama_turn_request(ngx_http_ollama_turn_t *turn)
 }
 
 
-/*
- * The body in one buffer: proxy_pass allocates memory for each buffer of it,
- * and a long history has many.  It is freed with the turn.
- */
+/* The bufs are freed with the turn. */
 
 static ngx_int_t
 ngx_http_ollama_turn_body(ngx_http_ollama_turn_t *turn,
     ngx_http_request_t *sr)
 {
     off_t                            size;
-    ngx_buf_t                       *b;
-    ngx_chain_t                     *cl, *out;
+    ngx_chain_t                     *out;
     ngx_http_request_body_t         *rb;
     ngx_http_ollama_conversation_t  *conv;
 
     conv = turn->conversation;
 
-    cl = ngx_http_ollama_conversation_prompt_make(turn->pool, conv->body,
-                                                  turn->self,
-                                                  conv->utterances.elts,
-                                                  conv->utterances.nelts,
-                                                  &size);
-    if (cl == NULL) {
-        return NGX_ERROR;
-    }
-
-    b = ngx_create_temp_buf(turn->pool, size);
-    if (b == NULL) {
-        return NGX_ERROR;
-    }
-
-    for ( /* void */ ; cl; cl = cl->next) {
-        b->last = ngx_cpymem(b->last, cl->buf->pos,
-                             cl->buf->last - cl->buf->pos);
-    }
-
-    b->temporary = 0;
-    b->memory = 1;
-
-    out = ngx_alloc_chain_link(turn->pool);
+    out = ngx_http_ollama_conversation_prompt_make(&conv->said, turn->pool,
+                                                   turn->self, &size);
     if (out == NULL) {
         return NGX_ERROR;
     }
-
-    out->buf = b;
-    out->next = NULL;
 
     rb = ngx_pcalloc(turn->pool, sizeof(ngx_http_request_body_t));
     if (rb == NULL) {
@@ -310,6 +304,7 @@ ngx_http_ollama_turn_post_handler(ngx_http_request_t *r, void *data,
     if (!turn->ended) {
         turn->ended = 1;
         turn->rc = rc;
+        ngx_http_ollama_timer_stop(&turn->rest);
     }
 
     return NGX_OK;
@@ -351,111 +346,6 @@ ngx_http_ollama_turn_end(ngx_http_ollama_turn_t *turn)
     }
 
     return NGX_HTTP_OLLAMA_TURN_FAILED;
-}
-
-
-void
-ngx_http_ollama_turn_error(ngx_http_ollama_turn_t *turn, ngx_str_t *error)
-{
-    u_char                 *p;
-    ngx_http_request_t     *r;
-    ngx_http_ollama_ctx_t  *ctx;
-
-    r = turn->request;
-    ctx = turn->ctx;
-
-    if (ctx->error.len) {
-        *error = ctx->error;
-        return;
-    }
-
-    if (ngx_http_ollama_turn_read_error(turn, error) == NGX_OK) {
-        return;
-    }
-
-    if (turn->rc >= NGX_HTTP_SPECIAL_RESPONSE) {
-        *error = *ngx_http_ollama_error_text(turn->rc);
-        return;
-    }
-
-    if (turn->capture->truncated) {
-        ngx_str_set(error, "the conversation has become longer than 64 MB");
-        return;
-    }
-
-    ngx_str_set(error, "a server sent no reply that can be read");
-
-    p = ngx_pnalloc(r->pool, sizeof("server \"\" answered with status ") - 1
-                             + ctx->server.len + NGX_INT_T_LEN);
-
-    if (p && r->headers_out.status && r->headers_out.status != NGX_HTTP_OK) {
-        error->data = p;
-        error->len = ngx_sprintf(p, "server \"%V\" answered with status %ui",
-                                 &ctx->server, r->headers_out.status)
-                     - p;
-    }
-}
-
-
-/*
- * The error that the server sent, {"error":"..."}; of a long one only the part
- * that was kept.  NGX_DECLINED: there is none.
- */
-
-static ngx_int_t
-ngx_http_ollama_turn_read_error(ngx_http_ollama_turn_t *turn,
-    ngx_str_t *error)
-{
-    u_char                         *p, *last, *start;
-    ngx_uint_t                      i;
-    ngx_http_ollama_strbuf_t        buf;
-    ngx_http_ollama_strbuf_text_t   text;
-
-    static ngx_str_t  tokens[] = {
-        ngx_string("{"), ngx_string("\"error\""), ngx_string(":"),
-        ngx_string("\"")
-    };
-
-    p = turn->head;
-    last = p + turn->head_len;
-
-    for (i = 0; i < sizeof(tokens) / sizeof(tokens[0]); i++) {
-
-        while (p < last && (*p == ' ' || *p == '\t' || *p == '\r'
-                            || *p == '\n'))
-        {
-            p++;
-        }
-
-        if ((size_t) (last - p) < tokens[i].len
-            || ngx_memcmp(p, tokens[i].data, tokens[i].len) != 0)
-        {
-            return NGX_DECLINED;
-        }
-
-        p += tokens[i].len;
-    }
-
-    for (start = p; p < last && *p != '"'; p++) {
-        if (*p == '\\') {
-            p++;
-        }
-    }
-
-    ngx_memzero(&text, sizeof(ngx_http_ollama_strbuf_text_t));
-
-    ngx_http_ollama_strbuf_init(&buf, turn->request->pool,
-                                NGX_HTTP_OLLAMA_TURN_HEAD);
-    ngx_http_ollama_strbuf_begin(&buf);
-    ngx_http_ollama_strbuf_decode(&buf, &text, start, ngx_min(p, last));
-    ngx_http_ollama_strbuf_end(&buf, &text);
-
-    /* it may be cut within a character, or not be UTF-8 at all */
-
-    error->data = text.str.data;
-    error->len = ngx_http_ollama_utf8_repair(text.str.data, text.str.len);
-
-    return error->len ? NGX_OK : NGX_DECLINED;
 }
 
 
@@ -528,6 +418,10 @@ ngx_http_ollama_turn_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         conv->ctx->ttft = ngx_max(conv->ctx->ttft, 0);
     }
 
+    if (turn->is_reply) {
+        ngx_http_ollama_turn_rest(turn);
+    }
+
     if (in && out == NULL) {
         ngx_http_ollama_turn_consume(turn, in);
         return NGX_OK;
@@ -539,6 +433,46 @@ ngx_http_ollama_turn_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
                             (ngx_buf_tag_t) &ngx_http_ollama_module);
 
     return rc;
+}
+
+
+/*
+ * A reply that is too long needs no more of it, and one whose final frame has
+ * come shouldn't hold up the next turn: a server may leave its end open.
+ */
+
+static void
+ngx_http_ollama_turn_rest(ngx_http_ollama_turn_t *turn)
+{
+    ngx_event_t  *ev;
+
+    ev = &turn->rest.event;
+
+    if (turn->ended) {
+        return;
+    }
+
+    if (turn->capture->truncated) {
+        ngx_post_event(ev, &ngx_posted_events);
+
+    } else if (turn->ctx->frame->done && !ev->timer_set) {
+        ngx_add_timer(ev, NGX_HTTP_OLLAMA_TURN_REST);
+    }
+}
+
+
+static void
+ngx_http_ollama_turn_rest_handler(ngx_event_t *ev)
+{
+    ngx_http_request_t      *r;
+    ngx_http_ollama_turn_t  *turn;
+
+    turn = ngx_http_ollama_timer_data(ev);
+    r = turn->request;
+
+    if (!turn->ended && r->upstream) {
+        ngx_http_ollama_stop_server(r);
+    }
 }
 
 

@@ -14,6 +14,7 @@
 
 #include "conversation/ngx_http_ollama_conversation_state.h"
 #include "reply/ngx_http_ollama_capture.h"
+#include "util/ngx_http_ollama_timer.h"
 
 
 /* the first bytes of a line, or of a body that is no reply: for the error */
@@ -54,6 +55,8 @@ struct ngx_http_ollama_turn_s {
     ngx_http_ollama_turn_state_e     state;
     u_char                           head[NGX_HTTP_OLLAMA_TURN_HEAD];
     size_t                           head_len;
+    ngx_http_ollama_timer_t          rest;      /* for a reply that doesn't
+                                                   end */
 
     unsigned                         is_reply:1; /* 200, NDJSON */
     unsigned                         has_error:1; /* "head" is an error line */
@@ -74,10 +77,6 @@ void ngx_http_ollama_turn_stop(ngx_http_ollama_turn_t *turn);
 /* How a turn has ended, or ends now because its request is ended. */
 ngx_http_ollama_turn_end_e ngx_http_ollama_turn_end(
     ngx_http_ollama_turn_t *turn);
-
-/* Why a turn has failed; the text is in the request's pool, or static. */
-void ngx_http_ollama_turn_error(ngx_http_ollama_turn_t *turn,
-    ngx_str_t *error);
 
 /* Puts the filters for turns in front of those so far. */
 ngx_int_t ngx_http_ollama_turn_filter_init(ngx_conf_t *cf);

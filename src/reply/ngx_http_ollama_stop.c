@@ -43,7 +43,6 @@ static void ngx_http_ollama_stop_wait_handler(ngx_event_t *ev);
 static void ngx_http_ollama_stop_wait_cleanup(void *data);
 static void ngx_http_ollama_stop_now(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
-static void ngx_http_ollama_stop_server(ngx_http_request_t *r);
 static void ngx_http_ollama_stop_upstream(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_stop_send(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
@@ -184,9 +183,9 @@ ngx_http_ollama_stop_now(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 }
 
 
-/* The tap has sent the final frame; the reply may have ended since. */
+/* Also when the tap has sent the final frame. */
 
-static void
+void
 ngx_http_ollama_stop_server(ngx_http_request_t *r)
 {
     ngx_connection_t  *c;

@@ -23,5 +23,12 @@
  */
 void ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx);
 
+/*
+ * Ends the request that has an upstream, and its connection to the server; the
+ * client gets nothing more of it.  Does nothing if the reply has ended.  To be
+ * called from an event; may free the request.
+ */
+void ngx_http_ollama_stop_server(ngx_http_request_t *r);
+
 
 #endif /* _NGX_HTTP_OLLAMA_STOP_H_INCLUDED_ */

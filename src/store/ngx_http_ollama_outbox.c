@@ -346,8 +346,7 @@ ngx_http_ollama_outbox_exit_worker(void)
 static void
 ngx_http_ollama_outbox_send(ngx_http_ollama_outbox_item_t *item)
 {
-    ngx_int_t   rc;
-    ngx_uint_t  last;
+    ngx_int_t  rc;
 
     item->store.log = ngx_cycle->log;
 
@@ -356,14 +355,9 @@ ngx_http_ollama_outbox_send(ngx_http_ollama_outbox_item_t *item)
                                             &item->task, item->n, item->to);
 
     } else if (item->message.json.len) {
-        /* the last reply of a conversation releases the lock */
-
-        last = (ngx_http_ollama_outbox_find(ngx_queue_next(&item->queue),
-                                            &item->sid)
-                == NULL);
-
         rc = ngx_http_ollama_store_save(&item->store, &item->sid, &item->task,
-                                        item->n, &item->message, last);
+                                        item->n, &item->message,
+                                        !item->message.more);
 
     } else {
         rc = ngx_http_ollama_store_release(&item->store, &item->sid,

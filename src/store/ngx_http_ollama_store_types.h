@@ -62,6 +62,8 @@ typedef struct {
     ngx_str_t   stats;        /* JSON */
     ngx_str_t   participant;
     int64_t     created;
+    unsigned    more:1;       /* another reply follows: the outbox keeps the
+                                 lock */
 } ngx_http_ollama_store_message_t;
 
 

@@ -17,8 +17,13 @@
 #include "util/ngx_http_ollama_emit.h"
 
 
+/* eight times the same byte */
+#define NGX_HTTP_OLLAMA_EMIT_EACH(ch)  ((ch) * 0x0101010101010101ULL)
+
+
 static void ngx_http_ollama_emit_put(ngx_http_ollama_emit_t *t, u_char *data,
     size_t len);
+static u_char *ngx_http_ollama_emit_plain(u_char *p, u_char *last);
 
 
 ngx_int_t
@@ -73,20 +78,76 @@ ngx_http_ollama_emit_raw(ngx_http_ollama_emit_t *t, ngx_str_t *s)
 }
 
 
+/*
+ * What needs no escape, which is nearly all of a text, is found eight bytes at
+ * a time and copied as a whole: some texts are megabytes.
+ */
+
 void
 ngx_http_ollama_emit_escape(ngx_http_ollama_emit_t *t, ngx_str_t *s)
 {
-    u_char  *p;
+    u_char  *p, *last, *next;
 
-    if (t->pos == NULL) {
-        t->len += s->len + ngx_escape_json(NULL, s->data, s->len);
-        return;
+    p = s->data;
+    last = p + s->len;
+
+    for ( ;; ) {
+        next = ngx_http_ollama_emit_plain(p, last);
+
+        ngx_http_ollama_emit_put(t, p, next - p);
+
+        for (p = next; p < last; p++) {
+
+            if (*p >= 0x20 && *p != '"' && *p != '\\') {
+                break;
+            }
+
+            t->len += 1 + ngx_escape_json(NULL, p, 1);
+
+            if (t->pos) {
+                t->pos = (u_char *) ngx_escape_json(t->pos, p, 1);
+            }
+        }
+
+        if (p == last) {
+            return;
+        }
+    }
+}
+
+
+/* Returns the first byte that needs an escape, or "last". */
+
+static u_char *
+ngx_http_ollama_emit_plain(u_char *p, u_char *last)
+{
+    uint64_t  word, quote, slash;
+
+    /* a bit is set if there is one, not always in its byte */
+
+    while (last - p >= (ssize_t) sizeof(uint64_t)) {
+
+        ngx_memcpy(&word, p, sizeof(uint64_t));
+
+        quote = word ^ NGX_HTTP_OLLAMA_EMIT_EACH('"');
+        slash = word ^ NGX_HTTP_OLLAMA_EMIT_EACH('\\');
+
+        if ((((word - NGX_HTTP_OLLAMA_EMIT_EACH(0x20)) & ~word)
+             | ((quote - NGX_HTTP_OLLAMA_EMIT_EACH(1)) & ~quote)
+             | ((slash - NGX_HTTP_OLLAMA_EMIT_EACH(1)) & ~slash))
+            & NGX_HTTP_OLLAMA_EMIT_EACH(0x80))
+        {
+            break;
+        }
+
+        p += sizeof(uint64_t);
     }
 
-    p = (u_char *) ngx_escape_json(t->pos, s->data, s->len);
+    while (p < last && *p >= 0x20 && *p != '"' && *p != '\\') {
+        p++;
+    }
 
-    t->len += p - t->pos;
-    t->pos = p;
+    return p;
 }
 
 

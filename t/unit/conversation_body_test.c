@@ -117,10 +117,10 @@ static body_case_t  body_cases[] = {
     { BODY "\"system_prompts\":{\"a\":\"s\",\"a\":null}}", "a=a b=b", NULL },
 
     { BODY "\"system_prompts\":{\"a\":\"s\",\"\\u0061\":\"t\\n\"}}",
-      "a=a\"t\n\" b=b", NULL },
+      "a=a\"t\\n\" b=b", NULL },
 
-    { BODY "\"system_prompts\":{\"x\":\"s\"},\"system_prompts\":{\"a\":\"t\"}}",
-      "a=a\"t\" b=b", NULL },
+    { BODY "\"system_prompts\":{\"a\":\"s\",\"b\":\"u\"},"
+      "\"system_prompts\":{\"a\":\"t\"}}", "a=a\"t\" b=b\"u\"", NULL },
 
     { BODY "\"system_prompts\":{\"x\":\"s\"},\"system_prompts\":null}",
       "a=a b=b", NULL },
@@ -164,7 +164,10 @@ static body_case_t  body_cases[] = {
       "a=a{\"a\":\"\\ud83d\",\"\\ud83d\":1} b=b{\"a\":\"\\ud83d\",\"\\ud83d\":"
       "1}", NULL },
 
-    { BODY "\"options\":{\"a\":1},\"options\":{\"b\":2}}",
+    { BODY "\"options\":{\"a\":1,\"c\":1},\"options\":{\"b\":2,\"c\":3}}",
+      "a=a{\"a\":1,\"c\":3,\"b\":2} b=b{\"a\":1,\"c\":3,\"b\":2}", NULL },
+
+    { BODY "\"options\":{\"a\":1},\"options\":null,\"options\":{\"b\":2}}",
       "a=a{\"b\":2} b=b{\"b\":2}", NULL },
 
     { BODY "\"options\":{\"a\":1},\"options\":null}", "a=a b=b", NULL },
@@ -173,7 +176,7 @@ static body_case_t  body_cases[] = {
 
     { START "\"models\":[{\"model\":\"a\",\"options\":{\"a\":1},\"options\":{"
       "}},{\"model\":\"b\",\"options\":{\"b\":1},\"options\":null}],"
-      "\"options\":{\"c\":1}}", "a=a{\"c\":1} b=b{\"c\":1}", NULL },
+      "\"options\":{\"c\":1}}", "a=a{\"c\":1,\"a\":1} b=b{\"c\":1}", NULL },
 
 
     /* the last one of a name */
@@ -210,9 +213,10 @@ static body_case_t  body_cases[] = {
     { BODY "\"task_id\":null,\"session_id\":null}", "a=a b=b", NULL },
     { BODY "\"session_id\":\"no such !\"}", "a=a b=b", "hi|10|no such !||1" },
     { BODY "\"session_id\":\"\"}", "a=a b=b", NULL },
-    { "{\"initial_message\":\" \\n\"," MODELS "}", "a=a b=b", " \n|10|||1" },
+    { "{\"initial_message\":\" \\n\"," MODELS "}", "a=a b=b", " \\n|10|||1" },
     { "{\"initial_message\":\"\\\"\\u00e9\xc3\xa9\\ud83d\\ude00\\/\\t\","
-      MODELS "}", "a=a b=b", "\"\xc3\xa9\xc3\xa9\xf0\x9f\x98\x80/\t|10|||1" },
+      MODELS "}", "a=a b=b",
+      "\\\"\\u00e9\xc3\xa9\\ud83d\\ude00\\/\\t|10|||1" },
 };
 
 
@@ -275,7 +279,7 @@ huge_run(const char *before, const char *after, size_t *found, size_t *taken)
 
     memset(text, 'x', sizeof(text));
 
-    for (i = 0; i < 8192; i++) {
+    for (i = 0; i < 1024; i++) {
         rc = ngx_http_ollama_conversation_body_feed(read, text, sizeof(text));
         assert_int_equal(rc, NGX_OK);
     }
@@ -301,13 +305,102 @@ huge_test(void **state)
 
     huge_run("{" MODELS ",\"initial_message\":\"", "\"}", &found, &taken);
 
-    assert_int_equal(found, 8192 * 1023);
+    assert_int_equal(found, 1024 * 1023);
     assert_true(taken < 5 * found);
 
     huge_run(BODY "\"messages\":[\"", "\"]}", &found, &taken);
 
     assert_int_equal(found, 2);
     assert_true(taken < 65536);
+}
+
+
+/* A text of 1 MB when it is decoded is taken, however it is written. */
+
+static void
+text_limit_test(void **state)
+{
+    char                *body, *p;
+    size_t               n, over;
+    ngx_uint_t           i, where;
+    conversation_run_t   run;
+
+    static const struct {
+        const char      *written;
+        size_t           len;
+    } chars[] = {
+        { "x", 1 }, { "\\n", 1 }, { "\\u0000", 1 }, { "\\u00e9", 2 },
+        { "\\u20ac", 3 }, { "\\ud83d\\ude00", 4 }, { "\xe2\x82\xac", 3 }
+    };
+
+    static const char  *before[] = {
+        "{" MODELS ",\"initial_message\":\"",
+        BODY "\"system_prompts\":{\"a\":\"",
+        START "\"models\":[\"b\",{\"model\":\"a\",\"system\":\""
+    };
+
+    static const char  *after[] = { "\"}", "\"}}", "\"}]}" };
+
+    body = malloc(8 * 1024 * 1024);
+    assert_non_null(body);
+
+    for (where = 0; where < unit_nelts(before); where++) {
+        for (i = 0; i < unit_nelts(chars); i++) {
+            for (over = 0; over < 2; over++) {
+
+                p = body + sprintf(body, "%s", before[where]);
+
+                for (n = 1048576 / chars[i].len; n; n--) {
+                    p = stpcpy(p, chars[i].written);
+                }
+
+                for (n = 1048576 % chars[i].len + over; n; n--) {
+                    *p++ = 'y';
+                }
+
+                p += sprintf(p, "%s", after[where]);
+
+                conversation_feed(&run, (u_char *) body, p - body, 32768,
+                                  32768);
+
+                assert_int_equal(run.rc, over ? NGX_DECLINED : NGX_OK);
+                assert_int_equal(run.body.too_large, over);
+
+                ngx_destroy_pool(run.pool);
+            }
+        }
+    }
+
+    free(body);
+}
+
+
+/* Whatever it is that makes the body long. */
+
+static void
+body_limit_test(void **state)
+{
+    char                *body, *p;
+    size_t               len;
+    conversation_run_t   run;
+
+    for (len = 16777216; len < 16777218; len++) {
+        body = malloc(len);
+        assert_non_null(body);
+
+        memset(body, ' ', len);
+        p = body + sprintf(body, "%s", BODY "\"other\":1");
+        *p = ' ';
+        body[len - 1] = '}';
+
+        conversation_feed(&run, (u_char *) body, len, 32768, 32768);
+
+        assert_int_equal(run.rc, (len == 16777216) ? NGX_OK : NGX_DECLINED);
+        assert_int_equal(run.body.too_large, len != 16777216);
+
+        ngx_destroy_pool(run.pool);
+        free(body);
+    }
 }
 
 
@@ -415,6 +508,8 @@ main(void)
                   unit_nelts(body_cases));
 
     unit_add(&suite, "a long text in many pieces", huge_test, NULL);
+    unit_add(&suite, "the longest texts", text_limit_test, NULL);
+    unit_add(&suite, "the longest body", body_limit_test, NULL);
     unit_add(&suite, "no memory", memory_test, NULL);
 
     return unit_run(&suite, "conversation_body");

@@ -128,7 +128,13 @@ static view_case_t  view_cases[] = {
       "{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":"
       "\"hi\\nyou\"},{\"role\":\"assistant\",\"content\":\"one\\ntwo\"},"
       "{\"role\":\"user\",\"content\":"
-      "\"b: three\\nb: \\nb: four\\nc: five\"}],\"stream\":true}" },
+      "\"b: three\\n\\nb: four\\nc: five\"}],\"stream\":true}" },
+
+    { "three: a line of blanks is nobody's", "\"a\",\"b\",\"c\"", "",
+      "u:hi|1: \t\r\n  x\n\x0b\f\n|2:\x1f", 0,
+      "{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":"
+      "\"hi\\n \\t\\r\\nb:   x\\n\\u000B\\f\\nc: \\u001F\"}],"
+      "\"stream\":true}" },
 
     { "three: backslashes that are no newlines", "\"a\",\"b\",\"c\"", "",
       "u:hi|0:C:\\new\\\\now\n\\", 1,
@@ -138,8 +144,8 @@ static view_case_t  view_cases[] = {
     { "three: empty texts, and only newlines", "\"a\",\"b\",\"c\"", "",
       "u:|0:|1:\n|2:\n\n", 1,
       "{\"model\":\"b\",\"messages\":[{\"role\":\"user\",\"content\":"
-      "\"\\na: \"},{\"role\":\"assistant\",\"content\":\"\\n\"},"
-      "{\"role\":\"user\",\"content\":\"c: \\nc: \"}],\"stream\":true}" },
+      "\"\\n\"},{\"role\":\"assistant\",\"content\":\"\\n\"},"
+      "{\"role\":\"user\",\"content\":\"\\n\"}],\"stream\":true}" },
 
     { "three: names, and a model twice",
       "{\"model\":\"m\",\"name\":\"\\\"A\\\" \xc3\xa9\"},\"m\",\"m\"", "",
@@ -178,7 +184,9 @@ static view_case_t  view_cases[] = {
 
 
 static void
-view_begin(conversation_run_t *run, const char *models, const char *more)
+view_begin(conversation_run_t *run,
+    ngx_http_ollama_conversation_said_t *said, const char *models,
+    const char *more)
 {
     char    body[1024];
     size_t  len;
@@ -189,15 +197,15 @@ view_begin(conversation_run_t *run, const char *models, const char *more)
     conversation_feed(run, (u_char *) body, len, len, len);
     assert_int_equal(run->rc, NGX_OK);
 
-    assert_int_equal(ngx_http_ollama_conversation_prompt_init(run->pool,
+    assert_int_equal(ngx_http_ollama_conversation_prompt_init(said, run->pool,
                                                               &run->body),
                      NGX_OK);
 }
 
 
 static void
-view_say(conversation_run_t *run, ngx_http_ollama_utterance_t *said,
-    ngx_int_t speaker, const char *name, const char *text, size_t len)
+view_say(ngx_http_ollama_conversation_said_t *said, ngx_int_t speaker,
+    const char *name, const char *text, size_t len)
 {
     ngx_str_t  n, t;
 
@@ -207,8 +215,8 @@ view_say(conversation_run_t *run, ngx_http_ollama_utterance_t *said,
     t.data = (u_char *) text;
     t.len = len;
 
-    assert_int_equal(ngx_http_ollama_conversation_prompt_add(run->pool,
-                                    &run->body, said, speaker, &n, &t, 0),
+    assert_int_equal(ngx_http_ollama_conversation_prompt_add(said, speaker, &n,
+                                                             &t, 0),
                      NGX_OK);
 }
 
@@ -216,8 +224,8 @@ view_say(conversation_run_t *run, ngx_http_ollama_utterance_t *said,
 /* The turn's body as one text; what holds for each buf of it. */
 
 static char *
-view_text(conversation_run_t *run, ngx_uint_t self,
-    ngx_http_ollama_utterance_t *said, ngx_uint_t n, size_t *taken)
+view_text(ngx_http_ollama_conversation_said_t *said, ngx_uint_t self,
+    size_t *taken)
 {
     char         *text, *p;
     off_t         size;
@@ -230,8 +238,7 @@ view_text(conversation_run_t *run, ngx_uint_t self,
 
     size = -1;
 
-    chain = ngx_http_ollama_conversation_prompt_make(pool, &run->body, self,
-                                                     said, n, &size);
+    chain = ngx_http_ollama_conversation_prompt_make(said, pool, self, &size);
     assert_non_null(chain);
 
     text = malloc(size + 1);
@@ -269,19 +276,17 @@ view_test(void **state)
 {
     view_case_t *row = *state;
 
-    char                         *text, name[8];
-    size_t                        taken, len;
-    ngx_int_t                     speaker;
-    ngx_uint_t                    n, i;
-    const char                   *p;
-    conversation_run_t            run;
-    ngx_http_ollama_utterance_t   said[16];
+    char                                 *text, name[8];
+    size_t                                taken, len;
+    ngx_int_t                             speaker;
+    ngx_uint_t                            i;
+    const char                           *p;
+    conversation_run_t                    run;
+    ngx_http_ollama_conversation_said_t   said;
 
-    view_begin(&run, row->models, row->more);
+    view_begin(&run, &said, row->models, row->more);
 
-    n = 0;
-
-    for (p = row->said; *p; n++) {
+    for (p = row->said; *p; /* void */ ) {
 
         speaker = (*p == 'u') ? NGX_HTTP_OLLAMA_CONVERSATION_USER
                   : (*p == 'o') ? NGX_HTTP_OLLAMA_CONVERSATION_OTHER
@@ -296,12 +301,12 @@ view_test(void **state)
 
         len = strcspn(p, "|");
 
-        view_say(&run, &said[n], speaker, name, p, len);
+        view_say(&said, speaker, name, p, len);
 
         p += len + (p[len] == '|');
     }
 
-    text = view_text(&run, row->self, said, n, &taken);
+    text = view_text(&said, row->self, &taken);
 
     assert_string_equal(text, row->want);
 
@@ -315,45 +320,167 @@ view_test(void **state)
 static void
 view_json_test(void **state)
 {
-    char                         *text;
-    size_t                        taken;
-    ngx_str_t                     name, json;
-    conversation_run_t            run;
-    ngx_http_ollama_utterance_t   said;
+    char                                 *text;
+    size_t                                taken;
+    ngx_str_t                             name, json;
+    conversation_run_t                    run;
+    ngx_http_ollama_conversation_said_t   said;
 
     static const char  want[] =
         "{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":"
         "\"x\\\": one\\nx\\\": \\u003ctwo\\nx\\\": \\\\u000a\\nx\\\": "
         "\\u000b\\/\\u00\"}],\"stream\":true}";
 
-    view_begin(&run, "\"a\",\"b\",\"c\"", "");
+    view_begin(&run, &said, "\"a\",\"b\",\"c\"", "");
 
     ngx_str_set(&name, "x\"");
     ngx_str_set(&json, "one\\u000a\\u003ctwo\\n\\\\u000a\\u000A\\u000b\\/"
                        "\\u00");
 
-    assert_int_equal(ngx_http_ollama_conversation_prompt_add(run.pool,
-                                    &run.body, &said,
+    assert_int_equal(ngx_http_ollama_conversation_prompt_add(&said,
                                     NGX_HTTP_OLLAMA_CONVERSATION_OTHER,
                                     &name, &json, 1),
                      NGX_OK);
-    assert_ptr_equal(said.text.data, json.data);
 
-    text = view_text(&run, 0, &said, 1, &taken);
+    text = view_text(&said, 0, &taken);
 
     assert_string_equal(text, want);
 
     free(text);
 
-    /* nobody's name */
+    /* nobody's name: as it is */
 
-    assert_int_equal(ngx_http_ollama_conversation_prompt_add(run.pool,
-                                    &run.body, &said,
+    assert_int_equal(ngx_http_ollama_conversation_prompt_add(&said,
                                     NGX_HTTP_OLLAMA_CONVERSATION_OTHER,
                                     NULL, &json, 1),
                      NGX_OK);
-    assert_ptr_equal(said.headed.data, json.data);
 
+    text = view_text(&said, 0, &taken);
+
+    assert_non_null(strstr(text, "\\n" "one\\u000a\\u003ctwo\\n\\\\u000a"));
+
+    free(text);
+
+    ngx_destroy_pool(run.pool);
+}
+
+
+/* A history is joined to a few texts, which are sent from where they are. */
+
+static void
+view_history_test(void **state)
+{
+    char                                 *text;
+    off_t                                 size;
+    size_t                                taken;
+    ngx_str_t                             json;
+    ngx_uint_t                            i, people, bufs;
+    ngx_chain_t                          *cl;
+    conversation_run_t                    run;
+    ngx_http_ollama_conversation_said_t   said;
+
+    static char  line[1000];
+
+    static const char  *models[] = {
+        "\"a\",\"b\"", "\"a\",\"b\",\"c\""
+    };
+
+    memset(line, 'x', sizeof(line));
+
+    for (people = 2; people < 4; people++) {
+        view_begin(&run, &said, models[people - 2], "");
+
+        json.data = (u_char *) line;
+        json.len = sizeof(line);
+
+        for (i = 0; i < 5000; i++) {
+            assert_int_equal(ngx_http_ollama_conversation_prompt_add(&said,
+                                            NGX_HTTP_OLLAMA_CONVERSATION_USER,
+                                            NULL, &json, 1),
+                             NGX_OK);
+        }
+
+        assert_true(said.utterances.nelts < 25);
+        assert_true(ngx_stub_pool_peak(run.pool) < 6500000);
+
+        cl = ngx_http_ollama_conversation_prompt_make(&said, run.pool, 0,
+                                                      &size);
+        assert_non_null(cl);
+
+        for (bufs = 0; cl; cl = cl->next) {
+            bufs++;
+        }
+
+        assert_true(bufs < 50);
+
+        text = view_text(&said, 0, &taken);
+
+        assert_true(taken < 60000);
+        assert_int_equal(strlen(text), size);
+
+        free(text);
+        ngx_destroy_pool(run.pool);
+    }
+}
+
+
+/* What servers are sent is counted, with the names before the lines. */
+
+static void
+view_limit_test(void **state)
+{
+    char                                 *lines;
+    size_t                                size;
+    ngx_str_t                             text;
+    ngx_uint_t                            n;
+    conversation_run_t                    run;
+    ngx_http_ollama_conversation_said_t   said;
+
+    view_begin(&run, &said,
+               "{\"model\":\"a\",\"name\":\"0123456789012345678901234567890123"
+               "456789012345678901234567890123456789\"},\"b\",\"c\"", "");
+
+    size = 200000;
+
+    lines = malloc(size);
+    assert_non_null(lines);
+
+    text.data = (u_char *) lines;
+    text.len = size;
+
+    /* newlines only */
+
+    memset(lines, '\n', size);
+
+    for (n = 0; n < 100; n++) {
+        assert_int_equal(ngx_http_ollama_conversation_prompt_add(&said, 0,
+                                                                 NULL, &text,
+                                                                 0),
+                         NGX_OK);
+    }
+
+    assert_true(said.size < 2 * 100 * (size + 50));
+
+    /* a word in each */
+
+    for (n = 1; n < size; n += 2) {
+        lines[n] = 'x';
+    }
+
+    for (n = 0; n < 100; n++) {
+        if (ngx_http_ollama_conversation_prompt_add(&said, 0, NULL, &text, 0)
+            != NGX_OK)
+        {
+            break;
+        }
+    }
+
+    assert_in_range(n, 1, 5);
+    assert_true(said.size <= NGX_HTTP_OLLAMA_CONVERSATION_SIZE);
+    assert_true(said.size > NGX_HTTP_OLLAMA_CONVERSATION_SIZE - 60 * size);
+    assert_int_equal(said.utterances.nelts, 100 + n);
+
+    free(lines);
     ngx_destroy_pool(run.pool);
 }
 
@@ -371,7 +498,12 @@ model_add(char *p, const char *name, const char *text)
 
     for ( ;; ) {
         len = strcspn(text, "\n");
-        p += sprintf(p, "%s: %.*s", name, (int) len, text);
+
+        if (strspn(text, " \t\r\f\v") < len) {
+            p += sprintf(p, "%s: ", name);
+        }
+
+        p += sprintf(p, "%.*s", (int) len, text);
 
         if (text[len] == '\0' || text[len + 1] == '\0') {
             return p;
@@ -464,13 +596,13 @@ view_random_text(char *text)
 static void
 view_random_test(void **state)
 {
-    char                         *text;
-    json_t                       *json;
-    size_t                        taken;
-    view_said_t                   plain[RANDOM_MOST];
-    ngx_uint_t                    people, i, n, round;
-    conversation_run_t            run;
-    ngx_http_ollama_utterance_t   said[RANDOM_MOST];
+    char                                 *text;
+    json_t                               *json;
+    size_t                                taken;
+    view_said_t                           plain[RANDOM_MOST];
+    ngx_uint_t                            people, i, n, round;
+    conversation_run_t                    run;
+    ngx_http_ollama_conversation_said_t   said;
 
     static const char  *models[] = {
         "\"a\",\"a\"", "\"a\",\"b\",\"a\"", "\"a\",\"b\",\"c\",\"d\"",
@@ -481,7 +613,7 @@ view_random_test(void **state)
 
     for (round = 0; round < RANDOM_TALKS; round++) {
 
-        view_begin(&run, models[unit_random(unit_nelts(models))], "");
+        view_begin(&run, &said, models[unit_random(unit_nelts(models))], "");
 
         people = run.body.n;
         n = unit_random(RANDOM_MOST);
@@ -506,13 +638,13 @@ view_random_test(void **state)
 
             view_random_text(plain[i].text);
 
-            view_say(&run, &said[i], plain[i].speaker, plain[i].name,
-                     plain[i].text, strlen(plain[i].text));
+            view_say(&said, plain[i].speaker, plain[i].name, plain[i].text,
+                     strlen(plain[i].text));
         }
 
         for (i = 0; i < people; i++) {
 
-            text = view_text(&run, i, said, n, &taken);
+            text = view_text(&said, i, &taken);
 
             json = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
             assert_non_null(json);
@@ -534,13 +666,13 @@ view_random_test(void **state)
 static void
 view_memory_test(void **state)
 {
-    char                         *text;
-    size_t                        before, sum, taken, sent;
-    ngx_uint_t                    i;
-    conversation_run_t            run;
-    ngx_http_ollama_utterance_t   said[101];
+    char                                 *text;
+    size_t                                before, sum, taken, sent;
+    ngx_uint_t                            i;
+    conversation_run_t                    run;
+    ngx_http_ollama_conversation_said_t   said;
 
-    static char  line[20000];
+    static char  line[40000];
 
     memset(line, 'x', sizeof(line));
 
@@ -548,25 +680,25 @@ view_memory_test(void **state)
         line[i] = '\n';
     }
 
-    view_begin(&run, "\"a\",\"b\",\"c\"", "");
+    view_begin(&run, &said, "\"a\",\"b\",\"c\"", "");
 
     before = ngx_stub_pool_peak(run.pool);
     sum = 0;
     sent = 0;
 
-    view_say(&run, &said[0], NGX_HTTP_OLLAMA_CONVERSATION_USER, "", "hi", 2);
+    view_say(&said, NGX_HTTP_OLLAMA_CONVERSATION_USER, "", "hi", 2);
 
     for (i = 0; i < 100; i++) {
 
-        text = view_text(&run, i % 3, said, i + 1, &taken);
+        text = view_text(&said, i % 3, &taken);
 
         assert_true(taken
                     < (2 * i + 16) * (sizeof(ngx_buf_t)
-                                      + sizeof(ngx_chain_t)));
+                                      + sizeof(ngx_chain_t) + 40));
         sent += strlen(text);
         free(text);
 
-        view_say(&run, &said[i + 1], i % 3, "", line, sizeof(line));
+        view_say(&said, i % 3, "", line, sizeof(line));
         sum += sizeof(line);
     }
 
@@ -580,37 +712,53 @@ view_memory_test(void **state)
 static void
 view_no_memory_test(void **state)
 {
-    off_t                         size;
-    ngx_str_t                     text;
-    conversation_run_t            run;
-    ngx_http_ollama_utterance_t   said;
+    off_t                                 size;
+    ngx_str_t                             text;
+    conversation_run_t                    run;
+    ngx_http_ollama_conversation_said_t   said;
 
-    view_begin(&run, "\"a\",\"b\",\"c\"", "");
+    view_begin(&run, &said, "\"a\",\"b\",\"c\"", "");
 
     ngx_str_set(&text, "a\nb");
 
     ngx_stub_fail_size = 4;
-    assert_int_equal(ngx_http_ollama_conversation_prompt_add(run.pool,
-                                    &run.body, &said, 0, NULL, &text, 0),
+    assert_int_equal(ngx_http_ollama_conversation_prompt_add(&said, 0, NULL,
+                                                             &text, 0),
                      NGX_ERROR);
 
     ngx_stub_fail_size = sizeof("a: a\\na: b") - 1;
-    assert_int_equal(ngx_http_ollama_conversation_prompt_add(run.pool,
-                                    &run.body, &said, 0, NULL, &text, 0),
+    assert_int_equal(ngx_http_ollama_conversation_prompt_add(&said, 0, NULL,
+                                                             &text, 0),
                      NGX_ERROR);
 
-    ngx_stub_fail_size = sizeof("{\"model\":\"a\",\"messages\":[") - 1;
-    assert_int_equal(ngx_http_ollama_conversation_prompt_init(run.pool,
-                                                              &run.body),
+    ngx_stub_fail_size = sizeof("a\nb") - 1;
+    assert_int_equal(ngx_http_ollama_conversation_prompt_add(&said,
+                                            NGX_HTTP_OLLAMA_CONVERSATION_USER,
+                                            NULL, &text, 1),
                      NGX_ERROR);
+
+    view_say(&said, NGX_HTTP_OLLAMA_CONVERSATION_USER, "", "hi", 2);
 
     ngx_stub_fail_size = sizeof(ngx_buf_t);
-    assert_null(ngx_http_ollama_conversation_prompt_make(run.pool, &run.body, 0,
-                                                         &said, 1, &size));
+    assert_null(ngx_http_ollama_conversation_prompt_make(&said, run.pool, 0,
+                                                         &size));
 
     ngx_stub_fail_size = sizeof(ngx_chain_t);
-    assert_null(ngx_http_ollama_conversation_prompt_make(run.pool, &run.body, 0,
-                                                         &said, 1, &size));
+    assert_null(ngx_http_ollama_conversation_prompt_make(&said, run.pool, 0,
+                                                         &size));
+
+    ngx_stub_fail_size = 0;
+    assert_non_null(ngx_http_ollama_conversation_prompt_make(&said, run.pool, 0,
+                                                             &size));
+
+    ngx_stub_fail_size = size;
+    assert_null(ngx_http_ollama_conversation_prompt_make(&said, run.pool, 0,
+                                                         &size));
+
+    ngx_stub_fail_size = sizeof("{\"model\":\"a\",\"messages\":[") - 1;
+    assert_int_equal(ngx_http_ollama_conversation_prompt_init(&said, run.pool,
+                                                              &run.body),
+                     NGX_ERROR);
 
     ngx_stub_fail_size = 0;
     ngx_destroy_pool(run.pool);
@@ -628,6 +776,8 @@ main(void)
                   unit_nelts(view_cases));
 
     unit_add(&suite, "text that is JSON already", view_json_test, NULL);
+    unit_add(&suite, "a long history", view_history_test, NULL);
+    unit_add(&suite, "the limit", view_limit_test, NULL);
     unit_add(&suite, "random conversations", view_random_test, NULL);
     unit_add(&suite, "memory", view_memory_test, NULL);
     unit_add(&suite, "no memory", view_no_memory_test, NULL);

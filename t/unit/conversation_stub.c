@@ -13,6 +13,8 @@
 
 #include "conversation_stub.h"
 
+#include "util/ngx_http_ollama_lazyfree.h"
+
 
 static char *conversation_put(char *p, char *last, ngx_str_t *text,
     const char *before, const char *after);
@@ -156,4 +158,14 @@ conversation_check(const char *title, const char *people, const char *rest,
     for (i = 0; i < len; i++) {
         conversation_check_one(title, i, len, people, rest, error);
     }
+}
+
+
+/* large memory is the pool's here, too */
+
+u_char *
+ngx_http_ollama_lazyfree_alloc(ngx_http_ollama_lazyfree_t *lazyfree,
+    ngx_pool_t *pool, size_t size)
+{
+    return ngx_pnalloc(pool, size);
 }
