@@ -85,6 +85,17 @@ static ngx_int_t ngx_http_ollama_route_manage(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_loc_conf_t *olcf);
 static ngx_int_t ngx_http_ollama_route_read(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_route_claim(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_task_stop_pt stop,
+    ngx_http_ollama_task_claim_pt done);
+static void ngx_http_ollama_route_claimed(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
+static void ngx_http_ollama_route_conversation_known(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
+static void ngx_http_ollama_route_conversation_claimed(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
+static ngx_uint_t ngx_http_ollama_route_is_generation(
+    ngx_http_ollama_ctx_t *ctx);
 static void ngx_http_ollama_route_scanned(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
 static void ngx_http_ollama_route_known(ngx_http_request_t *r,
@@ -528,6 +539,52 @@ static void
 ngx_http_ollama_route_known(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_int_t rc)
 {
+    if (rc == NGX_OK && ngx_http_ollama_route_is_generation(ctx)) {
+        rc = ngx_http_ollama_route_claim(r, ctx, ngx_http_ollama_stop,
+                                         ngx_http_ollama_route_claimed);
+        if (rc == NGX_AGAIN) {
+            return;
+        }
+    }
+
+    ngx_http_ollama_route_claimed(r, ctx, rc);
+}
+
+
+/*
+ * A client may have chosen the id of a generation that runs at another gateway:
+ * this is found out before anything else is done for it.
+ */
+
+static ngx_int_t
+ngx_http_ollama_route_claim(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_http_ollama_task_stop_pt stop, ngx_http_ollama_task_claim_pt done)
+{
+    ngx_int_t  rc;
+
+    if (r != r->main) {
+        return NGX_OK;
+    }
+
+    rc = ngx_http_ollama_task_claim(r, ctx, stop, done);
+
+    if (rc == NGX_AGAIN) {
+        r->read_event_handler = ngx_http_test_reading;
+        r->write_event_handler = ngx_http_request_empty_handler;
+    }
+
+    return (rc == NGX_ERROR) ? NGX_HTTP_INTERNAL_SERVER_ERROR : rc;
+}
+
+
+static void
+ngx_http_ollama_route_claimed(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
+{
+    if (rc == NGX_DECLINED) {
+        rc = ngx_http_ollama_error_task_in_use(r, ctx, &ctx->scan->task_id);
+    }
+
     if (rc == NGX_OK && ngx_http_ollama_history_is_wanted(ctx)) {
         rc = ngx_http_ollama_history_begin(r, ctx,
                                            ngx_http_ollama_body_finish);
@@ -633,6 +690,35 @@ ngx_http_ollama_route_conversation_done(ngx_http_request_t *r,
         }
     }
 
+    ngx_http_ollama_route_conversation_known(r, ctx, rc);
+}
+
+
+static void
+ngx_http_ollama_route_conversation_known(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
+{
+    if (rc == NGX_OK) {
+        rc = ngx_http_ollama_route_claim(r, ctx,
+                                   ngx_http_ollama_conversation_stop,
+                                   ngx_http_ollama_route_conversation_claimed);
+        if (rc == NGX_AGAIN) {
+            return;
+        }
+    }
+
+    ngx_http_ollama_route_conversation_claimed(r, ctx, rc);
+}
+
+
+static void
+ngx_http_ollama_route_conversation_claimed(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
+{
+    if (rc == NGX_DECLINED) {
+        rc = ngx_http_ollama_error_task_in_use(r, ctx, &ctx->scan->task_id);
+    }
+
     ngx_http_ollama_body_finish(r, ctx, rc);
 }
 
@@ -676,7 +762,8 @@ ngx_http_ollama_route_conversation_search(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    rc = ngx_http_ollama_search(r, ctx, olcf->up, ngx_http_ollama_body_finish);
+    rc = ngx_http_ollama_search(r, ctx, olcf->up,
+                                ngx_http_ollama_route_conversation_known);
 
     if (rc == NGX_AGAIN) {
         return NGX_AGAIN;
@@ -745,9 +832,7 @@ ngx_http_ollama_route_task(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
-    if (ctx->endpoint->last == NGX_HTTP_OLLAMA_END_OBJECT
-        || ctx->endpoint->last == NGX_HTTP_OLLAMA_END_ANY
-        || ctx->endpoint->kind != NGX_HTTP_OLLAMA_ENDPOINT_MODEL
+    if (!ngx_http_ollama_route_is_generation(ctx)
         || ctx->has_task
         || r != r->main)
     {
@@ -766,6 +851,15 @@ ngx_http_ollama_route_task(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 
     return ngx_http_ollama_error_task_in_use(r, ctx,
                                              &ctx->scan->task_id);
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_route_is_generation(ngx_http_ollama_ctx_t *ctx)
+{
+    return ctx->endpoint->last != NGX_HTTP_OLLAMA_END_OBJECT
+           && ctx->endpoint->last != NGX_HTTP_OLLAMA_END_ANY
+           && ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_MODEL;
 }
 
 

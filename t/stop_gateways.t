@@ -9,6 +9,7 @@ use Test::Nginx::Ollama::Session balanced => 1, qw(empty_redis);
 use Test::Nginx::Ollama;
 use Test::Nginx::Ollama::Gateway;
 use Test::Nginx::Ollama::Stop;
+use Digest::SHA qw(sha1_hex);
 use JSON::PP;
 use Time::HiRes qw(sleep time);
 
@@ -86,6 +87,13 @@ sub is_stopped {
     ok($reply->complete, "$title: a proper end");
     ok($last->{done}, "$title: a last frame") or diag($reply->raw);
     is($last->{done_reason}, 'cancelled', "$title: it says so");
+}
+
+sub owner_of {
+    my ($task) = @_;
+
+    return $main::redis->cli('HGET', "ollama:task:{$task}", 'owner')
+           =~ s/\s//gr;
 }
 
 sub keys_of { return join ' ', sort split /\n/, $main::redis->cli('KEYS', '*') }
@@ -273,6 +281,183 @@ is(http("DELETE /api/chat/session/$id/messages?from=2-0", undef,
 is(http("GET /api/chat/sessions?id=$id", undef, @there)->status, 200, 'listed');
 is(http("DELETE /api/chat/session/$id", undef, @there)->status, 204, 'deleted');
 
+main::end();
+--- error_log
+is down
+
+
+
+=== an id that is in use at the other gateway is refused
+--- test
+main::begin();
+
+my $id = http('POST /api/chat/session', { model => 'm1' })->json->{session_id};
+
+my %as = (
+    'a chat' => [ 'POST /api/chat', main::body() ],
+    'a chat in a session' => [ 'POST /api/chat',
+                               main::body(session_id => $id) ],
+    completions => [ 'POST /v1/chat/completions', main::body() ],
+    'a conversation' => [ 'POST /api/chat/multi-model',
+                          { models => [ 'm1', 'm1' ], max_turns => 1,
+                            initial_message => 'hi' } ],
+    'a conversation in a session' => [ 'POST /api/chat/multi-model',
+                          { models => [ 'm1', 'm1' ], max_turns => 1,
+                            initial_message => 'hi', session_id => $id } ],
+);
+
+for my $what (sort keys %as) {
+    my ($path, $body) = @{ $as{$what} };
+    my @task = ('X-Ollama-Task-Id' => 'mine');
+
+    my $c = main::running({ task_id => 'mine' });
+
+    my $r = http($path, $body, @task, main::elsewhere());
+    is($r->status, 409, "$what - refused");
+    like($r->body, qr/task_id \\"mine\\" is in use/, "$what - why");
+
+    # which was for nobody to see
+
+    is(http("GET /api/chat/session/$id")->json->{active_task}, undef,
+       "$what - no lock is left");
+    main::is_cancelled(main::cancel('mine', main::elsewhere()), $what, 'mine',
+                       undef);
+    main::is_stopped($c, $what);
+
+    # and the id is free at once
+
+    $r = http($path, $body, @task, main::elsewhere());
+    is($r->status, 200, "$what - free") or diag($r->raw);
+    ok($r->complete, "$what - complete");
+
+    is(http($path, $body, @task)->status, 200, "$what - and here");
+}
+
+ok(wait_for(sub { main::keys_of() !~ /task|cancel/ }), 'nothing is left');
+main::end();
+
+
+
+=== an id is the owner's: another one neither takes nor stops it
+--- ollama
+ollama_session_owner $http_x_owner;
+--- test
+main::begin(location => 'ollama_session_owner $http_x_owner;');
+
+my %who = (ann => [ 'X-Owner' => 'ann' ],
+           bob => [ 'X-Owner' => 'bob', main::elsewhere() ]);
+
+sub begun {
+    my ($who) = @_;
+
+    fake_set(model => '*', fault => 'stall', after => 2);
+    my $c = client(timeout => 30,
+                   $who eq 'bob' ? (port => $main::other->port) : ());
+    $c->request('POST /api/chat', main::body(task_id => 'x'),
+                'X-Owner' => $who);
+    $c->read_until(qr/"w1 "/) or die "$who: $c->{raw}\n";
+    fake_set(model => '*', fault => undef);
+
+    return $c;
+}
+
+my $c = begun('ann');
+
+is(http('POST /api/chat', main::body(task_id => 'x'), @{ $who{bob} })->status,
+   409, 'it is in use');
+main::is_unknown(main::cancel('x', @{ $who{bob} }), 'bob has none', 'x');
+unlike($c->parsed->body, qr/"done":true/, "ann's goes on");
+main::is_cancelled(main::cancel('x', 'X-Owner' => 'ann', main::elsewhere()),
+                   'ann', 'x', undef);
+main::is_stopped($c, 'ann');
+
+# while Redis is away nobody can know
+
+$main::redis->kill;
+wait_for(sub { http('GET /api/chat/session/0', undef, @{ $who{$_} })->status
+               == 503 }) for sort keys %who;
+
+my %run = map { $_ => begun($_) } sort keys %who;
+
+$main::redis->revive;
+main::wait_both();
+wait_for(sub { main::keys_of() =~ /task:\{x\}/ });
+
+# the one that Redis knows is stopped from the other gateway, and that alone
+
+my $known = main::owner_of('x') eq sha1_hex('ann') ? 'ann' : 'bob';
+my ($other) = grep { $_ ne $known } sort keys %who;
+
+main::is_cancelled(main::cancel('x', 'X-Owner' => $known,
+                                $known eq 'ann' ? main::elsewhere() : ()),
+                   'known', 'x', undef);
+main::is_stopped($run{$known}, 'known');
+unlike($run{$other}->parsed->body, qr/"done":true/, "the other's goes on");
+
+main::is_cancelled(main::cancel('x', @{ $who{$other} }), 'other', 'x', undef);
+main::is_stopped($run{$other}, 'other');
+
+main::end();
+--- error_log
+is down
+
+
+
+=== an id is free when its generation ended while Redis was not there
+--- test
+main::allow_there();
+main::begin(redis => 'unix:' . $main::redis->path
+                     . ' user=there password=there');
+
+my $c = main::running({ task_id => 'one' }, port => $main::other->port);
+my $more = main::running({ task_id => 'two' }, port => $main::other->port);
+
+wait_for(sub { main::keys_of() =~ /\{one\}.*\{two\}/ });
+is(http('POST /api/chat', main::body(task_id => 'one'))->status, 409, 'in use');
+
+$main::redis->cli(qw(ACL SETUSER there off));
+$main::redis->cli(qw(CLIENT KILL USER there));
+wait_for(sub { http('GET /api/chat/session/0', undef,
+                    main::elsewhere())->status == 503 });
+
+main::is_cancelled(main::cancel('one', main::elsewhere()), 'there', 'one',
+                   undef);
+main::is_stopped($c, 'there');
+
+$main::redis->cli(qw(ACL SETUSER there on));
+main::wait_both();
+
+is(http('POST /api/chat', main::body(task_id => 'one'))->status, 200, 'free');
+
+# the one that still runs is known again
+
+ok(wait_for(sub { http('POST /api/chat', main::body(task_id => 'two'))->status
+                  == 409 }), 'in use');
+main::is_cancelled(main::cancel('two'), 'from here', 'two', undef);
+main::is_stopped($more, 'from here');
+like(join('', $main::other->error_lines), qr/is down/);
+main::end();
+
+
+
+=== without Redis an id is in use at its own gateway only
+--- test
+main::begin();
+$main::redis->kill;
+wait_for(sub { http('GET /api/chat/session/0', undef, @$_)->status == 503 })
+    for [], [ main::elsewhere() ];
+
+my $c = main::running({ task_id => 'x' });
+
+is(http('POST /api/chat', main::body(task_id => 'x'))->status, 409, 'here');
+is(http('POST /api/chat', main::body(task_id => 'x'),
+        main::elsewhere())->status, 200, 'there');
+
+main::is_cancelled(main::cancel('x'), 'here', 'x', undef);
+main::is_stopped($c, 'here');
+
+$main::redis->revive;
+main::wait_both();
 main::end();
 --- error_log
 is down

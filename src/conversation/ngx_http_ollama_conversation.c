@@ -77,8 +77,6 @@ static void ngx_http_ollama_conversation_end(
 static ngx_int_t ngx_http_ollama_conversation_send(
     ngx_http_ollama_conversation_t *conv,
     ngx_http_ollama_conversation_end_t *end);
-static void ngx_http_ollama_conversation_stop(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx);
 static void ngx_http_ollama_conversation_cleanup(void *data);
 
 
@@ -111,7 +109,9 @@ ngx_http_ollama_conversation_handler(ngx_http_request_t *r)
         return rc;
     }
 
-    rc = ngx_http_ollama_task_begin(r, ctx, ngx_http_ollama_conversation_stop);
+    rc = ctx->has_task ? NGX_OK
+                       : ngx_http_ollama_task_begin(r, ctx,
+                                            ngx_http_ollama_conversation_stop);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -151,6 +151,7 @@ ngx_http_ollama_conversation_create(ngx_http_request_t *r,
     conv->ctx = ctx;
     conv->body = ctx->conv_body;
     conv->next = ngx_http_ollama_conversation_next;
+    conv->stopped = ctx->cancelled;
 
     if (ngx_http_ollama_conversation_start(conv) != NGX_OK) {
         return NULL;
@@ -703,11 +704,11 @@ ngx_http_ollama_conversation_send(ngx_http_ollama_conversation_t *conv,
 
 
 /*
- * Stops the task, as an ngx_http_ollama_task_stop_pt.  If Redis is waited for,
- * it answers or fails by its time limit, and then the conversation ends.
+ * If Redis is waited for, it answers or fails by its time limit, and then the
+ * conversation ends.
  */
 
-static void
+void
 ngx_http_ollama_conversation_stop(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
@@ -715,10 +716,15 @@ ngx_http_ollama_conversation_stop(ngx_http_request_t *r,
 
     conv = ctx->conversation;
 
-    conv->stopped = 1;
     ctx->cancelled = 1;
 
     ngx_http_ollama_task_end(ctx, 1);
+
+    if (conv == NULL) {
+        return;
+    }
+
+    conv->stopped = 1;
 
     if (conv->turn) {
         ngx_http_ollama_turn_stop(conv->turn);

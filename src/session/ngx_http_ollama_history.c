@@ -155,7 +155,9 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
         return rc;
     }
 
-    rc = ngx_http_ollama_task_begin(r, ctx, ngx_http_ollama_stop);
+    rc = ctx->has_task ? NGX_OK
+                       : ngx_http_ollama_task_begin(r, ctx,
+                                                    ngx_http_ollama_stop);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

@@ -10,18 +10,23 @@
  *
  *     Ptask:{ID}     HASH    of a running generation: gate, the worker that has
  *                            it, owner (a digest), session
- *     Pgate:GATE     STRING  exists as long as that worker lives
- *     Pcancel:{ID}   STRING  flag: the generation is to be stopped
- *     Pcancel        channel of "stop ID", and of "done ID" or "late ID": it
- *                            was stopped, or had ended
+ *     Pgate:GATE     STRING  exists as long as that worker lives and is
+ *                            connected
+ *     Pcancel:{ID}   STRING  flag: the generation of this owner is to be stopped
+ *     Pcancel        channel of "stop ID OWNER", and of "done ID OWNER" or "late
+ *                            ID OWNER": it was stopped, or had ended
  *
  * The flag decides; a message only makes it known at once.  A message that is
  * lost delays a stop until the worker's connection is back, when it checks the
  * flags of all its generations.
  *
  * A generation is in a queue of this worker from "enter" to "leave", and
- * doesn't wait for any of this.  Few of them are announced at a time, so that
- * other commands aren't delayed.  Uses redis and util; knows no HTTP.
+ * doesn't wait for any of this, unless it claims its id.  Few of them are
+ * announced at a time, so that other commands aren't delayed.
+ *
+ * What the worker couldn't say while it was not connected, mainly that
+ * generations have ended, is said by a new gate: tasks of the old one are dead.
+ * Uses redis and util; knows no HTTP.
  */
 
 
@@ -29,7 +34,6 @@
 #include <ngx_core.h>
 
 #include "task/ngx_http_ollama_remote.h"
-#include "core/ngx_http_ollama_owner.h"
 #include "redis/ngx_http_ollama_redis_conf.h"
 #include "task/ngx_http_ollama_remote_script.h"
 #include "util/ngx_http_ollama_id.h"
@@ -53,8 +57,11 @@
 /* digits of a worker's id */
 #define NGX_HTTP_OLLAMA_REMOTE_GATE    16
 
-/* of a message, before the id */
+/* of a message, before the id, and with all of it */
 #define NGX_HTTP_OLLAMA_REMOTE_WORD    (sizeof("stop ") - 1)
+#define NGX_HTTP_OLLAMA_REMOTE_TEXT    (NGX_HTTP_OLLAMA_REMOTE_WORD           \
+                                        + NGX_HTTP_OLLAMA_ID_MAX + 1          \
+                                        + 2 * NGX_HTTP_OLLAMA_OWNER_SIZE)
 
 
 /* of this worker */
@@ -91,9 +98,16 @@ static void ngx_http_ollama_remote_arm(void);
 static void ngx_http_ollama_remote_renew(void);
 static void ngx_http_ollama_remote_reconnected(void *data);
 static void ngx_http_ollama_remote_message(void *data, ngx_str_t *message);
-static void ngx_http_ollama_remote_stop_local(ngx_str_t *id);
-static void ngx_http_ollama_remote_publish_late(ngx_str_t *id);
-static void ngx_http_ollama_remote_ended(ngx_str_t *id, ngx_int_t outcome);
+static void ngx_http_ollama_remote_new_gate(void);
+static void ngx_http_ollama_remote_stop_local(ngx_str_t *id, ngx_str_t *owner);
+static void ngx_http_ollama_remote_publish_late(
+    ngx_http_ollama_remote_t *remote);
+static u_char *ngx_http_ollama_remote_write(u_char *p, const char *word,
+    ngx_http_ollama_remote_t *remote);
+static void ngx_http_ollama_remote_ended(ngx_str_t *id, ngx_str_t *owner,
+    ngx_int_t outcome);
+static ngx_uint_t ngx_http_ollama_remote_is_owner(u_char *digest,
+    ngx_str_t *owner);
 static void ngx_http_ollama_remote_found(ngx_http_ollama_redis_call_t *call,
     redisReply *reply);
 static ngx_int_t ngx_http_ollama_remote_copy(ngx_pool_t *pool,
@@ -202,10 +216,6 @@ ngx_http_ollama_remote_announce(ngx_http_ollama_remote_t *remote)
     ngx_str_t                             owner;
     ngx_http_ollama_remote_script_args_t  args;
 
-    if (ngx_http_ollama_redis_is_busy()) {
-        return NGX_ERROR;
-    }
-
     owner.data = hex;
     owner.len = ngx_hex_dump(hex, remote->owner, NGX_HTTP_OLLAMA_OWNER_SIZE)
                 - hex;
@@ -223,6 +233,7 @@ ngx_http_ollama_remote_announce(ngx_http_ollama_remote_t *remote)
     ngx_http_ollama_remote_script_word(&args, NGX_HTTP_OLLAMA_REMOTE_TASK);
     ngx_http_ollama_remote_script_word(&args, NGX_HTTP_OLLAMA_REMOTE_ALIVE);
     ngx_http_ollama_remote_script_word(&args, remote->announced ? "1" : "0");
+    ngx_http_ollama_remote_script_str(&args, ngx_http_ollama_redis_prefix());
 
     ngx_http_ollama_redis_forget(&remote->call);
 
@@ -246,6 +257,20 @@ ngx_http_ollama_remote_announce(ngx_http_ollama_remote_t *remote)
 }
 
 
+ngx_int_t
+ngx_http_ollama_remote_claim(ngx_http_ollama_remote_t *remote)
+{
+    if (!remote->entered || ngx_http_ollama_remote_announce(remote) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    remote->claiming = 1;
+
+    return NGX_OK;
+}
+
+
 /* After an error it is announced again when the connection is back. */
 
 static void
@@ -254,9 +279,17 @@ ngx_http_ollama_remote_announced(ngx_http_ollama_redis_call_t *call,
 {
     ngx_http_ollama_remote_t  *remote;
 
+    ngx_int_t                  rc;
+
     remote = call->data;
 
-    if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
+    rc = (reply && reply->type == REDIS_REPLY_INTEGER) ? reply->integer : 0;
+
+    if (remote->claiming) {
+        remote->claiming = 0;
+        remote->claimed(remote, (rc == 2) ? NGX_DECLINED : NGX_OK);
+
+    } else if (rc == 1) {
         (void) ngx_http_ollama_remote.stop(remote);
     }
 }
@@ -266,8 +299,7 @@ void
 ngx_http_ollama_remote_leave(ngx_http_ollama_remote_t *remote,
     ngx_uint_t stopped)
 {
-    u_char                                text[NGX_HTTP_OLLAMA_REMOTE_WORD
-                                               + NGX_HTTP_OLLAMA_ID_MAX];
+    u_char                                text[NGX_HTTP_OLLAMA_REMOTE_TEXT];
     ngx_str_t                             message;
     ngx_http_ollama_redis_call_t          call;
     ngx_http_ollama_remote_script_args_t  args;
@@ -277,6 +309,7 @@ ngx_http_ollama_remote_leave(ngx_http_ollama_remote_t *remote,
     }
 
     remote->entered = 0;
+    remote->claiming = 0;
 
     ngx_rbtree_delete(&ngx_http_ollama_remote.ids, &remote->node.node);
     ngx_queue_remove(&remote->queue);
@@ -294,8 +327,9 @@ ngx_http_ollama_remote_leave(ngx_http_ollama_remote_t *remote,
     message.len = 0;
 
     if (remote->asked) {
-        message.len = ngx_sprintf(text, "%s %V", stopped ? "done" : "late",
-                                  &remote->id)
+        message.len = ngx_http_ollama_remote_write(text,
+                                                   stopped ? "done" : "late",
+                                                   remote)
                       - text;
     }
 
@@ -342,7 +376,9 @@ ngx_http_ollama_remote_announce_all(void)
 
     for (n = 0; n < NGX_HTTP_OLLAMA_REMOTE_BATCH; n++) {
 
-        if (ngx_queue_empty(&ngx_http_ollama_remote.unknown)) {
+        if (ngx_queue_empty(&ngx_http_ollama_remote.unknown)
+            || ngx_http_ollama_redis_is_busy())
+        {
             break;
         }
 
@@ -417,6 +453,8 @@ ngx_http_ollama_remote_renew(void)
 static void
 ngx_http_ollama_remote_reconnected(void *data)
 {
+    ngx_http_ollama_remote_new_gate();
+
     if (!ngx_queue_empty(&ngx_http_ollama_remote.known)) {
         ngx_queue_add(&ngx_http_ollama_remote.unknown,
                       &ngx_http_ollama_remote.known);
@@ -431,26 +469,66 @@ ngx_http_ollama_remote_reconnected(void *data)
 }
 
 
+/* If it fails, tasks of this worker that have ended may seem to run. */
+
+static void
+ngx_http_ollama_remote_new_gate(void)
+{
+    u_char                                id[NGX_HTTP_OLLAMA_REMOTE_GATE];
+    ngx_http_ollama_redis_call_t          call;
+    ngx_http_ollama_remote_script_args_t  args;
+
+    if (ngx_http_ollama_remote.gate.len == 0
+        || ngx_http_ollama_redis_prefix() == NULL
+        || ngx_http_ollama_id_random(id, sizeof(id), ngx_cycle->log) != NGX_OK)
+    {
+        return;
+    }
+
+    ngx_http_ollama_remote_script_init(&args);
+
+    ngx_http_ollama_remote_script_word(&args, "DEL");
+    ngx_http_ollama_remote_script_key(&args, "gate:",
+                                      &ngx_http_ollama_remote.gate, "");
+
+    if (ngx_http_ollama_redis_command(&call, args.n, args.argv) == NGX_OK) {
+        ngx_http_ollama_redis_forget(&call);
+        ngx_memcpy(ngx_http_ollama_remote.id, id, sizeof(id));
+    }
+}
+
+
 static void
 ngx_http_ollama_remote_message(void *data, ngx_str_t *message)
 {
-    ngx_str_t  id;
+    u_char     *p, *last;
+    ngx_str_t   id, owner;
 
     if (message->len <= NGX_HTTP_OLLAMA_REMOTE_WORD) {
         return;
     }
 
     id.data = message->data + NGX_HTTP_OLLAMA_REMOTE_WORD;
-    id.len = message->len - NGX_HTTP_OLLAMA_REMOTE_WORD;
+    last = message->data + message->len;
+
+    p = ngx_strlchr(id.data, last, ' ');
+    if (p == NULL) {
+        return;
+    }
+
+    id.len = p - id.data;
+
+    owner.data = p + 1;
+    owner.len = last - owner.data;
 
     if (ngx_strncmp(message->data, "stop ", 5) == 0) {
-        ngx_http_ollama_remote_stop_local(&id);
+        ngx_http_ollama_remote_stop_local(&id, &owner);
 
     } else if (ngx_strncmp(message->data, "done ", 5) == 0) {
-        ngx_http_ollama_remote_ended(&id, NGX_OK);
+        ngx_http_ollama_remote_ended(&id, &owner, NGX_OK);
 
     } else if (ngx_strncmp(message->data, "late ", 5) == 0) {
-        ngx_http_ollama_remote_ended(&id, NGX_DECLINED);
+        ngx_http_ollama_remote_ended(&id, &owner, NGX_DECLINED);
     }
 }
 
@@ -458,7 +536,7 @@ ngx_http_ollama_remote_message(void *data, ngx_str_t *message)
 /* Every worker gets the message; one of them has the generation. */
 
 static void
-ngx_http_ollama_remote_stop_local(ngx_str_t *id)
+ngx_http_ollama_remote_stop_local(ngx_str_t *id, ngx_str_t *owner)
 {
     ngx_str_node_t            *node;
     ngx_http_ollama_remote_t  *remote;
@@ -472,27 +550,31 @@ ngx_http_ollama_remote_stop_local(ngx_str_t *id)
     remote = (ngx_http_ollama_remote_t *)
                  ((u_char *) node - offsetof(ngx_http_ollama_remote_t, node));
 
+    if (!ngx_http_ollama_remote_is_owner(remote->owner, owner)) {
+        /* begun while Redis could not tell that the id is in use */
+        return;
+    }
+
     remote->asked = 1;
 
     if (ngx_http_ollama_remote.stop(remote) == NGX_DECLINED) {
         /* a client of this gateway has asked first, and will be told */
         remote->asked = 0;
-        ngx_http_ollama_remote_publish_late(id);
+        ngx_http_ollama_remote_publish_late(remote);
     }
 }
 
 
 static void
-ngx_http_ollama_remote_publish_late(ngx_str_t *id)
+ngx_http_ollama_remote_publish_late(ngx_http_ollama_remote_t *remote)
 {
-    u_char                                text[NGX_HTTP_OLLAMA_REMOTE_WORD
-                                               + NGX_HTTP_OLLAMA_ID_MAX];
+    u_char                                text[NGX_HTTP_OLLAMA_REMOTE_TEXT];
     ngx_str_t                             message;
     ngx_http_ollama_redis_call_t          call;
     ngx_http_ollama_remote_script_args_t  args;
 
     message.data = text;
-    message.len = ngx_sprintf(text, "late %V", id) - text;
+    message.len = ngx_http_ollama_remote_write(text, "late", remote) - text;
 
     ngx_http_ollama_remote_script_init(&args);
 
@@ -507,10 +589,35 @@ ngx_http_ollama_remote_publish_late(ngx_str_t *id)
 }
 
 
+/* A message about a generation of this worker; returns its end. */
+
+static u_char *
+ngx_http_ollama_remote_write(u_char *p, const char *word,
+    ngx_http_ollama_remote_t *remote)
+{
+    p = ngx_sprintf(p, "%s %V ", word, &remote->id);
+
+    return ngx_hex_dump(p, remote->owner, NGX_HTTP_OLLAMA_OWNER_SIZE);
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_remote_is_owner(u_char *digest, ngx_str_t *owner)
+{
+    u_char  hex[2 * NGX_HTTP_OLLAMA_OWNER_SIZE];
+
+    (void) ngx_hex_dump(hex, digest, NGX_HTTP_OLLAMA_OWNER_SIZE);
+
+    return owner->len == sizeof(hex)
+           && ngx_memcmp(owner->data, hex, sizeof(hex)) == 0;
+}
+
+
 /* Tells the stops that wait for the end of that generation. */
 
 static void
-ngx_http_ollama_remote_ended(ngx_str_t *id, ngx_int_t outcome)
+ngx_http_ollama_remote_ended(ngx_str_t *id, ngx_str_t *owner,
+    ngx_int_t outcome)
 {
     ngx_queue_t                    *q, *next;
     ngx_http_ollama_remote_stop_t  *stop;
@@ -524,7 +631,8 @@ ngx_http_ollama_remote_ended(ngx_str_t *id, ngx_int_t outcome)
         stop = ngx_queue_data(q, ngx_http_ollama_remote_stop_t, queue);
 
         if (stop->task_id.len == id->len
-            && ngx_memcmp(stop->task_id.data, id->data, id->len) == 0)
+            && ngx_memcmp(stop->task_id.data, id->data, id->len) == 0
+            && ngx_http_ollama_remote_is_owner(stop->owner, owner))
         {
             stop->outcome = outcome;
 
@@ -551,6 +659,8 @@ ngx_http_ollama_remote_stop(ngx_http_ollama_remote_stop_t *stop,
 
     stop->outcome = NGX_AGAIN;
     stop->pool = pool;
+
+    ngx_memcpy(stop->owner, owner, NGX_HTTP_OLLAMA_OWNER_SIZE);
 
     digest.data = hex;
     digest.len = ngx_hex_dump(hex, owner, NGX_HTTP_OLLAMA_OWNER_SIZE) - hex;

@@ -11,6 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "core/ngx_http_ollama_owner.h"
 #include "redis/ngx_http_ollama_redis.h"
 
 
@@ -20,10 +21,20 @@
  * point to must last until it leaves.
  */
 
-typedef struct {
+typedef struct ngx_http_ollama_remote_s  ngx_http_ollama_remote_t;
+
+struct ngx_http_ollama_remote_s {
     ngx_str_t                      id;
     ngx_str_t                      session;   /* len 0: none */
     u_char                        *owner;     /* digest */
+
+    /*
+     * after a claim: NGX_OK, the id is free, or Redis failed; NGX_DECLINED,
+     * another worker has it; may free it
+     */
+
+    void                         (*claimed)(ngx_http_ollama_remote_t *remote,
+                                            ngx_int_t rc);
 
     /* private */
 
@@ -32,9 +43,10 @@ typedef struct {
     ngx_http_ollama_redis_call_t   call;
     unsigned                       entered:1;
     unsigned                       announced:1; /* Redis may know of it */
+    unsigned                       claiming:1;
     unsigned                       asked:1;   /* another gateway waits for its
                                                  end */
-} ngx_http_ollama_remote_t;
+};
 
 
 /*
@@ -59,6 +71,7 @@ typedef struct {
     ngx_queue_t                    queue;
     ngx_http_ollama_redis_call_t   call;
     ngx_pool_t                    *pool;
+    u_char                         owner[NGX_HTTP_OLLAMA_OWNER_SIZE];
     unsigned                       waiting:1;    /* in the queue */
 } ngx_http_ollama_remote_stop_t;
 
@@ -85,6 +98,13 @@ void ngx_http_ollama_remote_exit_worker(void);
 
 /* A generation begins: Redis is told soon. */
 void ngx_http_ollama_remote_enter(ngx_http_ollama_remote_t *remote);
+
+/*
+ * Asks whether another gateway has a generation with the id of one that has
+ * entered.  NGX_OK: remote->claimed() will be called, from the event loop,
+ * unless it leaves before; NGX_DECLINED: Redis can't be asked.
+ */
+ngx_int_t ngx_http_ollama_remote_claim(ngx_http_ollama_remote_t *remote);
 
 /*
  * It has ended, and was stopped or not, which a gateway that waits for it is

@@ -18,7 +18,7 @@
 
 /* at most */
 #define NGX_HTTP_OLLAMA_REMOTE_KEYS  3
-#define NGX_HTTP_OLLAMA_REMOTE_ARGS  6
+#define NGX_HTTP_OLLAMA_REMOTE_ARGS  7
 
 
 /* keys and arguments of a script or command; on the stack of the caller */
@@ -37,7 +37,10 @@ typedef struct {
 
 /*
  * KEYS: the task, its worker, the flag; ARGV: gate, owner, session, life of the
- * first two keys, "1" if there may be a flag already.  Returns 1 if there is.
+ * first two keys, "1" if Redis may know the task already, prefix.  Returns 1 if
+ * there is a flag for the owner, 2 if the id is that of another worker's task:
+ * then nothing was done, except that a task of the owner which Redis may know is
+ * entered anew.
  */
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_remote_script_enter;
 

@@ -105,12 +105,15 @@ struct ngx_http_ollama_running_s {
     ngx_http_ollama_ctx_t         *ctx;
     ngx_http_ollama_task_t        *task;
     ngx_http_ollama_task_stop_pt   stop;
+    ngx_http_ollama_task_claim_pt  claimed;     /* NULL: no claim is pending */
     ngx_http_ollama_remote_t       remote;
     u_char                         owner[NGX_HTTP_OLLAMA_OWNER_SIZE];
     unsigned                       stopping:1;
 };
 
 
+static void ngx_http_ollama_task_claimed(ngx_http_ollama_remote_t *remote,
+    ngx_int_t rc);
 static ngx_int_t ngx_http_ollama_task_random_id(ngx_http_request_t *r,
     ngx_str_t *id);
 static ngx_int_t ngx_http_ollama_task_enter(ngx_http_ollama_running_t *run);
@@ -290,6 +293,71 @@ ngx_http_ollama_task_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     }
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_ollama_task_claim(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_http_ollama_task_stop_pt stop, ngx_http_ollama_task_claim_pt done)
+{
+    ngx_int_t                   rc;
+    ngx_http_ollama_running_t  *run;
+
+    if (ctx->scan->task_id.len == 0 || !ngx_http_ollama_redis_available()) {
+        return NGX_OK;
+    }
+
+    rc = ngx_http_ollama_task_begin(r, ctx, stop);
+
+    run = ctx->running;
+
+    if (rc != NGX_OK || run == NULL) {
+        return rc;
+    }
+
+    run->remote.claimed = ngx_http_ollama_task_claimed;
+
+    if (ngx_http_ollama_remote_claim(&run->remote) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    run->claimed = done;
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_http_ollama_task_claimed(ngx_http_ollama_remote_t *remote, ngx_int_t rc)
+{
+    ngx_connection_t               *c;
+    ngx_http_request_t             *r;
+    ngx_http_ollama_ctx_t          *ctx;
+    ngx_http_ollama_running_t      *run;
+    ngx_http_ollama_task_claim_pt   done;
+
+    run = (ngx_http_ollama_running_t *)
+              ((u_char *) remote - offsetof(ngx_http_ollama_running_t, remote));
+
+    r = run->request;
+    c = r->connection;
+    ctx = run->ctx;
+    done = run->claimed;
+
+    run->claimed = NULL;
+
+    ngx_http_set_log_request(c->log, r);
+
+    if (rc == NGX_DECLINED) {
+        ngx_http_ollama_task_end(ctx, 0);
+    }
+
+    done(r, ctx, rc);
+
+    ngx_http_run_posted_requests(c);
+
+    /* it may have been stopped meanwhile */
+    ngx_http_ollama_task_deliver();
 }
 
 
@@ -721,7 +789,7 @@ again:
     {
         run = ngx_queue_data(q, ngx_http_ollama_running_t, queue);
 
-        if (run->task->cancel && !run->stopping) {
+        if (run->task->cancel && !run->stopping && run->claimed == NULL) {
             run->stopping = 1;
             run->stop(run->request, run->ctx);
             goto again;

@@ -45,6 +45,12 @@ typedef void (*ngx_http_ollama_task_stop_pt)(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 
 
+/* The outcome of a claim; may end the request. */
+
+typedef void (*ngx_http_ollama_task_claim_pt)(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
+
+
 /* The data for the zone, in the configuration's pool; NULL: no memory. */
 void *ngx_http_ollama_task_create(ngx_pool_t *pool);
 
@@ -76,6 +82,17 @@ void ngx_http_ollama_task_exit_worker(void);
  */
 ngx_int_t ngx_http_ollama_task_begin(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_task_stop_pt stop);
+
+/*
+ * Enters a generation with an id that the client gave it, if other gateways can
+ * be asked whether they have one with that id; else it is left to
+ * ngx_http_ollama_task_begin().  NGX_AGAIN: they are asked, and "done" will be
+ * called with NGX_OK, also if they can't tell, or with NGX_DECLINED, unless the
+ * request ends before; it isn't stopped meanwhile.  The others as of begin().
+ */
+ngx_int_t ngx_http_ollama_task_claim(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_task_stop_pt stop,
+    ngx_http_ollama_task_claim_pt done);
 
 /*
  * The generation is complete or was stopped: its id is free from now on, and a
