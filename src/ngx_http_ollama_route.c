@@ -24,6 +24,7 @@
 #include "api/ngx_http_ollama_cancel.h"
 #include "api/ngx_http_ollama_models.h"
 #include "api/ngx_http_ollama_session.h"
+#include "api/ngx_http_ollama_session_create.h"
 #include "balancer/ngx_http_ollama_candidates.h"
 #include "balancer/ngx_http_ollama_names.h"
 #include "balancer/ngx_http_ollama_search.h"

@@ -18,9 +18,6 @@
  * store, and answers with its result; 503 if Redis is not available.
  */
 
-/* POST /api/chat/session */
-ngx_int_t ngx_http_ollama_session_create(ngx_http_request_t *r);
-
 /* GET, PATCH and DELETE /api/chat/session/{id} */
 ngx_int_t ngx_http_ollama_session_one(ngx_http_request_t *r);
 

@@ -62,9 +62,8 @@ ngx_int_t
 ngx_http_ollama_session_args_number(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, const char *name, int64_t *n)
 {
-    off_t      number;
     ngx_int_t  rc;
-    ngx_str_t  value, digits;
+    ngx_str_t  value;
 
     rc = ngx_http_ollama_arg(r, name, &value);
 
@@ -72,21 +71,33 @@ ngx_http_ollama_session_args_number(ngx_http_request_t *r,
         return rc;
     }
 
-    digits = value;
-
-    if (digits.len > 2
-        && ngx_strncmp(digits.data + digits.len - 2, "-0", 2) == 0)
-    {
-        digits.len -= 2;
-    }
-
-    number = (digits.len <= NGX_HTTP_OLLAMA_SESSION_DIGITS)
-             ? ngx_atoof(digits.data, digits.len) : NGX_ERROR;
-
-    if (number == NGX_ERROR) {
+    if (ngx_http_ollama_session_args_message_id(&value, n) != NGX_OK) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
                                      "the argument %s must be the id of a "
                                      "message, not \"%V\"", name, &value);
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_ollama_session_args_message_id(ngx_str_t *id, int64_t *n)
+{
+    off_t   number;
+    size_t  len;
+
+    len = id->len;
+
+    if (len > 2 && ngx_strncmp(id->data + len - 2, "-0", 2) == 0) {
+        len -= 2;
+    }
+
+    number = (len <= NGX_HTTP_OLLAMA_SESSION_DIGITS)
+             ? ngx_atoof(id->data, len) : NGX_ERROR;
+
+    if (number == NGX_ERROR) {
+        return NGX_DECLINED;
     }
 
     *n = number;

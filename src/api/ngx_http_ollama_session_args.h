@@ -24,6 +24,9 @@
 ngx_int_t ngx_http_ollama_session_args_number(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, const char *name, int64_t *n);
 
+/* The number in a message's id.  NGX_DECLINED: it can't be one. */
+ngx_int_t ngx_http_ollama_session_args_message_id(ngx_str_t *id, int64_t *n);
+
 /* The number of the message that "before" names, or 0: it is "end". */
 ngx_int_t ngx_http_ollama_session_args_before(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, int64_t *n);

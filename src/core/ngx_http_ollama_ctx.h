@@ -33,6 +33,7 @@ typedef struct ngx_http_ollama_conversation_body_s
 typedef struct ngx_http_ollama_conversation_fields_s
                                         ngx_http_ollama_conversation_fields_t;
 typedef struct ngx_http_ollama_turn_s          ngx_http_ollama_turn_t;
+typedef struct ngx_http_ollama_session_s       ngx_http_ollama_session_t;
 
 
 /* What is inserted into a body on its way to the server. */
@@ -100,6 +101,8 @@ struct ngx_http_ollama_ctx_s {
     ngx_http_ollama_timer_t       *wait;       /* for the next slice of the
                                                   body; NULL: never waited */
 
+    ngx_http_ollama_session_t  *session;   /* to be created or changed; NULL:
+                                              this isn't such a request */
     ngx_http_ollama_save_t   *save;        /* NULL: no session */
     ngx_str_t                 holder;      /* name of the lock holder, for the
                                               store */

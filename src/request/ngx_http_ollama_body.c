@@ -729,3 +729,52 @@ ngx_http_ollama_body_replace(ngx_http_request_t *r, ngx_chain_t *out,
 
     return NGX_OK;
 }
+
+
+u_char *
+ngx_http_ollama_body_span(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_http_ollama_cut_t *span, ngx_pool_t *pool)
+{
+    off_t         at, from, to, size;
+    u_char       *copy, *p;
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    if (ctx->map) {
+        return ctx->map + span->start;
+    }
+
+    at = 0;
+    copy = NULL;
+    p = NULL;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        b = cl->buf;
+        size = b->last - b->pos;
+
+        from = ngx_max(span->start, at);
+        to = ngx_min(span->end, at + size);
+
+        if (from == span->start && to == span->end) {
+            return b->pos + (from - at);
+        }
+
+        if (from < to) {
+
+            if (copy == NULL) {
+                copy = ngx_palloc(pool, span->end - span->start);
+                if (copy == NULL) {
+                    return NULL;
+                }
+
+                p = copy;
+            }
+
+            p = ngx_cpymem(p, b->pos + (from - at), to - from);
+        }
+
+        at += size;
+    }
+
+    return copy;
+}

@@ -13,6 +13,7 @@
 #include <ngx_http.h>
 
 #include "core/ngx_http_ollama_ctx.h"
+#include "request/ngx_http_ollama_scan.h"
 
 
 /*
@@ -64,6 +65,13 @@ void ngx_http_ollama_body_finish(ngx_http_request_t *r,
  * second time.  "data" is the ctx.
  */
 void ngx_http_ollama_body_cleanup(void *data);
+
+/*
+ * The bytes of a part of the client's body, which is in memory or mapped: in
+ * place if they lie in one buffer, else copied to the pool.  NULL: no memory.
+ */
+u_char *ngx_http_ollama_body_span(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_cut_t *span, ngx_pool_t *pool);
 
 /* Ends the mapping of a body in a file; its bytes must not be used after. */
 void ngx_http_ollama_body_unmap(ngx_http_ollama_ctx_t *ctx);

@@ -18,6 +18,7 @@
 #include "session/ngx_http_ollama_insert.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "request/ngx_http_ollama_body_edit.h"
+#include "request/ngx_http_ollama_body.h"
 #include "request/ngx_http_ollama_scan.h"
 
 
@@ -27,8 +28,6 @@
 
 static ngx_buf_t *ngx_http_ollama_insert_buf(ngx_http_ollama_insert_t *insert,
     size_t size);
-static u_char *ngx_http_ollama_insert_span(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_cut_t *span);
 
 
 void
@@ -209,7 +208,8 @@ ngx_http_ollama_insert_messages(ngx_http_request_t *r,
 
     for (i = 0; i < n; i++) {
         messages[i].len = span[i].end - span[i].start;
-        messages[i].data = ngx_http_ollama_insert_span(r, ctx, &span[i]);
+        messages[i].data = ngx_http_ollama_body_span(r, ctx, &span[i],
+                                                     ctx->pool);
 
         if (messages[i].data == NULL) {
             return NULL;
@@ -217,55 +217,4 @@ ngx_http_ollama_insert_messages(ngx_http_request_t *r,
     }
 
     return messages;
-}
-
-
-/* A span of the body: in place if it lies in one buffer, else copied. */
-
-static u_char *
-ngx_http_ollama_insert_span(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_cut_t *span)
-{
-    off_t         at, from, to, size;
-    u_char       *copy, *p;
-    ngx_buf_t    *b;
-    ngx_chain_t  *cl;
-
-    if (ctx->map) {
-        return ctx->map + span->start;
-    }
-
-    at = 0;
-    copy = NULL;
-    p = NULL;
-
-    for (cl = r->request_body->bufs; cl; cl = cl->next) {
-        b = cl->buf;
-        size = b->last - b->pos;
-
-        from = ngx_max(span->start, at);
-        to = ngx_min(span->end, at + size);
-
-        if (from == span->start && to == span->end) {
-            return b->pos + (from - at);
-        }
-
-        if (from < to) {
-
-            if (copy == NULL) {
-                copy = ngx_palloc(ctx->pool, span->end - span->start);
-                if (copy == NULL) {
-                    return NULL;
-                }
-
-                p = copy;
-            }
-
-            p = ngx_cpymem(p, b->pos + (from - at), to - from);
-        }
-
-        at += size;
-    }
-
-    return copy;
 }

@@ -29,8 +29,8 @@ void ngx_http_ollama_save_set_number(ngx_http_ollama_ctx_t *ctx, int64_t n);
 
 /*
  * Tells if the reply's status is the server's, and says that it refuses these
- * messages whenever it gets them: if they stayed in the session, it would refuse
- * all later chats, too.
+ * messages whenever it gets them: if they stayed in the session, it would
+ * refuse all later chats, too.
  */
 ngx_uint_t ngx_http_ollama_save_is_refused(ngx_http_request_t *r);
 

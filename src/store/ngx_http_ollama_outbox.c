@@ -8,15 +8,15 @@
  * Ends of tasks in sessions whose request can't wait for Redis, or has waited
  * in vain: a reply is saved, messages are withdrawn, or a lock is released.  If
  * Redis isn't available, doesn't answer, or refuses it for now, that is tried
- * again, not often and not for long.  To do it twice is harmless: what is stored
- * isn't stored again, what no longer fits the session changes nothing, and a
- * lock of another task is left alone.
+ * again, not often and not for long.  To do it twice is harmless: what is
+ * stored isn't stored again, what no longer fits the session changes nothing,
+ * and a lock of another task is left alone.
  *
- * An item lives in a pool of its own, in a list of this worker, until it is done
- * or given up.  The items of a session are sent one after the other, in their
- * order.  Redis executes commands in their order, so a request that flushes the
- * session's items before its own operation finds the session as if they had been
- * in time.
+ * An item lives in a pool of its own, in a list of this worker, until it is
+ * done or given up.  The items of a session are sent one after the other, in
+ * their order.  Redis executes commands in their order, so a request that
+ * flushes the session's items before its own operation finds the session as if
+ * they had been in time.
  */
 
 

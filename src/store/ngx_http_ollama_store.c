@@ -49,10 +49,6 @@ typedef ngx_int_t (*ngx_http_ollama_store_script_pt)(
     ngx_uint_t nkeys, ngx_uint_t argc, ngx_str_t *argv);
 
 
-static ngx_int_t ngx_http_ollama_store_change(ngx_http_ollama_store_t *store,
-    ngx_http_ollama_redis_script_t *script, ngx_str_t *sid, ngx_str_t *owner,
-    ngx_http_ollama_store_fields_t *fields);
-
 static ngx_int_t ngx_http_ollama_store_send_large(
     ngx_http_ollama_store_t *store, ngx_http_ollama_store_args_t *args,
     ngx_http_ollama_redis_script_t *script, ngx_http_ollama_store_read_pt read);
@@ -72,11 +68,63 @@ static ngx_http_ollama_store_refusal_t  ngx_http_ollama_store_refusal;
 
 ngx_int_t
 ngx_http_ollama_store_create(ngx_http_ollama_store_t *store, ngx_str_t *sid,
-    ngx_str_t *owner, ngx_http_ollama_store_fields_t *fields)
+    ngx_str_t *owner, ngx_http_ollama_store_fields_t *fields, ngx_uint_t count,
+    size_t big)
 {
-    return ngx_http_ollama_store_change(store,
-                                        &ngx_http_ollama_store_script_create,
-                                        sid, owner, fields);
+    ngx_http_ollama_store_args_t  args;
+
+    ngx_http_ollama_store_args_session(&args, store, sid, owner);
+    ngx_http_ollama_store_args_fields(&args, fields);
+    ngx_http_ollama_store_args_number(&args, count);
+    ngx_http_ollama_store_args_number(&args, big);
+
+    return ngx_http_ollama_store_send(store, &args,
+                                      &ngx_http_ollama_store_script_create,
+                                      ngx_http_ollama_store_read_session);
+}
+
+
+ngx_int_t
+ngx_http_ollama_store_fill(ngx_http_ollama_store_t *store, ngx_str_t *sid,
+    int64_t n, ngx_http_ollama_store_message_t *messages, ngx_uint_t count)
+{
+    ngx_uint_t                    i;
+    ngx_http_ollama_store_args_t  args;
+
+    ngx_http_ollama_store_args_session(&args, store, sid, NULL);
+    ngx_http_ollama_store_args_number(&args, n);
+
+    for (i = 0; i < count; i++) {
+        ngx_http_ollama_store_args_message(&args, &messages[i]);
+    }
+
+    return ngx_http_ollama_store_send_large(store, &args,
+                                            &ngx_http_ollama_store_script_fill,
+                                            ngx_http_ollama_store_read_word);
+}
+
+
+ngx_int_t
+ngx_http_ollama_store_copy(ngx_http_ollama_store_t *store, ngx_str_t *sid,
+    ngx_str_t *from, ngx_str_t *owner, ngx_http_ollama_store_copy_t *copy)
+{
+    ngx_http_ollama_store_args_t  args;
+
+    store->copy = copy;
+
+    ngx_http_ollama_store_args_two(&args, store, from, sid, owner);
+    ngx_http_ollama_store_args_str(&args, sid);
+    ngx_http_ollama_store_args_number(&args, copy->n);
+    ngx_http_ollama_store_args_number(&args, copy->final);
+    ngx_http_ollama_store_args_number(&args, copy->next);
+    ngx_http_ollama_store_args_number(&args, copy->before);
+    ngx_http_ollama_store_args_number(&args, copy->page.limit);
+    ngx_http_ollama_store_args_number(&args, copy->page.bytes);
+    ngx_http_ollama_store_args_field(&args, &copy->title);
+
+    return ngx_http_ollama_store_send(store, &args,
+                                      &ngx_http_ollama_store_script_copy,
+                                      ngx_http_ollama_store_read_copy);
 }
 
 
@@ -93,7 +141,7 @@ ngx_http_ollama_store_read(ngx_http_ollama_store_t *store, ngx_str_t *sid,
 
     return ngx_http_ollama_store_send_large(store, &args,
                                             &ngx_http_ollama_store_script_read,
-                                            ngx_http_ollama_store_read_messages);
+                                         ngx_http_ollama_store_read_messages);
 }
 
 
@@ -119,25 +167,13 @@ ngx_int_t
 ngx_http_ollama_store_patch(ngx_http_ollama_store_t *store, ngx_str_t *sid,
     ngx_str_t *owner, ngx_http_ollama_store_fields_t *fields)
 {
-    return ngx_http_ollama_store_change(store,
-                                        &ngx_http_ollama_store_script_patch,
-                                        sid, owner, fields);
-}
-
-
-static ngx_int_t
-ngx_http_ollama_store_change(ngx_http_ollama_store_t *store,
-    ngx_http_ollama_redis_script_t *script, ngx_str_t *sid, ngx_str_t *owner,
-    ngx_http_ollama_store_fields_t *fields)
-{
     ngx_http_ollama_store_args_t  args;
 
     ngx_http_ollama_store_args_session(&args, store, sid, owner);
-    ngx_http_ollama_store_args_field(&args, &fields->title);
-    ngx_http_ollama_store_args_field(&args, &fields->model);
-    ngx_http_ollama_store_args_field(&args, &fields->system);
+    ngx_http_ollama_store_args_fields(&args, fields);
 
-    return ngx_http_ollama_store_send(store, &args, script,
+    return ngx_http_ollama_store_send(store, &args,
+                                      &ngx_http_ollama_store_script_patch,
                                       ngx_http_ollama_store_read_session);
 }
 

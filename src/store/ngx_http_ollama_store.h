@@ -28,11 +28,35 @@
  * and, unless said otherwise, NONE.  What else is set if it is OK is said here.
  */
 
-/* Create a session, where NONE says that the id is taken; change it: session */
+/*
+ * Create a session, where NONE says that the id is taken; change it: session.
+ * It may be created with messages, "count" of them, whose largest one has "big"
+ * bytes: then fill has written them, or it is LOST.
+ */
 ngx_int_t ngx_http_ollama_store_create(ngx_http_ollama_store_t *store,
-    ngx_str_t *sid, ngx_str_t *owner, ngx_http_ollama_store_fields_t *fields);
+    ngx_str_t *sid, ngx_str_t *owner, ngx_http_ollama_store_fields_t *fields,
+    ngx_uint_t count, size_t big);
 ngx_int_t ngx_http_ollama_store_patch(ngx_http_ollama_store_t *store,
     ngx_str_t *sid, ngx_str_t *owner, ngx_http_ollama_store_fields_t *fields);
+
+/*
+ * Writes messages, number n and following, of a session that will be created.
+ * They expire within a minute if it isn't.  Their ids are ignored.
+ */
+ngx_int_t ngx_http_ollama_store_fill(ngx_http_ollama_store_t *store,
+    ngx_str_t *sid, int64_t n, ngx_http_ollama_store_message_t *messages,
+    ngx_uint_t count);
+
+/*
+ * A step of a copy of session "from" of this owner: more, and then "copy" is
+ * set for the next step; or session, it is done, and the new one, "sid",
+ * exists.  Or GONE, there is no message "before"; or LOST: the session has lost
+ * messages meanwhile, the copy must begin anew.  Before the last step there is
+ * no new session, and what was copied expires within a minute.
+ */
+ngx_int_t ngx_http_ollama_store_copy(ngx_http_ollama_store_t *store,
+    ngx_str_t *sid, ngx_str_t *from, ngx_str_t *owner,
+    ngx_http_ollama_store_copy_t *copy);
 
 /*
  * Reads a session with its messages after number "after", 0: from the first one
@@ -86,9 +110,10 @@ ngx_int_t ngx_http_ollama_store_begin(ngx_http_ollama_store_t *store,
 /*
  * begin, the first page and add in one step: as begin, and paged, more, added,
  * and messages for get_json(); none of them if there may be one that is larger
- * than the page.  Nothing is added if the page doesn't have all messages, or if with the new ones and a reply there would be more than
- * "most".  New messages that are the same as those unanswered count as added,
- * and are not in the page.
+ * than the page.  Nothing is added if the page doesn't have all messages, or if
+ * with the new ones and a reply there would be more than "most".  New messages
+ * that are the same as those unanswered count as added, and are not in the
+ * page.
  */
 ngx_int_t ngx_http_ollama_store_turn(ngx_http_ollama_store_t *store,
     ngx_str_t *sid, ngx_str_t *owner, ngx_str_t *task, ngx_msec_t lock,

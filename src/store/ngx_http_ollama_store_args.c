@@ -18,6 +18,11 @@
 #include "store/ngx_http_ollama_message.h"
 
 
+static void ngx_http_ollama_store_args_begin(
+    ngx_http_ollama_store_args_t *args, ngx_http_ollama_store_t *store,
+    ngx_str_t *sid, ngx_str_t *owner);
+
+
 void
 ngx_http_ollama_store_args_init(ngx_http_ollama_store_args_t *args,
     ngx_http_ollama_store_t *store)
@@ -52,8 +57,6 @@ void
 ngx_http_ollama_store_args_session(ngx_http_ollama_store_args_t *args,
     ngx_http_ollama_store_t *store, ngx_str_t *sid, ngx_str_t *owner)
 {
-    ngx_time_t  *tp;
-
     ngx_http_ollama_store_args_init(args, store);
 
     ngx_http_ollama_store_args_key(args, sid, "meta");
@@ -61,6 +64,37 @@ ngx_http_ollama_store_args_session(ngx_http_ollama_store_args_t *args,
     ngx_http_ollama_store_args_key(args, sid, "task");
 
     args->keys = 3;
+
+    ngx_http_ollama_store_args_begin(args, store, sid, owner);
+}
+
+
+void
+ngx_http_ollama_store_args_two(ngx_http_ollama_store_args_t *args,
+    ngx_http_ollama_store_t *store, ngx_str_t *sid, ngx_str_t *other,
+    ngx_str_t *owner)
+{
+    ngx_http_ollama_store_args_init(args, store);
+
+    ngx_http_ollama_store_args_key(args, sid, "meta");
+    ngx_http_ollama_store_args_key(args, sid, "msgs");
+    ngx_http_ollama_store_args_key(args, sid, "task");
+    ngx_http_ollama_store_args_key(args, other, "meta");
+    ngx_http_ollama_store_args_key(args, other, "msgs");
+
+    args->keys = 5;
+
+    ngx_http_ollama_store_args_begin(args, store, sid, owner);
+}
+
+
+/* What the ARGV of all scripts about a session begin with. */
+
+static void
+ngx_http_ollama_store_args_begin(ngx_http_ollama_store_args_t *args,
+    ngx_http_ollama_store_t *store, ngx_str_t *sid, ngx_str_t *owner)
+{
+    ngx_time_t  *tp;
 
     ngx_http_ollama_store_args_str(args, &args->prefix);
     ngx_http_ollama_store_args_str(args, sid);
@@ -189,6 +223,54 @@ ngx_http_ollama_store_args_messages(ngx_http_ollama_store_args_t *args,
     for (i = 0; i < count; i++) {
         ngx_http_ollama_store_args_str(args, &messages[i]);
     }
+}
+
+
+void
+ngx_http_ollama_store_args_message(ngx_http_ollama_store_args_t *args,
+    ngx_http_ollama_store_message_t *message)
+{
+    ngx_uint_t  i, n;
+
+    struct {
+        const char  *name;
+        ngx_str_t   *value;
+    } fields[] = {
+        { "m", &message->json },
+        { "s", &message->status },
+        { "model", &message->model },
+        { "server", &message->server },
+        { "k", &message->thinking },
+        { "st", &message->stats },
+        { "p", &message->participant }
+    };
+
+    n = 1;
+
+    for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        n += (fields[i].value->len != 0);
+    }
+
+    ngx_http_ollama_store_args_number(args, 2 * n);
+    ngx_http_ollama_store_args_word(args, "t");
+    ngx_http_ollama_store_args_number(args, message->created);
+
+    for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        if (fields[i].value->len) {
+            ngx_http_ollama_store_args_pair(args, fields[i].name,
+                                            fields[i].value);
+        }
+    }
+}
+
+
+void
+ngx_http_ollama_store_args_fields(ngx_http_ollama_store_args_t *args,
+    ngx_http_ollama_store_fields_t *fields)
+{
+    ngx_http_ollama_store_args_field(args, &fields->title);
+    ngx_http_ollama_store_args_field(args, &fields->model);
+    ngx_http_ollama_store_args_field(args, &fields->system);
 }
 
 

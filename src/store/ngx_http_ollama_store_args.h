@@ -41,6 +41,14 @@ void ngx_http_ollama_store_args_session(ngx_http_ollama_store_args_t *args,
     ngx_http_ollama_store_t *store, ngx_str_t *sid, ngx_str_t *owner);
 
 /*
+ * The same for two sessions: the keys of the first one, then the meta and msgs
+ * of the other one.
+ */
+void ngx_http_ollama_store_args_two(ngx_http_ollama_store_args_t *args,
+    ngx_http_ollama_store_t *store, ngx_str_t *sid, ngx_str_t *other,
+    ngx_str_t *owner);
+
+/*
  * Each adds an argument.  Strings are not copied and must last until the
  * arguments are sent; keys, formatted text and numbers are copied.
  *
@@ -66,6 +74,8 @@ void ngx_http_ollama_store_args_number(ngx_http_ollama_store_args_t *args,
  *
  *     pair       a name and its value
  *     field      "set" and the value, "remove" and "", or "" and ""
+ *     fields     title, model and system
+ *     message    how many fields and values follow, and these: as it is stored
  *     messages   a title for a session that has none, made of the first
  *                message of a user; then the messages
  */
@@ -73,6 +83,10 @@ void ngx_http_ollama_store_args_pair(ngx_http_ollama_store_args_t *args,
     const char *name, ngx_str_t *value);
 void ngx_http_ollama_store_args_field(ngx_http_ollama_store_args_t *args,
     ngx_http_ollama_store_field_t *field);
+void ngx_http_ollama_store_args_fields(ngx_http_ollama_store_args_t *args,
+    ngx_http_ollama_store_fields_t *fields);
+void ngx_http_ollama_store_args_message(ngx_http_ollama_store_args_t *args,
+    ngx_http_ollama_store_message_t *message);
 void ngx_http_ollama_store_args_messages(
     ngx_http_ollama_store_args_t *args, ngx_str_t *messages, ngx_uint_t count);
 

@@ -119,11 +119,8 @@
     "        call('PERSIST', key)\n"                                          \
     "    end\n"                                                               \
     "end\n"                                                                   \
-    "-- after each write; a list lives as long as the longest session\n"      \
-    "local function touch(owner)\n"                                           \
-    "    call('HSET', meta, 'updated', now)\n"                                \
-    "    live(meta)\n"                                                        \
-    "    live(msgs)\n"                                                        \
+    "-- a list lives as long as the longest session\n"                        \
+    "local function enlist(owner, sid)\n"                                     \
     "    if owner == '' then\n"                                               \
     "        return\n"                                                        \
     "    end\n"                                                               \
@@ -135,6 +132,13 @@
     "    elseif left ~= -1 and left < ttl then\n"                             \
     "        call('PEXPIRE', list, ttl)\n"                                    \
     "    end\n"                                                               \
+    "end\n"                                                                   \
+    "-- after each write\n"                                                   \
+    "local function touch(owner)\n"                                           \
+    "    call('HSET', meta, 'updated', now)\n"                                \
+    "    live(meta)\n"                                                        \
+    "    live(msgs)\n"                                                        \
+    "    enlist(owner, sid)\n"                                                \
     "end\n"                                                                   \
     "-- title, model, system: \"set\" and the value, \"remove\", or \"\"\n"   \
     "local function change()\n"                                               \

@@ -28,6 +28,7 @@ ngx_int_t ngx_http_ollama_store_reply(ngx_http_ollama_store_t *store,
  *
  *     word       nothing
  *     session    session
+ *     copy       more and *store->copy, or session
  *     messages   session, task, more, and items for get_message()
  *     count      total
  *     list       next, and items for get_session()
@@ -38,6 +39,8 @@ ngx_int_t ngx_http_ollama_store_reply(ngx_http_ollama_store_t *store,
 ngx_int_t ngx_http_ollama_store_read_word(
     ngx_http_ollama_store_t *store, redisReply *reply);
 ngx_int_t ngx_http_ollama_store_read_session(
+    ngx_http_ollama_store_t *store, redisReply *reply);
+ngx_int_t ngx_http_ollama_store_read_copy(
     ngx_http_ollama_store_t *store, redisReply *reply);
 ngx_int_t ngx_http_ollama_store_read_messages(
     ngx_http_ollama_store_t *store, redisReply *reply);

@@ -47,7 +47,10 @@
 #include "store/ngx_http_ollama_store_script.h"
 
 
-/* title, model, system as change() reads them */
+/*
+ * title, model, system as change() reads them, how many messages fill has
+ * written, and the most bytes that one of them has
+ */
 
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_create =
     ngx_http_ollama_redis_script_text(
@@ -55,13 +58,129 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_create =
     "if call('EXISTS', meta) == 1 then\n"
     "    return { 'none' }\n"
     "end\n"
+    "local count = tonumber(ARGV[12])\n"
+    "if call('XLEN', msgs) ~= count then\n"
+    "    return { 'lost' }\n"
+    "end\n"
     "call('HSET', meta, 'created', now)\n"
+    "if count > 0 then\n"
+    "    call('HSET', meta, 'last', ARGV[12], 'big', ARGV[13])\n"
+    "end\n"
     "if owner ~= '' then\n"
     "    call('HSET', meta, 'owner', owner)\n"
     "end\n"
     "change()\n"
     "touch(owner)\n"
     "return { 'ok', session() }\n"
+    );
+
+
+/*
+ * of a session that is not created yet: n of the first message, and for each
+ * one how many fields and values it has, and these.  What is never created
+ * expires.
+ */
+
+ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_fill =
+    ngx_http_ollama_redis_script_text(
+    NGX_HTTP_OLLAMA_STORE_BEGIN
+    "if call('EXISTS', meta) == 1 then\n"
+    "    return { 'lost' }\n"
+    "end\n"
+    "local n, i = tonumber(ARGV[6]), 7\n"
+    "while ARGV[i] do\n"
+    "    local count = tonumber(ARGV[i])\n"
+    "    call('XADD', msgs, id(n), unpack(ARGV, i + 1, i + count))\n"
+    "    call('PEXPIRE', msgs, 60000)\n"
+    "    n, i = n + 1, i + count + 1\n"
+    "end\n"
+    "return { 'ok' }\n"
+    );
+
+
+/*
+ * A step of a copy.  KEYS: those of the session that is copied, then meta and
+ * msgs of the new one.  ARGV: the id of the new one; n of the message to copy
+ * after, n of the one to copy up to, or -1 in the first step, the n to write
+ * next; n of the one to copy up to and without, 0: all; messages at most, and
+ * bytes; title as change() reads it.
+ *
+ * The messages are numbered anew, behind all that the first session has had, so
+ * that none of them has an id that is known from there.  The new session exists
+ * when its meta does, after the last step; what a copy leaves that isn't
+ * finished expires.
+ */
+
+ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_copy =
+    ngx_http_ollama_redis_script_text(
+    NGX_HTTP_OLLAMA_STORE_BEGIN
+    "local copy, list = KEYS[4], KEYS[5]\n"
+    "local n, final, at = tonumber(ARGV[7]), tonumber(ARGV[8]),\n"
+    "                     tonumber(ARGV[9])\n"
+    "local before = tonumber(ARGV[10])\n"
+    "local function failed(word)\n"
+    "    call('UNLINK', list)\n"
+    "    return { word }\n"
+    "end\n"
+    "if not known() then\n"
+    "    return failed('none')\n"
+    "end\n"
+    "if final < 0 then\n"
+    "    if before > 0 and not message(before) then\n"
+    "        return { 'gone' }\n"
+    "    end\n"
+    "    local one = call('XREVRANGE', msgs,\n"
+    "                     before > 0 and '(' .. id(before) or '+', '-',\n"
+    "                     'COUNT', 1)[1]\n"
+    "    final, at = one and number(one[1]) or 0, last() + 1\n"
+    "end\n"
+    "local found, more = {}, 0\n"
+    "if final > n then\n"
+    "    found, more = walk('XRANGE', id(n + 1), id(final),\n"
+    "                       tonumber(ARGV[11]), tonumber(ARGV[12]))\n"
+    "end\n"
+    "for _, one in ipairs(found) do\n"
+    "    local fields = {}\n"
+    "    for i = 1, #one[2], 2 do\n"
+    "        if one[2][i] ~= 'g' then\n"
+    "            fields[#fields + 1] = one[2][i]\n"
+    "            fields[#fields + 1] = one[2][i + 1]\n"
+    "        end\n"
+    "    end\n"
+    "    call('XADD', list, id(at), unpack(fields))\n"
+    "    call('PEXPIRE', list, 60000)\n"
+    "    n, at = number(one[1]), at + 1\n"
+    "end\n"
+    "if more == 1 then\n"
+    "    return { 'ok', false, n, final, at }\n"
+    "end\n"
+    "-- messages are deleted to the end: if the last one is there, so are all\n"
+    "-- before it\n"
+    "if final > 0 and n < final then\n"
+    "    return failed('lost')\n"
+    "end\n"
+    "local has = call('HMGET', meta, 'title', 'model', 'system', 'big')\n"
+    "if ARGV[13] ~= '' then\n"
+    "    has[1] = ARGV[13] == 'set' and ARGV[14]\n"
+    "end\n"
+    "local fields = { 'created', now, 'updated', now,\n"
+    "                 'last', string.format('%.0f', at - 1) }\n"
+    "for i, name in ipairs({ 'title', 'model', 'system', 'big' }) do\n"
+    "    if has[i] then\n"
+    "        fields[#fields + 1] = name\n"
+    "        fields[#fields + 1] = has[i]\n"
+    "    end\n"
+    "end\n"
+    "if owner ~= '' then\n"
+    "    fields[#fields + 1] = 'owner'\n"
+    "    fields[#fields + 1] = owner\n"
+    "end\n"
+    "call('HSET', copy, unpack(fields))\n"
+    "live(copy)\n"
+    "live(list)\n"
+    "enlist(owner, ARGV[6])\n"
+    "return { 'ok', call('HMGET', copy, 'title', 'model', 'system',\n"
+    "                    'created', 'updated'), n, final, at }\n"
     );
 
 
@@ -97,8 +216,9 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_read_back =
     "if n > 0 and not message(n) then\n"
     "    return { 'gone' }\n"
     "end\n"
-    "local found, more = walk('XREVRANGE', n > 0 and '(' .. id(n) or '+', '-',\n"
-    "                         tonumber(ARGV[7]), tonumber(ARGV[8]))\n"
+    "local from = n > 0 and '(' .. id(n) or '+'\n"
+    "local found, more = walk('XREVRANGE', from, '-', tonumber(ARGV[7]),\n"
+    "                         tonumber(ARGV[8]))\n"
     "local list = {}\n"
     "for i = #found, 1, -1 do\n"
     "    list[#list + 1] = found[i]\n"

@@ -22,6 +22,8 @@
  */
 
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_create;
+extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_fill;
+extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_copy;
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_read;
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_read_back;
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_patch;

@@ -88,6 +88,23 @@ typedef struct {
 } ngx_http_ollama_store_page_t;
 
 
+/* a session that is copied, step by step; n of messages */
+
+typedef struct {
+    ngx_http_ollama_store_page_t   page;     /* of a step */
+    ngx_http_ollama_store_field_t  title;    /* of the new session; not given:
+                                                that of the other one */
+    int64_t                        before;   /* the first one that is not
+                                                copied; 0: all are */
+
+    /* where it is: zeroed, with final -1, before the first step */
+
+    int64_t                        n;        /* the last one copied */
+    int64_t                        final;    /* the last one to be copied */
+    int64_t                        next;     /* of the new session */
+} ngx_http_ollama_store_copy_t;
+
+
 /*
  * An operation; one at a time.  Its memory belongs to the caller, who zeroes
  * it.  The result is valid while the handler runs: strings lie in the reply.
@@ -129,6 +146,7 @@ struct ngx_http_ollama_store_s {
 
     ngx_http_ollama_redis_call_t       call;
     ngx_http_ollama_store_read_pt      read;
+    ngx_http_ollama_store_copy_t      *copy;
     redisReply                       **items;
 };
 
