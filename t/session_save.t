@@ -10,6 +10,7 @@ use Test::Nginx::Ollama::Server qw($server);
 use Test::Nginx::Ollama::Stop;
 use Cpanel::JSON::XS ();
 use JSON::PP;
+use Time::HiRes qw(sleep time);
 
 our $json = Cpanel::JSON::XS->new->utf8->canonical;
 
@@ -383,11 +384,14 @@ $c->request(chat($path, $id, $more, 'a'));
 my $s = $main::server->accept->header($type);
 $s->chunk(said($path, 'one') . said($path, '', 1));
 $c->read_until(qr/"stop"/);
-is(cancel($id)->status, 404, 'it has ended');
-$s->chunk("data: [DONE]\n\n")->last;
-is_saved($c->reply, $id, 'after');
+is(cancel($id)->status, 200, 'what follows is not waited for');
+my $reply = $c->reply;
+is_saved($reply, $id, 'after');
+like($reply->body, qr/\}\n\ndata: \[DONE\]\n\n\z/, 'after - its end');
+is(cancel($id)->status, 404, 'after - nothing is running');
 is(stored($id), 'user:a:complete|assistant:one:complete', 'after - stored');
 is_free($id, 'after');
+$s->close;
 
 # in the middle of the line that has it, which is waited for a short while
 my $stop = client();
@@ -417,6 +421,63 @@ for my $try (1 .. 20) {
 is(stored($id), 'user:a:complete|assistant:one two:complete',
    'in it - stored');
 $stop->close;
+
+
+
+=== a server that does not end an SSE stream does not keep the session
+--- upstream eval: $::steps
+--- test
+block_begins();
+my ($what, $path, $more, $type) = @{ $::streams[1] };
+my $usage = 'data: {"id":"c","choices":[],"usage":{"prompt_tokens":3,'
+            . '"completion_tokens":4}}' . "\n\n";
+
+# what the server sends behind finish_reason; what the client gets of it
+for my $case (
+    [ 'nothing', '', '' ],
+    [ 'statistics', $usage, $usage ],
+    [ 'half an event', $usage . 'data: {"id"', $usage ],
+    [ 'half a line', 'data: {"id":"c","cho', '' ],
+    [ 'a flood', ": x\n\n" x 40_000, undef ],
+) {
+    my ($title, $sent, $got) = @$case;
+    my $id = made();
+    my $c = client();
+
+    $c->request("POST $path", body($id, $more, 'a'),
+                'X-Ollama-Session-Id' => $id);
+    my $s = $main::server->accept->header($type);
+    my $began = time;
+    $s->chunk(said($path, 'one') . said($path, '', 1) . $sent);
+
+    my $reply = $c->reply;
+    is_saved($reply, $id, $title);
+    cmp_ok(time - $began, '<', 15, "$title - soon");
+    like($reply->body, qr/\n\ndata: \[DONE\]\n\n\z/, "$title - its end");
+    like($reply->body, qr/"saved":true\}\n\n\Q$got\Edata: \[DONE\]/,
+         "$title - what came whole") if defined $got;
+    cmp_ok(length $reply->raw, '<', 150_000, "$title - no more");
+    is(stored($id), 'user:a:complete|assistant:one:complete',
+       "$title - stored");
+    is_free($id, $title);
+    is(session($id)->{messages}[1]{stats}{eval_count}, $got ? 4 : undef,
+       "$title - statistics") if defined $got;
+    $s->close;
+}
+
+# one that is only late
+my $id = made();
+my $c = client();
+$c->request("POST $path", body($id, $more, 'a'), 'X-Ollama-Session-Id' => $id);
+my $s = $main::server->accept->header($type);
+$s->chunk(said($path, 'one') . said($path, '', 1));
+sleep 0.5;
+$s->chunk($usage . "data: [DONE]\n\n")->last;
+my $reply = $c->reply;
+is_saved($reply, $id, 'late');
+is(scalar(() = $reply->body =~ /\[DONE\]/g), 1, 'late - one end');
+is(session($id)->{messages}[1]{stats}{eval_count}, 4, 'late - statistics');
+--- error_log eval: qr/server ".*" did not end its reply/
 
 
 

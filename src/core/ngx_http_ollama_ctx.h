@@ -139,6 +139,10 @@ struct ngx_http_ollama_ctx_s {
                                               because of this request */
     ngx_msec_int_t            ttft;        /* ms; -1: no token so far */
 
+    ngx_event_t              *held;        /* its last frame has come, and what
+                                              follows is waited for: posted to
+                                              end it; or NULL */
+
     unsigned                  aliased:1;   /* the client has asked for an
                                               alias of scan->model */
     unsigned                  no_server:1; /* the balancer had no server:
@@ -148,8 +152,8 @@ struct ngx_http_ollama_ctx_s {
     unsigned                  error_sent:1; /* the error line was sent */
     unsigned                  has_task:1;  /* it has a task, or had one */
     unsigned                  cancelled:1; /* it was stopped */
-    unsigned                  save_held:1; /* its last frame has come, and
-                                              waits until it is saved */
+    unsigned                  saving:1;    /* its last frame waits until it is
+                                              saved */
 };
 
 

@@ -62,9 +62,17 @@ ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
         return;
     }
 
+    if (ctx->held && u && u->cleanup && !ctx->finalized && !ctx->error_sent) {
+        /* the client doesn't have the last frame yet */
+        ctx->cancelled = 1;
+        ngx_http_ollama_task_end(ctx, 1);
+        ngx_post_event(ctx->held, &ngx_posted_events);
+        return;
+    }
+
     if (u == NULL
         || u->cleanup == NULL
-        || ctx->save_held
+        || ctx->saving
         || ctx->finalized
         || ctx->error_sent
         || (r->header_sent && ctx->turn == NULL
@@ -182,8 +190,6 @@ ngx_http_ollama_stop_now(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     ngx_http_run_posted_requests(c);
 }
 
-
-/* Also when the tap has sent the final frame. */
 
 void
 ngx_http_ollama_stop_server(ngx_http_request_t *r)

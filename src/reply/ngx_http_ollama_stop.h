@@ -24,9 +24,9 @@
 void ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx);
 
 /*
- * Ends the request that has an upstream, and its connection to the server; the
- * client gets nothing more of it.  Does nothing if the reply has ended.  To be
- * called from an event; may free the request.
+ * Ends the server's part of a reply whose final frame was sent, or will be; the
+ * server's part may have ended since.  From the event loop only; may free the
+ * request.
  */
 void ngx_http_ollama_stop_server(ngx_http_request_t *r);
 

@@ -7,7 +7,8 @@
 /*
  * Saves the reply of a chat in its session.  The reply passes at once, except
  * for the end of its final frame: that is held until Redis has the message, and
- * then tells the client so.
+ * then tells the client so.  What follows the frame in an SSE stream is held,
+ * too, but no more than a little, and not for long.
  *
  * The filters run after the tap's, so they see what the client gets: a reply
  * that was stopped has a final frame like any other.  However a request ends,
@@ -29,53 +30,30 @@
 #include "session/ngx_http_ollama_save.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_header.h"
-#include "reply/ngx_http_ollama_capture.h"
 #include "reply/ngx_http_ollama_frame.h"
-#include "reply/ngx_http_ollama_frame_form.h"
+#include "reply/ngx_http_ollama_stop.h"
 #include "request/ngx_http_ollama_scan.h"
-#include "store/ngx_http_ollama_lock.h"
+#include "session/ngx_http_ollama_save_message.h"
 #include "store/ngx_http_ollama_outbox.h"
-#include "store/ngx_http_ollama_store.h"
+#include "task/ngx_http_ollama_task.h"
 
 
 /* a bit of r->buffered that nginx doesn't use */
 #define NGX_HTTP_OLLAMA_SAVE_BUFFERED  0x08
 
+/*
+ * how long what follows the last frame of an SSE stream is waited for, ms, and
+ * how many bytes may be held
+ */
+#define NGX_HTTP_OLLAMA_SAVE_WAIT      2000
+#define NGX_HTTP_OLLAMA_SAVE_HELD      (64 * 1024)
+
 /* bytes of a reply's text; what is beyond is not stored */
 #define NGX_HTTP_OLLAMA_SAVE_MAX       (16 * 1024 * 1024)
 
 
-struct ngx_http_ollama_save_s {
-    ngx_http_request_t         *request;
-    ngx_http_ollama_ctx_t      *ctx;
-    ngx_http_ollama_store_t     store;     /* the operation that saves */
-    ngx_http_ollama_lock_t      lock;
-
-    int64_t                     n;         /* of the message; 0: none yet */
-    int64_t                     added;     /* new messages before it */
-    ngx_http_ollama_capture_t  *capture;   /* NULL: no reply so far */
-    off_t                       pos;       /* bytes of the reply so far */
-
-    ngx_http_ollama_store_message_t  message;  /* made when it is stored */
-
-    ngx_chain_t                *held;      /* the end of the reply */
-    ngx_chain_t               **last;
-
-    unsigned                    final_seen:1; /* before it was stopped */
-    unsigned                    holding:1;
-    unsigned                    saving:1;  /* the last operation has begun */
-    unsigned                    settled:1; /* it has ended, or the outbox has
-                                              the message */
-    unsigned                    refused:1; /* by the server, for good */
-    unsigned                    passing:1; /* nothing is held any more */
-    unsigned                    last_buf:1; /* one that is held was the last */
-};
-
-
 static void ngx_http_ollama_save_cleanup(void *data);
 static ngx_int_t ngx_http_ollama_save_header_filter(ngx_http_request_t *r);
-static ngx_http_ollama_capture_form_e ngx_http_ollama_save_form(
-    ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_save_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_chain_t **ngx_http_ollama_save_buf(ngx_http_ollama_save_t *save,
@@ -84,13 +62,13 @@ static size_t ngx_http_ollama_save_capture(ngx_http_ollama_save_t *save,
     ngx_buf_t *b);
 static ngx_int_t ngx_http_ollama_save_hold(ngx_http_ollama_save_t *save,
     ngx_buf_t *b);
-static ngx_int_t ngx_http_ollama_save_store(ngx_http_ollama_save_t *save);
-static ngx_int_t ngx_http_ollama_save_message(ngx_http_ollama_save_t *save);
-static void ngx_http_ollama_save_defer(ngx_http_ollama_save_t *save);
-static ngx_uint_t ngx_http_ollama_save_is_complete(
+static void ngx_http_ollama_save_wait(ngx_http_ollama_save_t *save);
+static void ngx_http_ollama_save_wait_handler(ngx_event_t *ev);
+static ngx_int_t ngx_http_ollama_save_finish(ngx_http_ollama_save_t *save);
+static ngx_int_t ngx_http_ollama_save_store_or_defer(
     ngx_http_ollama_save_t *save);
-static ngx_uint_t ngx_http_ollama_save_is_whole(ngx_http_ollama_save_t *save);
-static const char *ngx_http_ollama_save_status(ngx_http_ollama_save_t *save);
+static ngx_int_t ngx_http_ollama_save_store(ngx_http_ollama_save_t *save);
+static void ngx_http_ollama_save_defer(ngx_http_ollama_save_t *save);
 static void ngx_http_ollama_save_done(ngx_http_ollama_store_t *store);
 static ngx_int_t ngx_http_ollama_save_flush(ngx_http_ollama_save_t *save,
     ngx_uint_t saved);
@@ -152,6 +130,7 @@ ngx_http_ollama_save_cleanup(void *data)
 {
     ngx_http_ollama_save_t *save = data;
 
+    ngx_http_ollama_timer_stop(&save->wait);
     ngx_http_ollama_lock_end(&save->lock);
     ngx_http_ollama_store_forget(&save->store);
 
@@ -198,7 +177,7 @@ ngx_http_ollama_save_header_filter(ngx_http_request_t *r)
     }
 
     if (ngx_http_ollama_capture_init(save->capture, r->pool,
-                                     ngx_http_ollama_save_form(r, ctx),
+                                     ngx_http_ollama_save_message_form(r, ctx),
                                      NGX_HTTP_OLLAMA_SAVE_MAX)
         != NGX_OK)
     {
@@ -226,25 +205,6 @@ ngx_http_ollama_save_is_refused(ngx_http_request_t *r)
            && status < NGX_HTTP_INTERNAL_SERVER_ERROR
            && status != NGX_HTTP_REQUEST_TIME_OUT
            && status != NGX_HTTP_TOO_MANY_REQUESTS;
-}
-
-
-static ngx_http_ollama_capture_form_e
-ngx_http_ollama_save_form(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
-{
-    ngx_http_ollama_frame_form_e  form;
-
-    form = ngx_http_ollama_frame_form(ctx->endpoint, ctx->scan->stream,
-                                      &r->headers_out.content_type);
-
-    if (ctx->endpoint->last == NGX_HTTP_OLLAMA_END_DONE) {
-        return (form == NGX_HTTP_OLLAMA_FRAME_WHOLE)
-               ? NGX_HTTP_OLLAMA_CAPTURE_OBJECT : NGX_HTTP_OLLAMA_CAPTURE_LINES;
-    }
-
-    return (form == NGX_HTTP_OLLAMA_FRAME_SSE)
-           ? NGX_HTTP_OLLAMA_CAPTURE_EVENTS
-           : NGX_HTTP_OLLAMA_CAPTURE_COMPLETION;
 }
 
 
@@ -286,19 +246,165 @@ ngx_http_ollama_save_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         return ngx_http_ollama_save_flush(save, 0);
     }
 
-    if ((save->capture->over || save->last_buf)
-        && ngx_http_ollama_save_store(save) != NGX_OK)
-    {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "ollama: the reply was not saved in its session yet: "
-                      "Redis is not available");
-
-        ngx_http_ollama_save_defer(save);
-
-        return ngx_http_ollama_save_flush(save, 0);
+    if (!save->capture->over && !save->last_buf) {
+        ngx_http_ollama_save_wait(save);
+        return rc;
     }
 
-    return rc;
+    return (ngx_http_ollama_save_store_or_defer(save) == NGX_ERROR) ? NGX_ERROR
+                                                                    : rc;
+}
+
+
+/*
+ * In an SSE stream statistics and "[DONE]" may follow the last frame.  A server
+ * that sends something else, or nothing, doesn't keep the session.
+ */
+
+static void
+ngx_http_ollama_save_wait(ngx_http_ollama_save_t *save)
+{
+    ngx_event_t  *ev;
+
+    ev = &save->wait.event;
+
+    if (ev->handler == NULL) {
+        ngx_http_ollama_timer_init(&save->wait,
+                                   ngx_http_ollama_save_wait_handler, save,
+                                   save->request->connection->log);
+
+        /* a worker that exits still ends the stream properly */
+        ev->cancelable = 0;
+
+        ngx_add_timer(ev, NGX_HTTP_OLLAMA_SAVE_WAIT);
+
+        save->ctx->held = ev;
+    }
+
+    if (save->held_size > NGX_HTTP_OLLAMA_SAVE_HELD && !ev->posted) {
+        /* not here: the upstream that is to be ended calls this */
+        ngx_post_event(ev, &ngx_posted_events);
+    }
+}
+
+
+static void
+ngx_http_ollama_save_wait_handler(ngx_event_t *ev)
+{
+    ngx_int_t                rc;
+    ngx_connection_t        *c;
+    ngx_http_request_t      *r;
+    ngx_http_ollama_ctx_t   *ctx;
+    ngx_http_ollama_save_t  *save;
+
+    save = ngx_http_ollama_timer_data(ev);
+    ctx = save->ctx;
+    r = save->request;
+    c = r->connection;
+
+    if (save->saving || save->passing) {
+        return;
+    }
+
+    ngx_http_set_log_request(c->log, r);
+
+    if (!ctx->cancelled) {
+        ngx_log_error(NGX_LOG_ERR, c->log, 0,
+                      "ollama server \"%V\" did not end its reply",
+                      &ctx->server);
+    }
+
+    ctx->frame->done = 1;
+    ngx_http_ollama_task_end(ctx, 0);
+
+    save->final_seen = 1;
+
+    rc = ngx_http_ollama_save_finish(save);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_ollama_save_store_or_defer(save);
+    }
+
+    if (rc == NGX_ERROR) {
+        ngx_http_finalize_request(r, NGX_ERROR);
+        ngx_http_run_posted_requests(c);
+        return;
+    }
+
+    ngx_http_ollama_stop_server(r);
+}
+
+
+/* Ends what is held in the server's place: whole events, and "[DONE]". */
+
+static ngx_int_t
+ngx_http_ollama_save_finish(ngx_http_ollama_save_t *save)
+{
+    u_char       *p, *end, *line;
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    static ngx_str_t  done = ngx_string("\n\ndata: [DONE]\n\n");
+
+    b = ngx_create_temp_buf(save->request->pool, save->held_size + done.len);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (cl = save->held; cl; cl = cl->next) {
+        b->last = ngx_cpymem(b->last, cl->buf->pos,
+                             cl->buf->last - cl->buf->pos);
+    }
+
+    /* the first byte is the "}" of the last frame, whose event may be open */
+
+    end = b->pos + 1;
+    line = b->pos;
+
+    for (p = b->pos; p < b->last; p++) {
+
+        if (*p != '\n') {
+            continue;
+        }
+
+        if (p == line || (p == line + 1 && *line == '\r')) {
+            end = p + 1;
+        }
+
+        line = p + 1;
+    }
+
+    if (end == b->pos + 1) {
+        b->last = ngx_cpymem(end, done.data, done.len);
+
+    } else {
+        b->last = ngx_cpymem(end, done.data + 2, done.len - 2);
+    }
+
+    save->held->buf = b;
+    save->held->next = NULL;
+    save->last_buf = 1;
+
+    return NGX_OK;
+}
+
+
+/* NGX_ERROR: no memory, or the client is gone. */
+
+static ngx_int_t
+ngx_http_ollama_save_store_or_defer(ngx_http_ollama_save_t *save)
+{
+    if (ngx_http_ollama_save_store(save) == NGX_OK) {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, save->request->connection->log, 0,
+                  "ollama: the reply was not saved in its session yet: "
+                  "Redis is not available");
+
+    ngx_http_ollama_save_defer(save);
+
+    return ngx_http_ollama_save_flush(save, 0);
 }
 
 
@@ -396,7 +502,6 @@ ngx_http_ollama_save_capture(ngx_http_ollama_save_t *save, ngx_buf_t *b)
     }
 
     save->holding = 1;
-    save->ctx->save_held = 1;
     save->request->buffered |= NGX_HTTP_OLLAMA_SAVE_BUFFERED;
 
     return save->capture->close - pos;
@@ -422,6 +527,13 @@ ngx_http_ollama_save_hold(ngx_http_ollama_save_t *save, ngx_buf_t *b)
     if (size == 0) {
         return NGX_OK;
     }
+
+    if (save->held_size > NGX_HTTP_OLLAMA_SAVE_HELD) {
+        b->pos = b->last;
+        return NGX_OK;
+    }
+
+    save->held_size += size;
 
     if (save->held) {
         /* the first buffer has been captured as a whole */
@@ -459,6 +571,10 @@ ngx_http_ollama_save_store(ngx_http_ollama_save_t *save)
     ngx_int_t  rc;
 
     save->saving = 1;
+    save->ctx->saving = 1;
+    save->ctx->held = NULL;
+
+    ngx_http_ollama_timer_stop(&save->wait);
     ngx_http_ollama_lock_end(&save->lock);
 
     rc = ngx_http_ollama_save_message(save);
@@ -477,61 +593,6 @@ ngx_http_ollama_save_store(ngx_http_ollama_save_t *save)
                                       &save->ctx->scan->session_id,
                                       &save->ctx->holder, save->n,
                                       &save->message, 1);
-}
-
-
-/* Makes the message to be stored.  NGX_DECLINED: there is none. */
-
-static ngx_int_t
-ngx_http_ollama_save_message(ngx_http_ollama_save_t *save)
-{
-    ngx_pool_t                       *pool;
-    ngx_http_ollama_capture_t        *capture;
-    ngx_http_ollama_store_message_t  *message;
-
-    capture = save->capture;
-    pool = save->request->pool;
-    message = &save->message;
-
-    if (capture == NULL || save->n == 0) {
-        return NGX_DECLINED;
-    }
-
-    if (message->json.len) {
-        return NGX_OK;
-    }
-
-    ngx_http_ollama_capture_end(capture);
-
-    if (save->added == 0 && ngx_http_ollama_capture_is_empty(capture)) {
-        /* the chat only loaded or unloaded the model */
-        return NGX_DECLINED;
-    }
-
-    if (!ngx_http_ollama_save_is_whole(save)) {
-        ngx_log_error(NGX_LOG_ERR, save->request->connection->log, 0,
-                      "ollama: the reply is saved in its session only in "
-                      "part: it %s", capture->truncated ? "is too long"
-                                                     : "could not be read");
-    }
-
-    message->status.data = (u_char *) ngx_http_ollama_save_status(save);
-    message->status.len = ngx_strlen(message->status.data);
-    message->model = save->ctx->scan->model;
-    message->server = save->ctx->server;
-
-    if (capture->text[NGX_HTTP_OLLAMA_CAPTURE_THINKING].str.len) {
-        message->thinking =
-                          capture->text[NGX_HTTP_OLLAMA_CAPTURE_THINKING].str;
-    }
-
-    if (ngx_http_ollama_capture_stats(capture, pool, &message->stats)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_ollama_capture_message(capture, pool, &message->json);
 }
 
 
@@ -558,63 +619,6 @@ ngx_http_ollama_save_defer(ngx_http_ollama_save_t *save)
     ngx_http_ollama_outbox_add(&save->ctx->scan->session_id,
                                &save->ctx->holder, save->store.ttl, save->n,
                                message);
-}
-
-
-/* The final frame has come; the tap may find out one byte later. */
-
-static ngx_uint_t
-ngx_http_ollama_save_is_complete(ngx_http_ollama_save_t *save)
-{
-    ngx_http_ollama_ctx_t  *ctx;
-
-    ctx = save->ctx;
-
-    return (ctx->frame && ctx->frame->done)
-           || (save->capture->last && !ctx->error_sent);
-}
-
-
-/* Nothing of what the server has sent so far is missing in the capture. */
-
-static ngx_uint_t
-ngx_http_ollama_save_is_whole(ngx_http_ollama_save_t *save)
-{
-    if (save->capture->truncated) {
-        return 0;
-    }
-
-    return !save->capture->failed || save->capture->last
-           || !ngx_http_ollama_save_is_complete(save);
-}
-
-
-static const char *
-ngx_http_ollama_save_status(ngx_http_ollama_save_t *save)
-{
-    ngx_http_ollama_ctx_t  *ctx;
-
-    ctx = save->ctx;
-
-    if (ctx->cancelled && !save->final_seen) {
-        return "cancelled";
-    }
-
-    if (ngx_http_ollama_save_is_complete(save)) {
-        return ngx_http_ollama_save_is_whole(save) ? "complete"
-                                                   : "interrupted";
-    }
-
-    if (save->request->connection->error
-        || save->request->connection->timedout
-        || (ctx->finalized
-            && ctx->finalize_rc == NGX_HTTP_CLIENT_CLOSED_REQUEST))
-    {
-        /* the client has gone */
-        return "cancelled";
-    }
-
-    return "interrupted";
 }
 
 
@@ -681,6 +685,9 @@ ngx_http_ollama_save_flush(ngx_http_ollama_save_t *save, ngx_uint_t saved)
 
     r = save->request;
 
+    ngx_http_ollama_timer_stop(&save->wait);
+
+    save->ctx->held = NULL;
     save->passing = 1;
     save->holding = 0;
     r->buffered &= ~NGX_HTTP_OLLAMA_SAVE_BUFFERED;
