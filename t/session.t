@@ -738,6 +738,28 @@ is($main::redis->cli('ZCARD', 'ollama:owner:ann'), 0, 'all are out');
 
 
 
+=== the list of an owner who never lists does not grow
+--- config
+    location /api/ {
+        ollama_api ollama;
+        proxy_pass http://ollama;
+        include ollama_params;
+        ollama_session_owner ann;
+    }
+--- test
+empty_redis();
+wait_for(sub { http('GET /api/chat/session/0')->status != 503 }, 15);
+
+$main::redis->cli('EVAL', 'for i = 1, 100 do redis.call("ZADD", KEYS[1], i, '
+    . '"expired" .. i) end', 1, 'ollama:owner:ann');
+made() for 1 .. 100;
+cmp_ok($main::redis->cli('ZCOUNT', 'ollama:owner:ann', 0, 100), '<', 50,
+       'those that have expired go');
+cmp_ok($main::redis->cli('ZCARD', 'ollama:owner:ann'), '>=', 100,
+       'the others stay');
+
+
+
 === sessions can be listed by their ids
 --- test
 block_begins();

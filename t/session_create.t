@@ -389,8 +389,9 @@ for (
     refused(substr($body, 0, 80), create($body), 400, $error);
 }
 
-refused('1,025 messages', create({ messages => [ map { user($_) } 1 .. 1025 ] }),
-        413, qr/message 1025 is one too many/);
+refused('1,025 messages',
+        create({ messages => [ map { user($_) } 1 .. 1025 ] }), 413,
+        qr/message 1025 is one too many/);
 is(create({ messages => [ map { user($_) } 1 .. 1024 ] })->status, 201,
    '1,024 messages');
 $main::redis->cli('FLUSHALL');

@@ -254,3 +254,35 @@ ok(wait_for(sub { http("GET /api/chat/session/$big")->status == 200 }),
    'sessions can be read again');
 --- error_log eval
 qr/redis \S+ for large replies is down: timed out/
+
+
+
+=== a stop of a session is for the generation that has it
+--- http_config
+    ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=5s;
+--- test
+main::block_begins();
+
+my $id = main::made({ model => 'm1' });
+
+fake_set(model => 'm1', fault => 'stall', after => 2);
+my $c = client();
+$c->request('POST /api/chat', main::body($id, task_id => 'one'));
+$c->read_until(qr/"w1 "/);
+fake_set(model => 'm1', fault => undef);
+
+$main::line->catch('the second');
+my $second = client();
+$second->request('POST /api/chat', main::body($id, task_id => 'two',
+                                              model => 'm1',
+                                              messages => 'the second'));
+ok(wait_for(sub { $main::line->held }), 'another chat waits for the session');
+
+my $r = main::cancel($id);
+is($r->status, 200, 'stopped');
+is($r->json->{task_id}, 'one', 'the one that has it');
+
+$main::line->mend;
+like($c->reply->body, qr/"done_reason":"cancelled"/, 'its reply');
+is($second->reply->status, 409, 'the other one is refused');
+main::can_chat($id, 'afterwards');

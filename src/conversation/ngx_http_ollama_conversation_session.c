@@ -23,6 +23,7 @@
 #include "session/ngx_http_ollama_open.h"
 #include "store/ngx_http_ollama_message.h"
 #include "store/ngx_http_ollama_outbox.h"
+#include "task/ngx_http_ollama_task.h"
 #include "util/ngx_http_ollama_emit.h"
 
 
@@ -174,6 +175,8 @@ ngx_http_ollama_conversation_session_opened(
                                                NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
+
+    ngx_http_ollama_task_has_session(ctx);
 
     ngx_http_ollama_lock_begin(&save->lock, &ctx->scan->session_id,
                                &ctx->holder, store->ttl, store->log);

@@ -306,6 +306,7 @@ ngx_http_ollama_redis_script_to(ngx_http_ollama_redis_conn_t *conn,
     u_char                          text[NGX_INT_T_LEN];
     ngx_str_t                       n, head[2];
     ngx_buf_t                      *b;
+    ngx_uint_t                     *loaded;
     ngx_http_ollama_redis_entry_t  *entry;
 
     call->entry = NULL;
@@ -323,6 +324,9 @@ ngx_http_ollama_redis_script_to(ngx_http_ollama_redis_conn_t *conn,
 
     ngx_http_ollama_redis_script_known(script);
 
+    loaded = (conn == &ngx_http_ollama_redis.large) ? &script->loaded_large
+                                                    : &script->loaded;
+
     entry = ngx_http_ollama_redis_wire_entry(conn, size);
     if (entry == NULL) {
         return NGX_ERROR;
@@ -333,10 +337,21 @@ ngx_http_ollama_redis_script_to(ngx_http_ollama_redis_conn_t *conn,
     b->last += ngx_http_ollama_redis_wire_args(b->last, 1, &n);
     b->last += ngx_http_ollama_redis_wire_args(b->last, argc, argv);
 
-    ngx_str_set(&head[0], "EVALSHA");
+    /*
+     * The first time the text is sent: a script that Redis doesn't know would
+     * be sent again, and come after later ones
+     */
 
-    head[1].data = script->sha1;
-    head[1].len = sizeof(script->sha1);
+    if (*loaded == conn->number) {
+        ngx_str_set(&head[0], "EVALSHA");
+
+        head[1].data = script->sha1;
+        head[1].len = sizeof(script->sha1);
+
+    } else {
+        ngx_str_set(&head[0], "EVAL");
+        head[1] = script->text;
+    }
 
     if (ngx_http_ollama_redis_script_head(entry, head, argc + 3) != NGX_OK) {
         ngx_destroy_pool(entry->pool);
@@ -345,6 +360,8 @@ ngx_http_ollama_redis_script_to(ngx_http_ollama_redis_conn_t *conn,
 
     entry->script = script;
     entry->argc = argc + 3;
+
+    *loaded = conn->number;
 
     ngx_http_ollama_redis_send(conn, entry, call);
 

@@ -57,10 +57,15 @@ typedef struct {
     ngx_str_t                          text;
     u_char                             sha1[40];
     ngx_flag_t                         known;     /* sha1 is that of the text */
+    ngx_uint_t                         loaded;    /* number of the connection
+                                                     that its text was sent by;
+                                                     0: none */
+    ngx_uint_t                         loaded_large; /* of those for large
+                                                     replies */
 } ngx_http_ollama_redis_script_t;
 
 #define ngx_http_ollama_redis_script_text(text)                               \
-    { ngx_string(text), { 0 }, 0 }
+    { ngx_string(text), { 0 }, 0, 0, 0 }
 
 
 /* Lives as long as the process. */
@@ -128,8 +133,9 @@ ngx_int_t ngx_http_ollama_redis_command(ngx_http_ollama_redis_call_t *call,
     ngx_uint_t argc, ngx_str_t *argv);
 
 /*
- * The same with a script; the first nkeys of argv are keys.  If Redis doesn't
- * know the script it is sent to it, and the time limit begins anew.
+ * The same with a script; the first nkeys of argv are keys.  Its text is sent
+ * the first time on a connection.  If Redis has lost it since, it is sent once
+ * more, which may be after later ones, and the time limit begins anew.
  */
 ngx_int_t ngx_http_ollama_redis_script(ngx_http_ollama_redis_call_t *call,
     ngx_http_ollama_redis_script_t *script, ngx_uint_t nkeys, ngx_uint_t argc,

@@ -376,6 +376,7 @@ ngx_http_ollama_redis_conn_connect(ngx_http_ollama_redis_conn_t *conn)
                    "ollama redis%V: connect to %V", &conn->what, &addr->name);
 
     conn->state = NGX_HTTP_OLLAMA_REDIS_CONNECTING;
+    conn->number++;
     conn->deadline = ngx_current_msec + conn->conf->timeout;
 
     ngx_add_timer(&conn->timer.event, conn->conf->timeout);

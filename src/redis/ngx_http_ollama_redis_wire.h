@@ -106,6 +106,8 @@ struct ngx_http_ollama_redis_conn_s {
     /* to be read by the owner */
 
     ngx_http_ollama_redis_state_e    state;
+    ngx_uint_t                       number;     /* how often it was begun to
+                                                    connect */
     ngx_http_ollama_redis_conf_t    *conf;
     ngx_str_t                        reason;     /* why it is down */
 

@@ -37,6 +37,8 @@
 #define NGX_HTTP_OLLAMA_STOP_WAIT  200
 
 
+static ngx_uint_t ngx_http_ollama_stop_is_late(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_stop_wait(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static void ngx_http_ollama_stop_wait_handler(ngx_event_t *ev);
@@ -53,35 +55,21 @@ static ngx_int_t ngx_http_ollama_stop_header(ngx_http_request_t *r,
 void
 ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 {
-    ngx_http_upstream_t  *u;
-
-    u = r->upstream;
-
-    if (u == NULL && ctx->state == NGX_HTTP_OLLAMA_READING) {
+    if (r->upstream == NULL && ctx->state == NGX_HTTP_OLLAMA_READING) {
         ngx_http_ollama_stop_now(r, ctx);
         return;
     }
 
-    if (ctx->held && u && u->cleanup && !ctx->finalized && !ctx->error_sent) {
+    if (ngx_http_ollama_stop_is_late(r, ctx)) {
+        ngx_http_ollama_task_end(ctx, 0);
+        return;
+    }
+
+    if (ctx->held) {
         /* the client doesn't have the last frame yet */
         ctx->cancelled = 1;
         ngx_http_ollama_task_end(ctx, 1);
         ngx_post_event(ctx->held, &ngx_posted_events);
-        return;
-    }
-
-    if (u == NULL
-        || u->cleanup == NULL
-        || ctx->saving
-        || ctx->finalized
-        || ctx->error_sent
-        || (r->header_sent && ctx->turn == NULL
-            && (ctx->frame == NULL
-                || ctx->frame->done
-                || ctx->frame->form == NGX_HTTP_OLLAMA_FRAME_WHOLE)))
-    {
-        /* the end is on its way to the client, or it is no stream */
-        ngx_http_ollama_task_end(ctx, 0);
         return;
     }
 
@@ -94,6 +82,26 @@ ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     }
 
     ngx_http_ollama_stop_now(r, ctx);
+}
+
+
+/* The end is on its way to the client, or it is no stream. */
+
+static ngx_uint_t
+ngx_http_ollama_stop_is_late(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    if (r->upstream == NULL || r->upstream->cleanup == NULL) {
+        return 1;
+    }
+
+    if (ctx->saving || ctx->finalized || ctx->error_sent) {
+        return 1;
+    }
+
+    return r->header_sent && ctx->turn == NULL
+           && (ctx->frame == NULL
+               || ctx->frame->done
+               || ctx->frame->form == NGX_HTTP_OLLAMA_FRAME_WHOLE);
 }
 
 

@@ -325,6 +325,8 @@ ngx_http_ollama_history_lock_done(ngx_http_ollama_store_t *store)
         return;
     }
 
+    ngx_http_ollama_task_has_session(ctx);
+
     h->last = store->last;
     h->total = store->total;
     h->stored = store->added;

@@ -20,8 +20,8 @@ ngx_http_ollama_capture_form_e ngx_http_ollama_save_message_form(
     ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx);
 
 /*
- * Makes save->message, if that was not done yet.  NGX_DECLINED: there is nothing
- * to be stored; NGX_ERROR: no memory.
+ * Makes save->message, if that was not done yet.  NGX_DECLINED: there is
+ * nothing to be stored; NGX_ERROR: no memory.
  */
 ngx_int_t ngx_http_ollama_save_message(ngx_http_ollama_save_t *save);
 

@@ -19,7 +19,7 @@
 #include "util/ngx_http_ollama_timer.h"
 
 
-/* A reply that is saved: the state that save and save_message have in common. */
+/* A reply that is saved: the state of save, for save_message, too. */
 
 struct ngx_http_ollama_save_s {
     ngx_http_request_t         *request;

@@ -133,6 +133,19 @@
     "        call('PEXPIRE', list, ttl)\n"                                    \
     "    end\n"                                                               \
     "end\n"                                                                   \
+    "-- when one is made, some that have expired are removed, so that the\n"  \
+    "-- list of a client that never lists doesn't grow\n"                     \
+    "local function tidy(owner)\n"                                            \
+    "    if owner == '' then\n"                                               \
+    "        return\n"                                                        \
+    "    end\n"                                                               \
+    "    local list = prefix .. 'owner:' .. owner\n"                          \
+    "    for _, other in ipairs(call('ZRANDMEMBER', list, 4)) do\n"           \
+    "        if call('EXISTS', prefix .. '{' .. other .. '}:meta') == 0 then\n"\
+    "            call('ZREM', list, other)\n"                                 \
+    "        end\n"                                                           \
+    "    end\n"                                                               \
+    "end\n"                                                                   \
     "-- after each write\n"                                                   \
     "local function touch(owner)\n"                                           \
     "    call('HSET', meta, 'updated', now)\n"                                \

@@ -70,6 +70,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_create =
     "    call('HSET', meta, 'owner', owner)\n"
     "end\n"
     "change()\n"
+    "tidy(owner)\n"
     "touch(owner)\n"
     "return { 'ok', session() }\n"
     );
@@ -178,6 +179,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_copy =
     "call('HSET', copy, unpack(fields))\n"
     "live(copy)\n"
     "live(list)\n"
+    "tidy(owner)\n"
     "enlist(owner, ARGV[6])\n"
     "return { 'ok', call('HMGET', copy, 'title', 'model', 'system',\n"
     "                    'created', 'updated'), n, final, at }\n"

@@ -119,6 +119,12 @@ static ngx_int_t ngx_http_ollama_task_random_id(ngx_http_request_t *r,
 static ngx_int_t ngx_http_ollama_task_enter(ngx_http_ollama_running_t *run);
 static ngx_http_ollama_task_t *ngx_http_ollama_task_create_locked(
     ngx_http_ollama_running_t *run, uint32_t hash);
+static ngx_http_ollama_task_t *ngx_http_ollama_task_in_session_locked(
+    ngx_str_t *session);
+static void ngx_http_ollama_task_enter_session_locked(
+    ngx_http_ollama_task_t *task);
+static void ngx_http_ollama_task_leave_session_locked(
+    ngx_http_ollama_task_t *task);
 static void ngx_http_ollama_task_cleanup(void *data);
 static void ngx_http_ollama_task_settle_locked(ngx_http_ollama_task_t *task,
     ngx_http_ollama_cancel_e outcome);
@@ -282,7 +288,7 @@ ngx_http_ollama_task_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     run->remote.id = ctx->scan->task_id;
     run->remote.owner = run->owner;
     run->remote.session.data = run->task->session;
-    run->remote.session.len = run->task->by_session.str.len;
+    run->remote.session.len = run->task->session_len;
 
     ngx_http_ollama_remote_enter(&run->remote);
 
@@ -458,15 +464,15 @@ ngx_http_ollama_task_create_locked(ngx_http_ollama_running_t *run,
     /* an invalid one can't be asked for, nor be shown safely */
 
     if (ngx_http_ollama_id_is_valid(&scan->session_id)) {
-        task->by_session.node.key = ngx_crc32_short(scan->session_id.data,
-                                                    scan->session_id.len);
-        task->by_session.str.len = scan->session_id.len;
-        task->by_session.str.data = task->session;
         task->session_len = scan->session_id.len;
         ngx_memcpy(task->session, scan->session_id.data,
                    scan->session_id.len);
 
-        ngx_rbtree_insert(&sh->sessions, &task->by_session.node);
+        /* another one may have the session: this one will be refused then */
+
+        if (ngx_http_ollama_task_in_session_locked(&scan->session_id) == NULL) {
+            ngx_http_ollama_task_enter_session_locked(task);
+        }
     }
 
     ngx_memcpy(task->owner, run->owner, sizeof(task->owner));
@@ -476,6 +482,79 @@ ngx_http_ollama_task_create_locked(ngx_http_ollama_running_t *run,
     ngx_queue_insert_tail(&task->proc->held, &task->queue);
 
     return task;
+}
+
+
+/* The task that a stop of this session is for, or NULL. */
+
+static ngx_http_ollama_task_t *
+ngx_http_ollama_task_in_session_locked(ngx_str_t *session)
+{
+    ngx_str_node_t  *node;
+
+    node = ngx_str_rbtree_lookup(&ngx_http_ollama_tasks.zone->sh->sessions,
+                                 session, ngx_crc32_short(session->data,
+                                                          session->len));
+    if (node == NULL) {
+        return NULL;
+    }
+
+    return (ngx_http_ollama_task_t *)
+               ((u_char *) node
+                - offsetof(ngx_http_ollama_task_t, by_session));
+}
+
+
+static void
+ngx_http_ollama_task_enter_session_locked(ngx_http_ollama_task_t *task)
+{
+    task->by_session.node.key = ngx_crc32_short(task->session,
+                                                task->session_len);
+    task->by_session.str.len = task->session_len;
+    task->by_session.str.data = task->session;
+
+    ngx_rbtree_insert(&ngx_http_ollama_tasks.zone->sh->sessions,
+                      &task->by_session.node);
+}
+
+
+static void
+ngx_http_ollama_task_leave_session_locked(ngx_http_ollama_task_t *task)
+{
+    if (task->by_session.str.len) {
+        ngx_rbtree_delete(&ngx_http_ollama_tasks.zone->sh->sessions,
+                          &task->by_session.node);
+        task->by_session.str.len = 0;
+    }
+}
+
+
+void
+ngx_http_ollama_task_has_session(ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_http_ollama_task_t  *task, *other;
+
+    if (ctx->running == NULL) {
+        return;
+    }
+
+    task = ctx->running->task;
+
+    ngx_shmtx_lock(&ngx_http_ollama_tasks.zone->shpool->mutex);
+
+    if (task->session_len && task->by_session.str.len == 0
+        && task->cancel == 0)
+    {
+        other = ngx_http_ollama_task_in_session_locked(&ctx->scan->session_id);
+
+        if (other) {
+            ngx_http_ollama_task_leave_session_locked(other);
+        }
+
+        ngx_http_ollama_task_enter_session_locked(task);
+    }
+
+    ngx_shmtx_unlock(&ngx_http_ollama_tasks.zone->shpool->mutex);
 }
 
 
@@ -547,9 +626,7 @@ ngx_http_ollama_task_free_locked(ngx_http_ollama_task_t *task)
     ngx_queue_remove(&task->queue);
     ngx_rbtree_delete(&sh->ids, &task->by_id.node);
 
-    if (task->by_session.str.len) {
-        ngx_rbtree_delete(&sh->sessions, &task->by_session.node);
-    }
+    ngx_http_ollama_task_leave_session_locked(task);
 
     ngx_slab_free_locked(ngx_http_ollama_tasks.zone->shpool, task);
 }
@@ -614,8 +691,8 @@ ngx_http_ollama_task_cancel(ngx_str_t *id, u_char *owner, ngx_pool_t *pool,
         p = ngx_cpymem(p, task->id, task->by_id.str.len);
 
         cancel->session_id.data = p;
-        cancel->session_id.len = task->by_session.str.len;
-        ngx_memcpy(p, task->session, task->by_session.str.len);
+        cancel->session_id.len = task->session_len;
+        ngx_memcpy(p, task->session, task->session_len);
 
         ngx_http_ollama_task_flag_locked(task);
 
@@ -651,11 +728,8 @@ ngx_http_ollama_task_flag_locked(ngx_http_ollama_task_t *task)
     ngx_memory_barrier();
     task->proc->mail++;
 
-    if (task->by_session.str.len) {
-        /* the next stop of the session is for its next task */
-        ngx_rbtree_delete(&sh->sessions, &task->by_session.node);
-        task->by_session.str.len = 0;
-    }
+    /* the next stop of the session is for its next task */
+    ngx_http_ollama_task_leave_session_locked(task);
 }
 
 
@@ -710,13 +784,9 @@ ngx_http_ollama_task_find_locked(ngx_str_t *id, u_char *owner)
         }
     }
 
-    node = ngx_str_rbtree_lookup(&sh->sessions, id, hash);
+    task = ngx_http_ollama_task_in_session_locked(id);
 
-    if (node) {
-        task = (ngx_http_ollama_task_t *)
-                   ((u_char *) node
-                    - offsetof(ngx_http_ollama_task_t, by_session));
-
+    if (task) {
         if (ngx_memcmp(task->owner, owner, sizeof(task->owner)) == 0) {
             return task;
         }

@@ -95,6 +95,12 @@ ngx_int_t ngx_http_ollama_task_claim(ngx_http_request_t *r,
     ngx_http_ollama_task_claim_pt done);
 
 /*
+ * The generation has the lock of its session: from now on a stop of the session
+ * is for it, and not for another one that waits for the session.
+ */
+void ngx_http_ollama_task_has_session(ngx_http_ollama_ctx_t *ctx);
+
+/*
  * The generation is complete or was stopped: its id is free from now on, and a
  * stop that was asked for has its outcome.  Does nothing if it has ended.
  */
