@@ -104,9 +104,11 @@ sub keys_of { return join ' ', sort split /\n/, $main::redis->cli('KEYS', '*') }
 sub allow_there {
     $main::redis->revive;
     $main::redis->cli(qw(ACL SETUSER there reset on >there ~ollama:* &ollama:*
-                         -@all +@connection +evalsha +eval +set +publish
-                         +subscribe +@hash +@stream +@sortedset +get +exists
-                         +del +unlink +pexpire +persist));
+                         -@all +ping +select +eval +evalsha +publish
+                         +subscribe +get +set +del +unlink +exists +pexpire
+                         +persist +pttl +hget +hset +hsetnx +hmget +hdel
+                         +hincrby +xadd +xdel +xlen +xrange +xrevrange +zadd
+                         +zrem +zrandmember +zrevrangebyscore));
 }
 
 run_tests();
