@@ -1358,7 +1358,7 @@ is_saved(say($id, 'b'), $id, 'next');
 block_begins();
 
 my $id = made();
-$main::line->hold('slow-task');
+$main::line->hold('"content":"a"');
 refused(http('POST /api/chat', body($id, { task_id => 'slow-task' }, 'a')),
         'slow', 503, qr/unavailable/);
 is(lock_of($id), '', 'not yet');
@@ -1378,7 +1378,7 @@ is_saved(say($id, 'b'), $id, 'next');
 block_begins();
 
 my $id = made();
-$main::line->hold('left-task');
+$main::line->hold('"content":"a"');
 my $c = client();
 $c->request('POST /api/chat', body($id, { task_id => 'left-task' }, 'a'));
 ok(wait_for(sub { $main::line->held }), 'it waits for Redis');

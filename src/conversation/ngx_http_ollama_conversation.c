@@ -41,6 +41,7 @@
 #include "core/ngx_http_ollama_header.h"
 #include "core/ngx_http_ollama_response.h"
 #include "reply/ngx_http_ollama_tap.h"
+#include "request/ngx_http_ollama_body.h"
 #include "request/ngx_http_ollama_scan.h"
 #include "session/ngx_http_ollama_save.h"
 #include "task/ngx_http_ollama_task.h"
@@ -712,6 +713,7 @@ void
 ngx_http_ollama_conversation_stop(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
+    ngx_connection_t                *c;
     ngx_http_ollama_conversation_t  *conv;
 
     conv = ctx->conversation;
@@ -721,6 +723,16 @@ ngx_http_ollama_conversation_stop(ngx_http_request_t *r,
     ngx_http_ollama_task_end(ctx, 1);
 
     if (conv == NULL) {
+
+        /* it says so when it begins, which the claim of its id waits for */
+
+        if (ctx->state == NGX_HTTP_OLLAMA_READING) {
+            c = r->connection;
+
+            ngx_http_ollama_body_finish(r, ctx, NGX_OK);
+            ngx_http_run_posted_requests(c);
+        }
+
         return;
     }
 

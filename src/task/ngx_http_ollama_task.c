@@ -105,7 +105,7 @@ struct ngx_http_ollama_running_s {
     ngx_http_ollama_ctx_t         *ctx;
     ngx_http_ollama_task_t        *task;
     ngx_http_ollama_task_stop_pt   stop;
-    ngx_http_ollama_task_claim_pt  claimed;     /* NULL: no claim is pending */
+    ngx_http_ollama_task_claim_pt  claimed;
     ngx_http_ollama_remote_t       remote;
     u_char                         owner[NGX_HTTP_OLLAMA_OWNER_SIZE];
     unsigned                       stopping:1;
@@ -340,7 +340,6 @@ ngx_http_ollama_task_claimed(ngx_http_ollama_remote_t *remote, ngx_int_t rc)
     ngx_http_request_t             *r;
     ngx_http_ollama_ctx_t          *ctx;
     ngx_http_ollama_running_t      *run;
-    ngx_http_ollama_task_claim_pt   done;
 
     run = (ngx_http_ollama_running_t *)
               ((u_char *) remote - offsetof(ngx_http_ollama_running_t, remote));
@@ -348,9 +347,6 @@ ngx_http_ollama_task_claimed(ngx_http_ollama_remote_t *remote, ngx_int_t rc)
     r = run->request;
     c = r->connection;
     ctx = run->ctx;
-    done = run->claimed;
-
-    run->claimed = NULL;
 
     ngx_http_set_log_request(c->log, r);
 
@@ -358,12 +354,9 @@ ngx_http_ollama_task_claimed(ngx_http_ollama_remote_t *remote, ngx_int_t rc)
         ngx_http_ollama_task_end(ctx, 0);
     }
 
-    done(r, ctx, rc);
+    run->claimed(r, ctx, rc);
 
     ngx_http_run_posted_requests(c);
-
-    /* it may have been stopped meanwhile */
-    ngx_http_ollama_task_deliver();
 }
 
 
@@ -859,7 +852,7 @@ again:
     {
         run = ngx_queue_data(q, ngx_http_ollama_running_t, queue);
 
-        if (run->task->cancel && !run->stopping && run->claimed == NULL) {
+        if (run->task->cancel && !run->stopping) {
             run->stopping = 1;
             run->stop(run->request, run->ctx);
             goto again;

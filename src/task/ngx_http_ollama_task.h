@@ -88,7 +88,7 @@ ngx_int_t ngx_http_ollama_task_begin(ngx_http_request_t *r,
  * be asked whether they have one with that id; else it is left to
  * ngx_http_ollama_task_begin().  NGX_AGAIN: they are asked, and "done" will be
  * called with NGX_OK, also if they can't tell, or with NGX_DECLINED, unless the
- * request ends before; it isn't stopped meanwhile.  The others as of begin().
+ * task ends before.  The others as of ngx_http_ollama_task_begin().
  */
 ngx_int_t ngx_http_ollama_task_claim(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_task_stop_pt stop,
