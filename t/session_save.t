@@ -94,6 +94,35 @@ for my $form (@::streams) {
 
 
 
+=== SSE that is legal, though no Ollama sends it, is saved
+--- upstream eval: $::steps
+--- test
+block_begins();
+
+my ($what, $path, $more, $type) = @{ $::streams[1] };
+my $text = "\xef\xbb\xbf: x\n" . event('one') . "data:\n\nping\n\n"
+           . event('two') =~ s/,/\ndata: ,/gr
+           . event('', 1) =~ s/,/\ndata: ,/gr . "data: [DONE]\n\n";
+
+for my $eol ("\n", "\r\n", "\r") {
+    my $id = made();
+    my $c = client();
+
+    $c->request(chat($path, $id, $more, 'a'));
+
+    my $s = $main::server->accept->header($type);
+    $s->chunk($text =~ s/\n/$eol/gr);
+    $s->last;
+
+    my $r = $c->reply;
+    ok($r->complete, 'complete');
+    like($r->body, qr/"session_id":"$id","saved":true\}/, 'the mark');
+    is(stored($id), 'user:a:complete|assistant:onetwo:complete', 'stored');
+    is_free($id, $what);
+}
+
+
+
 === a stop in the middle of a line saves what was read
 --- upstream eval: $::steps
 --- test

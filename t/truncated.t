@@ -375,6 +375,122 @@ ended its reply without finishing it
 
 
 
+=== SSE that is legal, though no Ollama sends it, is followed to its end
+--- upstream eval: $::steps
+--- test
+my $chunk = '{"choices":[{"delta":{"content":"w0"}}]}';
+my ($one, $two) = ('{"choices":[{"delta":', '{"content":"w0"}}]}');
+
+my @starts = (
+    "data: $chunk\n\n", "\xef\xbb\xbfdata: $chunk\n\n", "data:$chunk\n\n",
+    ": a comment\ndata: $chunk\n\n", ":\n\n: ping\n\ndata: $chunk\n\n",
+    "data:\n\ndata: \n\ndata: $chunk\n\n", "data\n\ndata: $chunk\n\n",
+    "x-note: 1\nid: 7\nretry: 9\ndata: $chunk\nid\nevent\n\n",
+    "ping\n\nmessageId: {\n\ndata: $chunk\nDATA: {\n\n",
+    "data: $one\ndata: $two\n\n", "data: $one\n: x\ndata\ndata:$two\n\n",
+    "event: message\ndata: $chunk\n\n", "data: $chunk\nevent: message\n\n",
+);
+
+# all of it with each of the line ends, whole and byte by byte
+
+for my $eol ("\n", "\r\n", "\r") {
+    for my $start (@starts) {
+        my $text = "${start}data: [DONE]\n\n" =~ s/\n/$eol/gr;
+
+        for my $size (length $text, 1) {
+            my $c = client();
+            $c->request('POST /v1/chat/completions', $::openai);
+
+            my $s = $::server->accept->header('text/event-stream');
+            $s->chunk($_) for unpack "(a$size)*", $text;
+            $s->last;
+
+            my $r = $c->reply;
+            ok($r->complete, "$text: complete");
+            is($r->body, $text, 'as it was');
+            $c->close;
+            $s->close;
+        }
+    }
+}
+
+# where the end is an event's name, it may come behind its data
+
+for my $eol ("\n", "\r\n", "\r") {
+    for ([ '/v1/messages', $::claude,
+           "data: {\"type\":\"message_stop\"}\nevent: message_stop\n\n" ],
+         [ '/v1/responses', $::prompt,
+           "data: {}\nevent: response.completed\n\n" ],
+         [ '/v1/responses', $::prompt,
+           "data: {\"type\":\ndata: \"response.completed\"}\n\n" ])
+    {
+        my ($uri, $body, $end) = @$_;
+        my $text = "data: {\"type\":\"x\"}\n\n$end" =~ s/\n/$eol/gr;
+
+        my $c = client();
+        $c->request("POST $uri", $body);
+
+        my $s = $::server->accept->header('text/event-stream');
+        $s->chunk($text);
+        $s->last;
+
+        my $r = $c->reply;
+        ok($r->complete, "$text: complete");
+        is($r->body, $text, 'as it was');
+        $c->close;
+        $s->close;
+    }
+}
+
+
+
+=== the last event stands alone, wherever lines end with CR
+--- upstream eval: $::steps
+--- test
+# what a client reads, which takes each kind of line end
+
+my $events = sub {
+    my (@events, @data, $name);
+
+    for (split /\r\n|\n|\r/, $_[0], -1) {
+        push @data, $1 if /\Adata: ?(.*)/s;
+        $name = $1 if /\Aevent: ?(.*)/s;
+        next if length;
+        push @events, [ $name // '', join "\n", @data ] if @data;
+        @data = ();
+        $name = undef;
+    }
+
+    return @events;
+};
+
+my $text = "event: x\rdata: {\"type\":\"x\"}\r\r"
+           . "event: y\r\ndata: {\"type\":\rdata:\"y\"}\r\n\r\n"
+           . "event: z\ndata: {\"type\":\"z\"}\r\r\n";
+
+for my $at (0 .. length $text) {
+    my $c = client();
+    $c->request('POST /v1/messages', $::claude);
+
+    my $s = $::server->accept->header('text/event-stream');
+    $s->chunk(substr $text, 0, $at) if $at;
+    $s->close;
+
+    my $r = $c->reply;
+    my @events = $events->($r->body);
+
+    ok(!$r->complete, "$at bytes: not complete");
+    is($events[-1][0], 'error', "$at bytes: an event for the error");
+    like($events[-1][1], qr/\A\{"type":"error","error":\{/, 'all of its data')
+        or diag($r->body);
+    is(scalar(grep { $_->[0] eq 'error' } @events), 1, 'only one');
+    $c->close;
+}
+--- error_log
+closed the connection before the end of its reply
+
+
+
 === an empty body is an error
 --- upstream eval: $::steps
 --- test

@@ -44,10 +44,12 @@
 
 static ngx_int_t ngx_http_ollama_capture_parser(
     ngx_http_ollama_capture_t *capture);
-static u_char *ngx_http_ollama_capture_next(ngx_http_ollama_capture_t *capture,
-    u_char **p, u_char *last);
+static ngx_int_t ngx_http_ollama_capture_next(
+    ngx_http_ollama_capture_t *capture, u_char **p, u_char *last);
 static ngx_int_t ngx_http_ollama_capture_line(
-    ngx_http_ollama_capture_t *capture, u_char *p, u_char *last);
+    ngx_http_ollama_capture_t *capture, u_char **pos, u_char *last);
+static ngx_int_t ngx_http_ollama_capture_event(
+    ngx_http_ollama_capture_t *capture, u_char **p, u_char *last);
 static ngx_int_t ngx_http_ollama_capture_object(
     ngx_http_ollama_capture_t *capture, u_char *p, u_char *last);
 static ngx_int_t ngx_http_ollama_capture_parse(
@@ -109,20 +111,14 @@ void
 ngx_http_ollama_capture_feed(ngx_http_ollama_capture_t *capture, u_char *p,
     size_t size)
 {
-    u_char  *last, *start;
+    u_char  *last;
 
     last = p + size;
     capture->feed = p;
 
     while (p < last && !capture->over && !capture->failed) {
 
-        start = ngx_http_ollama_capture_next(capture, &p, last);
-
-        if (start == NULL) {
-            continue;
-        }
-
-        if (ngx_http_ollama_capture_line(capture, start, p) != NGX_OK
+        if (ngx_http_ollama_capture_next(capture, &p, last) != NGX_OK
             || capture->strbuf.failed
             || capture->labels.failed)
         {
@@ -178,68 +174,47 @@ ngx_http_ollama_capture_is_empty(ngx_http_ollama_capture_t *capture)
 }
 
 
-/*
- * Returns where the next piece of JSON begins, and sets *p to where it ends: at
- * the end of its line, or at "last".  NULL: there is none up to *p.
- */
+/* Reads up to the end of a line, or to "last", and sets *p to that. */
 
-static u_char *
+static ngx_int_t
 ngx_http_ollama_capture_next(ngx_http_ollama_capture_t *capture, u_char **p,
     u_char *last)
 {
-    u_char                       *nl, *start;
-    ngx_http_ollama_sse_token_e   token;
-
-    start = *p;
+    u_char  *start;
 
     switch (capture->form) {
 
     case NGX_HTTP_OLLAMA_CAPTURE_LINES:
-        nl = memchr(start, '\n', last - start);
-        *p = nl ? nl + 1 : last;
-
-        return start;
+        return ngx_http_ollama_capture_line(capture, p, last);
 
     case NGX_HTTP_OLLAMA_CAPTURE_EVENTS:
-        token = ngx_http_ollama_sse_next(&capture->sse, p, last);
-
-        if (token != NGX_HTTP_OLLAMA_SSE_VALUE
-            || capture->sse.field != NGX_HTTP_OLLAMA_SSE_DATA)
-        {
-            return NULL;
-        }
-
-        start = capture->sse.value;
-
-        if (capture->sse.first && *start == '[') {
-            /* [DONE] */
-            capture->over = 1;
-            return NULL;
-        }
-
-        return start;
+        return ngx_http_ollama_capture_event(capture, p, last);
 
     default: /* one object, the whole body */
+        start = *p;
         *p = last;
 
-        return start;
+        return ngx_http_ollama_capture_object(capture, start, last);
     }
 }
 
 
 static ngx_int_t
-ngx_http_ollama_capture_line(ngx_http_ollama_capture_t *capture, u_char *p,
+ngx_http_ollama_capture_line(ngx_http_ollama_capture_t *capture, u_char **pos,
     u_char *last)
 {
-    if (ngx_http_ollama_capture_object(capture, p, last) != NGX_OK) {
+    u_char  *p, *nl;
+
+    p = *pos;
+
+    nl = memchr(p, '\n', last - p);
+    *pos = nl ? nl + 1 : last;
+
+    if (ngx_http_ollama_capture_object(capture, p, *pos) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    if (capture->form == NGX_HTTP_OLLAMA_CAPTURE_OBJECT
-        || capture->form == NGX_HTTP_OLLAMA_CAPTURE_COMPLETION
-        || last[-1] != '\n'
-        || capture->over)
-    {
+    if (nl == NULL || capture->over) {
         return NGX_OK;
     }
 
@@ -250,6 +225,56 @@ ngx_http_ollama_capture_line(ngx_http_ollama_capture_t *capture, u_char *p,
     capture->object = 0;
 
     return NGX_OK;
+}
+
+
+/*
+ * An event's "data:" lines are the lines of its object; but as in frame.c each
+ * of them may have one of its own.
+ */
+
+static ngx_int_t
+ngx_http_ollama_capture_event(ngx_http_ollama_capture_t *capture, u_char **p,
+    u_char *last)
+{
+    u_char                       *newline;
+    ngx_http_ollama_sse_t        *sse;
+    ngx_http_ollama_sse_token_e   token;
+
+    sse = &capture->sse;
+
+    token = ngx_http_ollama_sse_next(sse, p, last);
+
+    if (token == NGX_HTTP_OLLAMA_SSE_EMPTY) {
+        return capture->depth ? NGX_ERROR : NGX_OK;
+    }
+
+    if (token != NGX_HTTP_OLLAMA_SSE_VALUE
+        || sse->field != NGX_HTTP_OLLAMA_SSE_DATA)
+    {
+        return NGX_OK;
+    }
+
+    if (sse->first && capture->depth == 0) {
+        capture->object = 0;
+
+        if (sse->value < sse->end && *sse->value == '[') {
+            /* [DONE] */
+            capture->over = 1;
+            return NGX_OK;
+        }
+
+    } else if (sse->first) {
+        newline = (u_char *) "\n";
+
+        if (ngx_http_ollama_capture_object(capture, newline, newline + 1)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return ngx_http_ollama_capture_object(capture, sse->value, sse->end);
 }
 
 

@@ -23,6 +23,8 @@
 #include <ngx_core.h>
 
 #include "reply/ngx_http_ollama_frame.h"
+#include "reply/ngx_http_ollama_event.h"
+#include "reply/ngx_http_ollama_frame_parse.h"
 
 
 /*
@@ -42,6 +44,7 @@ typedef enum {
     key_usage,
     key_holder,     /* what a usage or a response's id is in */
     key_id,
+    key_type,
     key_prompt_eval_count,
     key_eval_count,
     key_prompt_tokens,
@@ -76,16 +79,6 @@ static ngx_int_t ngx_http_ollama_frame_lines(ngx_http_ollama_frame_t *frame,
     u_char *p, u_char *last, u_char **good);
 static ngx_int_t ngx_http_ollama_frame_whole(ngx_http_ollama_frame_t *frame,
     u_char *p, u_char *last, u_char **good);
-static ngx_int_t ngx_http_ollama_frame_sse(ngx_http_ollama_frame_t *frame,
-    u_char *p, u_char *last, u_char **good);
-static ngx_int_t ngx_http_ollama_frame_sse_value(
-    ngx_http_ollama_frame_t *frame, u_char *last, ngx_uint_t line_end);
-static ngx_int_t ngx_http_ollama_frame_sse_word(
-    ngx_http_ollama_frame_t *frame);
-static ngx_int_t ngx_http_ollama_frame_object(ngx_http_ollama_frame_t *frame,
-    u_char *p, u_char *last, ngx_uint_t line_end);
-static ngx_uint_t ngx_http_ollama_frame_is_word(
-    ngx_http_ollama_frame_t *frame, const char *word);
 static u_char *ngx_http_ollama_frame_skip_space(u_char *p, u_char *last);
 
 
@@ -133,6 +126,7 @@ static ngx_http_ollama_frame_name_t  ngx_http_ollama_frame_names[] = {
     { ngx_string("message"), key_holder },
     { ngx_string("response"), key_holder },
     { ngx_string("id"), key_id },
+    { ngx_string("type"), key_type },
     { ngx_string("prompt_eval_count"), key_prompt_eval_count },
     { ngx_string("eval_count"), key_eval_count },
     { ngx_string("prompt_tokens"), key_prompt_tokens },
@@ -195,7 +189,7 @@ ngx_http_ollama_frame_feed(ngx_http_ollama_frame_t *frame, u_char *p,
 
     if (rc != NGX_OK) {
         *good = end - p;
-        frame->line = (end == p) ? line : 0;
+        frame->line = (end == p) ? line : (frame->event && end[-1] == '\r');
         frame->done = 0;
         return rc;
     }
@@ -320,173 +314,7 @@ ngx_http_ollama_frame_whole(ngx_http_ollama_frame_t *frame, u_char *p,
 }
 
 
-static ngx_int_t
-ngx_http_ollama_frame_sse(ngx_http_ollama_frame_t *frame, u_char *p,
-    u_char *last, u_char **good)
-{
-    ngx_int_t                     rc;
-    ngx_uint_t                    line_end;
-    ngx_http_ollama_sse_token_e   token;
-
-    while (p < last) {
-
-        token = ngx_http_ollama_sse_next(&frame->sse, &p, last);
-
-        line_end = (p[-1] == '\n');
-
-        if (token == NGX_HTTP_OLLAMA_SSE_INVALID) {
-            return NGX_DECLINED;
-        }
-
-        if (token == NGX_HTTP_OLLAMA_SSE_VALUE) {
-
-            rc = ngx_http_ollama_frame_sse_value(frame, p, line_end);
-            if (rc != NGX_OK) {
-                return rc;
-            }
-        }
-
-        frame->line = !line_end;
-
-        if (!line_end) {
-            return NGX_OK;
-        }
-
-        *good = p;
-        frame->object = 0;
-        frame->event = (token != NGX_HTTP_OLLAMA_SSE_EMPTY);
-
-        if (!frame->event) {
-
-            if (frame->done) {
-                return NGX_OK;
-            }
-
-            /* the event's name is of no more use */
-            frame->ending = 0;
-            frame->failing = 0;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-/* A piece of a field's value, up to "last". */
-
-static ngx_int_t
-ngx_http_ollama_frame_sse_value(ngx_http_ollama_frame_t *frame, u_char *last,
-    ngx_uint_t line_end)
-{
-    u_char                 *p;
-    ngx_int_t               rc;
-    ngx_http_ollama_sse_t  *sse;
-
-    sse = &frame->sse;
-    p = sse->value;
-
-    if (sse->field == NGX_HTTP_OLLAMA_SSE_OTHER) {
-        return NGX_OK;
-    }
-
-    if (sse->first) {
-        frame->word_data = (*p == '[');
-        frame->nword = 0;
-    }
-
-    if (sse->field == NGX_HTTP_OLLAMA_SSE_DATA && !frame->word_data) {
-
-        rc = ngx_http_ollama_frame_object(frame, p, last, line_end);
-
-        if (rc == NGX_OK && line_end && !frame->object) {
-            return NGX_DECLINED;
-        }
-
-        return rc;
-    }
-
-    for ( /* void */ ; p < last; p++) {
-
-        if (*p != '\r' && *p != '\n' && frame->nword < sizeof(frame->word)) {
-            frame->word[frame->nword++] = *p;
-        }
-    }
-
-    return line_end ? ngx_http_ollama_frame_sse_word(frame) : NGX_OK;
-}
-
-
-/* A line with [DONE] or an event's name is whole. */
-
-static ngx_int_t
-ngx_http_ollama_frame_sse_word(ngx_http_ollama_frame_t *frame)
-{
-    if (frame->sse.field == NGX_HTTP_OLLAMA_SSE_DATA) {
-
-        if (!ngx_http_ollama_frame_is_word(frame, "[DONE]")) {
-            return NGX_DECLINED;
-        }
-
-        if (frame->last == NGX_HTTP_OLLAMA_END_MARK) {
-            frame->done = 1;
-        }
-
-        return NGX_OK;
-    }
-
-    /* the event's data, its object, comes in the next line */
-
-    frame->failing = ngx_http_ollama_frame_is_word(frame, "error")
-                     || ngx_http_ollama_frame_is_word(frame,
-                                                      "response.failed");
-
-    switch (frame->last) {
-
-    case NGX_HTTP_OLLAMA_END_RESPONSE:
-        frame->ending =
-                 ngx_http_ollama_frame_is_word(frame, "response.completed")
-                 || ngx_http_ollama_frame_is_word(frame, "response.incomplete")
-                 || ngx_http_ollama_frame_is_word(frame, "response.failed");
-        break;
-
-    case NGX_HTTP_OLLAMA_END_MESSAGE:
-        frame->ending = ngx_http_ollama_frame_is_word(frame, "message_stop");
-
-        if (ngx_http_ollama_frame_is_word(frame, "content_block_start")) {
-            frame->block = 1;
-            frame->blocks++;
-
-        } else if (ngx_http_ollama_frame_is_word(frame,
-                                                 "content_block_stop"))
-        {
-            frame->block = 0;
-        }
-
-        break;
-
-    default:
-        break;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_uint_t
-ngx_http_ollama_frame_is_word(ngx_http_ollama_frame_t *frame,
-    const char *word)
-{
-    return frame->nword == ngx_strlen(word)
-           && ngx_memcmp(frame->word, word, frame->nword) == 0;
-}
-
-
-/*
- * A piece of what must be one object and nothing else.  With "line_end", the
- * object must end in it, if it has begun at all.
- */
-
-static ngx_int_t
+ngx_int_t
 ngx_http_ollama_frame_object(ngx_http_ollama_frame_t *frame, u_char *p,
     u_char *last, ngx_uint_t line_end)
 {
@@ -628,7 +456,10 @@ ngx_http_ollama_frame_number(void *data, const char *p, size_t len)
 }
 
 
-/* The id of a response, if JSON needs no escapes for it. */
+/*
+ * The id of a response, if JSON needs no escapes for it; and its events' types,
+ * as their clients need no other name.
+ */
 
 static int
 ngx_http_ollama_frame_string(void *data, const u_char *p, size_t len)
@@ -636,6 +467,11 @@ ngx_http_ollama_frame_string(void *data, const u_char *p, size_t len)
     ngx_http_ollama_frame_t *frame = data;
 
     size_t  i;
+
+    if (frame->depth == 1 && frame->key[0] == key_type) {
+        ngx_http_ollama_frame_event(frame, ngx_http_ollama_event(p, len));
+        return 1;
+    }
 
     if (frame->nid
         || frame->depth != 2
@@ -749,6 +585,16 @@ ngx_http_ollama_frame_end_map(void *data)
     frame->frames++;
     frame->close = ngx_http_ollama_json_offset(&frame->json);
 
+    frame->whole = 1;
+    ngx_http_ollama_frame_object_end(frame);
+
+    return 1;
+}
+
+
+void
+ngx_http_ollama_frame_object_end(ngx_http_ollama_frame_t *frame)
+{
     if (frame->ending || frame->last == NGX_HTTP_OLLAMA_END_OBJECT) {
         frame->done = 1;
     }
@@ -757,8 +603,6 @@ ngx_http_ollama_frame_end_map(void *data)
         frame->error = 1;
         frame->failing = 0;
     }
-
-    return 1;
 }
 
 

@@ -28,66 +28,83 @@ typedef enum {
 } ngx_http_ollama_sse_state_e;
 
 
-static ngx_int_t ngx_http_ollama_sse_field(ngx_http_ollama_sse_t *sse);
+/* bytes in which a line's end is looked for at a time: there are two kinds */
+#define NGX_HTTP_OLLAMA_SSE_WINDOW  256
+
+
+static ngx_int_t ngx_http_ollama_sse_name(ngx_http_ollama_sse_t *sse,
+    u_char ch);
+static ngx_uint_t ngx_http_ollama_sse_is_mark(ngx_http_ollama_sse_t *sse,
+    u_char ch);
+static void ngx_http_ollama_sse_field(ngx_http_ollama_sse_t *sse);
+static u_char *ngx_http_ollama_sse_find_end(u_char *p, u_char *last);
+static u_char *ngx_http_ollama_sse_line_end(ngx_http_ollama_sse_t *sse,
+    u_char *p, u_char *last);
 
 
 ngx_http_ollama_sse_token_e
 ngx_http_ollama_sse_next(ngx_http_ollama_sse_t *sse, u_char **pos,
     u_char *last)
 {
-    u_char  ch, *p, *nl;
+    u_char  ch, *p;
 
     p = *pos;
 
+    if (sse->cr && p < last) {
+        sse->cr = 0;
+
+        if (*p == '\n') {
+            *pos = p + 1;
+            return NGX_HTTP_OLLAMA_SSE_MORE;
+        }
+    }
+
     while (p < last) {
+
+        ch = *p;
 
         switch (sse->state) {
 
         case sse_start:
-            ch = *p++;
 
-            if (ch == '\n') {
-                *pos = p;
+            if (ch == '\n' || ch == '\r') {
+                *pos = ngx_http_ollama_sse_line_end(sse, p, last);
                 return NGX_HTTP_OLLAMA_SSE_EMPTY;
             }
 
-            if (ch == ':') {
-                ngx_http_ollama_sse_skip(sse);
+            sse->line = 1;
+            sse->nname = 0;
+            sse->state = sse_name;
 
-            } else if (ch != '\r') {
-                sse->name[0] = ch;
-                sse->nname = 1;
-                sse->state = sse_name;
-            }
-
-            break;
+            /* fall through */
 
         case sse_name:
-            ch = *p++;
 
-            if (ch == ':' && ngx_http_ollama_sse_field(sse) == NGX_OK) {
-                sse->state = sse_space;
-                break;
+            if (ch == '\n' || ch == '\r') {
+                ngx_http_ollama_sse_field(sse);
+
+                sse->first = 1;
+                sse->value = p;
+                sse->end = p;
+                *pos = ngx_http_ollama_sse_line_end(sse, p, last);
+
+                return NGX_HTTP_OLLAMA_SSE_VALUE;
             }
 
-            if (ch == ':' || ch == '\n'
-                || sse->nname == NGX_HTTP_OLLAMA_SSE_NAME)
-            {
+            p++;
+
+            if (ngx_http_ollama_sse_name(sse, ch) != NGX_OK) {
                 ngx_http_ollama_sse_skip(sse);
-
-                if (ch == '\n') {
-                    sse->state = sse_start;
-                }
-
                 *pos = p;
+
                 return NGX_HTTP_OLLAMA_SSE_INVALID;
             }
 
-            sse->name[sse->nname++] = ch;
             break;
 
         case sse_space:
-            if (*p == ' ') {
+
+            if (ch == ' ') {
                 p++;
             }
 
@@ -97,11 +114,15 @@ ngx_http_ollama_sse_next(ngx_http_ollama_sse_t *sse, u_char **pos,
         default: /* sse_first, sse_value */
             sse->first = (sse->state == sse_first);
             sse->value = p;
+            sse->end = ngx_http_ollama_sse_find_end(p, last);
 
-            nl = memchr(p, '\n', last - p);
+            if (sse->end == last) {
+                sse->state = sse_value;
+                *pos = last;
 
-            sse->state = nl ? sse_start : sse_value;
-            *pos = nl ? nl + 1 : last;
+            } else {
+                *pos = ngx_http_ollama_sse_line_end(sse, sse->end, last);
+            }
 
             return NGX_HTTP_OLLAMA_SSE_VALUE;
         }
@@ -112,35 +133,145 @@ ngx_http_ollama_sse_next(ngx_http_ollama_sse_t *sse, u_char **pos,
 }
 
 
-/* NGX_DECLINED: there is no field by this name. */
+/* A byte in front of a line's colon, or that. */
 
 static ngx_int_t
+ngx_http_ollama_sse_name(ngx_http_ollama_sse_t *sse, u_char ch)
+{
+    if (ch == ':') {
+        ngx_http_ollama_sse_field(sse);
+        sse->state = sse_space;
+        return NGX_OK;
+    }
+
+    if (!(ch >= 'a' && ch <= 'z') && !(ch >= 'A' && ch <= 'Z')
+        && !(ch >= '0' && ch <= '9')
+        && ch != '_' && ch != '-' && ch != '.'
+        && !ngx_http_ollama_sse_is_mark(sse, ch))
+    {
+        return NGX_DECLINED;
+    }
+
+    if (sse->nname < NGX_HTTP_OLLAMA_SSE_NAME) {
+        sse->name[sse->nname] = ch;
+    }
+
+    if (sse->nname <= NGX_HTTP_OLLAMA_SSE_NAME) {
+        sse->nname++;
+    }
+
+    if (sse->nname == 3 && ch == 0xbf) {
+        /* the mark is whole, and no part of the line */
+        sse->begun = 1;
+        sse->line = 0;
+        sse->state = sse_start;
+    }
+
+    return NGX_OK;
+}
+
+
+/* Whether it is the next byte of a byte order mark at the very beginning. */
+
+static ngx_uint_t
+ngx_http_ollama_sse_is_mark(ngx_http_ollama_sse_t *sse, u_char ch)
+{
+    static const u_char  mark[] = { 0xef, 0xbb, 0xbf };
+
+    return !sse->begun
+           && sse->nname < sizeof(mark)
+           && ch == mark[sse->nname]
+           && (sse->nname == 0 || sse->name[0] == mark[0]);
+}
+
+
+/* A comment has no name. */
+
+static void
 ngx_http_ollama_sse_field(ngx_http_ollama_sse_t *sse)
 {
     if (sse->nname == 4 && ngx_memcmp(sse->name, "data", 4) == 0) {
         sse->field = NGX_HTTP_OLLAMA_SSE_DATA;
-        return NGX_OK;
-    }
 
-    if (sse->nname == 5 && ngx_memcmp(sse->name, "event", 5) == 0) {
+    } else if (sse->nname == 5 && ngx_memcmp(sse->name, "event", 5) == 0) {
         sse->field = NGX_HTTP_OLLAMA_SSE_EVENT;
-        return NGX_OK;
-    }
 
-    if ((sse->nname == 2 && ngx_memcmp(sse->name, "id", 2) == 0)
-        || (sse->nname == 5 && ngx_memcmp(sse->name, "retry", 5) == 0))
-    {
+    } else {
         sse->field = NGX_HTTP_OLLAMA_SSE_OTHER;
-        return NGX_OK;
+    }
+}
+
+
+static u_char *
+ngx_http_ollama_sse_find_end(u_char *p, u_char *last)
+{
+    u_char  *end, *nl, *cr;
+
+    for ( /* void */ ; p < last; p = end) {
+
+        end = (last - p > NGX_HTTP_OLLAMA_SSE_WINDOW)
+              ? p + NGX_HTTP_OLLAMA_SSE_WINDOW : last;
+
+        nl = memchr(p, '\n', end - p);
+        cr = memchr(p, '\r', (nl ? nl : end) - p);
+
+        if (cr || nl) {
+            return cr ? cr : nl;
+        }
     }
 
-    return NGX_DECLINED;
+    return last;
+}
+
+
+/* Returns where the next line begins. */
+
+static u_char *
+ngx_http_ollama_sse_line_end(ngx_http_ollama_sse_t *sse, u_char *p,
+    u_char *last)
+{
+    sse->begun = 1;
+    sse->line = 0;
+    sse->state = sse_start;
+
+    if (*p++ == '\n') {
+        return p;
+    }
+
+    if (p == last) {
+        sse->cr = 1;
+        return p;
+    }
+
+    return (*p == '\n') ? p + 1 : p;
 }
 
 
 void
 ngx_http_ollama_sse_skip(ngx_http_ollama_sse_t *sse)
 {
+    sse->begun = 1;
     sse->field = NGX_HTTP_OLLAMA_SSE_OTHER;
+    sse->line = 1;
     sse->state = sse_value;
+}
+
+
+u_char *
+ngx_http_ollama_sse_event_end(ngx_http_ollama_sse_t *sse, u_char *p,
+    u_char *last)
+{
+    ngx_http_ollama_sse_t  copy;
+
+    copy = *sse;
+
+    while (p < last) {
+        if (ngx_http_ollama_sse_next(&copy, &p, last)
+            == NGX_HTTP_OLLAMA_SSE_EMPTY)
+        {
+            return p;
+        }
+    }
+
+    return last;
 }

@@ -37,6 +37,7 @@
 #include "reply/ngx_http_ollama_truncated.h"
 #include "reply/ngx_http_ollama_frame.h"
 #include "reply/ngx_http_ollama_frame_form.h"
+#include "reply/ngx_http_ollama_sse.h"
 #include "request/ngx_http_ollama_body.h"
 #include "request/ngx_http_ollama_scan.h"
 #include "task/ngx_http_ollama_task.h"
@@ -469,28 +470,21 @@ ngx_http_ollama_tap_buf_end(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 static void
 ngx_http_ollama_tap_cut(ngx_http_ollama_frame_t *frame, ngx_buf_t *b)
 {
-    u_char      *p;
-    ngx_uint_t   empty;
+    u_char  *nl;
 
     if (!ngx_buf_in_memory(b)) {
         return;
     }
 
-    empty = !frame->line;
+    if (frame->form == NGX_HTTP_OLLAMA_FRAME_SSE) {
+        b->last = ngx_http_ollama_sse_event_end(&frame->sse, b->pos, b->last);
+        return;
+    }
 
-    for (p = b->pos; p < b->last; p++) {
+    nl = memchr(b->pos, '\n', b->last - b->pos);
 
-        if (*p == '\n') {
-            if (empty || frame->form != NGX_HTTP_OLLAMA_FRAME_SSE) {
-                b->last = p + 1;
-                return;
-            }
-
-            empty = 1;
-
-        } else if (*p != '\r') {
-            empty = 0;
-        }
+    if (nl) {
+        b->last = nl + 1;
     }
 }
 

@@ -388,10 +388,48 @@ static capture_case_t  capture_cases[] = {
       .body = ngx_string(CHUNK("\"content\":\"x\"") "data: oops\n\n" MARK),
       .content = "x", .model = "m", .flags = "failed" },
 
-    { .title = "events: an object in two lines",
+    { .title = "events: an object in several lines",
       .form = EVENTS,
-      .body = ngx_string("data: {\"choices\":\ndata: []}\n\n"),
+      .body = ngx_string("data: {\"choices\":\ndata: [{\"delta\"\n: y\n"
+                         "data\nx\ndata::\rdata: {\"content\":\"x\"}}]}\r\n\n"
+                         CHUNK("\"content\":\"y\"")
+                         "data: {\"choices\":[{\"finish_reason\":\"stop\"\n"
+                         "data: }]\ndata: }\n\n"),
+      .content = "xy", .model = "m", .reason = "stop", .flags = "last",
+      .open = AFTER("data: {\"choices\":\ndata: [{\"delta\"\n: y\n"
+                    "data\nx\ndata::\rdata: {\"content\":\"x\"}}]}\r\n\n"
+                    CHUNK("\"content\":\"y\"") "data: "),
+      .close = AFTER("data: {\"choices\":\ndata: [{\"delta\"\n: y\n"
+                     "data\nx\ndata::\rdata: {\"content\":\"x\"}}]}\r\n\n"
+                     CHUNK("\"content\":\"y\"")
+                     "data: {\"choices\":[{\"finish_reason\":\"stop\"\n"
+                     "data: }]\ndata: ") },
+
+    { .title = "events: an object that its event cuts",
+      .form = EVENTS,
+      .body = ngx_string(CHUNK("\"content\":\"x\"")
+                         "data: {\"choices\":\n\ndata: []}\n\n"),
+      .content = "x", .model = "m", .flags = "failed" },
+
+    { .title = "events: a text over two lines",
+      .form = EVENTS,
+      .body = ngx_string("data: {\"choices\":[{\"delta\":{\"content\":\"x\n"
+                         "data: y\"}}]}\n\n"),
       .flags = "failed" },
+
+    { .title = "events: several objects in an event",
+      .form = EVENTS,
+      .body = ngx_string("data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}"
+                         "\ndata: {\"choices\":[{\"delta\":{\"content\":\"y\"}}"
+                         "]}\n" MARK),
+      .content = "xy", .flags = "over" },
+
+    { .title = "events: a byte order mark, and lines that end with CR",
+      .form = EVENTS,
+      .body = ngx_string("\xef\xbb\xbf" "data: {\"choices\":[{\"delta\":{"
+                         "\"content\":\"x\"}}]}\r\rdata:{\"choices\":[{\"delta"
+                         "\":{\"content\":\"y\"}}]}\r\rdata: [DONE]\r\r"),
+      .content = "xy", .flags = "over" },
 
     { .title = "events: tool calls as Ollama has them",
       .form = EVENTS,

@@ -673,57 +673,117 @@ static frame_case_t  frame_cases[] = {
       .bad = AFTER("data: [DONE]\n\n") },
 
 
+    /* legal, if no Ollama sends it */
+
+    { .title = "SSE: fields that nobody knows, and no fields",
+      .form = SSE, .last = MARK,
+      .body = ngx_string("ping\n\ndata: {}\noops\n\nx\nDATA: {\nda\nta: 1\n"
+                         "x-note: {\"error\":\"x\"}\n\ndata: [DONE]\n\n"),
+      .frames = 1, .flags = "done",
+      .done = AFTER("ping\n\ndata: {}\noops\n\nx\nDATA: {\nda\nta: 1\n"
+                    "x-note: {\"error\":\"x\"}\n\ndata: [DONE]") },
+
+    { .title = "SSE: no data",
+      .form = SSE, .last = MARK,
+      .body = ngx_string("data: {}\n\ndata: \n\ndata:\r\n\r\ndata\n\n"
+                         "data:  \t \n\ndata\ndata: {}\ndata: \n\ndata: "
+                         "[DONE]\ndata\n\n"),
+      .frames = 2, .flags = "done",
+      .done = AFTER("data: {}\n\ndata: \n\ndata:\r\n\r\ndata\n\n"
+                    "data:  \t \n\ndata\ndata: {}\ndata: \n\n"
+                    "data: [DONE]") },
+
+    { .title = "SSE: an object over several lines",
+      .form = SSE, .last = MARK,
+      .body = ngx_string("data: {\"usage\":\ndata: {\"prompt_tokens\"\n: x\n"
+                         "data\nid: 1\ndata::\ndata:12\r\ndata: \rdata: "
+                         "},\"a\":\ndata: [1]\ndata: }\n\ndata: [DONE]\n\n"),
+      .frames = 1, .tokens = "12 -1", .flags = "done",
+      .done = AFTER("data: {\"usage\":\ndata: {\"prompt_tokens\"\n: x\n"
+                    "data\nid: 1\ndata::\ndata:12\r\ndata: \rdata: "
+                    "},\"a\":\ndata: [1]\ndata: }\n\ndata: [DONE]") },
+
+    { .title = "SSE: several objects in an event",
+      .form = SSE, .last = MARK,
+      .body = ngx_string("data: {\"error\":1}\ndata: {}\ndata: {\ndata: }\n\n"
+                         "data: {}\ndata: [DONE]\n\n"),
+      .frames = 4, .flags = "done",
+      .done = AFTER("data: {\"error\":1}\ndata: {}\ndata: {\ndata: }\n\n"
+                    "data: {}\ndata: [DONE]") },
+
+    { .title = "SSE: an event's name behind its data",
+      .form = SSE, .last = MESSAGE,
+      .body = ngx_string("data: {}\nevent: ping\n\ndata: {}\ndata: \n"
+                         "event: message_stop\n\n"),
+      .frames = 2, .flags = "done",
+      .done = AFTER("data: {}\nevent: ping\n\ndata: {}\ndata: \n"
+                    "event: message_stop") },
+
+    { .title = "SSE: an error's name behind its data",
+      .form = SSE, .last = MESSAGE,
+      .body = ngx_string("data: {}\nevent: error\n\n"),
+      .frames = 1, .flags = "error" },
+
+    { .title = "SSE: a name without data",
+      .form = SSE, .last = MESSAGE,
+      .body = ngx_string("data: {}\n\nevent: message_stop\n\n"),
+      .frames = 1, .flags = "" },
+
+    { .title = "SSE: a response without names",
+      .form = SSE, .last = RESPONSE,
+      .body = ngx_string("data: {\"type\":\"response.created\",\"response\":{}}"
+                         "\n\ndata: {\"a\":{\"type\":\"response.failed\"}}\n\n"
+                         "data: {\"response\":{},\"type\":"
+                         "\"response.completed\"}\n\n"),
+      .frames = 3, .flags = "done",
+      .done = AFTER("data: {\"type\":\"response.created\",\"response\":{}}"
+                    "\n\ndata: {\"a\":{\"type\":\"response.failed\"}}\n\n"
+                    "data: {\"response\":{},\"type\":"
+                    "\"response.completed\"}") },
+
+    { .title = "SSE: an error of a response without a name",
+      .form = SSE, .last = RESPONSE,
+      .body = ngx_string("data: {\"type\":\"error\",\"message\":\"x\"}\n\n"),
+      .frames = 1, .flags = "error" },
+
+    { .title = "SSE: lines that end with CR",
+      .form = SSE, .last = MARK,
+      .body = ngx_string(": x\r\rdata: {\"error\":1}\r\rdata: {}\r\r"
+                         "data: [DONE]\r\r"),
+      .frames = 2, .flags = "done",
+      .done = AFTER(": x\r\rdata: {\"error\":1}\r\rdata: {}\r\r"
+                    "data: [DONE]") },
+
+    { .title = "SSE: an event of lines that end with CR, not ended",
+      .form = SSE, .last = MARK,
+      .body = ngx_string("data: {}\r\rdata: {}\r"),
+      .frames = 2, .flags = "line event" },
+
+    { .title = "SSE: a byte order mark",
+      .form = SSE, .last = MESSAGE,
+      .body = ngx_string("\xef\xbb\xbf" "event: message_stop\r\ndata: {}\r\n"
+                         "\r\n"),
+      .frames = 1, .flags = "done",
+      .done = AFTER("\xef\xbb\xbf" "event: message_stop\r\ndata: {}") },
+
+    /* what is no frame */
+
     { .title = "SSE: a page",
       .form = SSE, .last = MARK,
       .body = ngx_string("<html>\n"),
-      .declined = 1, .bad = 5 },
+      .declined = 1, .bad = 0 },
 
-    { .title = "SSE: a word",
+    { .title = "SSE: words",
       .form = SSE, .last = MARK,
-      .body = ngx_string("data: {}\n\noops\n"),
+      .body = ngx_string("data: {}\n\noops no\n"),
       .frames = 1, .declined = 1,
       .good = AFTER("data: {}\n\n"), .bad = AFTER("data: {}\n\noops") },
-
-    { .title = "SSE: a letter",
-      .form = SSE, .last = MARK,
-      .body = ngx_string("data: {}\n\nx\n\ndata: [DONE]\n\n"),
-      .frames = 1, .declined = 1,
-      .good = AFTER("data: {}\n\n"), .bad = AFTER("data: {}\n\nx") },
-
-    { .title = "SSE: a field without a value",
-      .form = SSE, .last = MARK,
-      .body = ngx_string("data: {}\n\ndata\n\n"),
-      .frames = 1, .declined = 1,
-      .good = AFTER("data: {}\n\n"), .bad = AFTER("data: {}\n\ndata") },
 
     { .title = "SSE: a line of JSON",
       .form = SSE, .last = MARK,
       .body = ngx_string("data: {}\n\n{\"error\":\"x\"}\n"),
       .frames = 1, .declined = 1,
-      .good = AFTER("data: {}\n\n"), .bad = AFTER("data: {}\n\n{\"err") },
-
-    { .title = "SSE: another field",
-      .form = SSE, .last = MARK,
-      .body = ngx_string("data: {}\n\nDATA: {}\n\n"),
-      .frames = 1, .declined = 1,
-      .good = AFTER("data: {}\n\n"), .bad = AFTER("data: {}\n\nDATA") },
-
-    { .title = "SSE: a field begun in the line before",
-      .form = SSE, .last = MARK,
-      .body = ngx_string("da\nta: {}\n\n"),
-      .declined = 1, .bad = 2 },
-
-    { .title = "SSE: no data",
-      .form = SSE, .last = MARK,
-      .body = ngx_string("data: {}\n\ndata: \n\n"),
-      .frames = 1, .declined = 1,
-      .good = AFTER("data: {}\n\n"), .bad = AFTER("data: {}\n\ndata: ") },
-
-    { .title = "SSE: no data, with a carriage return",
-      .form = SSE, .last = MARK,
-      .body = ngx_string("data: {}\n\ndata: \r\n\r\n"),
-      .frames = 1, .declined = 1,
-      .good = AFTER("data: {}\n\n"), .bad = AFTER("data: {}\n\ndata: \r") },
+      .good = AFTER("data: {}\n\n"), .bad = AFTER("data: {}\n\n") },
 
     { .title = "SSE: data that is an array",
       .form = SSE, .last = MARK,
@@ -756,11 +816,24 @@ static frame_case_t  frame_cases[] = {
       .frames = 2, .declined = 1,
       .good = AFTER("data: {}\n\n"), .bad = AFTER("data: {}\n\ndata: {}") },
 
-    { .title = "SSE: an object over two lines",
+    { .title = "SSE: an object that its event cuts",
       .form = SSE, .last = MARK,
-      .body = ngx_string("data: {}\n\ndata: {\ndata: }\n\n"),
+      .body = ngx_string("data: {}\n\ndata: {\n\ndata: }\n\n"),
       .frames = 1, .declined = 1,
-      .good = AFTER("data: {}\n\n"), .bad = AFTER("data: {}\n\ndata: {") },
+      .good = AFTER("data: {}\n\ndata: {\n"),
+      .bad = AFTER("data: {}\n\ndata: {\n") },
+
+    { .title = "SSE: a text over two lines",
+      .form = SSE, .last = MARK,
+      .body = ngx_string("data: {\"a\":\"b\ndata: c\"}\n\n"),
+      .declined = 1, .good = AFTER("data: {\"a\":\"b\n"),
+      .bad = AFTER("data: {\"a\":\"b\ndata: ") },
+
+    { .title = "SSE: a number over two lines",
+      .form = SSE, .last = MARK,
+      .body = ngx_string("data: {\"a\":1\ndata: 2}\n\n"),
+      .declined = 1, .good = AFTER("data: {\"a\":1\n"),
+      .bad = AFTER("data: {\"a\":1\ndata: 2") },
 
     { .title = "SSE: garbage in the second line of an event",
       .form = SSE, .last = RESPONSE,
@@ -776,9 +849,16 @@ static frame_case_t  frame_cases[] = {
 
     { .title = "SSE: garbage behind the mark, in its event",
       .form = SSE, .last = MARK,
-      .body = ngx_string("data: [DONE]\nx\n\n"),
+      .body = ngx_string("data: [DONE]\n<x\n\n"),
       .declined = 1,
-      .good = AFTER("data: [DONE]\n"), .bad = AFTER("data: [DONE]\nx") },
+      .good = AFTER("data: [DONE]\n"), .bad = AFTER("data: [DONE]\n") },
+
+    { .title = "SSE: another field behind the mark, in its event",
+      .form = SSE, .last = MARK,
+      .body = ngx_string("data: [DONE]\nx\n\nx"),
+      .flags = "done", .done = AFTER("data: [DONE]"),
+      .declined = 1, .good = AFTER("data: [DONE]\nx\n\n"),
+      .bad = AFTER("data: [DONE]\nx\n\n") },
 
 
     /* one object */
