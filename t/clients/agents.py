@@ -11,13 +11,14 @@ import json
 import os
 import platform
 import subprocess
+import time
 
-from both import fake_requests, stop
+from both import fake, fake_requests, stop
 
 AGENTS = os.environ["CLIENTS_AGENTS"]       # node_modules
 NODE = os.environ["CLIENTS_NODE"]
 
-LIMIT = 100         # seconds; they take 1 to 10 on a machine with nothing to do
+LIMIT = 200         # seconds; they take 1 to 8 of a processor
 NAME = "task-2"     # of the task that is stopped
 
 
@@ -81,10 +82,19 @@ def run(command, home, during=None, **environment):
     return Answer(process.returncode, output, errors)
 
 
-def stopping(path):
-    """Stops the generation once it speaks."""
+def comes_true(**arguments):
+    """Waits for the server's record, as long as an agent takes to begin."""
 
-    fake_requests(wait_count=1, path=path, timeout_ms=LIMIT * 1000)
+    until = time.monotonic() + LIMIT
+
+    while fake("requests", timeout_ms=5000, **arguments).get("timed_out"):
+        assert time.monotonic() < until, f"never came true: {arguments}"
+
+
+def stopping(path):
+    """Stops the generation that has begun."""
+
+    comes_true(wait_count=1, path=path)
     assert stop(NAME)["cancelled"] is True
 
 

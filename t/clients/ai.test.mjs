@@ -10,7 +10,7 @@ import { APICallError, generateText, stepCountIs, streamText, tool } from "ai";
 import { createOllama } from "ollama-ai-provider-v2";
 import { z } from "zod";
 
-import { closed, CUTS, DIRECT, GATEWAY, HASTY, prepare, PROXIED, requests,
+import { closed, BREAKS, DIRECT, GATEWAY, HASTY, prepare, PROXIED, requests,
     stop } from "./both.mjs";
 
 const WORDS = "w0 w1 w2 w3 w4 ";
@@ -168,7 +168,7 @@ for (const [provider, { path, stopped, deaf, model }]
 
     // Streams that are cut: with the gateway always an error
 
-    for (const [cut, settings] of Object.entries({ ...CUTS,
+    for (const [cut, settings] of Object.entries({ ...BREAKS,
         "HTTP/1.0": { fault: "die", after: 2, http10: true } }))
     {
         test(`cut: ${cut}, ${provider}`, async () => {
@@ -177,7 +177,7 @@ for (const [provider, { path, stopped, deaf, model }]
         });
     }
 
-    for (const [cut, settings] of Object.entries(CUTS)) {
+    for (const [cut, settings] of Object.entries(BREAKS)) {
         test(`cut behind another nginx: ${cut}, ${provider}`, async () => {
             await prepare(settings);
             await assertCut(PROXIED);

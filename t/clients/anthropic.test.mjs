@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import Anthropic from "@anthropic-ai/sdk";
 
-import { both, closed, cutBehind, CUTS, DIRECT, GATEWAY, HASTY, listed,
+import { both, closed, cutBehind, BREAKS, DIRECT, GATEWAY, HASTY, listed,
     prepare, PROXIED, requests, same, stop } from "./both.mjs";
 
 const hi = [{ role: "user", content: "hi" }];
@@ -166,7 +166,7 @@ test("no header in time", async () => {
 
 // Streams that are cut: with the gateway always an error
 
-const DIRECTLY = { ...CUTS, "bad chunk": { fault: "bad_chunk", after: 2 },
+const DIRECTLY = { ...BREAKS, "bad chunk": { fault: "bad_chunk", after: 2 },
     "HTTP/1.0": { fault: "die", after: 2, http10: true } };
 
 for (const [cut, settings] of Object.entries(DIRECTLY)) {
@@ -187,7 +187,7 @@ for (const [cut, settings] of Object.entries(DIRECTLY)) {
     });
 }
 
-for (const [cut, settings] of Object.entries(CUTS)) {
+for (const [cut, settings] of Object.entries(BREAKS)) {
     test(`cut behind another nginx: ${cut}`, async () => {
         await cutBehind((url) => listed(ask(url, { stream: true })), settings);
         await cutBehind((url) => gathered(url), settings);

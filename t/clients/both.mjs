@@ -149,7 +149,7 @@ export async function both(operation, settings, options) {
 
 // Replies that are cut, and that a proxy before the gateway takes for whole.
 
-export const CUTS = {
+export const BREAKS = {
     die: { fault: "die", after: 2 },
     reset: { fault: "reset", after: 2 },
     "no last frame": { no_done: true },

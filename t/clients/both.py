@@ -138,7 +138,7 @@ def asked(**arguments):
 
 # Replies that are cut, and that a proxy before the gateway takes for whole
 
-CUTS = {
+BREAKS = {
     "die": {"fault": "die", "after": 2},
     "reset": {"fault": "reset", "after": 2},
     "no last frame": {"no_done": True},

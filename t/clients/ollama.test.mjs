@@ -5,8 +5,8 @@ import { test } from "node:test";
 
 import { Ollama } from "ollama";
 
-import { both, closed, DIRECT, each, GATEWAY, HASTY, listed, MANAGED, prepare,
-    requests, same, sameError, stop } from "./both.mjs";
+import { both, BREAKS, closed, cutBehind, DIRECT, each, GATEWAY, HASTY, listed,
+    MANAGED, prepare, requests, same, sameError, stop } from "./both.mjs";
 
 const messages = [{ role: "user", content: "hi" }];
 const WORDS = "w0 w1 w2 w3 w4 ";
@@ -293,6 +293,16 @@ for (const [form, ask] of Object.entries(FORMS)) {
             assert.equal(words(gateway.seen),
                 settings.no_done ? WORDS : "w0 w1 ");
             assert.ok(!gateway.seen.some((piece) => piece.done));
+        });
+    }
+
+    for (const [cut, settings] of Object.entries(BREAKS)) {
+        test(`cut behind another nginx: ${cut}, ${form}`, async () => {
+            const { error, seen } = await cutBehind((url) => listed(ask(url,
+                { stream: true })), settings);
+
+            assert.equal(error, "Error");
+            assert.ok(seen.length >= 2);
         });
     }
 

@@ -5,8 +5,8 @@ import { test } from "node:test";
 
 import OpenAI from "openai";
 
-import { both, closed, DIRECT, each, GATEWAY, HASTY, listed, prepare, requests,
-    same, sameError, stop } from "./both.mjs";
+import { both, BREAKS, closed, cutBehind, DIRECT, each, GATEWAY, HASTY, listed,
+    prepare, requests, same, sameError, stop } from "./both.mjs";
 
 const messages = [{ role: "user", content: "hi" }];
 const WORDS = "w0 w1 w2 w3 w4 ";
@@ -292,6 +292,16 @@ for (const [form, ask] of Object.entries(FORMS)) {
         });
     }
 
+    for (const [cut, settings] of Object.entries(BREAKS)) {
+        test(`cut behind another nginx: ${cut}, ${form}`, async () => {
+            const { error, seen } = await cutBehind((url) => listed(ask(url,
+                { stream: true })), settings);
+
+            assert.equal(error, "APIError");
+            assert.ok(words(seen).startsWith("w0 "));
+        });
+    }
+
     test(`stall, ${form}`, async () => {
         await prepare({ fault: "stall", after: 2 });
         await assert.rejects(listed(ask(HASTY, { stream: true })),
@@ -307,6 +317,16 @@ for (const [form, ask] of Object.entries(FORMS)) {
         assert.equal(words(gateway.value), WORDS);
     });
 }
+
+test("cut behind another nginx, the helpers", async () => {
+    // what gathers the pieces does not give a half text
+    for (const settings of Object.values(BREAKS)) {
+        await cutBehind((url) => client(url).chat.completions.stream(
+            { model: "m1", messages }).finalContent(), settings);
+        await cutBehind((url) => client(url).responses.stream(
+            { model: "m1", input: "hi" }).finalResponse(), settings);
+    }
+});
 
 test("cut answer", async () => {
     for (const fault of ["die", "reset"]) {

@@ -6,7 +6,7 @@ import json
 import anthropic
 import pytest
 
-from both import (CUTS, DIRECT, GATEWAY, HASTY, PROXIED, alisted, both, closed,
+from both import (BREAKS, DIRECT, GATEWAY, HASTY, PROXIED, alisted, both, closed,
                   cut_behind, each, fake_requests, listed, outcome, plain,
                   prepare, same, same_error, stop, stopped)
 
@@ -216,7 +216,7 @@ def test_it_tries_again():
 
 # Streams that are cut: with the gateway always an error
 
-DIRECTLY = {**CUTS,
+DIRECTLY = {**BREAKS,
             "bad chunk": {"fault": "bad_chunk", "after": 2},
             "HTTP/1.0": {"fault": "die", "after": 2, "http10": True}}
 
@@ -250,11 +250,11 @@ def test_cut_with_the_helper(cut):
 
 
 @pytest.mark.parametrize("way", ["stream", "helper"])
-@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("cut", BREAKS)
 def test_cut_behind_another_nginx(cut, way):
     result = cut_behind(
         helped if way == "helper"
-        else lambda url: listed(ask(url, stream=True)), **CUTS[cut])
+        else lambda url: listed(ask(url, stream=True)), **BREAKS[cut])
 
     assert issubclass(getattr(anthropic, result["error"]),
                       anthropic.APIError)

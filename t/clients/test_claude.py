@@ -5,10 +5,11 @@ import json
 import pytest
 
 from agents import NAME, program, run, sent, stopping
-from both import CUTS, GATEWAY, HASTY, PROXIED, closed, fake_requests, prepare
+from both import BREAKS, GATEWAY, HASTY, PROXIED, closed, fake_requests, prepare
 
 PATH = "/v1/messages"
 WORDS = "w0 w1 w2 w3 w4 "
+KEY = "key-0123456789"
 
 
 def claude(home, url, model="m1", during=None):
@@ -16,7 +17,7 @@ def claude(home, url, model="m1", during=None):
                 "-p", "hi", "--bare", "--output-format", "json",
                 "--allowedTools", "Bash"], home, during,
                CLAUDE_CONFIG_DIR=str(home / ".claude"),
-               ANTHROPIC_BASE_URL=url, ANTHROPIC_API_KEY="secret",
+               ANTHROPIC_BASE_URL=url, ANTHROPIC_API_KEY=KEY,
                ANTHROPIC_MODEL=model, ANTHROPIC_DEFAULT_HAIKU_MODEL="m2",
                ANTHROPIC_CUSTOM_HEADERS=f"X-Ollama-Task-Id: {NAME}",
                CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
@@ -51,7 +52,7 @@ def test_chat_with_a_tool(tmp_path, url):
     (told,) = second["messages"][-1]["content"]
     assert (told["type"], told["content"]) == ("tool_result", "sunny")
 
-    for word in (NAME, "secret"):
+    for word in (NAME, KEY):
         assert word not in json.dumps(fake_requests())
 
 
@@ -86,7 +87,7 @@ def test_cut(tmp_path, url, fault):
 def test_no_last_frame(tmp_path, url):
     """Asked without a stream the server answers: that is what it shows."""
 
-    prepare(CUTS["no last frame"])
+    prepare(BREAKS["no last frame"])
 
     answer = claude(tmp_path, url)
 

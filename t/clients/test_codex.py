@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from agents import AGENTS, NAME, NODE, run, sent, stopping
-from both import CUTS, GATEWAY, HASTY, PROXIED, closed, fake_requests, prepare
+from both import BREAKS, GATEWAY, HASTY, PROXIED, closed, fake_requests, prepare
 
 PATH = "/v1/responses"
 WORDS = "w0 w1 w2 w3 w4 "
@@ -84,11 +84,11 @@ def test_unknown_model(tmp_path):
     assert "404" in text and "model 'nix' not found" in text
 
 
-@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("cut", BREAKS)
 @pytest.mark.parametrize("url", [GATEWAY, PROXIED],
                          ids=["gateway", "behind another nginx"])
 def test_cut(tmp_path, url, cut):
-    prepare(CUTS[cut])
+    prepare(BREAKS[cut])
 
     answer = codex(tmp_path, url)
 

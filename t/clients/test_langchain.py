@@ -9,8 +9,8 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_ollama import ChatOllama, OllamaEmbeddings, OllamaLLM
 
-from both import (DIRECT, GATEWAY, alisted, both, closed, fake_requests,
-                  listed, prepare, same, same_error, stop)
+from both import (BREAKS, DIRECT, GATEWAY, alisted, both, closed, cut_behind,
+                  fake_requests, listed, prepare, same, same_error, stop)
 
 WORDS = "w0 w1 w2 w3 w4 "
 
@@ -160,6 +160,13 @@ def test_cut(ask, settings, without):
     assert direct.get("error") == without
     assert gateway["error"] == "ResponseError"
     assert 'server "127.0.0.1:' in gateway["text"]
+
+
+@pytest.mark.parametrize("cut", BREAKS)
+def test_cut_behind_another_nginx(cut):
+    for ask in (lambda url: model(url).invoke("hi"),
+                lambda url: listed(model(url).stream("hi"))):
+        assert cut_behind(ask, **BREAKS[cut])["error"] == "ResponseError"
 
 
 @pytest.mark.parametrize("url", [DIRECT, GATEWAY], ids=["direct", "gateway"])

@@ -7,9 +7,9 @@ import json
 import ollama
 import pytest
 
-from both import (DIRECT, GATEWAY, HASTY, MANAGED, alisted, both, closed, each,
-                  fake_requests, listed, prepare, same, same_error, stop,
-                  stopped)
+from both import (BREAKS, DIRECT, GATEWAY, HASTY, MANAGED, alisted, both,
+                  closed, cut_behind, each, fake_requests, listed, prepare,
+                  same, same_error, stop, stopped)
 
 HI = [{"role": "user", "content": "hi"}]
 WORDS = "w0 w1 w2 w3 w4 "
@@ -413,6 +413,15 @@ def test_cut(name, cut):
     assert [text(piece) for piece in gateway["seen"]] \
         == [f"w{i} " for i in range(n)]
     assert not any(piece["done"] for piece in gateway["seen"])
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("cut", BREAKS)
+def test_cut_behind_another_nginx(name, cut):
+    error = cut_behind(lambda url: listed(STREAMS[name](url)), **BREAKS[cut])
+
+    assert error["error"] == "ResponseError"
+    assert error["seen"]
 
 
 @pytest.mark.parametrize("name", STREAMS)

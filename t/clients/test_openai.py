@@ -7,9 +7,9 @@ import json
 import openai
 import pytest
 
-from both import (DIRECT, GATEWAY, HASTY, alisted, both, closed, each,
-                  fake_requests, listed, prepare, same, same_error, stop,
-                  stopped)
+from both import (BREAKS, DIRECT, GATEWAY, HASTY, alisted, both, closed,
+                  cut_behind, each, fake_requests, listed, prepare, same,
+                  same_error, stop, stopped)
 
 HI = [{"role": "user", "content": "hi"}]
 WORDS = "w0 w1 w2 w3 w4 "
@@ -393,6 +393,33 @@ def test_cut(form, cut):
     n = 5 if "no_done" in settings else 2
     assert words(gateway["seen"]).startswith("w0 ")
     assert f"w{n}" not in words(gateway["seen"])
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("cut", BREAKS)
+def test_cut_behind_another_nginx(form, cut):
+    error = cut_behind(lambda url: listed(FORMS[form](url, stream=True)),
+                       **BREAKS[cut])
+
+    assert error["error"] == "APIError"
+    assert words(error["seen"]).startswith("w0 ")
+
+
+@pytest.mark.parametrize("cut", BREAKS)
+def test_cut_behind_another_nginx_with_the_helpers(cut):
+    """What gathers the pieces does not give a half text."""
+
+    def gathered(url):
+        with client(url).chat.completions.stream(model="m1",
+                                                 messages=HI) as stream:
+            return stream.get_final_completion()
+
+    def responded(url):
+        with client(url).responses.stream(model="m1", input="hi") as stream:
+            return stream.get_final_response()
+
+    for ask in (gathered, responded):
+        cut_behind(ask, **BREAKS[cut])
 
 
 @pytest.mark.parametrize("form", FORMS)
