@@ -6,9 +6,9 @@ import json
 import anthropic
 import pytest
 
-from both import (BREAKS, DIRECT, GATEWAY, HASTY, PROXIED, alisted, both, closed,
-                  cut_behind, each, fake_requests, listed, outcome, plain,
-                  prepare, same, same_error, stop, stopped)
+from both import (BREAKS, DIRECT, GATEWAY, HASTY, PROXIED, alisted, both,
+                  closed, cut_behind, each, fake_requests, listed, outcome,
+                  plain, prepare, same, same_error, stop, stopped)
 
 HI = [{"role": "user", "content": "hi"}]
 WORDS = "w0 w1 w2 w3 w4 "
