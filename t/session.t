@@ -111,7 +111,6 @@ for (
     [ 'null', qr/is no JSON object/ ],
     [ ' ', qr/is no JSON: .* at byte 1$/ ],
     [ '{"title":', qr/is no JSON: .* at byte 9$/ ],
-    [ '{"title":"a"}x', qr/is no JSON: .* at byte 13$/ ],
     [ '{"title":5}', qr/"title" must be a string or null, at byte 10$/ ],
     [ '{"title":["a"]}', qr/"title" must be a string or null/ ],
     [ '{"Model":{}}', qr/"model" must be a string or null/ ],
@@ -122,7 +121,7 @@ for (
     [ '{"title":"\\u009b"}', qr/"title" has a control character/ ],
     [ '{"model":"\\u007f"}', qr/"model" has a control character/ ],
     [ '{"title":"\\ud800"}', qr/"title" has half of a surrogate pair/ ],
-    [ "{\"title\":\"\xff\"}", qr/is no JSON/ ],
+    [ "{\"title\":\"" . "\xff" x 342 . '"}', qr/"title" is longer than 1024/ ],
     [ '{"title":"' . 'x' x 1025 . '"}', qr/"title" is longer than 1024/ ],
     [ '{"model":"' . 'x' x 1025 . '"}', qr/"model" is longer than 1024/ ],
     [ '{"system":"' . 'x' x 32769 . '"}', qr/"system" is longer than 32768/ ],
@@ -144,6 +143,23 @@ my ($status, $json) = ask('POST /api/chat/session',
                             system => "\x{e9}" x 16384 });
 is($status, 201, 'the longest');
 is(length $json->{system}, 16384, 'whole');
+
+
+
+=== bodies are read as Go reads them
+--- test
+my $made = http('POST /api/chat/session', "{\"title\":\"caf\xe9\"}\0{")->json;
+is($made->{title}, "caf\x{fffd}", 'each byte that is no UTF-8 is U+FFFD');
+
+my $id = $made->{session_id};
+is(http('PATCH ' . path($id), '{"title":"a"} "title"')->json->{title}, 'a',
+   'what is behind the object is ignored');
+
+is(http('POST /api/chat', "{\"model\":\"m1\",\"session_id\":\"$id\","
+        . '"messages":[{"role":"user","content":"'
+        . "caf\xe9 \xe2\x82\xac \xe2\x82\"}]}x")->status, 200, 'a chat');
+is(http('GET ' . path($id))->json->{messages}[0]{content},
+   "caf\x{fffd} \x{20ac} \x{fffd}\x{fffd}", 'what is stored is UTF-8');
 
 
 

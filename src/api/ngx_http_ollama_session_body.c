@@ -22,8 +22,6 @@
 #include "util/ngx_http_ollama_json.h"
 
 
-/* as Go has it */
-#define NGX_HTTP_OLLAMA_SESSION_BODY_DEPTH  10000
 #define NGX_HTTP_OLLAMA_SESSION_BODY_ERROR  256
 
 
@@ -123,7 +121,9 @@ ngx_http_ollama_session_body_init(ngx_http_ollama_session_body_t *body,
 
     return ngx_http_ollama_json_init(&body->json, pool,
                                      &ngx_http_ollama_session_body_callbacks,
-                                     body, NGX_HTTP_OLLAMA_SESSION_BODY, 0);
+                                     body, NGX_HTTP_OLLAMA_SESSION_BODY,
+                                     NGX_HTTP_OLLAMA_JSON_REST
+                                     |NGX_HTTP_OLLAMA_JSON_BYTES);
 }
 
 
@@ -177,6 +177,12 @@ ngx_http_ollama_session_body_end(ngx_http_ollama_session_body_t *body)
         (void) ngx_http_ollama_session_body_refuse(body,
                                        "with \"copy_of\" there can be "
                                        "\"before\" and \"title\" only");
+        return NGX_DECLINED;
+    }
+
+    if (body->import.given && body->json.invalid) {
+        (void) ngx_http_ollama_session_body_refuse(body,
+                                       "a string is not UTF-8");
         return NGX_DECLINED;
     }
 
@@ -315,10 +321,10 @@ ngx_http_ollama_session_body_open(ngx_http_ollama_session_body_t *body,
         return 0;
     }
 
-    if (++body->depth > NGX_HTTP_OLLAMA_SESSION_BODY_DEPTH) {
+    if (++body->depth > NGX_HTTP_OLLAMA_JSON_DEPTH) {
         return ngx_http_ollama_session_body_refuse(body,
                               "the body is deeper than %d levels at byte %O",
-                              NGX_HTTP_OLLAMA_SESSION_BODY_DEPTH,
+                              NGX_HTTP_OLLAMA_JSON_DEPTH,
                               ngx_http_ollama_json_offset(&body->json));
     }
 
@@ -436,6 +442,7 @@ static int
 ngx_http_ollama_session_body_field(ngx_http_ollama_session_body_t *body,
     ngx_str_t *text)
 {
+    size_t                                size;
     ngx_http_ollama_store_field_t        *field;
     ngx_http_ollama_session_body_name_t  *name;
 
@@ -457,7 +464,9 @@ ngx_http_ollama_session_body_field(ngx_http_ollama_session_body_t *body,
         return 1;
     }
 
-    if (text->len > name->max) {
+    size = ngx_http_ollama_json_mend(NULL, text->data, text->len);
+
+    if (size > name->max) {
         return ngx_http_ollama_session_body_refuse(body,
                                       "\"%V\" is longer than %uz bytes, at "
                                       "byte %O", &name->name, name->max,
@@ -478,14 +487,14 @@ ngx_http_ollama_session_body_field(ngx_http_ollama_session_body_t *body,
                                       body->json.string);
     }
 
-    field->value.data = ngx_pnalloc(body->pool, text->len);
+    field->value.data = ngx_pnalloc(body->pool, size);
     if (field->value.data == NULL) {
         body->failed = 1;
         return 0;
     }
 
-    ngx_memcpy(field->value.data, text->data, text->len);
-    field->value.len = text->len;
+    field->value.len = ngx_http_ollama_json_mend(field->value.data, text->data,
+                                                 text->len);
     field->given = 1;
 
     return 1;

@@ -32,7 +32,6 @@
 #include "conversation/ngx_http_ollama_conversation_fields.h"
 
 
-#define NGX_HTTP_OLLAMA_CONVERSATION_DEPTH  64
 
 /* the longest key that matters, all in \u escapes: yajl gets no more of any */
 #define NGX_HTTP_OLLAMA_CONVERSATION_KEY   160
@@ -190,7 +189,7 @@ ngx_http_ollama_conversation_body_begin(
         || ngx_http_ollama_json_init(&read->json, temp,
                                      &ngx_http_ollama_conversation_callbacks,
                                      read, NGX_HTTP_OLLAMA_CONVERSATION_KEY,
-                                     0)
+                                     NGX_HTTP_OLLAMA_JSON_REST)
            != NGX_OK)
     {
         return NULL;
@@ -490,10 +489,10 @@ ngx_http_ollama_conversation_body_open(
         return 0;
     }
 
-    if (read->depth == NGX_HTTP_OLLAMA_CONVERSATION_DEPTH) {
+    if (read->depth == NGX_HTTP_OLLAMA_JSON_DEPTH) {
         (void) ngx_http_ollama_participants_refuse(&read->participants, at,
                                      "nested deeper than %d levels",
-                                     NGX_HTTP_OLLAMA_CONVERSATION_DEPTH);
+                                     NGX_HTTP_OLLAMA_JSON_DEPTH);
         return 0;
     }
 

@@ -63,6 +63,8 @@ static int ngx_http_ollama_scan_close(void *data);
 
 static int ngx_http_ollama_scan_open(ngx_http_ollama_scan_t *scan,
     ngx_http_ollama_type_e type);
+static ngx_http_ollama_scan_level_t *ngx_http_ollama_scan_level(
+    ngx_http_ollama_scan_t *scan);
 static ngx_int_t ngx_http_ollama_scan_message(ngx_http_ollama_scan_t *scan,
     off_t start);
 static int ngx_http_ollama_scan_scalar(ngx_http_ollama_scan_t *scan,
@@ -174,9 +176,9 @@ ngx_http_ollama_scan_init(ngx_http_ollama_scan_t *scan, ngx_pool_t *pool,
         scan->nforbid = forbid->nelts;
     }
 
-    /* one for each depth, from 0 on, and one for a value that is too deep */
+    /* from 0 on; the last ones are those of all that is deeper */
 
-    scan->level = ngx_pcalloc(temp, (NGX_HTTP_OLLAMA_SCAN_DEPTH + 2)
+    scan->level = ngx_pcalloc(temp, (NGX_HTTP_OLLAMA_SCAN_LEVELS + 2)
                                     * sizeof(ngx_http_ollama_scan_level_t));
     if (scan->level == NULL) {
         return NGX_ERROR;
@@ -196,7 +198,9 @@ ngx_http_ollama_scan_init(ngx_http_ollama_scan_t *scan, ngx_pool_t *pool,
 
     return ngx_http_ollama_json_init(&scan->json, temp,
                                      &ngx_http_ollama_scan_callbacks, scan,
-                                     NGX_HTTP_OLLAMA_SCAN_SHOWN, 0);
+                                     NGX_HTTP_OLLAMA_SCAN_SHOWN,
+                                     NGX_HTTP_OLLAMA_JSON_REST
+                                     |NGX_HTTP_OLLAMA_JSON_BYTES);
 }
 
 
@@ -359,7 +363,7 @@ ngx_http_ollama_scan_key(void *data, const u_char *p, size_t len)
     ngx_http_ollama_cut_t         *cut;
     ngx_http_ollama_scan_level_t  *level;
 
-    level = &scan->level[scan->depth];
+    level = ngx_http_ollama_scan_level(scan);
 
     /* for the members of the value, if it is an object */
     level[1].match = ngx_http_ollama_forbid_match(scan->forbid, scan->nforbid,
@@ -428,13 +432,16 @@ ngx_http_ollama_scan_open(ngx_http_ollama_scan_t *scan,
         return 0;
     }
 
-    if (scan->depth == NGX_HTTP_OLLAMA_SCAN_DEPTH) {
+    if (scan->depth == NGX_HTTP_OLLAMA_JSON_DEPTH) {
         (void) ngx_http_ollama_scan_error(scan, start, NULL,
-                                          "nested deeper than 64 levels", "");
+                                          "nested deeper than 10000 levels",
+                                          "");
         return 0;
     }
 
-    level = &scan->level[++scan->depth];
+    scan->depth++;
+
+    level = ngx_http_ollama_scan_level(scan);
 
     if (scan->field && (scan->field->flags & NGX_HTTP_OLLAMA_SCAN_MESSAGES)
         && ngx_http_ollama_scan_message(scan, start) != NGX_OK)
@@ -453,6 +460,13 @@ ngx_http_ollama_scan_open(ngx_http_ollama_scan_t *scan,
     }
 
     return 1;
+}
+
+
+static ngx_http_ollama_scan_level_t *
+ngx_http_ollama_scan_level(ngx_http_ollama_scan_t *scan)
+{
+    return &scan->level[ngx_min(scan->depth, NGX_HTTP_OLLAMA_SCAN_LEVELS)];
 }
 
 
@@ -552,7 +566,7 @@ ngx_http_ollama_scan_value_end(ngx_http_ollama_scan_t *scan)
     ngx_http_ollama_cut_t         *cut;
     ngx_http_ollama_scan_level_t  *level;
 
-    level = &scan->level[scan->depth];
+    level = ngx_http_ollama_scan_level(scan);
 
     if (level->cut) {
         cut = scan->cuts.elts;
@@ -596,9 +610,15 @@ static ngx_int_t
 ngx_http_ollama_scan_value(ngx_http_ollama_scan_t *scan, const u_char *p,
     size_t len)
 {
-    size_t      size;
+    size_t      size, raw;
     uint32_t    bit;
     ngx_str_t  *value;
+
+    raw = len;
+
+    if (scan->json.invalid && len <= NGX_HTTP_OLLAMA_SCAN_MAX_VALUE) {
+        len = ngx_http_ollama_json_mend(NULL, p, raw);
+    }
 
     if (len > NGX_HTTP_OLLAMA_SCAN_MAX_VALUE) {
         return ngx_http_ollama_scan_error(scan, scan->json.string,
@@ -633,11 +653,7 @@ ngx_http_ollama_scan_value(ngx_http_ollama_scan_t *scan, const u_char *p,
         }
     }
 
-    if (len) {
-        ngx_memcpy(value->data, p, len);
-    }
-
-    value->len = len;
+    value->len = ngx_http_ollama_json_mend(value->data, p, raw);
 
     if (value == &scan->model) {
         scan->model_at.start = scan->json.string;

@@ -15,7 +15,8 @@
 #include "util/ngx_http_ollama_json.h"
 
 
-#define NGX_HTTP_OLLAMA_SCAN_DEPTH      64
+/* levels from which members are cut out; of deeper ones nothing is noted */
+#define NGX_HTTP_OLLAMA_SCAN_LEVELS     (NGX_HTTP_OLLAMA_FORBID_DEPTH + 1)
 
 /* the most ranges that are cut out of a body */
 #define NGX_HTTP_OLLAMA_SCAN_CUTS       1024

@@ -54,6 +54,9 @@
 #define NGX_HTTP_OLLAMA_HISTORY_PAGE      500
 #define NGX_HTTP_OLLAMA_HISTORY_BYTES     (256 * 1024)
 
+/* bytes of new messages that are made UTF-8 at once: some milliseconds */
+#define NGX_HTTP_OLLAMA_HISTORY_MEND  (1024 * 1024)
+
 /* at most so many bytes of new messages go along with the first command */
 #define NGX_HTTP_OLLAMA_HISTORY_NEW       (64 * 1024)
 
@@ -189,6 +192,9 @@ static ngx_int_t
 ngx_http_ollama_history_check_messages(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
+    ngx_uint_t              n;
+    ngx_http_ollama_cut_t  *span;
+
     if (ctx->scan->messages_start == 0) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
                                      "\"messages\" is required in a session");
@@ -207,6 +213,18 @@ ngx_http_ollama_history_check_messages(ngx_http_request_t *r,
                                      "no more than %d messages at once can be "
                                      "added to a session",
                                      NGX_HTTP_OLLAMA_SCAN_LIST);
+    }
+
+    span = ctx->scan->messages.elts;
+    n = ctx->scan->messages.nelts;
+
+    if (ctx->scan->json.invalid
+        && n && span[n - 1].end - span[0].start > NGX_HTTP_OLLAMA_HISTORY_MEND)
+    {
+        return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                     "invalid request body: messages of more "
+                                     "than 1 MB that are not UTF-8 can't be "
+                                     "stored");
     }
 
     return NGX_OK;

@@ -28,6 +28,8 @@
 
 static ngx_buf_t *ngx_http_ollama_insert_buf(ngx_http_ollama_insert_t *insert,
     size_t size);
+static ngx_int_t ngx_http_ollama_insert_mend(ngx_pool_t *pool,
+    ngx_str_t *message);
 
 
 void
@@ -214,7 +216,41 @@ ngx_http_ollama_insert_messages(ngx_http_request_t *r,
         if (messages[i].data == NULL) {
             return NULL;
         }
+
+        if (ctx->scan->json.invalid
+            && ngx_http_ollama_insert_mend(ctx->pool, &messages[i]) != NGX_OK)
+        {
+            return NULL;
+        }
     }
 
     return messages;
+}
+
+
+/* What is stored will be sent as JSON, and so must be UTF-8. */
+
+static ngx_int_t
+ngx_http_ollama_insert_mend(ngx_pool_t *pool, ngx_str_t *message)
+{
+    size_t   size;
+    u_char  *p;
+
+    size = ngx_http_ollama_json_mend(NULL, message->data, message->len);
+
+    if (size == message->len) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(pool, size);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_http_ollama_json_mend(p, message->data, message->len);
+
+    message->data = p;
+    message->len = size;
+
+    return NGX_OK;
 }

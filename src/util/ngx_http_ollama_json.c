@@ -101,14 +101,12 @@ static void ngx_http_ollama_json_error(ngx_http_ollama_json_t *json,
     u_char *p, u_char *last);
 static off_t ngx_http_ollama_json_token(ngx_http_ollama_json_t *json,
     u_char *p, u_char *last, off_t at);
-static ngx_uint_t ngx_http_ollama_json_fold(const u_char **p,
-    const u_char *last);
 
 
 ngx_int_t
 ngx_http_ollama_json_init(ngx_http_ollama_json_t *json, ngx_pool_t *pool,
     const yajl_callbacks *callbacks, void *data, size_t keep,
-    ngx_uint_t multiple)
+    ngx_uint_t flags)
 {
     json->yajl = ngx_http_ollama_yajl_create(pool, callbacks, data);
     if (json->yajl == NULL) {
@@ -117,11 +115,12 @@ ngx_http_ollama_json_init(ngx_http_ollama_json_t *json, ngx_pool_t *pool,
 
     yajl_config(json->yajl, yajl_dont_validate_strings, 1);
 
-    if (multiple) {
+    if (flags & NGX_HTTP_OLLAMA_JSON_MULTIPLE) {
         yajl_config(json->yajl, yajl_allow_multiple_values, 1);
     }
 
     json->keep = keep;
+    json->flags = flags;
 
     return NGX_OK;
 }
@@ -132,6 +131,11 @@ ngx_http_ollama_json_feed(ngx_http_ollama_json_t *json, u_char *p, size_t size)
 {
     ngx_int_t                     rc;
     ngx_http_ollama_json_piece_t  piece;
+
+    if (json->whole) {
+        json->pos += size;
+        return NGX_OK;
+    }
 
     piece.first = p;
     piece.start = p;
@@ -238,6 +242,21 @@ ngx_http_ollama_json_feed_text(ngx_http_ollama_json_t *json,
             piece->pos = p;
             return NGX_DECLINED;
         }
+
+        if (*p == '{' || *p == '[') {
+            json->depth++;
+
+        } else if ((*p == '}' || *p == ']')
+                   && json->depth
+                   && --json->depth == 0
+                   && (json->flags & NGX_HTTP_OLLAMA_JSON_REST))
+        {
+            json->whole = 1;
+            piece->pos = p + 1;
+            piece->last = p + 1;
+
+            return ngx_http_ollama_json_show(json, piece);
+        }
     }
 
     piece->pos = p;
@@ -286,6 +305,15 @@ ngx_http_ollama_json_feed_string(ngx_http_ollama_json_t *json,
                 p += n;
                 continue;
             }
+        }
+
+        if (json->state == sw_utf8
+            && (*p < json->low || *p > json->high)
+            && (json->flags & NGX_HTTP_OLLAMA_JSON_BYTES))
+        {
+            json->state = sw_string;
+            json->invalid = 1;
+            continue;
         }
 
         piece->error = ngx_http_ollama_json_string(json, *p);
@@ -394,57 +422,6 @@ ngx_http_ollama_json_free(ngx_http_ollama_json_t *json)
         yajl_free(json->yajl);
         json->yajl = NULL;
     }
-}
-
-
-/*
- * Letters match in either case, and so do the two characters outside of ASCII
- * whose simple case folding is a letter of ASCII (foldName() in Go's
- * encoding/json/fold.go).
- */
-
-ngx_uint_t
-ngx_http_ollama_json_key_eq(const u_char *key, size_t len, ngx_str_t *name)
-{
-    size_t         i;
-    const u_char  *last;
-
-    last = key + len;
-
-    for (i = 0; i < name->len; i++) {
-        if (key == last
-            || ngx_http_ollama_json_fold(&key, last) != name->data[i])
-        {
-            return 0;
-        }
-    }
-
-    return key == last;
-}
-
-
-static ngx_uint_t
-ngx_http_ollama_json_fold(const u_char **p, const u_char *last)
-{
-    const u_char  *s;
-
-    s = *p;
-
-    if (last - s >= 2 && s[0] == 0xc5 && s[1] == 0xbf) {
-        /* U+017F, latin small letter long s */
-        *p += 2;
-        return 's';
-    }
-
-    if (last - s >= 3 && s[0] == 0xe2 && s[1] == 0x84 && s[2] == 0xaa) {
-        /* U+212A, kelvin sign */
-        *p += 3;
-        return 'k';
-    }
-
-    (*p)++;
-
-    return ngx_tolower(*s);
 }
 
 
@@ -654,6 +631,10 @@ ngx_http_ollama_json_utf8(ngx_http_ollama_json_t *json, u_char ch)
         } else if (ch == 0xf4) {
             json->high = 0x8f;
         }
+
+    } else if (json->flags & NGX_HTTP_OLLAMA_JSON_BYTES) {
+        json->invalid = 1;
+        return NULL;
 
     } else {
         return "invalid UTF-8 in a string";

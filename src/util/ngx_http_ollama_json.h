@@ -13,6 +13,21 @@
 
 #include <yajl/yajl_parse.h>
 
+#include "util/ngx_http_ollama_json_key.h"
+
+
+/* more than one value of JSON */
+#define NGX_HTTP_OLLAMA_JSON_MULTIPLE  0x01
+
+/* what follows the value, which must be an object or an array, is ignored */
+#define NGX_HTTP_OLLAMA_JSON_REST      0x02
+
+/* strings need not be UTF-8 */
+#define NGX_HTTP_OLLAMA_JSON_BYTES     0x04
+
+/* how deep a text may be, as for Go's encoding/json */
+#define NGX_HTTP_OLLAMA_JSON_DEPTH     10000
+
 
 /*
  * A JSON text that is read piece by piece; must be zeroed before
@@ -40,18 +55,23 @@ typedef struct {
     u_char                 rest;      /* bytes awaited in an escape or UTF-8 */
     u_char                 low, high; /* bounds of the next UTF-8 byte */
     u_char                 hidden;    /* yajl was shown enough of the string */
+
+    ngx_uint_t             flags;     /* NGX_HTTP_OLLAMA_JSON_... */
+    ngx_uint_t             depth;
+    unsigned               whole:1;   /* the value has ended */
+    unsigned               invalid:1; /* a string isn't UTF-8 */
 } ngx_http_ollama_json_t;
 
 
 /*
  * Prepares for a text.  Strings longer than "keep" bytes reach the callbacks
- * shortened, but never to less than "keep"; "data" is handed to these.  With
- * "multiple" the text may have several values.  The memory is in the pool.
- * NGX_ERROR: no memory.
+ * shortened, but never to less than "keep"; "data" is handed to these.  "flags"
+ * are NGX_HTTP_OLLAMA_JSON_..., what else is accepted.  The memory is in the
+ * pool.  NGX_ERROR: no memory.
  */
 ngx_int_t ngx_http_ollama_json_init(ngx_http_ollama_json_t *json,
     ngx_pool_t *pool, const yajl_callbacks *callbacks, void *data,
-    size_t keep, ngx_uint_t multiple);
+    size_t keep, ngx_uint_t flags);
 
 /*
  * Takes the next piece of the text, and calls the callbacks for what is in it.
@@ -69,13 +89,6 @@ off_t ngx_http_ollama_json_offset(ngx_http_ollama_json_t *json);
 
 /* Frees yajl's memory before the pool does; not from a callback. */
 void ngx_http_ollama_json_free(ngx_http_ollama_json_t *json);
-
-/*
- * Whether Go's encoding/json takes the decoded key for the field "name", which
- * is in lower case.
- */
-ngx_uint_t ngx_http_ollama_json_key_eq(const u_char *key, size_t len,
-    ngx_str_t *name);
 
 
 #endif /* _NGX_HTTP_OLLAMA_JSON_H_INCLUDED_ */

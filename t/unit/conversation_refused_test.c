@@ -30,7 +30,6 @@ static refused_case_t  refused_cases[] = {
     { "{}", "\"models\" is required" },
     { START "}", "the body is no JSON: invalid object key (must be a string), "
       "at byte 24" },
-    { START MODELS "}x", "the body is no JSON: trailing garbage, at byte 43" },
     { START "\"models\":null}", "\"models\" is required" },
     { START "\"models\":[\"a\",\"b\"],\"models\":null}",
       "\"models\" is required" },
@@ -302,7 +301,7 @@ repeat_test(void **state)
 
     static const char  members[] = "\"options\" has more than 128 members, at "
                                    "byte ";
-    static const char  nested[] = "nested deeper than 64 levels, at byte ";
+    static const char  nested[] = "nested deeper than 10000 levels, at byte ";
 
     repeat_run(&run, BODY "\"options\":{\"0\":0", ",\"%d\":1", 128, "}}");
     assert_int_equal(run.rc, NGX_OK);
@@ -318,12 +317,12 @@ repeat_test(void **state)
     assert_int_equal(run.body.participant[0].options.len, 9);
     ngx_destroy_pool(run.pool);
 
-    repeat_run(&run, BODY "\"options\":{\"x\":", "[", 61, "[]");
+    repeat_run(&run, BODY "\"options\":{\"x\":", "[", 9997, "[]");
     assert_int_equal(run.rc, NGX_DECLINED);
     assert_memory_equal(run.body.error.data, "the body is no JSON", 19);
     ngx_destroy_pool(run.pool);
 
-    repeat_run(&run, BODY "\"options\":{\"x\":", "[", 62, "[");
+    repeat_run(&run, BODY "\"options\":{\"x\":", "[", 9998, "[");
     assert_int_equal(run.rc, NGX_DECLINED);
     assert_memory_equal(run.body.error.data, nested, sizeof(nested) - 1);
     ngx_destroy_pool(run.pool);

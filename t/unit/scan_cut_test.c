@@ -353,7 +353,7 @@ scan_memory_test(void **state)
                    "\"task_id\":null,\"a\":1,\"task_id\":null,\"a\":1,"
                    "\"task_id\":null,\"a\":1,\"task_id\":null,\"a\":1}");
     static ngx_str_t  wrong =
-        ngx_string("{\"model\":\"m\"} x");
+        ngx_string("{\"model\":\"m\n\"}");
 
     /* the model, the array of cuts when it grows */
 
@@ -377,7 +377,7 @@ scan_memory_test(void **state)
 
     scan_start(&run, SCAN_CHAT, NULL);
 
-    ngx_stub_fail_size = sizeof("trailing garbage") - 1;
+    ngx_stub_fail_size = sizeof("a control character in a string") - 1;
     scan_feed(&run, wrong.data, wrong.len);
     ngx_stub_fail_size = 0;
 

@@ -19,10 +19,13 @@
 /* what the scanner may take from a pool, whatever the body is */
 #define MEMORY  (64 * 1024)
 
+/* and for 10,000 levels, of each of which the parser notes a byte */
+#define DEEP    (192 * 1024)
+
 #define PIECE   (64 * 1024)
 
 
-/* bytes in a string: the first "good" of them could be a character */
+/* bytes in a string, which may be any; good: -1 if they are characters */
 
 typedef struct {
     const char   *title;
@@ -225,7 +228,7 @@ static scan_huge_t  scan_huges[] = {
 
     { "huge: a nesting", NULL,
       "{\"model\":\"m\",\"a\":", "[", 10 * 1024 * 1024, "]",
-      "nested deeper than 64 levels", 17 + 63 },
+      "nested deeper than 10000 levels", 17 + 9999 },
 
     { "huge: a string that never ends", NULL,
       "{\"model\":\"m\",\"a\":\"", "0123456789", 10 * 1024 * 1024, "",
@@ -282,6 +285,11 @@ scan_utf8_test(void **state)
         0, 1, SHOWN - 4, SHOWN - 3, SHOWN - 2, SHOWN - 1, SHOWN, SHOWN + 1000
     };
 
+    /* each byte that is not of a character becomes three */
+
+    i = ngx_http_ollama_json_mend(NULL, utf8->bytes.data, utf8->bytes.len);
+    assert_int_equal(i == utf8->bytes.len, utf8->good == -1);
+
     for (i = 0; i < unit_nelts(before) * unit_nelts(fills); i++) {
 
         ngx_memzero(&c, sizeof(scan_case_t));
@@ -299,13 +307,7 @@ scan_utf8_test(void **state)
         ngx_memset(p, 'x', fill);
         p += fill;
 
-        if (utf8->good == -1) {
-            ngx_str_set(&c.model, "m");
-
-        } else {
-            c.error = "invalid UTF-8 in a string";
-            c.at = p - c.body.data + utf8->good;
-        }
+        ngx_str_set(&c.model, "m");
 
         p = ngx_cpymem(p, utf8->bytes.data, utf8->bytes.len);
         p = ngx_cpymem(p, after[i % unit_nelts(before)],
@@ -339,8 +341,8 @@ scan_depth_test(void **state)
     scan_case_t   c;
     static char   before[] = "{\"model\":\"m\",\"a\":";
 
-    for (levels = NGX_HTTP_OLLAMA_SCAN_DEPTH - 2;
-         levels <= NGX_HTTP_OLLAMA_SCAN_DEPTH + 3;
+    for (levels = NGX_HTTP_OLLAMA_JSON_DEPTH - 2;
+         levels <= NGX_HTTP_OLLAMA_JSON_DEPTH + 3;
          levels++)
     {
         /* the body is a level, too */
@@ -370,11 +372,11 @@ scan_depth_test(void **state)
 
         ngx_str_set(&c.model, "m");
 
-        if (1 + n * depth->levels > NGX_HTTP_OLLAMA_SCAN_DEPTH) {
+        if (1 + n * depth->levels > NGX_HTTP_OLLAMA_JSON_DEPTH) {
 
-            c.error = "nested deeper than 64 levels";
+            c.error = "nested deeper than 10000 levels";
 
-            /* the bracket that opens the 65th */
+            /* the bracket that opens one too many */
 
             for (i = 0, p = c.body.data; /* void */ ; p++) {
                 if (*p == '{' || *p == '[') {
@@ -385,7 +387,7 @@ scan_depth_test(void **state)
                         continue;
                     }
 
-                    if (++i > NGX_HTTP_OLLAMA_SCAN_DEPTH) {
+                    if (++i > NGX_HTTP_OLLAMA_JSON_DEPTH) {
                         break;
                     }
                 }
@@ -394,14 +396,16 @@ scan_depth_test(void **state)
             c.at = p - c.body.data;
         }
 
-        scan_case_test((void *[]) { &c });
+        scan_check(&c, c.body.len, 1);
+        scan_check(&c, 9999, 7);
+        scan_check(&c, 10001, 1);
 
         free(c.body.data);
     }
 }
 
 
-/* 64 levels, left and entered again and again */
+/* all levels, left and entered again and again */
 
 static void
 scan_depth_again_test(void **state)
@@ -414,7 +418,7 @@ scan_depth_again_test(void **state)
 
     ngx_memzero(&c, sizeof(scan_case_t));
 
-    c.body.data = malloc(4096);
+    c.body.data = malloc(8 * (2 * NGX_HTTP_OLLAMA_JSON_DEPTH + 8) + 64);
     assert_non_null(c.body.data);
 
     p = ngx_cpymem(c.body.data, before, sizeof(before) - 1);
@@ -422,11 +426,11 @@ scan_depth_again_test(void **state)
     for (i = 0; i < 8; i++) {
         p = ngx_cpymem(p, ",\"a\":", 5);
 
-        for (j = 1; j < NGX_HTTP_OLLAMA_SCAN_DEPTH; j++) {
+        for (j = 1; j < NGX_HTTP_OLLAMA_JSON_DEPTH; j++) {
             *p++ = '[';
         }
 
-        for (j = 1; j < NGX_HTTP_OLLAMA_SCAN_DEPTH; j++) {
+        for (j = 1; j < NGX_HTTP_OLLAMA_JSON_DEPTH; j++) {
             *p++ = ']';
         }
     }
@@ -436,7 +440,8 @@ scan_depth_again_test(void **state)
     c.body.len = p - c.body.data;
     ngx_str_set(&c.model, "m");
 
-    scan_case_test((void *[]) { &c });
+    scan_check(&c, c.body.len, 1);
+    scan_check(&c, 30000, 7);
 
     free(c.body.data);
 }
@@ -578,8 +583,8 @@ scan_huge_test(void **state)
         run.rc = ngx_http_ollama_scan_end(&run.scan);
     }
 
-    assert_true(scan_peak(&run) >= 1
-                && scan_peak(&run) <= MEMORY);
+    assert_in_range(scan_peak(&run), 1,
+                    huge->unit[0] == '[' ? DEEP : MEMORY);
 
     if (huge->error) {
         assert_int_equal(run.rc, NGX_DECLINED);
