@@ -144,7 +144,8 @@ POST /v1/chat/completions
 --- test
 my @there = sort map { m{([^/]+)$} } glob "$main::conf/snippets/*";
 is_deeply(\@there, [qw(ollama_auth_request.conf ollama_http.conf
-                       ollama_open.conf ollama_password.conf)],
+                       ollama_keys.conf ollama_open.conf ollama_password.conf
+                       ollama_with_key.conf)],
           'those that are there');
 
 
@@ -341,6 +342,91 @@ is(scalar @asked, 4, 'and how often');
 --- asked
 POST /api/chat
 POST /api/chat
+
+
+
+=== ollama_with_key.conf and ollama_keys.conf behind TLS
+--- bare
+--- http_config
+    include ollama_http.conf;
+    include ollama_keys.conf;
+    log_format key '$uri $ollama_key_name';
+--- config
+    $TEST_NGINX_TLS_LISTEN
+    access_log logs/key.log key;
+    include ollama_with_key.conf;
+--- test
+my $ann = 'sk-ann-replace-this-key';
+
+for ([ Authorization => "Bearer $ann" ], [ Authorization => "bearer  $ann" ],
+     [ 'X-Api-Key' => $ann ], [ 'Api-Key' => $ann ],
+     [ Authorization => 'Basic eDp5', 'X-Api-Key' => $ann ],
+     [ 'x-api-key' => 'sk-bob-replace-this-key' ])
+{
+    my $r = main::tls('POST /api/chat', $main::chat, @$_);
+
+    is($r->status, 200, "@$_");
+    like($r->body, qr/"done":true/, 'chat has an end');
+
+    my $got = fake_requests(last => 1)->{requests}[0]{headers};
+    is(join(' ', grep { $got->{$_} =~ /sk-/ } keys %$got), '',
+       'the key stays at the gateway');
+}
+
+for ([], [ Authorization => 'Bearer x' ], [ Authorization => $ann ],
+     [ Authorization => "Basic $ann" ], [ Authorization => 'Bearer ' ],
+     [ 'X-Api-Key' => uc $ann ], [ 'X-Api-Key' => "$ann." ],
+     [ 'X-Api-Key' => '' ], [ 'Api-Key' => 'ann' ],
+     [ Authorization => 'Bearer x', 'X-Api-Key' => $ann ])
+{
+    my $r = main::tls('POST /api/chat', $main::chat, @$_);
+
+    is($r->status, 401, "@$_");
+    is($r->header('Content-Type'), 'application/json; charset=utf-8', 'JSON');
+    is($r->json->{error}, 'authorization required', 'in our form');
+}
+
+my $r = main::tls('POST /v1/chat/completions', $main::chat);
+is($r->status, 401, '/v1');
+is($r->json->{error}{message}, 'authorization required', 'in its form');
+
+is(main::tls('GET /v1/models')->status, 401, 'lists, too');
+is(main::tls('GET /api/nope')->status, 401, 'and other paths');
+is(main::tls('GET /ollama-key', undef, 'X-Api-Key' => $ann)->status, 404,
+   'the check is not for clients');
+
+$r = main::tls('OPTIONS /api/chat', undef, Origin => 'http://localhost:3000',
+               'Access-Control-Request-Method' => 'POST');
+is($r->status, 204, 'a preflight needs none');
+
+my $log = Test::Nginx::Ollama::read_file(conf_dir() . '/../logs/key.log');
+like($log, qr{^/api/chat ann$}m, 'names in the log');
+like($log, qr{^/api/chat bob$}m, 'of both');
+--- asked
+POST /api/chat
+POST /api/chat
+POST /api/chat
+POST /api/chat
+POST /api/chat
+POST /api/chat
+
+
+
+=== ollama_with_key.conf limits guesses
+--- bare
+--- http_config
+    include ollama_http.conf;
+    include ollama_keys.conf;
+--- config
+    include ollama_with_key.conf;
+--- test
+my $n = main::burst(40, 'GET /api/version', undef, 'X-Api-Key' => 'x');
+ok($n->{401} >= 5 && $n->{429} >= 15 && $n->{401} + $n->{429} == 40,
+   "guesses: " . join ', ', map { "$_ x $n->{$_}" } sort keys %$n);
+--- error_log
+limiting requests
+--- asked
+nothing
 
 
 
