@@ -554,7 +554,8 @@ for my $pair (['[', ']'], ['{"a":', '}']) {
 my $n = 0;
 
 for my $rest (' x', '{}', '}', ']', "\0", "\n\0\0", '{"model":"m2"}',
-              ',"model":2', "\xff", '"', 'x' x 100_000, '"task_id":"b"', '[' x 20_000)
+              ',"model":2', "\xff", '"', 'x' x 100_000, '"task_id":"b"',
+              '[' x 20_000)
 {
     for my $own ('', '"task_id":"a",') {
         for my $framing ([], [ -chunked => [ 1, 10, 4096 ] ]) {

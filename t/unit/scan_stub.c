@@ -358,6 +358,7 @@ static void
 scan_check_cut_off(scan_case_t *c)
 {
     size_t       len, end;
+    scan_run_t   run;
     scan_case_t  cut;
 
     ngx_memzero(&cut, sizeof(scan_case_t));
@@ -366,9 +367,13 @@ scan_check_cut_off(scan_case_t *c)
     cut.forbid = c->forbid;
     cut.body.data = c->body.data;
 
-    for (end = c->body.len; c->body.data[end - 1] != '}'; end--) {
-        /* void */
-    }
+    /* what is behind the object doesn't count */
+
+    scan_start(&run, c->flags, c->forbid);
+    scan_feed(&run, c->body.data, c->body.len);
+    assert_int_equal(ngx_http_ollama_scan_end(&run.scan), NGX_OK);
+    end = run.scan.close + 1;
+    scan_finish(&run);
 
     for (len = 0; len < end; len++) {
 
