@@ -54,6 +54,8 @@ typedef struct {
     ngx_uint_t             nvalues;
     ngx_uint_t             depth;
     ngx_uint_t             max_depth;
+    ngx_uint_t             bytes;     /* strings need not be UTF-8: what isn't
+                                         is U+FFFD */
 } fuzz_reader_t;
 
 

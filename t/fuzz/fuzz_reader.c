@@ -44,9 +44,9 @@ fuzz_reader_init(fuzz_reader_t *reader, u_char *p, size_t len,
     reader->last = len ? p + len : p;       /* adding 0 to NULL is undefined */
     reader->max_depth = max_depth;
 
-    /* neither can be more than there are bytes */
+    /* no more values than bytes, and of a byte three at most */
     reader->values = calloc(len + 1, sizeof(fuzz_value_t));
-    reader->strings = malloc(len + 1);
+    reader->strings = malloc(3 * len + 1);
 
     if (reader->values == NULL || reader->strings == NULL) {
         abort();
@@ -243,6 +243,7 @@ static ngx_int_t
 fuzz_reader_string(fuzz_reader_t *reader, ngx_str_t *raw, ngx_str_t *text,
     ngx_uint_t *halves)
 {
+    u_char    *start;
     uint32_t   ch, high;
     ngx_int_t  rc;
 
@@ -266,7 +267,14 @@ fuzz_reader_string(fuzz_reader_t *reader, ngx_str_t *raw, ngx_str_t *text,
             rc = fuzz_reader_escape(reader, &ch);
 
         } else {
+            start = reader->p;
             rc = fuzz_reader_char(reader, &ch);
+
+            if (rc != NGX_OK && reader->bytes && *start >= 0x80) {
+                reader->p = start + 1;
+                ch = 0xfffd;
+                rc = NGX_OK;
+            }
         }
 
         if (rc != NGX_OK) {
