@@ -394,6 +394,37 @@ for (['die', { fault => 'die' }, '|m2:w0 :interrupted', 1],
 
 
 
+=== an initial message that a server refuses does not stay
+--- test
+block_begins();
+
+for my $stream (JSON::PP::true, JSON::PP::false) {
+    my $id = made();
+
+    for my $try (1, 2) {
+        fake_set(model => '*', status => $try == 1 ? 503 : 400, error => 'no');
+        my $r = talk($id, stream => $stream);
+        like($r->body, qr/"done_reason":"error"/, "$try - refused")
+            or diag($r->raw);
+        fake_set(model => '*', status => undef, error => undef);
+        is_free($id, "$try - refused");
+        is(stored($id), $try == 1 ? 'user:hi:complete' : '',
+           $try == 1 ? 'for now: it stays' : 'for good: it is taken back');
+    }
+
+    closing(talk($id, stream => $stream), 'the next one', $id, 'max_turns', 2);
+
+    # what was said stays
+    fake_set(model => 'm2', status => 400, error => 'no');
+    talk($id, stream => $stream, initial_message => 'more');
+    fake_set(model => 'm2', status => undef, error => undef);
+    is_free($id, 'the second turn is refused');
+    like(stored($id), qr/\|user:more:complete\|m1:\Q$::w\E:complete\z/,
+         'the first one stays');
+}
+
+
+
 === Redis is down at the start: 503 with a session, works without one
 --- test
 block_begins();

@@ -20,6 +20,7 @@
 
 #include "api/ngx_http_ollama_session_create.h"
 #include "api/ngx_http_ollama_session_args.h"
+#include "api/ngx_http_ollama_session_imported.h"
 #include "api/ngx_http_ollama_session_run.h"
 #include "core/ngx_http_ollama_error.h"
 #include "store/ngx_http_ollama_message.h"
@@ -262,8 +263,8 @@ ngx_http_ollama_session_create_part(ngx_http_ollama_session_t *s,
     {
         m = &messages[n];
 
-        if (ngx_http_ollama_session_import_message(import, first + n,
-                                                   s->request, s->ctx, pool, m)
+        if (ngx_http_ollama_session_imported(import, first + n, s->request,
+                                             s->ctx, pool, m)
             != NGX_OK)
         {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;

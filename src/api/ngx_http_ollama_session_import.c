@@ -7,10 +7,9 @@
 /*
  * Messages that a session is created with: a list of objects as messages are
  * shown.  While the body is parsed each member is checked, and where its value
- * lies is noted; later each message is made of these values, one at a time, as
- * the body may be large.
+ * lies is noted; later session_imported makes a message of these values.
  *
- * Owns nothing: the list is in the caller's pool.
+ * Owns nothing: the list is in the caller's pool.  Knows no request.
  */
 
 
@@ -19,11 +18,8 @@
 #include <ngx_http.h>
 
 #include "api/ngx_http_ollama_session_import.h"
-#include "request/ngx_http_ollama_body.h"
-#include "util/ngx_http_ollama_emit.h"
 #include "util/ngx_http_ollama_json.h"
 #include "util/ngx_http_ollama_parse_time.h"
-#include "util/ngx_http_ollama_strbuf.h"
 
 
 /* of the name of a model, a server or a participant, in bytes */
@@ -42,14 +38,6 @@ struct ngx_http_ollama_session_import_field_s {
 };
 
 
-/* the parts of a message's JSON */
-
-typedef struct {
-    ngx_str_t       name[NGX_HTTP_OLLAMA_SESSION_IMPORT_SENT];
-    ngx_str_t       value[NGX_HTTP_OLLAMA_SESSION_IMPORT_SENT];
-} ngx_http_ollama_session_import_json_t;
-
-
 static ngx_int_t ngx_http_ollama_session_import_begin(
     ngx_http_ollama_session_import_t *import, off_t start);
 static ngx_int_t ngx_http_ollama_session_import_string(
@@ -61,10 +49,6 @@ static ngx_http_ollama_session_import_message_t *
 static ngx_int_t ngx_http_ollama_session_import_refuse(
     ngx_http_ollama_session_import_t *import, ngx_int_t status,
     ngx_str_t *name, const char *error, off_t at);
-static ngx_int_t ngx_http_ollama_session_import_thinking(ngx_pool_t *pool,
-    ngx_str_t *raw, ngx_str_t *thinking);
-static void ngx_http_ollama_session_import_json(ngx_http_ollama_emit_t *t,
-    void *data);
 
 
 #define string  NGX_HTTP_OLLAMA_SESSION_IMPORT_STRING
@@ -424,123 +408,4 @@ ngx_http_ollama_session_import_refuse(ngx_http_ollama_session_import_t *import,
     import->at = at;
 
     return NGX_DECLINED;
-}
-
-
-ngx_int_t
-ngx_http_ollama_session_import_message(
-    ngx_http_ollama_session_import_t *import, ngx_uint_t i,
-    ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx, ngx_pool_t *pool,
-    ngx_http_ollama_store_message_t *message)
-{
-    ngx_str_t                                  raw;
-    ngx_uint_t                                 k;
-    ngx_time_t                                *tp;
-    ngx_http_ollama_session_import_json_t      json;
-    ngx_http_ollama_session_import_message_t  *m;
-
-    m = import->messages.elts;
-    m += i;
-
-    ngx_memzero(&json, sizeof(ngx_http_ollama_session_import_json_t));
-    ngx_memzero(message, sizeof(ngx_http_ollama_store_message_t));
-
-    for (k = 0; k < NGX_HTTP_OLLAMA_SESSION_IMPORT_RAW; k++) {
-
-        if (m->raw[k].end == 0) {
-            continue;
-        }
-
-        raw.len = m->raw[k].end - m->raw[k].start;
-
-        raw.data = ngx_http_ollama_body_span(r, ctx, &m->raw[k], pool);
-        if (raw.data == NULL) {
-            return NGX_ERROR;
-        }
-
-        if (k == NGX_HTTP_OLLAMA_SESSION_IMPORT_STATS) {
-            message->stats = raw;
-
-        } else if (k < NGX_HTTP_OLLAMA_SESSION_IMPORT_SENT) {
-            json.name[k] = ngx_http_ollama_session_import_fields[k].name;
-            json.value[k] = raw;
-
-        } else if (ngx_http_ollama_session_import_thinking(pool, &raw,
-                                                           &message->thinking)
-                   != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    if (json.value[NGX_HTTP_OLLAMA_SESSION_IMPORT_CONTENT].len == 0) {
-        k = NGX_HTTP_OLLAMA_SESSION_IMPORT_CONTENT;
-
-        json.name[k] = ngx_http_ollama_session_import_fields[k].name;
-        ngx_str_set(&json.value[k], "\"\"");
-    }
-
-    message->status = m->status;
-    message->model = m->model;
-    message->server = m->server;
-    message->participant = m->participant;
-    message->created = m->created;
-
-    if (message->status.len == 0) {
-        ngx_str_set(&message->status, "complete");
-    }
-
-    if (message->created == 0) {
-        tp = ngx_timeofday();
-        message->created = (int64_t) tp->sec * 1000 + tp->msec;
-    }
-
-    return ngx_http_ollama_emit_make(pool, ngx_http_ollama_session_import_json,
-                                     &json, &message->json);
-}
-
-
-/* Decodes the string, which has its quotes. */
-
-static ngx_int_t
-ngx_http_ollama_session_import_thinking(ngx_pool_t *pool, ngx_str_t *raw,
-    ngx_str_t *thinking)
-{
-    ngx_http_ollama_strbuf_t       buf;
-    ngx_http_ollama_strbuf_text_t  text;
-
-    ngx_memzero(&text, sizeof(ngx_http_ollama_strbuf_text_t));
-
-    ngx_http_ollama_strbuf_init(&buf, pool, raw->len);
-    ngx_http_ollama_strbuf_begin(&buf);
-    ngx_http_ollama_strbuf_decode(&buf, &text, raw->data + 1,
-                                  raw->data + raw->len - 1);
-    ngx_http_ollama_strbuf_end(&buf, &text);
-
-    *thinking = text.str;
-
-    return buf.failed ? NGX_ERROR : NGX_OK;
-}
-
-
-static void
-ngx_http_ollama_session_import_json(ngx_http_ollama_emit_t *t, void *data)
-{
-    ngx_http_ollama_session_import_json_t *json = data;
-
-    ngx_uint_t  k, n;
-
-    ngx_http_ollama_emit_add(t, "{");
-
-    for (k = 0, n = 0; k < NGX_HTTP_OLLAMA_SESSION_IMPORT_SENT; k++) {
-
-        if (json->value[k].len) {
-            ngx_http_ollama_emit_add(t, n++ ? ",\"" : "\"");
-            ngx_http_ollama_emit_raw(t, &json->name[k]);
-            ngx_http_ollama_emit_add(t, "\":");
-            ngx_http_ollama_emit_raw(t, &json->value[k]);
-        }
-    }
-
-    ngx_http_ollama_emit_add(t, "}");
 }

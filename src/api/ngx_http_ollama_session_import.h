@@ -12,9 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "core/ngx_http_ollama_ctx.h"
 #include "request/ngx_http_ollama_scan.h"
-#include "store/ngx_http_ollama_store.h"
 
 
 /* as of a chat: messages at once, and bytes of a history */
@@ -121,15 +119,6 @@ ngx_int_t ngx_http_ollama_session_import_value(
     ngx_http_ollama_session_import_value_t *value);
 ngx_int_t ngx_http_ollama_session_import_end(
     ngx_http_ollama_session_import_t *import, ngx_uint_t depth, off_t end);
-
-/*
- * Makes message i of what the body has, to be stored; strings lie in the pool
- * or in the body.  NGX_ERROR: no memory.
- */
-ngx_int_t ngx_http_ollama_session_import_message(
-    ngx_http_ollama_session_import_t *import, ngx_uint_t i,
-    ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx, ngx_pool_t *pool,
-    ngx_http_ollama_store_message_t *message);
 
 
 #endif /* _NGX_HTTP_OLLAMA_SESSION_IMPORT_H_INCLUDED_ */

@@ -32,6 +32,8 @@ static void fuzz_title(ngx_str_t *text);
 static ngx_uint_t fuzz_characters(const char *name, ngx_str_t *text,
     ngx_uint_t line);
 static void fuzz_body(ngx_str_t *text, fuzz_value_t *top);
+static void fuzz_body_form(ngx_str_t *text, fuzz_value_t *top,
+    ngx_http_ollama_session_body_form_e form);
 static void fuzz_field(fuzz_value_t *top, const char *name,
     ngx_http_ollama_store_field_t *field, size_t max, ngx_uint_t line);
 static fuzz_value_t *fuzz_named(fuzz_value_t *top, const char *name);
@@ -169,27 +171,47 @@ fuzz_characters(const char *name, ngx_str_t *text, ngx_uint_t line)
 static void
 fuzz_body(ngx_str_t *text, fuzz_value_t *top)
 {
+    fuzz_body_form(text, top, NGX_HTTP_OLLAMA_SESSION_BODY_CHANGE);
+    fuzz_body_form(text, top, NGX_HTTP_OLLAMA_SESSION_BODY_CREATE);
+}
+
+
+static void
+fuzz_body_form(ngx_str_t *text, fuzz_value_t *top,
+    ngx_http_ollama_session_body_form_e form)
+{
     ngx_int_t                        rc;
-    ngx_str_t                        error;
     ngx_pool_t                      *pool;
-    ngx_http_ollama_store_fields_t   fields;
+    ngx_http_ollama_session_body_t   body;
+
+    ngx_memzero(&body, sizeof(ngx_http_ollama_session_body_t));
 
     pool = ngx_create_pool(4096, NULL);
 
-    rc = ngx_http_ollama_session_body(pool, text, &fields, &error);
+    fuzz_check(ngx_http_ollama_session_body_init(&body, pool, form) == NGX_OK,
+               "no memory");
+
+    rc = text->len ? ngx_http_ollama_session_body_feed(&body, text->data,
+                                                       text->len)
+                   : NGX_OK;
 
     if (rc == NGX_OK) {
+        rc = ngx_http_ollama_session_body_end(&body);
+    }
+
+    if (rc != NGX_OK) {
+        fuzz_check(rc == NGX_DECLINED && body.status && body.error.len,
+                   "no word of it");
+
+    } else if (text->len) {
         fuzz_check(top, "a body is none");
 
-        fuzz_field(top, "title", &fields.title, NGX_HTTP_OLLAMA_SESSION_TITLE,
-                   1);
-        fuzz_field(top, "model", &fields.model, NGX_HTTP_OLLAMA_SESSION_MODEL,
-                   1);
-        fuzz_field(top, "system", &fields.system,
+        fuzz_field(top, "title", &body.fields.title,
+                   NGX_HTTP_OLLAMA_SESSION_TITLE, 1);
+        fuzz_field(top, "model", &body.fields.model,
+                   NGX_HTTP_OLLAMA_SESSION_MODEL, 1);
+        fuzz_field(top, "system", &body.fields.system,
                    NGX_HTTP_OLLAMA_SESSION_SYSTEM, 0);
-
-    } else {
-        fuzz_check(rc == NGX_DECLINED && error.len, "no word of it");
     }
 
     ngx_destroy_pool(pool);
