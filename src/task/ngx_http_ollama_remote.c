@@ -12,9 +12,10 @@
  *                            it, owner (a digest), session
  *     Pgate:GATE     STRING  exists as long as that worker lives and is
  *                            connected
- *     Pcancel:{ID}   STRING  flag: the generation of this owner is to be stopped
- *     Pcancel        channel of "stop ID OWNER", and of "done ID OWNER" or "late
- *                            ID OWNER": it was stopped, or had ended
+ *     Pcancel:{ID}   STRING  flag: the generation of this owner is to be
+ *                            stopped
+ *     Pcancel        channel of "stop ID OWNER", and of "done ID OWNER" or
+ *                            "late ID OWNER": it was stopped, or had ended
  *
  * The flag decides; a message only makes it known at once.  A message that is
  * lost delays a stop until the worker's connection is back, when it checks the

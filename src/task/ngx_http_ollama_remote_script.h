@@ -38,9 +38,9 @@ typedef struct {
 /*
  * KEYS: the task, its worker, the flag; ARGV: gate, owner, session, life of the
  * first two keys, "1" if Redis may know the task already, prefix.  Returns 1 if
- * there is a flag for the owner, 2 if the id is that of another worker's task:
- * then nothing was done, except that a task of the owner which Redis may know is
- * entered anew.
+ * there is a flag for the owner; 2, and nothing was done, if the id is that of
+ * another worker's task, unless Redis may know this one and both have the same
+ * owner.
  */
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_remote_script_enter;
 
