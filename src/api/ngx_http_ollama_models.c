@@ -53,6 +53,10 @@ typedef struct {
 } ngx_http_ollama_models_t;
 
 
+typedef ngx_int_t (*ngx_http_ollama_models_init_pt)(
+    ngx_http_ollama_models_t *m, ngx_http_request_t *r);
+
+
 static ngx_int_t ngx_http_ollama_models_init(ngx_http_ollama_models_t *m,
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_models_init_up(ngx_http_ollama_models_t *m,
@@ -68,8 +72,8 @@ static void ngx_http_ollama_models_walk_servers(ngx_http_ollama_emit_t *t,
     void *data);
 static void ngx_http_ollama_models_walk_server(ngx_http_ollama_emit_t *t,
     void *data);
-static ngx_int_t ngx_http_ollama_models_answer(ngx_http_ollama_models_t *m,
-    ngx_http_ollama_emit_pt walk);
+static ngx_int_t ngx_http_ollama_models_answer(ngx_http_request_t *r,
+    ngx_http_ollama_models_init_pt init, ngx_http_ollama_emit_pt walk);
 static ngx_http_ollama_piece_t **ngx_http_ollama_models_pieces(
     ngx_http_ollama_models_t *m);
 static ngx_int_t ngx_http_ollama_models_send(ngx_http_ollama_models_t *m,
@@ -270,16 +274,7 @@ ngx_http_ollama_models_is_named(ngx_http_ollama_view_t *view,
 ngx_int_t
 ngx_http_ollama_models_servers(ngx_http_request_t *r)
 {
-    ngx_int_t                 rc;
-    ngx_http_ollama_models_t  m;
-
-    rc = ngx_http_ollama_models_init(&m, r);
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    return ngx_http_ollama_models_answer(&m,
+    return ngx_http_ollama_models_answer(r, ngx_http_ollama_models_init,
                                          ngx_http_ollama_models_walk_servers);
 }
 
@@ -316,16 +311,7 @@ ngx_http_ollama_models_walk_servers(ngx_http_ollama_emit_t *t, void *data)
 ngx_int_t
 ngx_http_ollama_models_server(ngx_http_request_t *r)
 {
-    ngx_int_t                 rc;
-    ngx_http_ollama_models_t  m;
-
-    rc = ngx_http_ollama_models_init_one(&m, r);
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    return ngx_http_ollama_models_answer(&m,
+    return ngx_http_ollama_models_answer(r, ngx_http_ollama_models_init_one,
                                          ngx_http_ollama_models_walk_server);
 }
 
@@ -354,30 +340,35 @@ ngx_http_ollama_models_walk_server(ngx_http_ollama_emit_t *t, void *data)
 /* Sends what the walk emits, with the lists of models at their offsets. */
 
 static ngx_int_t
-ngx_http_ollama_models_answer(ngx_http_ollama_models_t *m,
-    ngx_http_ollama_emit_pt walk)
+ngx_http_ollama_models_answer(ngx_http_request_t *r,
+    ngx_http_ollama_models_init_pt init, ngx_http_ollama_emit_pt walk)
 {
+    ngx_int_t                  rc;
     ngx_str_t                  text;
-    ngx_http_request_t        *r;
+    ngx_http_ollama_models_t   m;
     ngx_http_ollama_piece_t  **pieces;
 
-    r = m->request;
+    rc = init(&m, r);
 
-    m->offsets = ngx_palloc(r->pool, m->n * sizeof(size_t));
-    if (m->offsets == NULL) {
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    m.offsets = ngx_palloc(r->pool, m.n * sizeof(size_t));
+    if (m.offsets == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ngx_http_ollama_emit_make(r->pool, walk, m, &text) != NGX_OK) {
+    if (ngx_http_ollama_emit_make(r->pool, walk, &m, &text) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    pieces = ngx_http_ollama_models_pieces(m);
+    pieces = ngx_http_ollama_models_pieces(&m);
     if (pieces == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_ollama_models_send(m, &text, pieces);
+    return ngx_http_ollama_models_send(&m, &text, pieces);
 }
 
 
