@@ -50,8 +50,10 @@ ngx_http_ollama_candidates_init(ngx_http_request_t *r,
 
     ngx_memzero(search, sizeof(ngx_http_ollama_candidates_t));
 
-    search->up = up;
     scan = ctx ? ctx->scan : NULL;
+
+    search->up = up;
+    search->scan = scan;
 
     /*
      * What is managed need not be there.  All such requests go to one server,
@@ -390,10 +392,10 @@ ngx_http_ollama_candidates_refuse(ngx_http_request_t *r,
     if (search->pin.len && !search->named) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_NOT_FOUND,
                                      "server_url \"%V\" is not a configured "
-                                     "server", &ctx->scan->server_url);
+                                     "server", &search->scan->server_url);
     }
 
-    model = search->wanted.key.len ? &ctx->scan->model : NULL;
+    model = search->wanted.key.len ? &search->scan->model : NULL;
 
     if (search->full) {
         return ngx_http_ollama_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,

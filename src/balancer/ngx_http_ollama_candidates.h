@@ -27,6 +27,8 @@ typedef struct {
                                                     server */
     ngx_uint_t                         tls;      /* of server_url */
 
+    ngx_http_ollama_scan_t            *scan;     /* NULL: no body was read */
+
     unsigned                           first:1;  /* only the first one that is
                                                     up */
     unsigned                           named:1;  /* pin is a server's name */

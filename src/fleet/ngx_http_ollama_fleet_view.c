@@ -69,7 +69,7 @@ ngx_http_ollama_fleet_list(ngx_http_ollama_upstream_t *up, ngx_pool_t *pool,
         size = need;
     }
 
-    if (n == 0) {
+    if (n == 0 || p == NULL) {
         ngx_http_ollama_fleet_unlock();
         return NGX_OK;
     }
