@@ -344,5 +344,14 @@ ngx_http_ollama_api_conf_check(ngx_conf_t *cf,
                       "or turn it off", olcf->conf_file, olcf->line);
     }
 
+    if (olcf->cors_line) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "\"ollama_api\" in %s:%ui: \"add_header %V\" in %s:%ui "
+                      "does not apply to pages of other sites, for which "
+                      "\"ollama_origins\" decides; remove it",
+                      olcf->conf_file, olcf->line, &olcf->cors_header,
+                      olcf->cors_file, olcf->cors_line);
+    }
+
     return NGX_CONF_OK;
 }

@@ -241,14 +241,13 @@ ngx_http_ollama_postconfiguration(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    /* the last one is the first to see a reply */
+    /* the last one is the first to see a reply; for origins see cors_module */
 
     if (ngx_http_ollama_origin_init(cf) != NGX_OK
         || ngx_http_ollama_save_filter_init(cf) != NGX_OK
         || ngx_http_ollama_turn_filter_init(cf) != NGX_OK
         || ngx_http_ollama_refresh_filter_init(cf) != NGX_OK
         || ngx_http_ollama_tap_filter_init(cf) != NGX_OK
-        || ngx_http_ollama_origin_filter_init(cf) != NGX_OK
         || ngx_http_ollama_error_filter_init(cf) != NGX_OK)
     {
         return NGX_ERROR;
@@ -475,6 +474,10 @@ ngx_http_ollama_create_loc_conf(ngx_conf_t *cf)
      *     conf->conf_file = NULL;
      *     conf->line = 0;
      *     conf->session_owner = NULL;
+     *     conf->cors_header = { 0, NULL };
+     *     conf->cors_file = NULL;
+     *     conf->cors_line = 0;
+     *     conf->adds_headers = 0;
      */
 
     conf->api = NGX_CONF_UNSET;
@@ -505,6 +508,13 @@ ngx_http_ollama_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->session_owner == NULL) {
         conf->session_owner = prev->session_owner;
+    }
+
+    if (!conf->adds_headers) {
+        conf->adds_headers = prev->adds_headers;
+        conf->cors_header = prev->cors_header;
+        conf->cors_file = prev->cors_file;
+        conf->cors_line = prev->cors_line;
     }
 
     return ngx_http_ollama_api_conf_merge(cf, prev, conf);

@@ -413,6 +413,67 @@ is(http('POST /api/chat', $main::chat)->status, 200, 'chat');
 
 
 
+=== an add_header of a CORS header causes a warning, at any level
+--- http_config
+    add_header Access-Control-Allow-Origin *;
+    add_header X-Mine yes;
+--- config
+    location /api/ {
+        ollama_api ollama;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+
+    location /v1/ {
+        ollama_api ollama;
+        add_header X-Mine yes;
+        add_header access-control-max-age 1;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+--- request
+GET /api/version
+--- error_log eval
+[qr{\[warn\] .*: "add_header Access-Control-Allow-Origin" in \S+:\d+ does not},
+ qr{\[warn\] .*: "add_header access-control-max-age" in \S+:\d+ does not}]
+
+
+
+=== an add_header that does not come to the location causes no warning
+--- http_config
+    add_header Access-Control-Allow-Origin *;
+--- config
+    location /api/ {
+        ollama_api ollama;
+        add_header X-Mine yes;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+
+    location /plain/ {
+        add_header Access-Control-Max-Age 1;
+    }
+--- request
+GET /api/version
+--- no_error_log
+[warn]
+
+
+
+=== add_header is refused as nginx does it
+--- config
+    location /api/ {
+        ollama_api ollama;
+        add_header Access-Control-Max-Age;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+--- must_die
+--- error_log eval
+qr{\[emerg\] .*invalid number of arguments in "add_header" directive}
+
+
+
 === with ollama_params there is no warning
 --- test
 is(http('POST /api/chat', $main::chat)->status, 200, 'chat');

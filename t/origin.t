@@ -574,3 +574,78 @@ is($r->header('Access-Control-Allow-Origin'), 'https://one.example',
 is($r->header('Access-Control-Allow-Credentials'), undef, 'no credentials');
 unlike($r->header('Access-Control-Expose-Headers'), qr/[*]/,
        'not all header lines');
+
+
+
+=== an administrator's own CORS headers do not come twice
+--- http_config
+    add_header Access-Control-Allow-Origin * always;
+    add_header Access-Control-Expose-Headers X-Mine always;
+--- config
+    location /api/ {
+        ollama_api ollama;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+
+    location /v1/ {
+        ollama_api ollama;
+        add_header access-control-allow-origin https://a.example always;
+        add_header Access-Control-Allow-Methods PUT always;
+        add_header Access-Control-Allow-Headers X-Mine always;
+        add_header Access-Control-Max-Age 1 always;
+        add_header Access-Control-Expose-Headers X-Mine always;
+        add_header Access-Control-Expose-Headers X-Too always;
+        add_header Access-Control-Allow-Credentials true always;
+        add_header X-Mine yes always;
+        proxy_pass http://ollama;
+        include ollama_params;
+    }
+
+    location /plain {
+        return 200 plain;
+    }
+--- test
+my $page = 'http://localhost:3000';
+my $our = 'X-Ollama-Task-Id, X-Ollama-Session-Id, X-Ollama-Server, '
+          . 'X-Ollama-Removed, Retry-After';
+my $header = sub { [ $_[0]->headers("Access-Control-$_[1]") ] };
+
+for ([ 'POST /api/chat', { model => 'm1', messages => [] }, 200 ],
+     [ 'GET /api/nope', undef, 404 ], [ 'GET /v1/models', undef, 200 ],
+     [ 'GET /v1/nope', undef, 404 ], [ 'POST /v1/completions', '{', 400 ])
+{
+    my ($line, $body, $status) = @$_;
+    my $r = http($line, $body, Origin => $page);
+
+    is($r->status, $status, "$line: status");
+    is_deeply($header->($r, 'Allow-Origin'), [ $page ], "$line: once");
+    is_deeply($header->($r, 'Expose-Headers'),
+              [ "$our, X-Mine" . ($line =~ /v1/ ? ', X-Too' : '') ],
+              "$line: both lists");
+    is_deeply($header->($r, 'Allow-Credentials'),
+              $line =~ /v1/ ? [ 'true' ] : [], "$line: credentials");
+
+    $r = http($line, $body, Origin => 'http://evil.example');
+    is($r->status, 403, "$line: another page");
+    is_deeply($header->($r, 'Allow-Origin'), [], "$line: is told nothing");
+
+    $r = http($line, $body);
+    is_deeply($header->($r, 'Allow-Origin'),
+              [ $line =~ /v1/ ? 'https://a.example' : '*' ], "$line: no page");
+}
+
+my $r = http('OPTIONS /v1/models', undef, Origin => $page,
+             'Access-Control-Request-Method' => 'POST',
+             'Access-Control-Request-Headers' => 'X-A');
+is($r->status, 204, 'a preflight');
+is_deeply($header->($r, 'Allow-Origin'), [ $page ], 'its origin');
+is_deeply($header->($r, 'Allow-Methods'),
+          [ 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' ], 'its methods');
+is_deeply($header->($r, 'Allow-Headers'), [ 'X-A' ], 'its headers');
+is_deeply($header->($r, 'Max-Age'), [ 43200 ], 'its time');
+is($r->header('X-Mine'), 'yes', 'other headers stay');
+
+$r = http('GET /plain', undef, Origin => $page);
+is_deeply($header->($r, 'Allow-Origin'), [ '*' ], 'elsewhere nothing changes');
+--- error_log eval: qr/"add_header Access-Control-Allow-Origin" in .* does not/

@@ -57,6 +57,13 @@ typedef struct {
 
     time_t                    session_ttl;     /* 0: for ever */
     ngx_http_complex_value_t *session_owner;   /* NULL: sessions have none */
+
+    /* the first add_header of a CORS header, for a warning */
+
+    ngx_str_t                 cors_header;
+    u_char                   *cors_file;
+    ngx_uint_t                cors_line;       /* 0: there is none */
+    ngx_uint_t                adds_headers;    /* it inherits no add_header */
 } ngx_http_ollama_loc_conf_t;
 
 

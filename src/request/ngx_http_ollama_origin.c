@@ -49,7 +49,12 @@ static ngx_uint_t ngx_http_ollama_origin_ends(ngx_str_t *host,
     ngx_str_t *tail);
 static void ngx_http_ollama_origin_trim_port(ngx_str_t *host);
 static ngx_int_t ngx_http_ollama_origin_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_ollama_origin_expose(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_origin_preflight(ngx_http_request_t *r);
+static ngx_int_t ngx_http_ollama_origin_add(ngx_http_request_t *r,
+    const char *name, ngx_str_t *value);
+static ngx_table_elt_t *ngx_http_ollama_origin_remove(ngx_http_request_t *r,
+    const char *name);
 
 
 /* Ollama's defaults; a "*" stands for one or more characters of a host */
@@ -465,6 +470,7 @@ ngx_http_ollama_origin_trim_port(ngx_str_t *host)
 static ngx_int_t
 ngx_http_ollama_origin_header_filter(ngx_http_request_t *r)
 {
+    ngx_int_t                    rc;
     ngx_str_t                    value, origin;
     ngx_http_ollama_loc_conf_t  *olcf;
 
@@ -476,7 +482,16 @@ ngx_http_ollama_origin_header_filter(ngx_http_request_t *r)
 
     /* again: an error may be from before the check, as 413 is */
 
-    if (ngx_http_ollama_origin_check(r, olcf, &origin) != NGX_OK
+    rc = ngx_http_ollama_origin_check(r, olcf, &origin);
+
+    if (rc == NGX_ABORT) {
+        while (ngx_http_ollama_origin_remove(r, "Access-Control-Allow-Origin"))
+        {
+            /* void */
+        }
+    }
+
+    if (rc != NGX_OK
         || (r->method != NGX_HTTP_OPTIONS
             && ngx_http_ollama_origin_same(r, &origin)))
     {
@@ -485,7 +500,7 @@ ngx_http_ollama_origin_header_filter(ngx_http_request_t *r)
 
     ngx_str_set(&value, "Origin");
 
-    if (ngx_http_ollama_header_add(r, "Access-Control-Allow-Origin", &origin)
+    if (ngx_http_ollama_origin_add(r, "Access-Control-Allow-Origin", &origin)
         != NGX_OK
         || ngx_http_ollama_header_add(r, "Vary", &value) != NGX_OK)
     {
@@ -494,14 +509,44 @@ ngx_http_ollama_origin_header_filter(ngx_http_request_t *r)
 
     if ((r->method == NGX_HTTP_OPTIONS
          ? ngx_http_ollama_origin_preflight(r)
-         : ngx_http_ollama_header_add(r, "Access-Control-Expose-Headers",
-                                      &ngx_http_ollama_origin_exposed))
+         : ngx_http_ollama_origin_expose(r))
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/* An administrator's list of header lines is added to that of ours. */
+
+static ngx_int_t
+ngx_http_ollama_origin_expose(ngx_http_request_t *r)
+{
+    u_char           *p;
+    ngx_str_t         value;
+    ngx_table_elt_t  *h;
+
+    static const char  name[] = "Access-Control-Expose-Headers";
+
+    value = ngx_http_ollama_origin_exposed;
+
+    for ( ;; ) {
+        h = ngx_http_ollama_origin_remove(r, name);
+
+        if (h == NULL) {
+            return ngx_http_ollama_header_add(r, name, &value);
+        }
+
+        p = ngx_pnalloc(r->pool, value.len + sizeof(", ") - 1 + h->value.len);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        value.len = ngx_sprintf(p, "%V, %V", &value, &h->value) - p;
+        value.data = p;
+    }
 }
 
 
@@ -512,7 +557,7 @@ ngx_http_ollama_origin_preflight(ngx_http_request_t *r)
 
     ngx_str_set(&value, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
-    if (ngx_http_ollama_header_add(r, "Access-Control-Allow-Methods", &value)
+    if (ngx_http_ollama_origin_add(r, "Access-Control-Allow-Methods", &value)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -520,7 +565,7 @@ ngx_http_ollama_origin_preflight(ngx_http_request_t *r)
 
     ngx_str_set(&value, "43200");
 
-    if (ngx_http_ollama_header_add(r, "Access-Control-Max-Age", &value)
+    if (ngx_http_ollama_origin_add(r, "Access-Control-Max-Age", &value)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -535,8 +580,53 @@ ngx_http_ollama_origin_preflight(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    return ngx_http_ollama_header_add(r, "Access-Control-Allow-Headers",
+    return ngx_http_ollama_origin_add(r, "Access-Control-Allow-Headers",
                                       &value);
+}
+
+
+/* Adds a line in place of all that have this name. */
+
+static ngx_int_t
+ngx_http_ollama_origin_add(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value)
+{
+    while (ngx_http_ollama_origin_remove(r, name)) {
+        /* void */
+    }
+
+    return ngx_http_ollama_header_add(r, name, value);
+}
+
+
+/* Removes the first line with this name and returns it; NULL: there is none. */
+
+static ngx_table_elt_t *
+ngx_http_ollama_origin_remove(ngx_http_request_t *r, const char *name)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &r->headers_out.headers.part; part; part = part->next) {
+
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].hash
+                && h[i].key.len == ngx_strlen(name)
+                && ngx_strncasecmp(h[i].key.data, (u_char *) name,
+                                   h[i].key.len)
+                   == 0)
+            {
+                h[i].hash = 0;
+                return &h[i];
+            }
+        }
+    }
+
+    return NULL;
 }
 
 
