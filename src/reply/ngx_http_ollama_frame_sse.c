@@ -131,23 +131,24 @@ ngx_http_ollama_frame_sse_data(ngx_http_ollama_frame_t *frame)
 
     sse = &frame->sse;
 
-    if (sse->first && frame->object) {
-
-        if (frame->depth == 0) {
-            frame->object = 0;
-
-        } else if (ngx_http_ollama_json_feed(&frame->json, (u_char *) "\n", 1)
-                   != NGX_OK)
-        {
-            return NGX_DECLINED;
-        }
+    if (sse->first && frame->depth == 0) {
+        frame->object = 0;
     }
 
-    if (sse->value == sse->end) {
+    if (sse->value < sse->end
+        && ngx_http_ollama_frame_object(frame, sse->value, sse->end, 0)
+           != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    if (sse->line || frame->depth == 0) {
         return NGX_OK;
     }
 
-    return ngx_http_ollama_frame_object(frame, sse->value, sse->end, 0);
+    return (ngx_http_ollama_json_feed(&frame->json, (u_char *) "\n", 1)
+            == NGX_OK)
+           ? NGX_OK : NGX_DECLINED;
 }
 
 
