@@ -26,6 +26,7 @@
 #include <ngx_http.h>
 
 #include "core/ngx_http_ollama_conf.h"
+#include "api/ngx_http_ollama_unload.h"
 #include "balancer/ngx_http_ollama_alias.h"
 #include "balancer/ngx_http_ollama_upstream.h"
 #include "conversation/ngx_http_ollama_conversation_turn.h"
@@ -246,6 +247,7 @@ ngx_http_ollama_postconfiguration(ngx_conf_t *cf)
     if (ngx_http_ollama_origin_init(cf) != NGX_OK
         || ngx_http_ollama_save_filter_init(cf) != NGX_OK
         || ngx_http_ollama_turn_filter_init(cf) != NGX_OK
+        || ngx_http_ollama_unload_filter_init(cf) != NGX_OK
         || ngx_http_ollama_refresh_filter_init(cf) != NGX_OK
         || ngx_http_ollama_tap_filter_init(cf) != NGX_OK
         || ngx_http_ollama_error_filter_init(cf) != NGX_OK)

@@ -25,6 +25,7 @@
 #include "api/ngx_http_ollama_models.h"
 #include "api/ngx_http_ollama_session.h"
 #include "api/ngx_http_ollama_session_create.h"
+#include "api/ngx_http_ollama_unload.h"
 #include "balancer/ngx_http_ollama_candidates.h"
 #include "balancer/ngx_http_ollama_names.h"
 #include "balancer/ngx_http_ollama_search.h"
@@ -56,7 +57,8 @@
 #define NGX_HTTP_OLLAMA_API_CHAT  (NGX_HTTP_OLLAMA_SCAN_STREAM               \
                                    |NGX_HTTP_OLLAMA_API                      \
                                    |NGX_HTTP_OLLAMA_SCAN_MESSAGES            \
-                                   |NGX_HTTP_OLLAMA_SCAN_TEXT)
+                                   |NGX_HTTP_OLLAMA_SCAN_TEXT                \
+                                   |NGX_HTTP_OLLAMA_SCAN_UNLOAD)
 
 #define NGX_HTTP_OLLAMA_V1_CHAT   (NGX_HTTP_OLLAMA_SCAN_STREAM               \
                                    |NGX_HTTP_OLLAMA_SCAN_MESSAGES)
@@ -132,7 +134,7 @@ static ngx_http_ollama_endpoint_t  ngx_http_ollama_endpoints[] = {
 
     { ngx_string("/api/generate"), NGX_HTTP_POST,
       NGX_HTTP_OLLAMA_ENDPOINT_MODEL,
-      NGX_HTTP_OLLAMA_STREAM|NGX_HTTP_OLLAMA_API,
+      NGX_HTTP_OLLAMA_STREAM|NGX_HTTP_OLLAMA_API|NGX_HTTP_OLLAMA_SCAN_UNLOAD,
       NGX_HTTP_OLLAMA_END_DONE, NULL },
 
     { ngx_string("/api/embed"), NGX_HTTP_POST,
@@ -809,6 +811,12 @@ ngx_http_ollama_route_pass(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ctx->state = NGX_HTTP_OLLAMA_ROUTED;
     ctx->status = NGX_DECLINED;
     ctx->no_server = 0;
+
+    rc = ngx_http_ollama_unload_begin(r, ctx, olcf);
+
+    if (rc != NGX_DECLINED) {
+        return (rc == NGX_OK) ? NGX_OK : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     if (olcf->fixed) {
         rc = ngx_http_ollama_candidates_check(r, ctx, olcf->up);

@@ -76,8 +76,15 @@ ngx_http_ollama_candidates_init(ngx_http_request_t *r,
     /* /api/show is scanned in the same way, but loads no model */
 
     search->wanted.loads = scan && ctx->endpoint
+                           && !ctx->unloads
                            && !(ctx->endpoint->scan
                                 & NGX_HTTP_OLLAMA_SCAN_NAME);
+
+    if (ctx && ctx->unloads) {
+        /* a server that is full would never be told */
+        search->wanted.slotless = 1;
+        search->only = ctx->only;
+    }
 
     if (scan == NULL || scan->server_url.len == 0) {
         return NGX_OK;
@@ -315,6 +322,13 @@ ngx_http_ollama_candidates_consider_locked(ngx_http_ollama_candidates_t *search,
         search->named = 1;
     }
 
+    if (search->only
+        && (server == NULL
+            || ngx_http_ollama_fleet_id_locked(server) != search->only))
+    {
+        return 0;
+    }
+
     if (peer->down) {
         search->down |= server
                         && ngx_http_ollama_model_state_may_have_locked(server,
@@ -332,7 +346,7 @@ ngx_http_ollama_candidates_consider_locked(ngx_http_ollama_candidates_t *search,
         /* the fleet had no room for it: it may have any model */
         if (peer->max_conns
             && peer->conns >= peer->max_conns
-            && !search->wanted.cloud)
+            && !search->wanted.slotless)
         {
             search->full = 1;
             return 0;

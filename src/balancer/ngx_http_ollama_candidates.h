@@ -26,6 +26,7 @@ typedef struct {
     ngx_str_t                          pin;      /* of server_url; len 0: any
                                                     server */
     ngx_uint_t                         tls;      /* of server_url */
+    ngx_uint_t                         only;     /* id of the server; 0: any */
 
     ngx_http_ollama_scan_t            *scan;     /* NULL: no body was read */
 

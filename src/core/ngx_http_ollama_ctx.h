@@ -34,6 +34,8 @@ typedef struct ngx_http_ollama_conversation_fields_s
                                         ngx_http_ollama_conversation_fields_t;
 typedef struct ngx_http_ollama_turn_s          ngx_http_ollama_turn_t;
 typedef struct ngx_http_ollama_session_s       ngx_http_ollama_session_t;
+typedef struct ngx_http_ollama_unload_s        ngx_http_ollama_unload_t;
+typedef struct ngx_http_ollama_unload_part_s   ngx_http_ollama_unload_part_t;
 
 
 /* What is inserted into a body on its way to the server. */
@@ -119,6 +121,13 @@ struct ngx_http_ollama_ctx_s {
     ngx_http_ollama_turn_t   *turn;        /* of a subrequest that is a turn */
     const char               *outcome;     /* NULL: as of any request */
 
+    /* a request that unloads a model */
+
+    ngx_http_ollama_unload_t  *unload;     /* NULL: it goes to one server */
+    ngx_http_ollama_unload_part_t  *part;  /* of a subrequest for one */
+    ngx_uint_t                only;        /* id of the server that it is for;
+                                              0: any */
+
     /* task */
 
     ngx_http_ollama_running_t  *running;   /* NULL: not yet, or not any more */
@@ -143,6 +152,7 @@ struct ngx_http_ollama_ctx_s {
                                               follows is waited for: posted to
                                               end it; or NULL */
 
+    unsigned                  unloads:1;   /* it unloads a model */
     unsigned                  aliased:1;   /* the client has asked for an
                                               alias of scan->model */
     unsigned                  no_server:1; /* the balancer had no server:

@@ -51,6 +51,7 @@ ngx_http_ollama_model_state_want(ngx_pool_t *pool, ngx_str_t *model,
     ngx_str_null(&wanted->key);
     wanted->hash = 0;
     wanted->cloud = 0;
+    wanted->slotless = 0;
 
     if (model == NULL || model->len == 0) {
         return NGX_OK;
@@ -64,6 +65,7 @@ ngx_http_ollama_model_state_want(ngx_pool_t *pool, ngx_str_t *model,
 
     wanted->key.len = ngx_http_ollama_model_name_key(wanted->key.data, model);
     wanted->cloud = ngx_http_ollama_model_name_is_cloud(model);
+    wanted->slotless = wanted->cloud;
 
     wanted->hash = ((uint64_t) ngx_crc32_long(wanted->key.data,
                                               wanted->key.len) << 32)
@@ -85,7 +87,7 @@ ngx_http_ollama_model_state_can_serve_locked(ngx_http_ollama_server_t *server,
 
     full = (server->max_conns
             && server->in_flight >= server->max_conns
-            && !wanted->cloud);
+            && !wanted->slotless);
 
     if (server->status == NGX_HTTP_OLLAMA_DOWN || server->disabled) {
         return (server->slow && !server->disabled && !full)

@@ -33,8 +33,8 @@ typedef struct {
     uint64_t                       hash;
     unsigned                       loads:1;   /* the request needs it loaded */
     unsigned                       cloud:1;   /* it runs elsewhere: any server
-                                                 may have it, and it takes no
-                                                 slot */
+                                                 may have it */
+    unsigned                       slotless:1; /* the request takes no slot */
 } ngx_http_ollama_wanted_t;
 
 

@@ -113,7 +113,7 @@ ngx_http_ollama_slot_acquire_locked(ngx_http_ollama_server_t *server,
     slot->server = server;
     slot->model_state = ngx_http_ollama_model_state_use_locked(server, wanted);
 
-    slot->count = wanted->cloud ? &server->slotless : &server->in_flight;
+    slot->count = wanted->slotless ? &server->slotless : &server->in_flight;
 
     (*slot->count)++;
 

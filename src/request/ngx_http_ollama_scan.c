@@ -280,6 +280,8 @@ ngx_http_ollama_scan_null(void *data)
         scan->stream = NGX_HTTP_OLLAMA_STREAM_UNSET;
     }
 
+    ngx_http_ollama_scan_unload_other(&scan->unload);
+
     if (scan->field && (scan->field->flags & NGX_HTTP_OLLAMA_SCAN_MESSAGES)) {
 
         if (scan->depth == 1) {
@@ -319,6 +321,8 @@ ngx_http_ollama_scan_number(void *data, const char *p, size_t len)
 {
     ngx_http_ollama_scan_t *scan = data;
 
+    ngx_http_ollama_scan_unload_number(&scan->unload, (u_char *) p, len);
+
     return ngx_http_ollama_scan_scalar(scan, ngx_http_ollama_number,
                           ngx_http_ollama_json_offset(&scan->json) - len);
 }
@@ -334,6 +338,8 @@ ngx_http_ollama_scan_string(void *data, const u_char *p, size_t len)
     {
         return 0;
     }
+
+    ngx_http_ollama_scan_unload_string(&scan->unload, p, len);
 
     return ngx_http_ollama_scan_scalar(scan, ngx_http_ollama_text,
                                        scan->json.string);
@@ -373,6 +379,15 @@ ngx_http_ollama_scan_key(void *data, const u_char *p, size_t len)
     scan->removed |= whole;
 
     level->cut = ngx_http_ollama_scan_field(scan, p, len) || whole;
+
+    scan->unload.key = 0;
+
+    if (scan->depth == 1
+        && !level->cut
+        && (scan->flags & NGX_HTTP_OLLAMA_SCAN_UNLOAD))
+    {
+        ngx_http_ollama_scan_unload_key(&scan->unload, p, len);
+    }
 
     if (level->cut) {
         /* its members are not cut one by one */
@@ -442,6 +457,9 @@ ngx_http_ollama_scan_open(ngx_http_ollama_scan_t *scan,
     scan->depth++;
 
     level = ngx_http_ollama_scan_level(scan);
+
+    /* its elements are no values of the member */
+    scan->unload.key = 0;
 
     if (scan->field && (scan->field->flags & NGX_HTTP_OLLAMA_SCAN_MESSAGES)
         && ngx_http_ollama_scan_message(scan, start) != NGX_OK)

@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 
 #include "request/ngx_http_ollama_forbid.h"
+#include "request/ngx_http_ollama_scan_unload.h"
 #include "util/ngx_http_ollama_json.h"
 
 
@@ -35,6 +36,9 @@
 #define NGX_HTTP_OLLAMA_SCAN_OPTIONS    0x04  /* "options" is an object */
 #define NGX_HTTP_OLLAMA_SCAN_MESSAGES   0x08  /* "messages" has objects */
 #define NGX_HTTP_OLLAMA_SCAN_TEXT       0x10  /* a message is plain text */
+
+/* the body may ask to unload the model */
+#define NGX_HTTP_OLLAMA_SCAN_UNLOAD     0x1000
 
 /* "model" may be missing: the header names a session, which may have one */
 #define NGX_HTTP_OLLAMA_SCAN_SESSION    0x20
@@ -97,6 +101,7 @@ struct ngx_http_ollama_scan_s {
     ngx_str_t                      session_id;
     ngx_str_t                      task_id;
     ngx_http_ollama_stream_e       stream;
+    ngx_http_ollama_scan_unload_t  unload;
     uint32_t                       roomy;    /* bits of fields that have room
                                                 for a value of any length */
 
