@@ -65,8 +65,9 @@ ngx_http_ollama_model_name_plain(ngx_str_t *name)
 
     ngx_http_ollama_model_name_trim(name);
 
-    if (!ngx_http_ollama_model_name_ends(name,
-                                         &ngx_http_ollama_model_name_local))
+    if (name->len == ngx_http_ollama_model_name_local.len
+        || !ngx_http_ollama_model_name_ends(name,
+                                           &ngx_http_ollama_model_name_local))
     {
         return;
     }
@@ -78,7 +79,10 @@ ngx_http_ollama_model_name_plain(ngx_str_t *name)
 
     /* Ollama refuses two suffixes */
 
-    if (!ngx_http_ollama_model_name_is_cloud(&base)
+    if (!ngx_http_ollama_model_name_ends(&base,
+                                         &ngx_http_ollama_model_name_tag)
+        && !ngx_http_ollama_model_name_ends(&base,
+                                            &ngx_http_ollama_model_name_suffix)
         && !ngx_http_ollama_model_name_ends(&base,
                                             &ngx_http_ollama_model_name_local))
     {
@@ -120,19 +124,18 @@ ngx_http_ollama_model_name_is_cloud(ngx_str_t *name)
     trimmed = *name;
     ngx_http_ollama_model_name_trim(&trimmed);
 
-    return ngx_http_ollama_model_name_ends(&trimmed,
-                                           &ngx_http_ollama_model_name_tag)
-           || ngx_http_ollama_model_name_ends(&trimmed,
-                                         &ngx_http_ollama_model_name_suffix);
+    return trimmed.len > ngx_http_ollama_model_name_tag.len
+           && (ngx_http_ollama_model_name_ends(&trimmed,
+                                            &ngx_http_ollama_model_name_tag)
+               || ngx_http_ollama_model_name_ends(&trimmed,
+                                         &ngx_http_ollama_model_name_suffix));
 }
 
-
-/* Whether there is something before that end. */
 
 static ngx_uint_t
 ngx_http_ollama_model_name_ends(ngx_str_t *name, ngx_str_t *lower)
 {
-    return name->len > lower->len
+    return name->len >= lower->len
            && ngx_strncasecmp(name->data + name->len - lower->len,
                               lower->data, lower->len) == 0;
 }

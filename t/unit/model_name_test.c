@@ -95,6 +95,10 @@ static name_case_t  name_cases[] = {
       ngx_string("x:local:local"), ngx_string("x:local:local"),
       ngx_string("library") },
 
+    { "two suffixes without a name",
+      ngx_string("library/:local:local"), ngx_string(":local:local"),
+      ngx_string("library") },
+
     { "a namespace that is called so",
       ngx_string("local/x"), ngx_string("local/x:latest"),
       ngx_string("local") },
