@@ -323,23 +323,26 @@ ngx_http_ollama_unload_timer_handler(ngx_event_t *ev)
 
     for (i = 0; i < unload->nparts; i++) {
         part = &unload->parts[i];
-        u = part->request->upstream;
 
-        if (part->ended || u == NULL || u->cleanup == NULL) {
+        if (part->ended) {
             continue;
         }
+
+        part->ended = 1;
 
         ngx_log_error(NGX_LOG_WARN, c->log, 0,
                       "ollama server \"%V\" did not answer in time to a "
                       "request that unloads a model", &part->ctx->server);
 
-        part->ended = 1;
-        unload->left--;
+        u = part->request->upstream;
 
-        /* this takes the subrequest off the request's count */
+        if (u && u->cleanup) {
 
-        u->keepalive = 0;
-        (*u->cleanup)(part->request);
+            /* this takes the subrequest off the request's count */
+
+            u->keepalive = 0;
+            (*u->cleanup)(part->request);
+        }
     }
 
     unload->left = 0;
