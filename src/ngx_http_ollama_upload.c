@@ -14,7 +14,8 @@
  * phase is wrapped: it runs once without the length and, unless the location
  * turns out to take uploads, a second time with it.  While the body comes in
  * nginx applies the limit to what has come: the request gets a copy of the
- * core's configuration without the limit, in its own pool.
+ * core's configuration without the limit.  That is in the connection's pool, as
+ * nginx reads it after the request was freed, when it keeps the connection.
  *
  * It may use what route.c may.
  */
@@ -180,11 +181,14 @@ ngx_http_ollama_upload_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_ollama_upload_unlimit(ngx_http_request_t *r)
 {
+    ngx_pool_t                 *pool;
     void                      **loc_conf;
     ngx_http_core_loc_conf_t   *clcf;
 
-    loc_conf = ngx_palloc(r->pool, sizeof(void *) * ngx_http_max_module);
-    clcf = ngx_palloc(r->pool, sizeof(ngx_http_core_loc_conf_t));
+    pool = r->connection->pool;
+
+    loc_conf = ngx_palloc(pool, sizeof(void *) * ngx_http_max_module);
+    clcf = ngx_palloc(pool, sizeof(ngx_http_core_loc_conf_t));
 
     if (loc_conf == NULL || clcf == NULL) {
         return NGX_ERROR;
