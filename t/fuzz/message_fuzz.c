@@ -31,7 +31,7 @@ static void fuzz_value_of(ngx_str_t *text, fuzz_value_t *top,
 static void fuzz_title(ngx_str_t *text);
 static ngx_uint_t fuzz_characters(const char *name, ngx_str_t *text,
     ngx_uint_t line);
-static void fuzz_body(ngx_str_t *text, fuzz_value_t *top);
+static void fuzz_body(ngx_str_t *text);
 static void fuzz_body_form(ngx_str_t *text, fuzz_value_t *top,
     ngx_http_ollama_session_body_form_e form);
 static void fuzz_field(fuzz_value_t *top, const char *name,
@@ -66,7 +66,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     fuzz_message(&text, top);
     fuzz_title(&text);
-    fuzz_body(&text, top);
+    fuzz_body(&text);
 
     fuzz_check(memcmp(copy, data, size) == 0, "text changed");
 
@@ -169,10 +169,27 @@ fuzz_characters(const char *name, ngx_str_t *text, ngx_uint_t line)
 
 
 static void
-fuzz_body(ngx_str_t *text, fuzz_value_t *top)
+fuzz_body(ngx_str_t *text)
 {
+    fuzz_value_t   *top;
+    fuzz_reader_t   reader;
+
+    fuzz_reader_init(&reader, text->data, text->len, 10000);
+
+    reader.bytes = 1;
+
+    /* what is behind it doesn't count */
+
+    if (fuzz_reader_value(&reader, &top) != NGX_OK
+        || top->type != fuzz_object)
+    {
+        top = NULL;
+    }
+
     fuzz_body_form(text, top, NGX_HTTP_OLLAMA_SESSION_BODY_CHANGE);
     fuzz_body_form(text, top, NGX_HTTP_OLLAMA_SESSION_BODY_CREATE);
+
+    fuzz_reader_free(&reader);
 }
 
 
