@@ -42,6 +42,7 @@ our @endpoints = (
     [ 'GET /api/tags', undef, 200 ],
     [ 'GET /api/ps', undef, 200 ],
     [ 'GET /api/version', undef, 200 ],
+    [ 'GET /api/status', undef, 200 ],
     [ 'GET /v1/models', undef, 200 ],
     [ 'GET /v1/models/m1', undef, 200 ],
     [ 'GET /', undef, 200 ],
