@@ -373,7 +373,7 @@ nothing
 
 === 415 for a compressed body
 --- test
-for my $encoding (qw(gzip GZIP deflate br zstd x), 'identity,gzip') {
+for my $encoding (qw(deflate br compress x), 'identity,gzip') {
     main::both(415, qr/"\Q$encoding\E"/, 'x' x 10,
                'Content-Encoding' => $encoding);
 }
@@ -590,7 +590,7 @@ for (['POST /api/chat', '{', 400], ['GET /api/nope', undef, 404],
     unlike($r->header('Content-Type'), qr/json/, "$_->[2]: type");
 }
 
-is(http('POST /api/chat', '{}', 'Content-Encoding' => 'gzip')->body,
+is(http('POST /api/chat', '{}', 'Content-Encoding' => 'br')->body,
    "<p>oops</p>\n", 'of a compressed body');
 is(http('GET /api/tags', undef, Origin => 'http://evil.example')->body,
    "<p>oops</p>\n", '403 of an origin');
