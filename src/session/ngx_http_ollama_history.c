@@ -107,7 +107,6 @@ static void ngx_http_ollama_history_read(ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_read_done(ngx_http_ollama_store_t *store);
 static void ngx_http_ollama_history_store(ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_store_done(ngx_http_ollama_store_t *store);
-static void ngx_http_ollama_history_unavailable(ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_end(ngx_http_ollama_history_t *h,
     ngx_int_t rc);
 static void ngx_http_ollama_history_cleanup(void *data);
@@ -557,7 +556,9 @@ ngx_http_ollama_history_read(ngx_http_ollama_history_t *h)
                                    NGX_HTTP_OLLAMA_HISTORY_BYTES)
         != NGX_OK)
     {
-        ngx_http_ollama_history_unavailable(h);
+        ngx_http_ollama_history_end(h,
+                                    ngx_http_ollama_error_no_history(h->request,
+                                                                     h->ctx));
     }
 }
 
@@ -700,7 +701,9 @@ ngx_http_ollama_history_store(ngx_http_ollama_history_t *h)
         != NGX_OK)
     {
         ngx_http_ollama_save_set_number(ctx, 0);
-        ngx_http_ollama_history_unavailable(h);
+        ngx_http_ollama_history_end(h,
+                                    ngx_http_ollama_error_no_history(h->request,
+                                                                     h->ctx));
     }
 }
 
@@ -723,17 +726,6 @@ ngx_http_ollama_history_store_done(ngx_http_ollama_store_t *store)
     }
 
     ngx_http_ollama_history_end(h, NGX_OK);
-}
-
-
-/* Redis can't be asked. */
-
-static void
-ngx_http_ollama_history_unavailable(ngx_http_ollama_history_t *h)
-{
-    ngx_http_ollama_history_end(h,
-                                ngx_http_ollama_error_no_history(h->request,
-                                                                 h->ctx));
 }
 
 
