@@ -208,7 +208,7 @@ pure        = json yajl id forbid scan sse frame model_name server_url \
               report_parse report snapshot policy emit models_json backoff \
               final_frame strbuf capture capture_parse capture_frame \
               capture_json message conversation_body conversation_fields \
-              participants conversation_prompt conversation_json utf8 \
+              participants conversation_prompt conversation_json procs utf8 \
               multipart json_key
 unit_stubs := $(patsubst t/unit/%.c,$(out)/unit/%.o,$(wildcard t/unit/*_stub.c))
 unit_objs  := $(pure:%=$(out)/unit/ngx_http_ollama_%.o) $(unit_stubs)

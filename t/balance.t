@@ -406,6 +406,24 @@ is(fake_requests(fake => 1)->{count}, 0);
 
 
 
+=== a server marked "drain" gets nothing, and is shown so
+--- skip_nginx: 5: < 1.29.6
+--- upstream eval: main::servers_with($::often, 'drain', '')
+--- fake
+{"server":{"models":[{"name":"m1","loaded":true},{"name":"m3"}]}}
+--- fake2
+{"server":{"models":[{"name":"m1"}]}}
+--- asked
+nothing
+--- test
+wait_status(up => 2);
+is(server(1)->{status}, 'down');
+
+is(servers_of(map { http(chat('m1')) } 1 .. 4), '2 2 2 2');
+like(http(chat('m3'))->status, qr/\A(?:404|503)\z/);
+
+
+
 === a model that no server has is answered 404
 --- upstream eval: main::servers_with($::often, '', '')
 --- asked

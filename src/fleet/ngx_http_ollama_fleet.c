@@ -43,7 +43,8 @@ typedef struct {
     socklen_t          socklen;
     ngx_uint_t         max_conns;
     ngx_uint_t         several;
-    ngx_uint_t         down;
+    ngx_uint_t         down;      /* 0 or 1; nginx has more values, as that of
+                                     "drain" */
 } ngx_http_ollama_fleet_peer_t;
 
 
@@ -395,7 +396,7 @@ ngx_http_ollama_fleet_register_lines_locked(ngx_http_ollama_upstream_t *up)
             peer.socklen = server[i].addrs[j].socklen;
             peer.max_conns = server[i].max_conns;
             peer.several = (server[i].naddrs > 1);
-            peer.down = server[i].down;
+            peer.down = (server[i].down != 0);
 
             ngx_http_ollama_fleet_add_locked(up, &peer, order++);
         }
@@ -423,7 +424,7 @@ ngx_http_ollama_fleet_register_peers_locked(ngx_http_ollama_upstream_t *up,
             peer.sockaddr = rr->sockaddr;
             peer.socklen = rr->socklen;
             peer.max_conns = rr->max_conns;
-            peer.down = rr->down;
+            peer.down = (rr->down != 0);
 
             /* the addresses of a line are next to each other */
 

@@ -66,7 +66,6 @@ static int ngx_http_ollama_report_parse_null(void *data);
 static int ngx_http_ollama_report_parse_boolean(void *data, int value);
 static int ngx_http_ollama_report_parse_number(void *data, const char *p,
     size_t len);
-static uint64_t ngx_http_ollama_report_parse_hash(u_char *p, size_t len);
 static int ngx_http_ollama_report_parse_string(void *data, const u_char *p,
     size_t len);
 static int ngx_http_ollama_report_parse_start_map(void *data);
@@ -91,6 +90,8 @@ static int ngx_http_ollama_report_parse_is_version(
 static void ngx_http_ollama_report_parse_text(
     ngx_http_ollama_report_parse_t *rp,
     ngx_http_ollama_report_parse_text_t *text, const u_char *p, size_t len);
+static uint64_t ngx_http_ollama_report_parse_digest(const u_char *p,
+    size_t len);
 static void ngx_http_ollama_report_parse_begin(
     ngx_http_ollama_report_parse_t *rp);
 static int ngx_http_ollama_report_parse_model(
@@ -303,24 +304,6 @@ ngx_http_ollama_report_parse_number(void *data, const char *p, size_t len)
 }
 
 
-/* Of a digest; 0 if there is none. */
-
-static uint64_t
-ngx_http_ollama_report_parse_hash(u_char *p, size_t len)
-{
-    size_t  half;
-
-    if (len == 0) {
-        return 0;
-    }
-
-    half = len / 2;
-
-    return ((uint64_t) ngx_murmur_hash2(p, half) << 32)
-           | ngx_murmur_hash2(p + half, len - half);
-}
-
-
 static int
 ngx_http_ollama_report_parse_string(void *data, const u_char *p, size_t len)
 {
@@ -348,7 +331,7 @@ ngx_http_ollama_report_parse_string(void *data, const u_char *p, size_t len)
         break;
 
     case key_digest:
-        rp->model.digest = ngx_http_ollama_report_parse_hash((u_char *) p, len);
+        rp->model.digest = ngx_http_ollama_report_parse_digest(p, len);
         break;
 
     case key_modified_at:
@@ -627,6 +610,24 @@ ngx_http_ollama_report_parse_text(ngx_http_ollama_report_parse_t *rp,
 
     ngx_memcpy(text->data, p, len);
     text->len = len;
+}
+
+
+/* Digests are only compared, by this. */
+
+static uint64_t
+ngx_http_ollama_report_parse_digest(const u_char *p, size_t len)
+{
+    size_t  half;
+
+    if (len == 0) {
+        return 0;
+    }
+
+    half = len / 2;
+
+    return ((uint64_t) ngx_murmur_hash2((u_char *) p, len) << 32)
+           | ngx_murmur_hash2((u_char *) p + half, len - half);
 }
 
 

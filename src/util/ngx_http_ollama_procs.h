@@ -16,6 +16,8 @@
 
 typedef struct {
     ngx_pid_t       pid;      /* 0: the entry is free */
+    uint64_t        start;    /* when it started, as the system counts time;
+                                 0: unknown */
     ngx_queue_t     held;
     ngx_atomic_t    mail;     /* changes when another process changed something
                                  that this one waits for */
@@ -26,6 +28,9 @@ typedef struct {
 
 typedef struct {
     ngx_http_ollama_proc_t  proc[NGX_MAX_PROCESSES];
+    ngx_uint_t              next;     /* whose start is compared next, and
+                                         when that was done last */
+    ngx_msec_t              compared;
 } ngx_http_ollama_procs_t;
 
 
@@ -49,7 +54,11 @@ ngx_http_ollama_proc_t *ngx_http_ollama_procs_take_locked(
 void ngx_http_ollama_procs_leave_locked(ngx_http_ollama_proc_t *proc,
     ngx_http_ollama_procs_free_pt free);
 
-/* The same of all processes that died without it. */
+/*
+ * The same of all processes that died without it.  That a pid is now that of
+ * another process is found out by and by, as it costs more: one is compared
+ * every 100 ms at most.
+ */
 void ngx_http_ollama_procs_reap_locked(ngx_http_ollama_procs_t *procs,
     ngx_http_ollama_procs_free_pt free);
 

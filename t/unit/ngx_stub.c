@@ -42,6 +42,9 @@ static void *ngx_stub_alloc(ngx_pool_t *pool, size_t size);
 
 
 ngx_uint_t  ngx_pagesize = 4096;
+ngx_pid_t   ngx_pid;
+
+volatile ngx_msec_t  ngx_current_msec;
 
 size_t      ngx_stub_fail_size;
 ngx_uint_t  ngx_stub_pools;
