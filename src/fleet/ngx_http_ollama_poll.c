@@ -231,7 +231,16 @@ ngx_http_ollama_poll_probe(ngx_http_ollama_upstream_t *up,
     probe->log = ngx_cycle->log;
     probe->up = up;
     probe->view = *view;
-    probe->brief = (view->status == NGX_HTTP_OLLAMA_DOWN || view->asked);
+
+    /* a server that is back is used soon, a request doesn't wait for long */
+
+    if (view->status == NGX_HTTP_OLLAMA_DOWN) {
+        probe->brief = NGX_HTTP_OLLAMA_PROBE_TAGS;
+
+    } else if (view->asked) {
+        probe->brief = NGX_HTTP_OLLAMA_PROBE_PS;
+    }
+
     probe->handler = ngx_http_ollama_poll_probe_done;
     probe->data = pp;
 

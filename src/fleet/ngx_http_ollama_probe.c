@@ -45,6 +45,8 @@ typedef struct {
 
 
 static void ngx_http_ollama_probe_next(ngx_http_ollama_probe_t *probe);
+static ngx_uint_t ngx_http_ollama_probe_is_brief(
+    ngx_http_ollama_probe_t *probe);
 static void ngx_http_ollama_probe_tls_name(ngx_http_ollama_probe_t *probe,
     ngx_str_t *name);
 static void ngx_http_ollama_probe_handler(ngx_http_ollama_fetch_t *f);
@@ -124,7 +126,7 @@ ngx_http_ollama_probe_next(ngx_http_ollama_probe_t *probe)
     f->headers = &probe->up->headers;
     f->timeout = probe->up->timeout;
 
-    if (probe->brief && probe->step != NGX_HTTP_OLLAMA_PROBE_VERSION) {
+    if (ngx_http_ollama_probe_is_brief(probe)) {
         f->timeout = ngx_min(f->timeout, NGX_HTTP_OLLAMA_PROBE_BRIEF);
     }
 
@@ -139,6 +141,13 @@ ngx_http_ollama_probe_next(ngx_http_ollama_probe_t *probe)
     }
 
     ngx_http_ollama_fetch(f);
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_probe_is_brief(ngx_http_ollama_probe_t *probe)
+{
+    return probe->brief && probe->step >= probe->brief;
 }
 
 
@@ -254,7 +263,7 @@ ngx_http_ollama_probe_no_reply(ngx_http_ollama_probe_t *probe)
     /* a server that was up a moment ago is asked again for its version */
 
     probe->again |= (f->result == NGX_HTTP_OLLAMA_FETCH_UNREACHABLE
-                     || probe->brief);
+                     || ngx_http_ollama_probe_is_brief(probe));
 
     return ngx_http_ollama_probe_note(probe, "%V", &f->error);
 }

@@ -46,8 +46,9 @@ struct ngx_http_ollama_probe_s {
     ngx_http_ollama_view_t            view;      /* of the server */
     ngx_http_ollama_probe_handler_pt  handler;   /* may destroy the pool */
     void                             *data;
-    ngx_uint_t                        brief;     /* a list that is slow is not
-                                                    waited for */
+    ngx_http_ollama_probe_step_e      brief;     /* from this step on a list
+                                                    that is slow is not waited
+                                                    for; 0: all are */
 
     /* for the handler */
 
