@@ -16,10 +16,10 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ollama_pass.h"
+#include "ngx_http_ollama_endpoints.h"
+#include "ngx_http_ollama_managed.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_endpoint.h"
-#include "ngx_http_ollama_managed.h"
-#include "ngx_http_ollama_route.h"
 #include "request/ngx_http_ollama_scan.h"
 
 
@@ -69,7 +69,7 @@ ngx_http_ollama_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             return NGX_CONF_ERROR;
         }
 
-        if (ngx_http_ollama_route_is_known(&path)) {
+        if (ngx_http_ollama_endpoints_find(&path)) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "\"%V\" is an endpoint of the gateway already, "
                                "remove it here", &value[i]);

@@ -20,8 +20,5 @@
  */
 ngx_int_t ngx_http_ollama_route_handler(ngx_http_request_t *r);
 
-/* Whether the path is that of an endpoint, whatever the method. */
-ngx_uint_t ngx_http_ollama_route_is_known(ngx_str_t *uri);
-
 
 #endif /* _NGX_HTTP_OLLAMA_ROUTE_H_INCLUDED_ */

@@ -91,6 +91,7 @@ struct ngx_http_ollama_ctx_s {
 
     ngx_http_ollama_scan_t        *scan;       /* NULL: no body was read */
     const ngx_http_ollama_body_parser_t  *parser; /* of the body */
+    ngx_uint_t                     step;       /* the next one after that */
     ngx_http_ollama_unpack_t      *unpack;     /* NULL: it is plain */
     ngx_http_ollama_multipart_t   *form;       /* NULL: the body is none */
     ngx_chain_t                   *body;       /* what is left to be parsed */
