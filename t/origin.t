@@ -608,7 +608,7 @@ unlike($r->header('Access-Control-Expose-Headers'), qr/[*]/,
 --- test
 my $page = 'http://localhost:3000';
 my $our = 'X-Ollama-Task-Id, X-Ollama-Session-Id, X-Ollama-Server, '
-          . 'X-Ollama-Removed, Retry-After';
+          . 'X-Ollama-Model, X-Ollama-Removed, Retry-After';
 my $header = sub { [ $_[0]->headers("Access-Control-$_[1]") ] };
 
 for ([ 'POST /api/chat', { model => 'm1', messages => [] }, 200 ],
