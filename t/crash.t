@@ -637,14 +637,19 @@ sub come_to_its_end {
 
     push @wrong, map { "nginx counts $_->{in_flight} requests" } @busy;
 
-    # names of tasks are free
+    # names of tasks are free, as soon as Redis knows of the death
     for my $chat (@chats) {
         next if $chat->{status} && $chat->{end} eq 'complete';
 
-        my $status = http('POST /api/chat', {
-            model => 'k7', task_id => $chat->{task},
-            messages => [ { role => 'user', content => 'a' } ],
-        })->status;
+        my $status;
+
+        wait_for(sub {
+            $status = http('POST /api/chat', {
+                model => 'k7', task_id => $chat->{task},
+                messages => [ { role => 'user', content => 'a' } ],
+            })->status;
+            return $status != 409;
+        }, 10);
 
         push @wrong, "task $chat->{task}: $status" if $status != 200;
         $count{broken}++;

@@ -42,8 +42,8 @@
 
 
 /* when the key of a worker expires, and how often it is renewed, ms */
-#define NGX_HTTP_OLLAMA_REMOTE_ALIVE   "10000"
-#define NGX_HTTP_OLLAMA_REMOTE_RENEW   3000
+#define NGX_HTTP_OLLAMA_REMOTE_ALIVE   "6000"
+#define NGX_HTTP_OLLAMA_REMOTE_RENEW   2000
 
 /* a generation that runs longer can't be found by other gateways, ms */
 #define NGX_HTTP_OLLAMA_REMOTE_TASK    "86400000"
