@@ -337,55 +337,6 @@ ngx_http_ollama_unpack_end(ngx_http_ollama_ctx_t *ctx)
 }
 
 
-ngx_int_t
-ngx_http_ollama_unpack_text(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
-    ngx_str_t *body, size_t max)
-{
-    u_char                    *p, *in, *last;
-    ngx_int_t                  rc;
-    ngx_http_ollama_coding_e   coding;
-    ngx_http_ollama_coding_t   decoder;
-
-    rc = ngx_http_ollama_unpack_coding(r, ctx, &coding);
-
-    if (rc != NGX_OK || coding == NGX_HTTP_OLLAMA_CODING_NONE) {
-        return rc;
-    }
-
-    if (ngx_http_ollama_coding_init(&decoder, coding, r->pool) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    p = ngx_pnalloc(r->pool, max + 1);
-    if (p == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    last = p;
-    in = body->data;
-
-    rc = ngx_http_ollama_coding_decode(&decoder, &in, in + body->len, &last,
-                                       p + max + 1);
-
-    if (rc == NGX_ERROR) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if ((size_t) (last - p) > max) {
-        return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
-    }
-
-    if (rc == NGX_DECLINED || decoder.open) {
-        return ngx_http_ollama_unpack_damaged(r, ctx);
-    }
-
-    body->data = p;
-    body->len = last - p;
-
-    return NGX_OK;
-}
-
-
 static ngx_int_t
 ngx_http_ollama_unpack_damaged(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)

@@ -52,13 +52,5 @@ ngx_int_t ngx_http_ollama_unpack(ngx_http_ollama_ctx_t *ctx, u_char **in,
  */
 ngx_int_t ngx_http_ollama_unpack_end(ngx_http_ollama_ctx_t *ctx);
 
-/*
- * Replaces a short body that is in memory by what is in it, if it is
- * compressed; that is in the request's pool.  NGX_OK, or the status of a
- * refusal: also if it has more than "max" bytes.
- */
-ngx_int_t ngx_http_ollama_unpack_text(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx, ngx_str_t *body, size_t max);
-
 
 #endif /* _NGX_HTTP_OLLAMA_UNPACK_H_INCLUDED_ */
