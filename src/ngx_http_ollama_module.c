@@ -48,6 +48,7 @@
 #include "session/ngx_http_ollama_save.h"
 #include "store/ngx_http_ollama_outbox.h"
 #include "task/ngx_http_ollama_task.h"
+#include "task/ngx_http_ollama_task_shm.h"
 
 
 /* the default of ollama_zone */
@@ -311,8 +312,8 @@ ngx_http_ollama_init_zones(ngx_conf_t *cf)
     ngx_str_set(&name, "ngx_http_ollama_tasks");
 
     omcf->tasks = ngx_http_ollama_add_zone(cf, &name, omcf->zone_size / 2,
-                                       ngx_http_ollama_task_init_zone,
-                                       ngx_http_ollama_task_create(cf->pool));
+                                   ngx_http_ollama_task_shm_init_zone,
+                                   ngx_http_ollama_task_shm_create(cf->pool));
 
     return omcf->tasks ? NGX_OK : NGX_ERROR;
 }

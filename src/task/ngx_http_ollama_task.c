@@ -5,17 +5,18 @@
 
 
 /*
- * Running generations (tasks): a table in shared memory, so that any worker can
- * have any generation stopped.  A task lives from the moment its request is to
+ * Running generations (tasks).  A task lives from the moment its request is to
  * go to a server until its reply is complete, was stopped, or the request is
- * gone for another reason.  Tasks of a killed process are freed by the next one
- * that looks for its own.
+ * gone for another reason.  Any worker can have any of them stopped, as they
+ * are in a table in shared memory, see task_shm; here is what a worker does
+ * with its own, and who takes the table's lock.  Tasks of a killed process are
+ * freed by the next one that looks for its own.
  *
  * A stop is a flag on the task.  The worker that has the task checks its mail
  * counter every 10 ms, as long as it has any tasks, stops what can still be
- * stopped, and leaves the outcome in a ring, where the worker that asked finds
- * it: only the worker that has a stream knows if the stop came before its end.
- * Other gateways know the task through remote.
+ * stopped, and leaves the outcome in the table, where the worker that asked
+ * finds it: only the worker that has a stream knows if the stop came before its
+ * end.  Other gateways know the task through remote.
  *
  * How a request is stopped is up to the caller.  Uses util, core, request,
  * store.
@@ -32,6 +33,7 @@
 #include "request/ngx_http_ollama_scan.h"
 #include "store/ngx_http_ollama_unlock.h"
 #include "task/ngx_http_ollama_remote.h"
+#include "task/ngx_http_ollama_task_shm.h"
 #include "util/ngx_http_ollama_id.h"
 #include "util/ngx_http_ollama_procs.h"
 #include "util/ngx_http_ollama_timer.h"
@@ -40,55 +42,11 @@
 /* how often a worker with tasks checks its mail, ms */
 #define NGX_HTTP_OLLAMA_TASK_TICK   10
 
-/* outcomes that are kept for those that asked */
-#define NGX_HTTP_OLLAMA_TASK_RING   1024
-
-
-struct ngx_http_ollama_task_s {
-    ngx_str_node_t                 by_id;       /* must be first */
-    ngx_str_node_t                 by_session;  /* str.len 0: not in there */
-    ngx_queue_t                    queue;       /* of its process */
-    ngx_http_ollama_proc_t        *proc;
-    ngx_uint_t                     cancel;      /* number of the stop that was
-                                                   asked for; 0: none */
-    size_t                         session_len; /* 0: it has none */
-    u_char                         id[NGX_HTTP_OLLAMA_ID_MAX];
-    u_char                         session[NGX_HTTP_OLLAMA_ID_MAX];
-    u_char                         owner[NGX_HTTP_OLLAMA_OWNER_SIZE];
-};
-
-
-typedef struct {
-    ngx_uint_t                     number;
-    ngx_http_ollama_cancel_e       outcome;
-} ngx_http_ollama_task_outcome_t;
-
-
-typedef struct {
-    ngx_rbtree_t                   ids;
-    ngx_rbtree_node_t              ids_sentinel;
-    ngx_rbtree_t                   sessions;
-    ngx_rbtree_node_t              sessions_sentinel;
-    ngx_http_ollama_procs_t        procs;       /* hold tasks */
-    ngx_uint_t                     cancels;
-    ngx_http_ollama_task_outcome_t ring[NGX_HTTP_OLLAMA_TASK_RING];
-    ngx_uint_t                     full;        /* that it is was logged */
-} ngx_http_ollama_task_sh_t;
-
-
-/* the zone's data: what a process knows of it */
-
-typedef struct {
-    ngx_http_ollama_task_sh_t     *sh;
-    ngx_slab_pool_t               *shpool;
-    ngx_http_ollama_proc_t        *proc;        /* this one */
-} ngx_http_ollama_task_zone_t;
-
 
 /* of this worker */
 
 typedef struct {
-    ngx_http_ollama_task_zone_t   *zone;        /* NULL: no upstream block has
+    ngx_http_ollama_task_shm_t    *shm;         /* NULL: no upstream block has
                                                    an Ollama server */
     ngx_queue_t                    running;
     ngx_atomic_uint_t              mail;        /* the counter when it was last
@@ -117,22 +75,8 @@ static void ngx_http_ollama_task_claimed(ngx_http_ollama_remote_t *remote,
 static ngx_int_t ngx_http_ollama_task_random_id(ngx_http_request_t *r,
     ngx_str_t *id);
 static ngx_int_t ngx_http_ollama_task_enter(ngx_http_ollama_running_t *run);
-static ngx_http_ollama_task_t *ngx_http_ollama_task_create_locked(
-    ngx_http_ollama_running_t *run, uint32_t hash);
-static ngx_http_ollama_task_t *ngx_http_ollama_task_in_session_locked(
-    ngx_str_t *session);
-static void ngx_http_ollama_task_enter_session_locked(
-    ngx_http_ollama_task_t *task);
-static void ngx_http_ollama_task_leave_session_locked(
-    ngx_http_ollama_task_t *task);
 static void ngx_http_ollama_task_cleanup(void *data);
-static void ngx_http_ollama_task_settle_locked(ngx_http_ollama_task_t *task,
-    ngx_http_ollama_cancel_e outcome);
-static void ngx_http_ollama_task_free_locked(ngx_http_ollama_task_t *task);
 static void ngx_http_ollama_task_dead_locked(ngx_queue_t *q);
-static void ngx_http_ollama_task_flag_locked(ngx_http_ollama_task_t *task);
-static ngx_http_ollama_task_t *ngx_http_ollama_task_find_locked(
-    ngx_str_t *id, u_char *owner);
 static ngx_int_t ngx_http_ollama_task_stop_remote(
     ngx_http_ollama_remote_t *remote);
 static void ngx_http_ollama_task_tick_handler(ngx_event_t *ev);
@@ -142,55 +86,13 @@ static void ngx_http_ollama_task_deliver(void);
 static ngx_http_ollama_task_worker_t  ngx_http_ollama_tasks;
 
 
-void *
-ngx_http_ollama_task_create(ngx_pool_t *pool)
-{
-    return ngx_pcalloc(pool, sizeof(ngx_http_ollama_task_zone_t));
-}
-
-
-ngx_int_t
-ngx_http_ollama_task_init_zone(ngx_shm_zone_t *shm_zone, void *data)
-{
-    ngx_http_ollama_task_sh_t    *sh;
-    ngx_http_ollama_task_zone_t  *zone;
-
-    zone = shm_zone->data;
-    zone->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
-
-    if (data || shm_zone->shm.exists) {
-        zone->sh = zone->shpool->data;
-        return NGX_OK;
-    }
-
-    sh = ngx_slab_calloc(zone->shpool, sizeof(ngx_http_ollama_task_sh_t));
-    if (sh == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_rbtree_init(&sh->ids, &sh->ids_sentinel,
-                    ngx_str_rbtree_insert_value);
-    ngx_rbtree_init(&sh->sessions, &sh->sessions_sentinel,
-                    ngx_str_rbtree_insert_value);
-    ngx_http_ollama_procs_init(&sh->procs);
-
-    zone->sh = sh;
-    zone->shpool->data = sh;
-
-    /* it is logged once that the zone is full, see below */
-    zone->shpool->log_nomem = 0;
-
-    return NGX_OK;
-}
-
-
 ngx_int_t
 ngx_http_ollama_task_init_worker(ngx_shm_zone_t *shm_zone)
 {
-    ngx_http_ollama_task_zone_t  *zone;
+    ngx_http_ollama_task_shm_t  *shm;
 
-    zone = shm_zone->data;
-    ngx_http_ollama_tasks.zone = zone;
+    shm = shm_zone->data;
+    ngx_http_ollama_tasks.shm = shm;
 
     ngx_queue_init(&ngx_http_ollama_tasks.running);
 
@@ -198,14 +100,14 @@ ngx_http_ollama_task_init_worker(ngx_shm_zone_t *shm_zone)
                                ngx_http_ollama_task_tick_handler, NULL,
                                ngx_cycle->log);
 
-    ngx_shmtx_lock(&zone->shpool->mutex);
+    ngx_shmtx_lock(&shm->shpool->mutex);
 
-    ngx_http_ollama_procs_reap_locked(&zone->sh->procs,
+    ngx_http_ollama_procs_reap_locked(&shm->sh->procs,
                                       ngx_http_ollama_task_dead_locked);
-    zone->proc = ngx_http_ollama_procs_take_locked(&zone->sh->procs,
+    shm->proc = ngx_http_ollama_procs_take_locked(&shm->sh->procs,
                                           ngx_http_ollama_task_dead_locked);
 
-    ngx_shmtx_unlock(&zone->shpool->mutex);
+    ngx_shmtx_unlock(&shm->shpool->mutex);
 
     if (ngx_http_ollama_remote_init_worker(ngx_http_ollama_task_stop_remote)
         != NGX_OK)
@@ -222,22 +124,22 @@ ngx_http_ollama_task_init_worker(ngx_shm_zone_t *shm_zone)
 void
 ngx_http_ollama_task_exit_worker(void)
 {
-    ngx_http_ollama_task_zone_t  *zone;
+    ngx_http_ollama_task_shm_t  *shm;
 
-    zone = ngx_http_ollama_tasks.zone;
+    shm = ngx_http_ollama_tasks.shm;
 
-    if (zone == NULL) {
+    if (shm == NULL) {
         return;
     }
 
     ngx_http_ollama_remote_exit_worker();
 
-    ngx_shmtx_lock(&zone->shpool->mutex);
-    ngx_http_ollama_procs_leave_locked(zone->proc,
+    ngx_shmtx_lock(&shm->shpool->mutex);
+    ngx_http_ollama_procs_leave_locked(shm->proc,
                                        ngx_http_ollama_task_dead_locked);
-    ngx_shmtx_unlock(&zone->shpool->mutex);
+    ngx_shmtx_unlock(&shm->shpool->mutex);
 
-    ngx_http_ollama_tasks.zone = NULL;
+    ngx_http_ollama_tasks.shm = NULL;
 }
 
 
@@ -379,40 +281,42 @@ ngx_http_ollama_task_random_id(ngx_http_request_t *r, ngx_str_t *id)
 static ngx_int_t
 ngx_http_ollama_task_enter(ngx_http_ollama_running_t *run)
 {
-    uint32_t                    hash;
-    ngx_int_t                   rc;
-    ngx_uint_t                  full;
-    ngx_http_ollama_scan_t     *scan;
-    ngx_http_ollama_task_sh_t  *sh;
+    uint32_t                     hash;
+    ngx_int_t                    rc;
+    ngx_uint_t                   full;
+    ngx_http_ollama_scan_t      *scan;
+    ngx_http_ollama_task_shm_t  *shm;
 
     scan = run->ctx->scan;
-    sh = ngx_http_ollama_tasks.zone->sh;
+    shm = ngx_http_ollama_tasks.shm;
 
     rc = NGX_OK;
     full = 0;
     hash = ngx_crc32_short(scan->task_id.data, scan->task_id.len);
 
-    ngx_shmtx_lock(&ngx_http_ollama_tasks.zone->shpool->mutex);
+    ngx_shmtx_lock(&shm->shpool->mutex);
 
-    if (ngx_str_rbtree_lookup(&sh->ids, &scan->task_id, hash)) {
-        ngx_http_ollama_procs_reap_locked(&sh->procs,
+    if (ngx_http_ollama_task_shm_has_locked(shm, &scan->task_id, hash)) {
+        ngx_http_ollama_procs_reap_locked(&shm->sh->procs,
                                           ngx_http_ollama_task_dead_locked);
     }
 
-    if (ngx_str_rbtree_lookup(&sh->ids, &scan->task_id, hash)) {
+    if (ngx_http_ollama_task_shm_has_locked(shm, &scan->task_id, hash)) {
         rc = NGX_DECLINED;
 
     } else {
-        run->task = ngx_http_ollama_task_create_locked(run, hash);
+        run->task = ngx_http_ollama_task_shm_add_locked(shm, &scan->task_id,
+                                                        hash, &scan->session_id,
+                                                        run->owner);
 
         if (run->task == NULL) {
-            full = !sh->full;
-            sh->full = 1;
+            full = !shm->sh->full;
+            shm->sh->full = 1;
             rc = NGX_ERROR;
         }
     }
 
-    ngx_shmtx_unlock(&ngx_http_ollama_tasks.zone->shpool->mutex);
+    ngx_shmtx_unlock(&shm->shpool->mutex);
 
     ngx_http_ollama_unlock_send();
 
@@ -426,135 +330,28 @@ ngx_http_ollama_task_enter(ngx_http_ollama_running_t *run)
 }
 
 
-static ngx_http_ollama_task_t *
-ngx_http_ollama_task_create_locked(ngx_http_ollama_running_t *run,
-    uint32_t hash)
-{
-    ngx_http_ollama_scan_t     *scan;
-    ngx_http_ollama_task_t     *task;
-    ngx_http_ollama_task_sh_t  *sh;
-
-    scan = run->ctx->scan;
-    sh = ngx_http_ollama_tasks.zone->sh;
-
-    if (scan->task_id.len > NGX_HTTP_OLLAMA_ID_MAX) {
-        return NULL;
-    }
-
-    task = ngx_slab_calloc_locked(ngx_http_ollama_tasks.zone->shpool,
-                                  sizeof(ngx_http_ollama_task_t));
-    if (task == NULL) {
-        return NULL;
-    }
-
-    task->by_id.node.key = hash;
-    task->by_id.str.len = scan->task_id.len;
-    task->by_id.str.data = task->id;
-    ngx_memcpy(task->id, scan->task_id.data, scan->task_id.len);
-
-    ngx_rbtree_insert(&sh->ids, &task->by_id.node);
-
-    /* an invalid one can't be asked for, nor be shown safely */
-
-    if (ngx_http_ollama_id_is_valid(&scan->session_id)) {
-        task->session_len = scan->session_id.len;
-        ngx_memcpy(task->session, scan->session_id.data,
-                   scan->session_id.len);
-
-        /* another one may have the session: this one will be refused then */
-
-        if (ngx_http_ollama_task_in_session_locked(&scan->session_id) == NULL) {
-            ngx_http_ollama_task_enter_session_locked(task);
-        }
-    }
-
-    ngx_memcpy(task->owner, run->owner, sizeof(task->owner));
-
-    task->proc = ngx_http_ollama_tasks.zone->proc;
-
-    ngx_queue_insert_tail(&task->proc->held, &task->queue);
-
-    return task;
-}
-
-
-/* The task that a stop of this session is for, or NULL. */
-
-static ngx_http_ollama_task_t *
-ngx_http_ollama_task_in_session_locked(ngx_str_t *session)
-{
-    ngx_str_node_t  *node;
-
-    node = ngx_str_rbtree_lookup(&ngx_http_ollama_tasks.zone->sh->sessions,
-                                 session, ngx_crc32_short(session->data,
-                                                          session->len));
-    if (node == NULL) {
-        return NULL;
-    }
-
-    return (ngx_http_ollama_task_t *)
-               ((u_char *) node
-                - offsetof(ngx_http_ollama_task_t, by_session));
-}
-
-
-static void
-ngx_http_ollama_task_enter_session_locked(ngx_http_ollama_task_t *task)
-{
-    task->by_session.node.key = ngx_crc32_short(task->session,
-                                                task->session_len);
-    task->by_session.str.len = task->session_len;
-    task->by_session.str.data = task->session;
-
-    ngx_rbtree_insert(&ngx_http_ollama_tasks.zone->sh->sessions,
-                      &task->by_session.node);
-}
-
-
-static void
-ngx_http_ollama_task_leave_session_locked(ngx_http_ollama_task_t *task)
-{
-    if (task->by_session.str.len) {
-        ngx_rbtree_delete(&ngx_http_ollama_tasks.zone->sh->sessions,
-                          &task->by_session.node);
-        task->by_session.str.len = 0;
-    }
-}
-
-
 void
 ngx_http_ollama_task_has_session(ngx_http_ollama_ctx_t *ctx)
 {
-    ngx_http_ollama_task_t  *task, *other;
+    ngx_http_ollama_task_shm_t  *shm;
 
     if (ctx->running == NULL) {
         return;
     }
 
-    task = ctx->running->task;
+    shm = ngx_http_ollama_tasks.shm;
 
-    ngx_shmtx_lock(&ngx_http_ollama_tasks.zone->shpool->mutex);
-
-    if (task->session_len && task->by_session.str.len == 0
-        && task->cancel == 0)
-    {
-        other = ngx_http_ollama_task_in_session_locked(&ctx->scan->session_id);
-
-        if (other) {
-            ngx_http_ollama_task_leave_session_locked(other);
-        }
-
-        ngx_http_ollama_task_enter_session_locked(task);
-    }
-
-    ngx_shmtx_unlock(&ngx_http_ollama_tasks.zone->shpool->mutex);
+    ngx_shmtx_lock(&shm->shpool->mutex);
+    ngx_http_ollama_task_shm_has_session_locked(shm, ctx->running->task);
+    ngx_shmtx_unlock(&shm->shpool->mutex);
 }
 
 
 void
 ngx_http_ollama_task_end(ngx_http_ollama_ctx_t *ctx, ngx_uint_t stopped)
 {
-    ngx_http_ollama_running_t  *run;
+    ngx_http_ollama_running_t   *run;
+    ngx_http_ollama_task_shm_t  *shm;
 
     run = ctx->running;
 
@@ -562,20 +359,17 @@ ngx_http_ollama_task_end(ngx_http_ollama_ctx_t *ctx, ngx_uint_t stopped)
         return;
     }
 
+    shm = ngx_http_ollama_tasks.shm;
+
     ctx->running = NULL;
 
     ngx_queue_remove(&run->queue);
 
     ngx_http_ollama_remote_leave(&run->remote, stopped);
 
-    ngx_shmtx_lock(&ngx_http_ollama_tasks.zone->shpool->mutex);
-
-    ngx_http_ollama_task_settle_locked(run->task,
-                                       stopped ? NGX_HTTP_OLLAMA_CANCEL_DONE
-                                               : NGX_HTTP_OLLAMA_CANCEL_LATE);
-    ngx_http_ollama_task_free_locked(run->task);
-
-    ngx_shmtx_unlock(&ngx_http_ollama_tasks.zone->shpool->mutex);
+    ngx_shmtx_lock(&shm->shpool->mutex);
+    ngx_http_ollama_task_shm_remove_locked(shm, run->task, stopped);
+    ngx_shmtx_unlock(&shm->shpool->mutex);
 }
 
 
@@ -587,41 +381,6 @@ ngx_http_ollama_task_cleanup(void *data)
     if (run->ctx->running == run) {
         ngx_http_ollama_task_end(run->ctx, 0);
     }
-}
-
-
-static void
-ngx_http_ollama_task_settle_locked(ngx_http_ollama_task_t *task,
-    ngx_http_ollama_cancel_e outcome)
-{
-    ngx_http_ollama_task_outcome_t  *o;
-
-    if (task->cancel) {
-        /* a much later one may have taken its element */
-        o = &ngx_http_ollama_tasks.zone->sh->ring[task->cancel
-                                                  % NGX_HTTP_OLLAMA_TASK_RING];
-
-        if (o->number < task->cancel) {
-            o->number = task->cancel;
-            o->outcome = outcome;
-        }
-    }
-}
-
-
-static void
-ngx_http_ollama_task_free_locked(ngx_http_ollama_task_t *task)
-{
-    ngx_http_ollama_task_sh_t  *sh;
-
-    sh = ngx_http_ollama_tasks.zone->sh;
-
-    ngx_queue_remove(&task->queue);
-    ngx_rbtree_delete(&sh->ids, &task->by_id.node);
-
-    ngx_http_ollama_task_leave_session_locked(task);
-
-    ngx_slab_free_locked(ngx_http_ollama_tasks.zone->shpool, task);
 }
 
 
@@ -644,8 +403,7 @@ ngx_http_ollama_task_dead_locked(ngx_queue_t *q)
         ngx_http_ollama_unlock_note(&id, &session);
     }
 
-    ngx_http_ollama_task_settle_locked(task, NGX_HTTP_OLLAMA_CANCEL_LATE);
-    ngx_http_ollama_task_free_locked(task);
+    ngx_http_ollama_task_shm_remove_locked(ngx_http_ollama_tasks.shm, task, 0);
 }
 
 
@@ -653,11 +411,11 @@ ngx_int_t
 ngx_http_ollama_task_cancel(ngx_str_t *id, u_char *owner, ngx_pool_t *pool,
     ngx_http_ollama_cancel_t *cancel)
 {
-    u_char                     *p;
-    ngx_int_t                   rc;
-    ngx_uint_t                  own;
-    ngx_http_ollama_task_t     *task;
-    ngx_http_ollama_task_sh_t  *sh;
+    u_char                      *p;
+    ngx_int_t                    rc;
+    ngx_uint_t                   own;
+    ngx_http_ollama_task_t      *task;
+    ngx_http_ollama_task_shm_t  *shm;
 
     p = ngx_pnalloc(pool, 2 * NGX_HTTP_OLLAMA_ID_MAX);
     if (p == NULL) {
@@ -666,14 +424,14 @@ ngx_http_ollama_task_cancel(ngx_str_t *id, u_char *owner, ngx_pool_t *pool,
 
     rc = NGX_DECLINED;
     own = 0;
-    sh = ngx_http_ollama_tasks.zone->sh;
+    shm = ngx_http_ollama_tasks.shm;
 
-    ngx_shmtx_lock(&ngx_http_ollama_tasks.zone->shpool->mutex);
+    ngx_shmtx_lock(&shm->shpool->mutex);
 
-    ngx_http_ollama_procs_reap_locked(&sh->procs,
+    ngx_http_ollama_procs_reap_locked(&shm->sh->procs,
                                       ngx_http_ollama_task_dead_locked);
 
-    task = ngx_http_ollama_task_find_locked(id, owner);
+    task = ngx_http_ollama_task_shm_find_locked(shm, id, owner);
 
     if (task && task->cancel) {
         rc = NGX_BUSY;
@@ -687,14 +445,14 @@ ngx_http_ollama_task_cancel(ngx_str_t *id, u_char *owner, ngx_pool_t *pool,
         cancel->session_id.len = task->session_len;
         ngx_memcpy(p, task->session, task->session_len);
 
-        ngx_http_ollama_task_flag_locked(task);
+        ngx_http_ollama_task_shm_flag_locked(shm, task);
 
         cancel->number = task->cancel;
-        own = (task->proc == ngx_http_ollama_tasks.zone->proc);
+        own = (task->proc == shm->proc);
         rc = NGX_OK;
     }
 
-    ngx_shmtx_unlock(&ngx_http_ollama_tasks.zone->shpool->mutex);
+    ngx_shmtx_unlock(&shm->shpool->mutex);
 
     ngx_http_ollama_unlock_send();
 
@@ -706,47 +464,29 @@ ngx_http_ollama_task_cancel(ngx_str_t *id, u_char *owner, ngx_pool_t *pool,
 }
 
 
-/* From now on it is to be stopped, and its worker has mail. */
-
-static void
-ngx_http_ollama_task_flag_locked(ngx_http_ollama_task_t *task)
-{
-    ngx_http_ollama_task_sh_t  *sh;
-
-    sh = ngx_http_ollama_tasks.zone->sh;
-
-    task->cancel = ++sh->cancels;
-
-    /* a worker that reads the counter without the lock must see the flag */
-    ngx_memory_barrier();
-    task->proc->mail++;
-
-    /* the next stop of the session is for its next task */
-    ngx_http_ollama_task_leave_session_locked(task);
-}
-
-
 /* A generation of this worker: see ngx_http_ollama_remote_stop_pt. */
 
 static ngx_int_t
 ngx_http_ollama_task_stop_remote(ngx_http_ollama_remote_t *remote)
 {
-    ngx_int_t                   rc;
-    ngx_http_ollama_running_t  *run;
+    ngx_int_t                    rc;
+    ngx_http_ollama_running_t   *run;
+    ngx_http_ollama_task_shm_t  *shm;
 
     run = (ngx_http_ollama_running_t *)
               ((u_char *) remote - offsetof(ngx_http_ollama_running_t, remote));
 
     rc = NGX_DECLINED;
+    shm = ngx_http_ollama_tasks.shm;
 
-    ngx_shmtx_lock(&ngx_http_ollama_tasks.zone->shpool->mutex);
+    ngx_shmtx_lock(&shm->shpool->mutex);
 
     if (run->task->cancel == 0) {
-        ngx_http_ollama_task_flag_locked(run->task);
+        ngx_http_ollama_task_shm_flag_locked(shm, run->task);
         rc = NGX_OK;
     }
 
-    ngx_shmtx_unlock(&ngx_http_ollama_tasks.zone->shpool->mutex);
+    ngx_shmtx_unlock(&shm->shpool->mutex);
 
     if (rc == NGX_OK) {
         ngx_http_ollama_task_deliver();
@@ -756,70 +496,31 @@ ngx_http_ollama_task_stop_remote(ngx_http_ollama_remote_t *remote)
 }
 
 
-static ngx_http_ollama_task_t *
-ngx_http_ollama_task_find_locked(ngx_str_t *id, u_char *owner)
-{
-    uint32_t                    hash;
-    ngx_str_node_t             *node;
-    ngx_http_ollama_task_t     *task;
-    ngx_http_ollama_task_sh_t  *sh;
-
-    sh = ngx_http_ollama_tasks.zone->sh;
-    hash = ngx_crc32_short(id->data, id->len);
-
-    node = ngx_str_rbtree_lookup(&sh->ids, id, hash);
-
-    if (node) {
-        task = (ngx_http_ollama_task_t *) node;
-
-        if (ngx_memcmp(task->owner, owner, sizeof(task->owner)) == 0) {
-            return task;
-        }
-    }
-
-    task = ngx_http_ollama_task_in_session_locked(id);
-
-    if (task) {
-        if (ngx_memcmp(task->owner, owner, sizeof(task->owner)) == 0) {
-            return task;
-        }
-    }
-
-    return NULL;
-}
-
-
 ngx_http_ollama_cancel_e
 ngx_http_ollama_task_cancelled(ngx_http_ollama_cancel_t *cancel)
 {
-    ngx_http_ollama_cancel_e         outcome;
-    ngx_http_ollama_task_outcome_t  *o;
+    ngx_int_t                    rc;
+    ngx_http_ollama_task_shm_t  *shm;
 
-    o = &ngx_http_ollama_tasks.zone->sh->ring[cancel->number
-                                              % NGX_HTTP_OLLAMA_TASK_RING];
+    shm = ngx_http_ollama_tasks.shm;
 
-    ngx_shmtx_lock(&ngx_http_ollama_tasks.zone->shpool->mutex);
+    ngx_shmtx_lock(&shm->shpool->mutex);
+    rc = ngx_http_ollama_task_shm_outcome_locked(shm, cancel->number);
+    ngx_shmtx_unlock(&shm->shpool->mutex);
 
-    if (o->number == cancel->number) {
-        outcome = o->outcome;
-
-    } else if (o->number > cancel->number) {
-        outcome = NGX_HTTP_OLLAMA_CANCEL_DONE;
-
-    } else {
-        outcome = NGX_HTTP_OLLAMA_CANCEL_PENDING;
+    if (rc == NGX_AGAIN) {
+        return NGX_HTTP_OLLAMA_CANCEL_PENDING;
     }
 
-    ngx_shmtx_unlock(&ngx_http_ollama_tasks.zone->shpool->mutex);
-
-    return outcome;
+    return (rc == NGX_OK) ? NGX_HTTP_OLLAMA_CANCEL_DONE
+                          : NGX_HTTP_OLLAMA_CANCEL_LATE;
 }
 
 
 static void
 ngx_http_ollama_task_tick_handler(ngx_event_t *ev)
 {
-    if (ngx_http_ollama_tasks.zone->proc->mail != ngx_http_ollama_tasks.mail) {
+    if (ngx_http_ollama_tasks.shm->proc->mail != ngx_http_ollama_tasks.mail) {
         ngx_http_ollama_task_deliver();
     }
 
@@ -841,7 +542,7 @@ ngx_http_ollama_task_deliver(void)
     ngx_queue_t                *q;
     ngx_http_ollama_running_t  *run;
 
-    ngx_http_ollama_tasks.mail = ngx_http_ollama_tasks.zone->proc->mail;
+    ngx_http_ollama_tasks.mail = ngx_http_ollama_tasks.shm->proc->mail;
     ngx_memory_barrier();
 
 again:

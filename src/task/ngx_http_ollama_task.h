@@ -15,9 +15,6 @@
 #include "core/ngx_http_ollama_ctx.h"
 
 
-typedef struct ngx_http_ollama_task_s  ngx_http_ollama_task_t;
-
-
 /* how a stop ended */
 
 typedef enum {
@@ -51,16 +48,10 @@ typedef void (*ngx_http_ollama_task_claim_pt)(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
 
 
-/* The data for the zone, in the configuration's pool; NULL: no memory. */
-void *ngx_http_ollama_task_create(ngx_pool_t *pool);
-
-/* The zone's init handler: a table of its own, or that of before a reload. */
-ngx_int_t ngx_http_ollama_task_init_zone(ngx_shm_zone_t *shm_zone,
-    void *data);
-
 /*
- * Enters the process, and frees the tasks of processes that died.  NGX_ERROR,
- * as of ngx_http_ollama_remote_init_worker().
+ * Enters the process in the table of this zone, see task_shm, and frees the
+ * tasks of processes that died.  NGX_ERROR, as of
+ * ngx_http_ollama_remote_init_worker().
  */
 ngx_int_t ngx_http_ollama_task_init_worker(ngx_shm_zone_t *shm_zone);
 
