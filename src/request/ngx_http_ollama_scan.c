@@ -15,8 +15,8 @@
  * plain field unchanged.
  *
  * A scan's memory is in two pools of the caller, and needs no cleanup.  It has
- * no request, so that unit tests and fuzzers can run it: may use util and
- * forbid only.
+ * no request, so that unit tests and fuzzers can run it: may use util,
+ * forbid and the other files of scan only.
  */
 
 
@@ -24,31 +24,12 @@
 #include <ngx_core.h>
 
 #include "request/ngx_http_ollama_scan.h"
-#include "util/ngx_http_ollama_id.h"
+#include "request/ngx_http_ollama_scan_error.h"
+#include "request/ngx_http_ollama_scan_field.h"
 
 
 /* what yajl is shown of a string: a value of MAX_VALUE bytes as \u escapes */
 #define NGX_HTTP_OLLAMA_SCAN_SHOWN  (6 * NGX_HTTP_OLLAMA_SCAN_MAX_VALUE + 6)
-
-
-typedef enum {
-    ngx_http_ollama_null = 0,
-    ngx_http_ollama_boolean,
-    ngx_http_ollama_number,
-    ngx_http_ollama_text,
-    ngx_http_ollama_object,
-    ngx_http_ollama_list
-} ngx_http_ollama_type_e;
-
-
-struct ngx_http_ollama_field_s {
-    ngx_str_t                name;
-    ngx_http_ollama_type_e   type;
-    ngx_http_ollama_type_e   element;  /* of a list */
-    ngx_uint_t               flags;    /* in bodies with this; 0: in all */
-    size_t                   offset;   /* of its value in the scan; 0: none */
-    ngx_uint_t               own;      /* the gateway's, not the server's */
-};
 
 
 static int ngx_http_ollama_scan_null(void *data);
@@ -69,24 +50,9 @@ static ngx_int_t ngx_http_ollama_scan_message(ngx_http_ollama_scan_t *scan,
     off_t start);
 static int ngx_http_ollama_scan_scalar(ngx_http_ollama_scan_t *scan,
     ngx_http_ollama_type_e type, off_t start);
-static ngx_int_t ngx_http_ollama_scan_type(ngx_http_ollama_scan_t *scan,
-    ngx_http_ollama_type_e type, off_t start);
 static ngx_int_t ngx_http_ollama_scan_value_end(ngx_http_ollama_scan_t *scan);
-static ngx_int_t ngx_http_ollama_scan_value(ngx_http_ollama_scan_t *scan,
-    const u_char *p, size_t len);
-static ngx_uint_t ngx_http_ollama_scan_field(ngx_http_ollama_scan_t *scan,
-    const u_char *p, size_t len);
-static ngx_http_ollama_field_t *ngx_http_ollama_scan_find(
-    ngx_http_ollama_field_t *field, ngx_uint_t flags, const u_char *p,
-    size_t len);
 static ngx_uint_t ngx_http_ollama_scan_is_stream(
     ngx_http_ollama_scan_t *scan);
-static ngx_int_t ngx_http_ollama_scan_mismatch(ngx_http_ollama_scan_t *scan,
-    off_t at, ngx_http_ollama_field_t *field, ngx_http_ollama_type_e must,
-    ngx_http_ollama_type_e type);
-static ngx_int_t ngx_http_ollama_scan_error(ngx_http_ollama_scan_t *scan,
-    off_t at, ngx_str_t *name, const char *text, const char *tail);
-static u_char *ngx_http_ollama_scan_copy(u_char *p, const char *text);
 
 
 static const yajl_callbacks  ngx_http_ollama_scan_callbacks = {
@@ -101,66 +67,6 @@ static const yajl_callbacks  ngx_http_ollama_scan_callbacks = {
     ngx_http_ollama_scan_close,
     ngx_http_ollama_scan_start_array,
     ngx_http_ollama_scan_close
-};
-
-
-/* the fields of a body */
-
-static ngx_http_ollama_field_t  ngx_http_ollama_scan_fields[] = {
-
-    { ngx_string("model"), ngx_http_ollama_text, 0, 0,
-      offsetof(ngx_http_ollama_scan_t, model), 0 },
-
-    { ngx_string("name"), ngx_http_ollama_text, 0,
-      NGX_HTTP_OLLAMA_SCAN_NAME,
-      offsetof(ngx_http_ollama_scan_t, name), 0 },
-
-    { ngx_string("stream"), ngx_http_ollama_boolean, 0,
-      NGX_HTTP_OLLAMA_SCAN_STREAM, 0, 0 },
-
-    { ngx_string("options"), ngx_http_ollama_object, 0,
-      NGX_HTTP_OLLAMA_SCAN_OPTIONS, 0, 0 },
-
-    { ngx_string("messages"), ngx_http_ollama_list, ngx_http_ollama_object,
-      NGX_HTTP_OLLAMA_SCAN_MESSAGES, 0, 0 },
-
-    { ngx_string("server_url"), ngx_http_ollama_text, 0,
-      NGX_HTTP_OLLAMA_SCAN_OWN,
-      offsetof(ngx_http_ollama_scan_t, server_url), 1 },
-
-    { ngx_string("session_id"), ngx_http_ollama_text, 0,
-      NGX_HTTP_OLLAMA_SCAN_OWN,
-      offsetof(ngx_http_ollama_scan_t, session_id), 1 },
-
-    { ngx_string("task_id"), ngx_http_ollama_text, 0,
-      NGX_HTTP_OLLAMA_SCAN_OWN,
-      offsetof(ngx_http_ollama_scan_t, task_id), 1 },
-
-    { ngx_string("background"), ngx_http_ollama_boolean, 0,
-      NGX_HTTP_OLLAMA_SCAN_OWN, 0, 1 },
-
-    { ngx_null_string, 0, 0, 0, 0, 0 }
-};
-
-
-/* the fields of a message */
-
-static ngx_http_ollama_field_t  ngx_http_ollama_scan_message_fields[] = {
-
-    { ngx_string("role"), ngx_http_ollama_text, 0, 0, 0, 0 },
-
-    { ngx_string("content"), ngx_http_ollama_text, 0,
-      NGX_HTTP_OLLAMA_SCAN_TEXT, 0, 0 },
-
-    { ngx_string("images"), ngx_http_ollama_list, ngx_http_ollama_text,
-      NGX_HTTP_OLLAMA_SCAN_TEXT, 0, 0 },
-
-    { ngx_null_string, 0, 0, 0, 0, 0 }
-};
-
-
-static const char  *ngx_http_ollama_scan_types[] = {
-    "null", "a boolean", "a number", "a string", "an object", "an array"
 };
 
 
@@ -334,7 +240,7 @@ ngx_http_ollama_scan_string(void *data, const u_char *p, size_t len)
     ngx_http_ollama_scan_t *scan = data;
 
     if (scan->depth == 1 && scan->field && scan->field->offset
-        && ngx_http_ollama_scan_value(scan, p, len) != NGX_OK)
+        && ngx_http_ollama_scan_field_value(scan, p, len) != NGX_OK)
     {
         return 0;
     }
@@ -378,7 +284,7 @@ ngx_http_ollama_scan_key(void *data, const u_char *p, size_t len)
 
     scan->removed |= whole;
 
-    level->cut = ngx_http_ollama_scan_field(scan, p, len) || whole;
+    level->cut = ngx_http_ollama_scan_field_key(scan, p, len) || whole;
 
     scan->unload.key = 0;
 
@@ -443,7 +349,7 @@ ngx_http_ollama_scan_open(ngx_http_ollama_scan_t *scan,
 
     start = ngx_http_ollama_json_offset(&scan->json) - 1;
 
-    if (ngx_http_ollama_scan_type(scan, type, start) != NGX_OK) {
+    if (ngx_http_ollama_scan_field_type(scan, type, start) != NGX_OK) {
         return 0;
     }
 
@@ -526,53 +432,8 @@ static int
 ngx_http_ollama_scan_scalar(ngx_http_ollama_scan_t *scan,
     ngx_http_ollama_type_e type, off_t start)
 {
-    return ngx_http_ollama_scan_type(scan, type, start) == NGX_OK
+    return ngx_http_ollama_scan_field_type(scan, type, start) == NGX_OK
            && ngx_http_ollama_scan_value_end(scan) == NGX_OK;
-}
-
-
-/* A value begins: checks that it has the type of its field. */
-
-static ngx_int_t
-ngx_http_ollama_scan_type(ngx_http_ollama_scan_t *scan,
-    ngx_http_ollama_type_e type, off_t start)
-{
-    ngx_http_ollama_type_e    must;
-    ngx_http_ollama_field_t  *field;
-
-    if (scan->depth == 0) {
-        if (type == ngx_http_ollama_object) {
-            return NGX_OK;
-        }
-
-        return ngx_http_ollama_scan_error(scan, start, NULL,
-                                          "the body must be an object, not ",
-                                          ngx_http_ollama_scan_types[type]);
-    }
-
-    /* depths 1 and 2: a field and its elements; 3 and 4: a message's */
-
-    field = (scan->depth <= 2) ? scan->field : scan->sub;
-
-    if (field == NULL || scan->depth > 4 || type == ngx_http_ollama_null) {
-        return NGX_OK;
-    }
-
-    must = field->type;
-
-    if (scan->depth % 2 == 0) {
-        if (must != ngx_http_ollama_list) {
-            return NGX_OK;
-        }
-
-        must = field->element;
-    }
-
-    if (type == must) {
-        return NGX_OK;
-    }
-
-    return ngx_http_ollama_scan_mismatch(scan, start, field, must, type);
 }
 
 
@@ -622,186 +483,9 @@ ngx_http_ollama_scan_value_end(ngx_http_ollama_scan_t *scan)
 }
 
 
-/* Copies the decoded value of a field; the last of equal keys wins. */
-
-static ngx_int_t
-ngx_http_ollama_scan_value(ngx_http_ollama_scan_t *scan, const u_char *p,
-    size_t len)
-{
-    size_t      size, raw;
-    uint32_t    bit;
-    ngx_str_t  *value;
-
-    raw = len;
-
-    if (scan->json.invalid && len <= NGX_HTTP_OLLAMA_SCAN_MAX_VALUE) {
-        len = ngx_http_ollama_json_mend(NULL, p, raw);
-    }
-
-    if (len > NGX_HTTP_OLLAMA_SCAN_MAX_VALUE) {
-        return ngx_http_ollama_scan_error(scan, scan->json.string,
-                                          &scan->field->name,
-                                          "is longer than 1024 bytes", "");
-    }
-
-    if (scan->json.halves) {
-        /* the server would see something else */
-        return ngx_http_ollama_scan_error(scan, scan->json.string,
-                                          &scan->field->name,
-                                          "has half of a surrogate pair", "");
-    }
-
-    value = (ngx_str_t *) ((u_char *) scan + scan->field->offset);
-
-    bit = 1u << (scan->field - ngx_http_ollama_scan_fields);
-
-    if (len > value->len && !(scan->roomy & bit)) {
-
-        size = len;
-
-        if (value->data) {
-            /* a body may have the key many times */
-            size = NGX_HTTP_OLLAMA_SCAN_MAX_VALUE;
-            scan->roomy |= bit;
-        }
-
-        value->data = ngx_pnalloc(scan->pool, size);
-        if (value->data == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    value->len = ngx_http_ollama_json_mend(value->data, p, raw);
-
-    if (value == &scan->model) {
-        scan->model_at.start = scan->json.string;
-        scan->model_at.end = ngx_http_ollama_json_offset(&scan->json);
-
-    } else if (value == &scan->name) {
-        scan->name_at.start = scan->json.string;
-        scan->name_at.end = ngx_http_ollama_json_offset(&scan->json);
-    }
-
-    if (value == &scan->task_id && !ngx_http_ollama_id_is_valid(value)) {
-        return ngx_http_ollama_scan_error(scan, scan->json.string,
-                           &scan->field->name,
-                           "must be 1 to 64 characters of A-Z a-z 0-9 _ -",
-                           "");
-    }
-
-    return NGX_OK;
-}
-
-
-/* Finds the field of a key.  Returns whether it is one of the gateway's. */
-
-static ngx_uint_t
-ngx_http_ollama_scan_field(ngx_http_ollama_scan_t *scan, const u_char *p,
-    size_t len)
-{
-    ngx_http_ollama_field_t  *field;
-
-    if (scan->depth == 1) {
-        scan->field = ngx_http_ollama_scan_find(ngx_http_ollama_scan_fields,
-                                                scan->flags, p, len);
-        scan->sub = NULL;
-
-        return scan->field && scan->field->own;
-    }
-
-    if (scan->depth == 3) {
-        field = scan->field;
-
-        scan->sub = (field && field->element == ngx_http_ollama_object)
-                    ? ngx_http_ollama_scan_find(
-                                         ngx_http_ollama_scan_message_fields,
-                                         scan->flags, p, len)
-                    : NULL;
-    }
-
-    return 0;
-}
-
-
-static ngx_http_ollama_field_t *
-ngx_http_ollama_scan_find(ngx_http_ollama_field_t *field, ngx_uint_t flags,
-    const u_char *p, size_t len)
-{
-    for ( /* void */ ; field->name.len; field++) {
-
-        if (field->flags && !(field->flags & flags)) {
-            continue;
-        }
-
-        if (ngx_http_ollama_json_key_eq(p, len, &field->name)) {
-            return field;
-        }
-    }
-
-    return NULL;
-}
-
-
 static ngx_uint_t
 ngx_http_ollama_scan_is_stream(ngx_http_ollama_scan_t *scan)
 {
     return scan->depth == 1 && scan->field
            && scan->field->flags == NGX_HTTP_OLLAMA_SCAN_STREAM;
-}
-
-
-static ngx_int_t
-ngx_http_ollama_scan_mismatch(ngx_http_ollama_scan_t *scan, off_t at,
-    ngx_http_ollama_field_t *field, ngx_http_ollama_type_e must,
-    ngx_http_ollama_type_e type)
-{
-    u_char  *p, text[64];
-
-    p = ngx_cpymem(text, "must be ", 8);
-    p = ngx_http_ollama_scan_copy(p, ngx_http_ollama_scan_types[must]);
-    p = ngx_http_ollama_scan_copy(p, ", not ");
-    *p = '\0';
-
-    return ngx_http_ollama_scan_error(scan, at, &field->name, (char *) text,
-                                      ngx_http_ollama_scan_types[type]);
-}
-
-
-/* Sets scan->error to "name" text tail.  NGX_DECLINED, or NGX_ERROR. */
-
-static ngx_int_t
-ngx_http_ollama_scan_error(ngx_http_ollama_scan_t *scan, off_t at,
-    ngx_str_t *name, const char *text, const char *tail)
-{
-    u_char  *p;
-
-    p = ngx_pnalloc(scan->pool, (name ? name->len + 3 : 0)
-                                + ngx_strlen(text) + ngx_strlen(tail));
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    scan->error.data = p;
-    scan->error_at = at;
-
-    if (name) {
-        *p++ = '"';
-        p = ngx_cpymem(p, name->data, name->len);
-        *p++ = '"';
-        *p++ = ' ';
-    }
-
-    p = ngx_http_ollama_scan_copy(p, text);
-    p = ngx_http_ollama_scan_copy(p, tail);
-
-    scan->error.len = p - scan->error.data;
-
-    return NGX_DECLINED;
-}
-
-
-static u_char *
-ngx_http_ollama_scan_copy(u_char *p, const char *text)
-{
-    return ngx_cpymem(p, text, ngx_strlen(text));
 }
