@@ -46,7 +46,8 @@ sub is_error {
 our %claude = (400 => 'invalid_request_error', 401 => 'authentication_error',
                403 => 'permission_error', 404 => 'not_found_error',
                413 => 'request_too_large', 429 => 'rate_limit_error',
-               503 => 'overloaded_error', 529 => 'overloaded_error');
+               503 => 'overloaded_error', 504 => 'timeout_error',
+               529 => 'overloaded_error');
 
 sub is_claude {
     my ($r, $status, $text, $name) = @_;

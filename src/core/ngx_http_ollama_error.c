@@ -484,6 +484,9 @@ ngx_http_ollama_error_type(ngx_uint_t status,
     case 529: /* Anthropic's own */
         return "overloaded_error";
 
+    case NGX_HTTP_GATEWAY_TIME_OUT:
+        return "timeout_error";
+
     default:
         return "api_error";
     }
