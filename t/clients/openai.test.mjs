@@ -238,7 +238,6 @@ test("no header in time", async () => {
 for (const [path, status, ask] of [
     ["/v1/moderations", 404, (c) => c.moderations.create({ input: "hi" })],
     ["/v1/files", 404, (c) => c.files.list()],
-    ["/v1/images/generations", 404, (c) => c.images.generate({ prompt: "a" })],
     ["/v1/audio/speech", 404, (c) => c.audio.speech.create({ input: "hi",
         model: "m1", voice: "alloy" })],
     ["/v1/responses/{id}", 404, (c) => c.responses.retrieve("resp_1")],

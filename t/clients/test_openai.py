@@ -333,7 +333,6 @@ def test_no_header_in_time():
 OUTSIDE = {
     "/v1/moderations": lambda c: c.moderations.create(input="hi"),
     "/v1/files": lambda c: c.files.list(),
-    "/v1/images/generations": lambda c: c.images.generate(prompt="a cat"),
     "/v1/audio/speech": lambda c: c.audio.speech.create(
         input="hi", model="m1", voice="alloy"),
     "/v1/batches": lambda c: c.batches.list(),
