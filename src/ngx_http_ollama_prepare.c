@@ -70,6 +70,8 @@ static void ngx_http_ollama_prepare_claimed(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
 static ngx_int_t ngx_http_ollama_prepare_claim_result(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
+static ngx_http_ollama_task_stop_pt ngx_http_ollama_prepare_stop(
+    ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_prepare_history(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 
@@ -103,9 +105,9 @@ static const ngx_http_ollama_body_parser_t
 
 static const ngx_http_ollama_prepare_pt  ngx_http_ollama_prepare_steps[] = {
     ngx_http_ollama_body_headers,
+    ngx_http_ollama_prepare_claim,
     ngx_http_ollama_prepare_names,
     ngx_http_ollama_prepare_search,
-    ngx_http_ollama_prepare_claim,
     ngx_http_ollama_prepare_history,
     NULL
 };
@@ -117,8 +119,8 @@ static const ngx_http_ollama_prepare_pt
     ngx_http_ollama_prepare_conversation_steps[] =
 {
     ngx_http_ollama_body_headers,
-    ngx_http_ollama_prepare_search_all,
     ngx_http_ollama_prepare_claim,
+    ngx_http_ollama_prepare_search_all,
     NULL
 };
 
@@ -340,7 +342,22 @@ static ngx_int_t
 ngx_http_ollama_prepare_probe(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_http_ollama_loc_conf_t *olcf)
 {
-    ngx_int_t  rc;
+    ngx_int_t                     rc;
+    ngx_http_ollama_task_stop_pt  stop;
+
+    stop = ngx_http_ollama_prepare_stop(r, ctx);
+
+    if (stop && !ctx->has_task) {
+
+        /* meanwhile it can be stopped */
+
+        rc = ngx_http_ollama_prepare_claim_result(r, ctx,
+                                      ngx_http_ollama_task_begin(r, ctx, stop));
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
 
     rc = ngx_http_ollama_search(r, ctx, olcf->up, ngx_http_ollama_prepare_next);
 
@@ -354,7 +371,8 @@ ngx_http_ollama_prepare_probe(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 
 /*
  * A client may have chosen the id of a generation that runs at another gateway:
- * this is found out before the session's lock is taken.
+ * this is found out before a model is looked for and before the session's lock
+ * is taken.
  */
 
 static ngx_int_t
@@ -363,17 +381,9 @@ ngx_http_ollama_prepare_claim(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     ngx_int_t                     rc;
     ngx_http_ollama_task_stop_pt  stop;
 
-    if (r != r->main) {
-        return NGX_OK;
-    }
+    stop = ngx_http_ollama_prepare_stop(r, ctx);
 
-    if (ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_CONVERSATION) {
-        stop = ngx_http_ollama_conversation_stop;
-
-    } else if (ngx_http_ollama_prepare_is_generation(ctx)) {
-        stop = ngx_http_ollama_stop;
-
-    } else {
+    if (stop == NULL) {
         return NGX_OK;
     }
 
@@ -408,6 +418,24 @@ ngx_http_ollama_prepare_claim_result(ngx_http_request_t *r,
     }
 
     return (rc == NGX_ERROR) ? NGX_HTTP_INTERNAL_SERVER_ERROR : rc;
+}
+
+
+/* What stops it; NULL: it is no generation that a client can stop. */
+
+static ngx_http_ollama_task_stop_pt
+ngx_http_ollama_prepare_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    if (r != r->main) {
+        return NULL;
+    }
+
+    if (ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_CONVERSATION) {
+        return ngx_http_ollama_conversation_stop;
+    }
+
+    return ngx_http_ollama_prepare_is_generation(ctx)
+           ? ngx_http_ollama_stop : NULL;
 }
 
 

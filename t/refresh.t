@@ -6,6 +6,7 @@ use lib 't/lib';
 
 use Test::Nginx::Ollama fakes => 2;
 use Test::Nginx::Ollama::Fleet;
+use Test::Nginx::Ollama::Stop;
 
 use JSON::PP ();
 use Time::HiRes qw(time);
@@ -272,6 +273,53 @@ $_->close for splice @c, 0, 3;
 is(join(' ', map { $_->reply->status } @c), '404 404 404');
 cmp_ok(time - $start, '<', 4);
 cmp_ok(time - $start, '>', 0.9);
+--- no_error_log
+[alert]
+[crit]
+
+
+
+=== what waits for a search can be stopped
+--- upstream eval: main::servers_with($::once, '')
+--- test
+wait_status(up => 1);
+fake_set(fake => 1, server => { version_delay_ms => 8000 });
+
+my %last = ('/api/chat' => qr/"done":true,"done_reason":"cancelled"/,
+            '/api/generate' => qr/"done":true,"done_reason":"cancelled"/,
+            '/v1/chat/completions' => qr/data: \[DONE\]\n\n\z/,
+            '/api/chat/multi-model' => qr/"done_reason":"cancelled"/);
+
+for my $path (sort keys %last) {
+    my %body = $path =~ /multi/
+               ? (models => [ 'm1', 'zz' ], initial_message => 'hi')
+               : (model => 'zz', prompt => 'hi', stream => JSON::PP::true,
+                  messages => [ { role => 'user', content => 'hi' } ]);
+
+    my $c = client(timeout => 10)->request("POST $path", \%body,
+                                           'X-Ollama-Task-Id' => 'one');
+
+    my ($r, $start) = (undef, time);
+    wait_for(sub { $r = main::cancel('one'); $r->status == 200 }, 0.9);
+    main::is_cancelled($r, $path, 'one');
+
+    $r = $c->reply;
+    is($r->status, 200, 'it ends properly');
+    ok($r->complete);
+    like($r->body, $last{$path});
+    cmp_ok(time - $start, '<', 0.95, 'at once');
+    main::is_unknown(main::cancel('one'), $path, 'one');
+    select undef, undef, undef, 1.1;
+}
+
+# the id of one that waits is taken
+my $c = client(timeout => 10)->request(chat('zz'),
+                                       'X-Ollama-Task-Id' => 'two');
+my $r;
+ok(wait_for(sub { $r = http(chat('m1'), 'X-Ollama-Task-Id' => 'two');
+                  $r->status == 409 }, 0.9));
+is($c->reply->status, 404);
+is(http(chat('m1'), 'X-Ollama-Task-Id' => 'two')->status, 200);
 --- no_error_log
 [alert]
 [crit]

@@ -102,6 +102,11 @@ ngx_http_ollama_search_timer_handler(ngx_event_t *ev)
 
     search = ngx_http_ollama_timer_data(ev);
 
+    if (search->ctx->cancelled) {
+        /* it has been answered */
+        return;
+    }
+
     if (!ngx_http_ollama_fleet_is_probed(search->up, search->ticket)
         && (ngx_msec_int_t) (search->until - ngx_current_msec) > 0)
     {

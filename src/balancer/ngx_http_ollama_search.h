@@ -25,8 +25,9 @@ typedef void (*ngx_http_ollama_search_pt)(ngx_http_request_t *r,
 /*
  * Before a request is refused because no server is known to have its model, in
  * the precontent phase: has the servers probed.  NGX_AGAIN: "done" is called
- * with NGX_OK when they have been, or after a second; NGX_DECLINED: they have
- * been a moment ago; NGX_ERROR: no memory.
+ * with NGX_OK when they have been, or after a second, unless the request is
+ * stopped before; NGX_DECLINED: they have been a moment ago; NGX_ERROR: no
+ * memory.
  */
 ngx_int_t ngx_http_ollama_search(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up,

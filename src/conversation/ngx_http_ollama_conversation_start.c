@@ -243,6 +243,11 @@ ngx_http_ollama_conversation_start_model(ngx_http_ollama_conversation_t *conv,
 
     ctx = conv->ctx;
 
+    if (ctx->cancelled) {
+        /* while its models were looked for: no turn begins */
+        return NGX_OK;
+    }
+
     participant = &conv->body->participant[i];
 
     rc = ngx_http_ollama_names_find(conv->request, ctx, &participant->model,
