@@ -108,6 +108,7 @@ static const ngx_http_ollama_prepare_pt  ngx_http_ollama_prepare_steps[] = {
     ngx_http_ollama_prepare_claim,
     ngx_http_ollama_prepare_names,
     ngx_http_ollama_prepare_search,
+    ngx_http_ollama_names_apply_again,
     ngx_http_ollama_prepare_history,
     NULL
 };
@@ -287,7 +288,8 @@ ngx_http_ollama_prepare_search(ngx_http_request_t *r,
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
 
     if (!olcf->fixed
-        || !ngx_http_ollama_candidates_is_unknown(r, ctx, olcf->up))
+        || (!ctx->unresolved
+            && !ngx_http_ollama_candidates_is_unknown(r, ctx, olcf->up)))
     {
         return NGX_OK;
     }

@@ -4,14 +4,17 @@
 
 use lib 't/lib';
 
+use Test::Nginx::Ollama::Session qw(made stored);
 use Test::Nginx::Ollama fakes => 2;
 use Test::Nginx::Ollama::Fleet;
 use Test::Nginx::Ollama::Stop;
 
 use JSON::PP ();
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
 workers(2);
+
+our $http = "ollama_redis unix:\$TEST_NGINX_REDIS_PATH;";
 
 our $managed = <<'END';
     ollama_management on;
@@ -309,7 +312,7 @@ for my $path (sort keys %last) {
     like($r->body, $last{$path});
     cmp_ok(time - $start, '<', 0.95, 'at once');
     main::is_unknown(main::cancel('one'), $path, 'one');
-    select undef, undef, undef, 1.1;
+    sleep 1.1;
 }
 
 # the id of one that waits is taken
@@ -320,6 +323,94 @@ ok(wait_for(sub { $r = http(chat('m1'), 'X-Ollama-Task-Id' => 'two');
                   $r->status == 409 }, 0.9));
 is($c->reply->status, 404);
 is(http(chat('m1'), 'X-Ollama-Task-Id' => 'two')->status, 200);
+--- no_error_log
+[alert]
+[crit]
+
+
+
+=== the models of an alias are looked for
+--- upstream eval: main::servers_with($::once, '', '')
+--- ollama
+        ollama_alias mine none new;
+--- test
+wait_status(up => 1, 2);
+is(http(chat('mine'))->json->{error},
+   "model 'mine' not found: it is an alias of 'none', 'new'");
+sleep 1.1;
+set_models(2, m1 => 0, new => 0);
+
+my $r = http(chat('Mine'));
+is($r->status, 200, 'found');
+is($r->header('X-Ollama-Model'), 'new');
+is(servers_of($r), 2);
+is(fake_requests(fake => 2, last => 1)->{requests}[0]{model}, 'new');
+--- no_error_log
+[alert]
+[crit]
+
+
+
+=== the model of a session is looked for
+--- upstream eval: main::servers_with($::once, '')
+--- http_config eval: $::http
+--- ollama
+        ollama_alias mine none new2;
+--- test
+wait_status(up => 1);
+
+for (['new', 'new'], ['mine', 'new2']) {
+    my ($name, $model) = @$_;
+    my $id = main::made({ model => $name, system => 'You' });
+
+    my $r = http('POST /api/chat', { session_id => $id, @say });
+    is($r->status, 404, 'nowhere');
+    like($r->json->{error}, qr/\Amodel '$name' not found/);
+    is(main::stored($id), '', 'nothing is stored');
+    sleep 1.1;
+
+    set_models(1, m1 => 0, map { $_ => 0 } $model);
+    $r = http('POST /api/chat', { session_id => $id, @say });
+    is($r->status, 200, 'found') or diag($r->raw);
+    my $asked = fake_requests(wait_ended => 1, last => 1)->{requests}[0];
+    is($asked->{model}, $model);
+    like($asked->{body}, qr/"role":"system","content":"You"/);
+    like(main::stored($id), qr/\Auser:hi:complete\|assistant:.*:complete\z/s);
+}
+--- no_error_log
+[alert]
+[crit]
+
+
+
+=== one model that is asked for is looked for
+--- upstream eval: main::servers_with($::once, '')
+--- ollama
+        ollama_alias mine none new2;
+--- test
+wait_status(up => 1);
+is(http('GET /v1/models/new')->json->{error}{message},
+   "model 'new' not found");
+sleep 1.1;
+set_models(1, m1 => 0, new => 0);
+
+my $kept = client();
+my $r = $kept->request('GET /v1/models/new')->reply;
+is($r->status, 200, 'found');
+is($r->json->{id}, 'new');
+is($kept->request('GET /v1/models/m1')->reply->status, 200, 'kept');
+
+sleep 1.1;
+set_models(1, m1 => 0, new2 => 0);
+is(http('GET /v1/models/mine')->status, 200, 'an alias');
+
+# a client that leaves, a server that is silent
+sleep 1.1;
+fake_set(fake => 1, server => { hang => JSON::PP::true });
+client()->request('GET /v1/models/zz')->close;
+my $start = time;
+is(http('GET /v1/models/zz')->status, 404);
+cmp_ok(time - $start, '<', 4);
 --- no_error_log
 [alert]
 [crit]

@@ -23,6 +23,7 @@
 #include "api/ngx_http_ollama_models_alias.h"
 #include "api/ngx_http_ollama_models_cache.h"
 #include "api/ngx_http_ollama_models_json.h"
+#include "balancer/ngx_http_ollama_search.h"
 #include "core/ngx_http_ollama_arg.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
@@ -88,6 +89,8 @@ static void ngx_http_ollama_models_aliases(ngx_http_ollama_models_t *m,
     ngx_http_ollama_models_cache_t *cache, ngx_http_ollama_models_alias_t *a);
 static void ngx_http_ollama_models_walk_version(ngx_http_ollama_emit_t *t,
     void *data);
+static ngx_int_t ngx_http_ollama_models_one(ngx_http_request_t *r,
+    ngx_uint_t search);
 static ngx_int_t ngx_http_ollama_models_newest(ngx_http_ollama_models_t *m,
     ngx_http_ollama_openai_t *one);
 
@@ -652,6 +655,25 @@ ngx_http_ollama_models_walk_version(ngx_http_ollama_emit_t *t, void *data)
 ngx_int_t
 ngx_http_ollama_models_openai_one(ngx_http_request_t *r)
 {
+    return ngx_http_ollama_models_one(r, 1);
+}
+
+
+/* The servers were probed. */
+
+static void
+ngx_http_ollama_models_searched(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
+{
+    ngx_http_finalize_request(r, ngx_http_ollama_models_one(r, 0));
+}
+
+
+/* "search": has the servers probed if none is known to have it. */
+
+static ngx_int_t
+ngx_http_ollama_models_one(ngx_http_request_t *r, ngx_uint_t search)
+{
     ngx_int_t                 rc;
     ngx_http_ollama_models_t  m;
     ngx_http_ollama_openai_t  one;
@@ -666,6 +688,17 @@ ngx_http_ollama_models_openai_one(ngx_http_request_t *r)
     one.id.len = r->uri.len - (sizeof(NGX_HTTP_OLLAMA_MODELS_V1) - 1);
 
     rc = ngx_http_ollama_models_newest(&m, &one);
+
+    if (rc == NGX_DECLINED && search) {
+
+        rc = ngx_http_ollama_search(r, m.ctx, m.up,
+                                    ngx_http_ollama_models_searched);
+
+        if (rc == NGX_AGAIN) {
+            r->main->count++;
+            return NGX_DONE;
+        }
+    }
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

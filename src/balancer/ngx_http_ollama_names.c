@@ -35,13 +35,11 @@
 static ngx_http_ollama_alias_name_t *ngx_http_ollama_names_choose(
     ngx_http_ollama_upstream_t *up, ngx_http_ollama_alias_t *alias,
     ngx_str_t *pin);
-static ngx_int_t ngx_http_ollama_names_refuse(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_alias_t *alias);
 
 
 ngx_int_t
-ngx_http_ollama_names_find(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
-    ngx_str_t *model, ngx_str_t *url, ngx_uint_t *aliased)
+ngx_http_ollama_names_find(ngx_http_request_t *r, ngx_str_t *model,
+    ngx_str_t *url, ngx_uint_t *aliased)
 {
     u_char                        *p;
     ngx_str_t                      pin;
@@ -99,7 +97,7 @@ ngx_http_ollama_names_find(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     if (name == NULL) {
 
         if (olcf->fixed) {
-            return ngx_http_ollama_names_refuse(r, ctx, alias);
+            return NGX_DECLINED;
         }
 
         name = &alias->models[0];
@@ -159,14 +157,25 @@ ngx_http_ollama_names_choose(ngx_http_ollama_upstream_t *up,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_ollama_names_refuse(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
-    ngx_http_ollama_alias_t *alias)
+    ngx_str_t *model)
 {
-    size_t       len;
-    u_char      *p;
-    ngx_str_t    list, *name;
-    ngx_uint_t   i;
+    size_t                       len;
+    u_char                      *p;
+    ngx_str_t                    list, *name;
+    ngx_uint_t                   i;
+    ngx_http_ollama_alias_t     *alias;
+    ngx_http_ollama_wanted_t     wanted;
+    ngx_http_ollama_loc_conf_t  *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
+
+    if (ngx_http_ollama_model_state_want(r->pool, model, &wanted) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    alias = ngx_http_ollama_alias_find(olcf->aliases, &wanted.key);
 
     len = 0;
 
@@ -205,14 +214,19 @@ ngx_http_ollama_names_apply(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     scan = ctx->scan;
     model = scan->model;
 
-    rc = ngx_http_ollama_names_find(r, ctx, &model, &scan->server_url,
-                                    &aliased);
+    rc = ngx_http_ollama_names_find(r, &model, &scan->server_url, &aliased);
+
+    if (rc == NGX_DECLINED) {
+        ctx->unresolved = 1;
+        return NGX_OK;
+    }
 
     if (rc != NGX_OK) {
         return rc;
     }
 
     ctx->aliased = aliased;
+    ctx->unresolved = 0;
 
     if (!aliased && model.len == scan->model.len) {
         return NGX_OK;
@@ -226,4 +240,24 @@ ngx_http_ollama_names_apply(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 
     return ngx_http_ollama_body_edit_model(r, ctx, &model) == NGX_OK
            ? NGX_OK : NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_ollama_names_apply_again(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    if (!ctx->unresolved) {
+        return NGX_OK;
+    }
+
+    rc = ngx_http_ollama_names_apply(r, ctx);
+
+    if (rc == NGX_OK && ctx->unresolved) {
+        return ngx_http_ollama_names_refuse(r, ctx, &ctx->scan->model);
+    }
+
+    return rc;
 }

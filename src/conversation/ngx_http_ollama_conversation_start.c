@@ -250,8 +250,13 @@ ngx_http_ollama_conversation_start_model(ngx_http_ollama_conversation_t *conv,
 
     participant = &conv->body->participant[i];
 
-    rc = ngx_http_ollama_names_find(conv->request, ctx, &participant->model,
+    rc = ngx_http_ollama_names_find(conv->request, &participant->model,
                                     &participant->server_url, &aliased);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_ollama_names_refuse(conv->request, ctx,
+                                            &participant->model);
+    }
 
     if (rc != NGX_OK) {
         return rc;

@@ -27,6 +27,7 @@ typedef struct ngx_http_ollama_running_s       ngx_http_ollama_running_t;
 typedef struct ngx_http_ollama_frame_s         ngx_http_ollama_frame_t;
 typedef struct ngx_http_ollama_refresh_s       ngx_http_ollama_refresh_t;
 typedef struct ngx_http_ollama_save_s          ngx_http_ollama_save_t;
+typedef struct ngx_http_ollama_history_s       ngx_http_ollama_history_t;
 typedef struct ngx_http_ollama_conversation_s  ngx_http_ollama_conversation_t;
 typedef struct ngx_http_ollama_conversation_body_s
                                           ngx_http_ollama_conversation_body_t;
@@ -107,6 +108,8 @@ struct ngx_http_ollama_ctx_s {
     ngx_http_ollama_session_t  *session;   /* to be created or changed; NULL:
                                               this isn't such a request */
     ngx_http_ollama_save_t   *save;        /* NULL: no session */
+    ngx_http_ollama_history_t  *history;   /* of a chat in a session, until it
+                                              is routed */
     ngx_str_t                 holder;      /* name of the lock holder, for the
                                               store */
 
@@ -156,6 +159,9 @@ struct ngx_http_ollama_ctx_s {
     unsigned                  unloads:1;   /* it unloads a model */
     unsigned                  aliased:1;   /* the client has asked for an
                                               alias of scan->model */
+    unsigned                  unresolved:1; /* scan->model is an alias, none of
+                                              whose models is known to be
+                                              anywhere */
     unsigned                  no_server:1; /* the balancer had no server:
                                               the error tells why */
     unsigned                  keepalive:1; /* r->keepalive before the refusal */

@@ -31,6 +31,7 @@
 #include "session/ngx_http_ollama_history.h"
 #include "balancer/ngx_http_ollama_candidates.h"
 #include "balancer/ngx_http_ollama_names.h"
+#include "balancer/ngx_http_ollama_search.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_endpoint.h"
@@ -61,7 +62,7 @@
 #define NGX_HTTP_OLLAMA_HISTORY_NEW       (64 * 1024)
 
 
-typedef struct {
+struct ngx_http_ollama_history_s {
     ngx_http_request_t          *request;
     ngx_http_ollama_ctx_t       *ctx;
     ngx_http_ollama_history_pt   done;
@@ -82,9 +83,10 @@ typedef struct {
 
     unsigned                     locking:1; /* the session may be locked */
     unsigned                     model_added:1; /* it is the session's */
+    unsigned                     unknown:1; /* no server is known to have it */
     unsigned                     stored:1;  /* the new messages are stored */
     unsigned                     paging:1;  /* pages follow the first command */
-} ngx_http_ollama_history_t;
+};
 
 
 static ngx_int_t ngx_http_ollama_history_check_messages(ngx_http_request_t *r,
@@ -100,9 +102,10 @@ static ngx_int_t ngx_http_ollama_history_set_model(ngx_http_ollama_history_t *h,
     ngx_str_t *model);
 static ngx_int_t ngx_http_ollama_history_insert_model(
     ngx_http_ollama_history_t *h);
-static ngx_int_t ngx_http_ollama_history_insert_system(
-    ngx_http_ollama_history_t *h, ngx_str_t *system);
 static void ngx_http_ollama_history_add_page(ngx_http_ollama_history_t *h);
+static void ngx_http_ollama_history_search(ngx_http_ollama_history_t *h);
+static void ngx_http_ollama_history_searched(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
 static void ngx_http_ollama_history_read(ngx_http_ollama_history_t *h);
 static void ngx_http_ollama_history_read_done(ngx_http_ollama_store_t *store);
 static void ngx_http_ollama_history_store(ngx_http_ollama_history_t *h);
@@ -148,6 +151,8 @@ ngx_http_ollama_history_begin(ngx_http_request_t *r,
     h->request = r;
     h->ctx = ctx;
     h->done = done;
+
+    ctx->history = h;
 
     ngx_http_ollama_insert_init(&h->text, r->pool);
 
@@ -355,7 +360,7 @@ ngx_http_ollama_history_lock_done(ngx_http_ollama_store_t *store)
     rc = ngx_http_ollama_history_set_model(h, &store->session.model);
 
     if (rc == NGX_OK
-        && ngx_http_ollama_history_insert_system(h, &store->session.system)
+        && ngx_http_ollama_insert_system(&h->text, &store->session.system)
            != NGX_OK)
     {
         rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -399,7 +404,8 @@ ngx_http_ollama_history_check(ngx_http_ollama_history_t *h)
         return rc;
     }
 
-    return h->model_added ? ngx_http_ollama_history_check_servers(h) : NGX_OK;
+    return (h->model_added && !h->unknown)
+           ? ngx_http_ollama_history_check_servers(h) : NGX_OK;
 }
 
 
@@ -460,7 +466,9 @@ static ngx_int_t
 ngx_http_ollama_history_set_model(ngx_http_ollama_history_t *h,
     ngx_str_t *model)
 {
-    ngx_http_ollama_scan_t  *scan;
+    ngx_int_t                    rc;
+    ngx_http_ollama_scan_t      *scan;
+    ngx_http_ollama_loc_conf_t  *olcf;
 
     scan = h->ctx->scan;
 
@@ -476,7 +484,17 @@ ngx_http_ollama_history_set_model(ngx_http_ollama_history_t *h,
     scan->model.len = model->len;
     h->model_added = 1;
 
-    return ngx_http_ollama_names_apply(h->request, h->ctx);
+    rc = ngx_http_ollama_names_apply(h->request, h->ctx);
+
+    olcf = ngx_http_get_module_loc_conf(h->request, ngx_http_ollama_module);
+
+    h->unknown = olcf->fixed
+                 && (h->ctx->unresolved
+                     || ngx_http_ollama_candidates_is_unknown(h->request,
+                                                              h->ctx,
+                                                              olcf->up));
+
+    return rc;
 }
 
 
@@ -507,37 +525,6 @@ ngx_http_ollama_history_insert_model(ngx_http_ollama_history_t *h)
     *p = '"';
 
     ngx_http_ollama_insert_into_body(&h->text, h->ctx, h->ctx->scan->close);
-
-    return NGX_OK;
-}
-
-
-/* The session's system prompt is the first message. */
-
-static ngx_int_t
-ngx_http_ollama_history_insert_system(ngx_http_ollama_history_t *h,
-    ngx_str_t *system)
-{
-    u_char  *p;
-    size_t   size;
-
-    if (system->len == 0) {
-        return NGX_OK;
-    }
-
-    size = sizeof("{\"role\":\"system\",\"content\":\"\"},") - 1
-           + system->len
-           + ngx_escape_json(NULL, system->data, system->len);
-
-    p = ngx_http_ollama_insert_put(&h->text, size);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    p = ngx_cpymem(p, "{\"role\":\"system\",\"content\":\"",
-                   sizeof("{\"role\":\"system\",\"content\":\"") - 1);
-    p = (u_char *) ngx_escape_json(p, system->data, system->len);
-    ngx_memcpy(p, "\"},", 3);
 
     return NGX_OK;
 }
@@ -639,6 +626,60 @@ ngx_http_ollama_history_add_page(ngx_http_ollama_history_t *h)
 
     if (store->more && (store->n || !h->paging)) {
         ngx_http_ollama_history_read(h);
+        return;
+    }
+
+    if (h->unknown) {
+        ngx_http_ollama_history_search(h);
+        return;
+    }
+
+    ngx_http_ollama_history_store(h);
+}
+
+
+/* Has the servers probed, as none is known to have the session's model. */
+
+static void
+ngx_http_ollama_history_search(ngx_http_ollama_history_t *h)
+{
+    ngx_int_t                    rc;
+    ngx_http_ollama_loc_conf_t  *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(h->request, ngx_http_ollama_module);
+
+    rc = ngx_http_ollama_search(h->request, h->ctx, olcf->up,
+                                ngx_http_ollama_history_searched);
+
+    if (rc == NGX_AGAIN) {
+        return;
+    }
+
+    ngx_http_ollama_history_searched(h->request, h->ctx,
+                                     (rc == NGX_DECLINED)
+                                     ? NGX_OK
+                                     : NGX_HTTP_INTERNAL_SERVER_ERROR);
+}
+
+
+static void
+ngx_http_ollama_history_searched(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
+{
+    ngx_http_ollama_history_t  *h;
+
+    h = ctx->history;
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_ollama_names_apply_again(r, ctx);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_ollama_history_check_servers(h);
+    }
+
+    if (rc != NGX_OK) {
+        ngx_http_ollama_history_end(h, rc);
         return;
     }
 

@@ -70,6 +70,35 @@ ngx_http_ollama_insert_put(ngx_http_ollama_insert_t *insert, size_t size)
 }
 
 
+ngx_int_t
+ngx_http_ollama_insert_system(ngx_http_ollama_insert_t *insert,
+    ngx_str_t *system)
+{
+    u_char  *p;
+    size_t   size;
+
+    if (system->len == 0) {
+        return NGX_OK;
+    }
+
+    size = sizeof("{\"role\":\"system\",\"content\":\"\"},") - 1
+           + system->len
+           + ngx_escape_json(NULL, system->data, system->len);
+
+    p = ngx_http_ollama_insert_put(insert, size);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(p, "{\"role\":\"system\",\"content\":\"",
+                   sizeof("{\"role\":\"system\",\"content\":\"") - 1);
+    p = (u_char *) ngx_escape_json(p, system->data, system->len);
+    ngx_memcpy(p, "\"},", 3);
+
+    return NGX_OK;
+}
+
+
 /* A buffer of this size, that is full. */
 
 static ngx_buf_t *

@@ -49,6 +49,13 @@ u_char *ngx_http_ollama_insert_put(ngx_http_ollama_insert_t *insert,
     size_t size);
 
 /*
+ * Adds the session's system prompt, with a comma; it is the first message.  Of
+ * an empty one nothing is added.  NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_ollama_insert_system(ngx_http_ollama_insert_t *insert,
+    ngx_str_t *system);
+
+/*
  * Marks the start of a message in the piece that was put last.  A message must
  * not be divided among pieces.
  */
