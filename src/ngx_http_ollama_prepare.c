@@ -304,8 +304,9 @@ static ngx_int_t
 ngx_http_ollama_prepare_search_all(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
+    ngx_int_t                    rc;
     ngx_str_t                    url;
-    ngx_uint_t                   i, unknown;
+    ngx_uint_t                   i, unknown, aliased;
     ngx_http_ollama_loc_conf_t  *olcf;
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
@@ -316,6 +317,7 @@ ngx_http_ollama_prepare_search_all(ngx_http_request_t *r,
 
     url = ctx->scan->server_url;
     unknown = 0;
+    rc = NGX_OK;
 
     for (i = 0; i < ctx->conv_body->n && !unknown; i++) {
 
@@ -326,14 +328,22 @@ ngx_http_ollama_prepare_search_all(ngx_http_request_t *r,
             ctx->scan->server_url = url;
         }
 
-        unknown = ngx_http_ollama_candidates_is_unknown(r, ctx, olcf->up);
+        rc = ngx_http_ollama_names_find(r, &ctx->scan->model,
+                                        &ctx->scan->server_url, &aliased);
+
+        if (rc > NGX_OK) {
+            break;
+        }
+
+        unknown = (rc == NGX_DECLINED)
+                  || ngx_http_ollama_candidates_is_unknown(r, ctx, olcf->up);
     }
 
     ngx_str_null(&ctx->scan->model);
     ctx->scan->server_url = url;
 
-    if (!unknown) {
-        return NGX_OK;
+    if (rc > NGX_OK || !unknown) {
+        return (rc > NGX_OK) ? rc : NGX_OK;
     }
 
     return ngx_http_ollama_prepare_probe(r, ctx, olcf);

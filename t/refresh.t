@@ -439,6 +439,33 @@ like($r->body, qr/zz/);
 
 
 
+=== a conversation has no server probed for an alias
+--- upstream eval: main::servers_with($::once, '')
+--- ollama
+        ollama_alias mine none m1;
+--- test
+wait_status(up => 1);
+
+my $n = main::probes(1)->{count};
+
+for (1 .. 3) {
+    my $r = http('POST /api/chat/multi-model',
+                 { models => [ 'mine', { model => ' m1 ', name => 'b' } ],
+                   initial_message => 'hi', max_turns => 2 });
+    like($r->body, qr/"done_reason":"max_turns"/);
+}
+
+is(main::probes(1)->{count}, $n);
+
+# but for one whose models are nowhere
+set_models(1, none => 0);
+my $r = http('POST /api/chat/multi-model',
+             { models => [ 'mine', 'none' ], initial_message => 'hi',
+               max_turns => 2 });
+is($r->status, 200);
+
+
+
 === a model is found after a moment where a map chooses the upstream
 --- http_config
     map $ollama_model $pool { default ollama; }
