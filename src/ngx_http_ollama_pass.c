@@ -89,6 +89,12 @@ ngx_http_ollama_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         endpoint->kind = NGX_HTTP_OLLAMA_ENDPOINT_FURTHER;
         endpoint->scan = NGX_HTTP_OLLAMA_SCAN_FORM;
         endpoint->last = NGX_HTTP_OLLAMA_END_ANY;
+
+        if (path.len > sizeof("/api/") - 1
+            && ngx_strncmp(path.data, "/api/", sizeof("/api/") - 1) == 0)
+        {
+            endpoint->scan |= NGX_HTTP_OLLAMA_SCAN_OWN;
+        }
     }
 
     return NGX_CONF_OK;

@@ -269,7 +269,9 @@ ngx_http_ollama_prepare_next(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 static ngx_int_t
 ngx_http_ollama_prepare_names(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 {
-    if (ctx->endpoint->kind != NGX_HTTP_OLLAMA_ENDPOINT_MODEL) {
+    if (ctx->endpoint->kind != NGX_HTTP_OLLAMA_ENDPOINT_MODEL
+        && ctx->endpoint->kind != NGX_HTTP_OLLAMA_ENDPOINT_FURTHER)
+    {
         return NGX_OK;
     }
 

@@ -573,6 +573,51 @@ is(fake_requests()->{count}, $n, 'nobody was asked for others');
 
 
 
+=== further paths: aliases, ollama_forbid, the fields of the gateway
+--- upstream
+        zone ollama 1m;
+        server 127.0.0.1:$TEST_NGINX_FAKE_PORT;
+        ollama_balance;
+--- ollama
+        ollama_pass /api/new /v1/files;
+        ollama_alias mine m1;
+        ollama_forbid keep_alive options.num_ctx;
+--- test
+wait_status(up => 1);
+
+my $url = 'http://127.0.0.1:' . fake_port();
+
+for (['{"keep_alive":5,"model":"m1"}', '{"model":"m1"}', 'keep_alive'],
+     ['{"model":"mine"}', '{"model":"m1"}'],
+     ['{"x":1,"options":{"num_ctx":1},"model":" m1 "}',
+      '{"x":1,"options":{},"model":"m1"}', 'options.num_ctx'],
+     ['{"keep_alive":5', '{"keep_alive":5'], ['[]', '[]'],
+     ['"keep_alive"', '"keep_alive"'])
+{
+    my ($body, $sent, $removed) = @$_;
+
+    for my $path (qw(/api/new /v1/files)) {
+        my $r = http("POST $path", $body);
+        is($r->body, '404 page not found', "$path $body");
+        is($r->header('X-Ollama-Removed'), $removed, 'removed');
+        is(fake_requests(last => 1)->{requests}[0]{body}, $sent, 'sent');
+    }
+}
+
+my $own = qq({"server_url":"$url","a":1,"session_id":"x","task_id":"y"});
+is(http('POST /api/new', $own)->body, '404 page not found');
+is(fake_requests(last => 1)->{requests}[0]{body}, '{"a":1}', 'under /api');
+is(http('POST /v1/files', $own)->body, '404 page not found');
+is(fake_requests(last => 1)->{requests}[0]{body}, $own, 'under /v1');
+is(http('POST /api/new', '{"server_url":"http://127.0.0.1:1"}')->status, 404);
+
+my $n = fake_requests()->{count};
+is(http('POST /api/new', $_)->status, 400, $_)
+    for '{"keep_alive":5,"model":1}', '{"keep_alive":5,"task_id":"a b"}';
+is(fake_requests()->{count}, $n, 'nobody was asked');
+
+
+
 === ollama_pass of an outer level, and with a prefix
 --- http_config
     ollama_pass /api/new;

@@ -61,6 +61,7 @@ static void ngx_http_ollama_body_wait_next(ngx_event_t *ev);
 static void ngx_http_ollama_body_wait_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_ollama_body_scan_result(ngx_http_ollama_ctx_t *ctx,
     ngx_int_t rc);
+static ngx_uint_t ngx_http_ollama_body_may_hide(ngx_http_ollama_scan_t *scan);
 static void ngx_http_ollama_body_forget(ngx_http_ollama_scan_t *scan);
 static ngx_int_t ngx_http_ollama_body_rewrite(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
@@ -473,11 +474,11 @@ ngx_http_ollama_body_scan_init(ngx_http_request_t *r,
         flags |= NGX_HTTP_OLLAMA_SCAN_SESSION;
     }
 
-    /* ollama_forbid is about what is asked of models */
+    /* ollama_forbid is about what is asked of models, not of management */
 
     return ngx_http_ollama_scan_init(ctx->scan, r->pool, ctx->pool, flags,
-                      ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_MODEL
-                      ? olcf->forbid : NULL);
+                   ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_MANAGEMENT
+                   ? NULL : olcf->forbid);
 }
 
 
@@ -514,7 +515,9 @@ ngx_http_ollama_body_scan_result(ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
         return rc;
     }
 
-    if (ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_FURTHER) {
+    if (ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_FURTHER
+        && !ngx_http_ollama_body_may_hide(ctx->scan))
+    {
         ngx_http_ollama_body_forget(ctx->scan);
         return NGX_OK;
     }
@@ -522,6 +525,15 @@ ngx_http_ollama_body_scan_result(ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
     return ngx_http_ollama_error(ctx->request, ctx, NGX_HTTP_BAD_REQUEST,
                                  "invalid request body at byte %O: %V",
                                  ctx->scan->error_at, &ctx->scan->error);
+}
+
+
+/* Whether members that are forbidden would be sent on in what is JSON. */
+
+static ngx_uint_t
+ngx_http_ollama_body_may_hide(ngx_http_ollama_scan_t *scan)
+{
+    return scan->nforbid && scan->depth && scan->json.error == NULL;
 }
 
 
