@@ -107,6 +107,52 @@ is(http('POST /api/chat', '{"model":"x","MODEL":"gpt-4o-mini","messages":[]}')
 
 
 
+=== of a form, and of its arguments, only the name is replaced
+--- ollama
+        ollama_alias gpt m1;
+        ollama_alias "a+b" m1;
+        ollama_pass /v1/files;
+--- test
+my $type = 'multipart/form-data; boundary=xx';
+
+sub form {
+    my ($name, $size) = @_;
+    return join "\r\n", '--xx', 'Content-Disposition: form-data; name="file"; '
+                . 'filename="gpt"', '', 'gpt' . 'x' x ($size // 0), '--xx',
+                'Content-Disposition: form-data; name="model"', '', $name,
+                '--xx--', '';
+}
+
+for my $uri ('/v1/images/edits', '/v1/audio/transcriptions', '/v1/files') {
+    for my $name ('gpt', 'GPT:latest', 'a+b', ' m1 ', 'm1:local') {
+        for my $size (0, 300_000) {
+            my $body = form($name, $size);
+            my $want = form('m1', $size);
+
+            my $r = http("POST $uri", $body, 'Content-Type' => $type);
+            unlike($r->body, qr/not found: it is an alias|model '/,
+                   "$uri $name");
+            my $sent = fake_requests(last => 1)->{requests}[0];
+            is($sent->{body_bytes}, length $want);
+            is($sent->{body}, $want) if !$size;
+        }
+    }
+
+    for (['model=gpt', 'model=m1'], ['a=gpt&model=a%2Bb&b=%20gpt',
+                                     'a=gpt&model=m1&b=%20gpt'],
+         ['model=m1', 'model=m1'], ['model=+m1:local', 'model=m1'])
+    {
+        my ($args, $want) = @$_;
+        my $body = form('zz');
+        http("POST $uri?$args", $body, 'Content-Type' => $type);
+        my $sent = fake_requests(last => 1)->{requests}[0];
+        is((fake_asked())[-1], "POST $uri?$want", $args);
+        is($sent->{body}, $body);
+    }
+}
+
+
+
 === only the model's value of the body is replaced
 --- ollama
         ollama_alias "a" m1;

@@ -95,6 +95,9 @@ struct ngx_http_ollama_ctx_s {
     ngx_uint_t                     step;       /* the next one after that */
     ngx_http_ollama_unpack_t      *unpack;     /* NULL: it is plain */
     ngx_http_ollama_multipart_t   *form;       /* NULL: the body is none */
+    ngx_str_t                      model_arg;  /* the value in r->args that
+                                                  names the model; data NULL:
+                                                  none does */
     ngx_chain_t                   *body;       /* what is left to be parsed */
     size_t                         body_pos;   /* in the first buffer of it */
     u_char                        *map;        /* of a body in a file */

@@ -21,6 +21,10 @@
 #include "request/ngx_http_ollama_scan.h"
 
 
+static ngx_buf_t *ngx_http_ollama_body_edit_value(ngx_pool_t *pool,
+    ngx_str_t *model, ngx_uint_t plain);
+static ngx_int_t ngx_http_ollama_body_edit_arg(ngx_http_request_t *r,
+    ngx_str_t *arg, ngx_str_t *model);
 static ngx_int_t ngx_http_ollama_body_edit_cut(ngx_http_ollama_ctx_t *ctx,
     ngx_http_ollama_cut_t *at);
 
@@ -50,13 +54,16 @@ ngx_int_t
 ngx_http_ollama_body_edit_model(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_str_t *model)
 {
-    size_t                  size;
     ngx_int_t               rc;
     ngx_buf_t              *b;
     ngx_chain_t            *cl;
     ngx_http_ollama_cut_t  *at;
 
     ctx->scan->model = *model;
+
+    if (ctx->model_arg.data) {
+        return ngx_http_ollama_body_edit_arg(r, &ctx->model_arg, model);
+    }
 
     at = &ctx->scan->model_at;
 
@@ -71,16 +78,10 @@ ngx_http_ollama_body_edit_model(ngx_http_request_t *r,
         return (rc == NGX_DECLINED) ? NGX_OK : NGX_ERROR;
     }
 
-    size = 2 + model->len + ngx_escape_json(NULL, model->data, model->len);
-
-    b = ngx_create_temp_buf(r->pool, size);
+    b = ngx_http_ollama_body_edit_value(r->pool, model, ctx->form != NULL);
     if (b == NULL) {
         return NGX_ERROR;
     }
-
-    *b->last++ = '"';
-    b->last = (u_char *) ngx_escape_json(b->last, model->data, model->len);
-    *b->last++ = '"';
 
     cl = ngx_alloc_chain_link(r->pool);
     if (cl == NULL) {
@@ -90,7 +91,76 @@ ngx_http_ollama_body_edit_model(ngx_http_request_t *r,
     cl->buf = b;
     cl->next = NULL;
 
-    ngx_http_ollama_body_edit_insert(ctx, at->start, cl, size);
+    ngx_http_ollama_body_edit_insert(ctx, at->start, cl, b->last - b->pos);
+
+    return NGX_OK;
+}
+
+
+/* The name as a string of JSON, or "plain", as in a form. */
+
+static ngx_buf_t *
+ngx_http_ollama_body_edit_value(ngx_pool_t *pool, ngx_str_t *model,
+    ngx_uint_t plain)
+{
+    size_t      size;
+    ngx_buf_t  *b;
+
+    size = plain ? model->len
+                 : 2 + model->len
+                   + ngx_escape_json(NULL, model->data, model->len);
+
+    b = ngx_create_temp_buf(pool, size);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    if (plain) {
+        b->last = ngx_cpymem(b->last, model->data, model->len);
+        return b;
+    }
+
+    *b->last++ = '"';
+    b->last = (u_char *) ngx_escape_json(b->last, model->data, model->len);
+    *b->last++ = '"';
+
+    return b;
+}
+
+
+/* Replaces the value of an argument. */
+
+static ngx_int_t
+ngx_http_ollama_body_edit_arg(ngx_http_request_t *r, ngx_str_t *arg,
+    ngx_str_t *model)
+{
+    u_char     *p, *tail;
+    size_t      n;
+    ngx_str_t   args;
+
+    tail = arg->data + arg->len;
+
+    n = model->len + 2 * ngx_escape_uri(NULL, model->data, model->len,
+                                        NGX_ESCAPE_URI_COMPONENT);
+
+    args.len = r->args.len - arg->len + n;
+
+    args.data = ngx_pnalloc(r->pool, args.len);
+    if (args.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(args.data, r->args.data, arg->data - r->args.data);
+
+    arg->len = n;
+
+    p = (u_char *) ngx_escape_uri(p, model->data, model->len,
+                                  NGX_ESCAPE_URI_COMPONENT);
+    arg->data = p - n;
+
+    (void) ngx_cpymem(p, tail, r->args.data + r->args.len - tail);
+
+    r->args = args;
 
     return NGX_OK;
 }

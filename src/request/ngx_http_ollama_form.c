@@ -6,9 +6,9 @@
 
 /*
  * A request's body that is a form, for endpoints that take files: its field
- * "model" decides about the server, and it is sent there as it is.  As Go's
- * FormValue() takes arguments of the query string before fields, one with this
- * name wins.
+ * "model" decides about the server, and it is sent there as it is, but for an
+ * alias.  As Go's FormValue() takes arguments of the query string before
+ * fields, one with this name wins.
  *
  * The form is in ctx->pool; what is found is in the request's pool.
  */
@@ -27,7 +27,7 @@
 static ngx_int_t ngx_http_ollama_form_result(ngx_http_ollama_ctx_t *ctx,
     ngx_int_t rc);
 static ngx_int_t ngx_http_ollama_form_arg(ngx_http_request_t *r,
-    ngx_str_t *name, ngx_str_t *value);
+    ngx_str_t *name, ngx_str_t *value, ngx_str_t *raw);
 static ngx_int_t ngx_http_ollama_form_unescape(ngx_pool_t *pool, u_char *p,
     u_char *last, ngx_str_t *text);
 
@@ -62,6 +62,17 @@ ngx_http_ollama_form_init(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
                                      "the Content-Type of the form has no "
                                      "valid boundary: \"%V\"",
                                      &r->headers_in.content_type->value);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (ngx_array_init(&ctx->scan->cuts, ctx->pool, 1,
+                       sizeof(ngx_http_ollama_cut_t))
+        != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     ctx->form = form;
@@ -100,7 +111,8 @@ ngx_http_ollama_form_end(ngx_http_ollama_ctx_t *ctx)
 
     model = &ctx->scan->model;
 
-    rc = ngx_http_ollama_form_arg(ctx->request, &ctx->form->name, model);
+    rc = ngx_http_ollama_form_arg(ctx->request, &ctx->form->name, model,
+                                  &ctx->model_arg);
 
     if (rc != NGX_DECLINED) {
         return rc;
@@ -114,6 +126,11 @@ ngx_http_ollama_form_end(ngx_http_ollama_ctx_t *ctx)
     }
 
     model->len = value->len;
+
+    if (model->len) {
+        ctx->scan->model_at.start = ctx->form->value_at;
+        ctx->scan->model_at.end = ctx->form->value_at + model->len;
+    }
 
     return NGX_OK;
 }
@@ -142,11 +159,14 @@ ngx_http_ollama_form_result(ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
 }
 
 
-/* The first argument with this name.  NGX_DECLINED: there is none. */
+/*
+ * The first argument with this name; "raw" is its value as it was sent.
+ * NGX_DECLINED: there is none.
+ */
 
 static ngx_int_t
 ngx_http_ollama_form_arg(ngx_http_request_t *r, ngx_str_t *name,
-    ngx_str_t *value)
+    ngx_str_t *value, ngx_str_t *raw)
 {
     u_char     *p, *s, *end, *last;
     ngx_str_t   key;
@@ -178,8 +198,10 @@ ngx_http_ollama_form_arg(ngx_http_request_t *r, ngx_str_t *name,
         if (key.len == name->len
             && ngx_strncmp(key.data, name->data, key.len) == 0)
         {
-            return ngx_http_ollama_form_unescape(r->pool,
-                                                 s < end ? s + 1 : end, end,
+            raw->data = (s < end) ? s + 1 : end;
+            raw->len = end - raw->data;
+
+            return ngx_http_ollama_form_unescape(r->pool, raw->data, end,
                                                  value);
         }
     }

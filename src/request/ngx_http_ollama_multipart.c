@@ -141,6 +141,7 @@ ngx_http_ollama_multipart_feed(ngx_http_ollama_multipart_t *form, u_char *p,
 
         case sw_header:
             rc = ngx_http_ollama_multipart_header(form, *p);
+            form->value_at = form->pos + (p - first) + 1;
             break;
 
         default:

@@ -30,6 +30,7 @@ typedef struct ngx_http_ollama_multipart_s  ngx_http_ollama_multipart_t;
 struct ngx_http_ollama_multipart_s {
     ngx_str_t              name;      /* of the field */
     ngx_str_t              value;     /* its value; data NULL: not found yet */
+    off_t                  value_at;  /* place of its first byte */
     const char            *error;     /* after NGX_DECLINED */
     off_t                  error_at;  /* place of the byte it is about */
 

@@ -270,6 +270,7 @@ multipart_check(multipart_case_t *c, size_t size, size_t cut)
     assert_non_null(form.value.data);
     assert_int_equal(form.value.len, ngx_strlen(c->value));
     assert_memory_equal(form.value.data, c->value, form.value.len);
+    assert_memory_equal(c->text + form.value_at, c->value, form.value.len);
 }
 
 
