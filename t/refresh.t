@@ -47,6 +47,8 @@ sub answers {
 }
 
 
+sub url { return 'http://127.0.0.1:' . fake_port($_[0]) }
+
 sub probes { return fake_requests(fake => $_[0], polls => 1, @_[1 .. $#_]) }
 
 
@@ -200,6 +202,42 @@ for my $try (1 .. 2) {
         is(main::listed('/api/ps'), 'm1');
     }
 }
+--- no_error_log
+[alert]
+[crit]
+
+
+
+=== /api/ps is current when an unload of several servers has ended
+--- upstream eval: main::servers_with($::once, '', '')
+--- test
+wait_status(up => 1, 2);
+
+my $load = sub {
+    for my $n (1, 2) {
+        is(http('POST /api/generate',
+                { model => 'm1', server_url => main::url($n) })->status, 200);
+    }
+
+    is(main::listed('/api/ps'), 'm1');
+};
+
+for my $path ('/api/generate', '/api/chat') {
+    $load->();
+
+    my $r = http("POST $path", { model => 'm1', keep_alive => 0 });
+    is($r->status, 200, $path);
+    is(main::listed('/api/ps'), '', 'is loaded nowhere');
+}
+
+# servers that are slow to tell hold the reply for a second at most
+$load->();
+fake_set(fake => $_, server => { version_delay_ms => 8000 }) for 1, 2;
+
+my $start = time;
+is(http('POST /api/chat', { model => 'm1', keep_alive => 0 })->status, 200);
+cmp_ok(time - $start, '<', 4);
+cmp_ok(time - $start, '>', 0.9);
 --- no_error_log
 [alert]
 [crit]

@@ -21,6 +21,16 @@ sub unload {
     return http("POST $uri", { model => 'm1', keep_alive => 0, @more });
 }
 
+# loads it at these servers, so that nginx knows of it
+
+sub load {
+    for my $n (@_) {
+        my $r = http('POST /api/generate',
+                     { model => 'm1', server_url => url($n) });
+        $r->status == 200 or die 'not loaded: ' . $r->body . "\n";
+    }
+}
+
 run_tests();
 
 __DATA__
@@ -35,6 +45,8 @@ __DATA__
 wait_status(up => 1, 2, 3);
 
 for my $uri ('/api/generate', '/api/chat') {
+    main::load(1, 2);
+
     my $r = main::unload($uri);
 
     is($r->status, 200, $uri);
@@ -46,11 +58,11 @@ for my $uri ('/api/generate', '/api/chat') {
     ok(access_log(qr{POST $uri 200 model=m1 .*outcome=ok}));
 }
 
-is(main::counts(), '2 2 0', 'and no other');
+is(main::counts(), '4 4 0', 'and no other');
 
 for my $n (1, 2) {
     is($_->{body} =~ s/\s//gr, '{"keep_alive":0,"model":"m1"}')
-        for @{ fake_requests(fake => $n)->{requests} };
+        for @{ fake_requests(fake => $n)->{requests} }[1, 3];
 }
 
 
@@ -63,15 +75,20 @@ for my $n (1, 2) {
 --- test
 wait_status(up => 1, 2, 3);
 
-my $before = 0;
+my $before;
 
-sub sent {
+sub count {
     my $count = 0;
     $count += fake_requests(fake => $_)->{count} for 1 .. 3;
-    my $n = $count - $before;
-    $before = $count;
-    return $n;
+    return $count;
 }
+
+sub all_loaded {
+    main::load(1, 2, 3);
+    $before = count();
+}
+
+sub sent { return count() - $before }
 
 for my $more ('"keep_alive":0', '"keep_alive":"0"', '"keep_alive":"0s"',
               '"keep_alive":0.0', '"keep_alive":"0h0m"', '"Keep_Alive":0',
@@ -81,6 +98,7 @@ for my $more ('"keep_alive":0', '"keep_alive":"0"', '"keep_alive":"0s"',
               '"keep_alive":0,"options":{"keep_alive":5},"messages":[1]',
               '"keep_alive":0,"task_id":"t"')
 {
+    all_loaded();
     my $r = http('POST /api/generate', "{\"model\":\"m1\",$more}");
     is($r->status, 200, $more);
     is(sent(), 3, 'all three');
@@ -89,6 +107,7 @@ for my $more ('"keep_alive":0', '"keep_alive":"0"', '"keep_alive":"0s"',
 for my $more ('"messages":[],"keep_alive":0', '"keep_alive":0',
               '"keep_alive":0,"prompt":"x"', '"messages":null,"keep_alive":0')
 {
+    all_loaded();
     is(http('POST /api/chat', "{\"model\":\"m1\",$more}")->status, 200, $more);
     is(sent(), 3, 'all three');
 }
@@ -98,15 +117,18 @@ for my $more ('"keep_alive":1', '"keep_alive":"5m"', '"keep_alive":-1',
               '"keep_alive":0,"keep_alive":null', '"x":0',
               '"options":{"keep_alive":0}', '"keep_alive":"0.5s"')
 {
+    all_loaded();
     my $r = http('POST /api/generate', "{\"model\":\"m1\",$more}");
     is($r->status, 200, $more);
     is(sent(), 1, 'one');
 }
 
+all_loaded();
 is(http('POST /api/chat', { model => 'm1', keep_alive => 0, @say })->status,
    200);
 is(sent(), 1, 'one');
 
+all_loaded();
 is(http('POST /v1/completions', '{"model":"m1","keep_alive":0,"prompt":""}')
    ->status, 200);
 is(sent(), 1, 'one');

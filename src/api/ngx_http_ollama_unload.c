@@ -9,7 +9,8 @@
  * sent the request, by a background subrequest that starts in the phase where
  * the request was routed and may go to that server only.  When all have
  * answered, or the time is over, the client gets the reply of one of those that
- * have unloaded it.
+ * have unloaded it: but not before they have been probed, for which it waits a
+ * second at most, so that /api/ps and the balancer know of it.
  *
  * The subrequests' replies are captured by a body filter after the tap, and
  * never sent.  The post handler notes how one ended and posts the request,
@@ -38,6 +39,10 @@
 /* how long all servers together may take, ms: it takes them some */
 #define NGX_HTTP_OLLAMA_UNLOAD_TIME  5000
 
+/* ms: how often it is checked whether probes have ended; the longest wait */
+#define NGX_HTTP_OLLAMA_UNLOAD_INTERVAL  10
+#define NGX_HTTP_OLLAMA_UNLOAD_PROBES    1000
+
 /* of a reply, in bytes */
 #define NGX_HTTP_OLLAMA_UNLOAD_REPLY  4096
 
@@ -49,6 +54,7 @@ struct ngx_http_ollama_unload_part_s {
     ngx_http_ollama_ctx_t       *ctx;        /* its own */
     ngx_str_t                    reply;
     ngx_uint_t                   status;
+    ngx_uint_t                   ticket;     /* of a probe */
     ngx_http_post_subrequest_t   post;
     unsigned                     ended:1;
     unsigned                     ok:1;       /* the reply is whole, and good */
@@ -58,10 +64,13 @@ struct ngx_http_ollama_unload_part_s {
 struct ngx_http_ollama_unload_s {
     ngx_http_request_t             *request;
     ngx_http_ollama_ctx_t          *ctx;
+    ngx_http_ollama_upstream_t     *up;
     ngx_http_ollama_unload_part_t  *parts;
     ngx_uint_t                      nparts;
     ngx_uint_t                      left;     /* that have not ended */
+    ngx_msec_t                      until;    /* probes are waited for */
     ngx_http_ollama_timer_t         timer;
+    unsigned                        ended:1;  /* all parts have */
 };
 
 
@@ -75,6 +84,8 @@ static ngx_int_t ngx_http_ollama_unload_post_handler(ngx_http_request_t *r,
 static void ngx_http_ollama_unload_timer_handler(ngx_event_t *ev);
 static void ngx_http_ollama_unload_cleanup(void *data);
 static void ngx_http_ollama_unload_write_handler(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_ollama_unload_waits(
+    ngx_http_ollama_unload_t *unload);
 static ngx_int_t ngx_http_ollama_unload_answer(
     ngx_http_ollama_unload_t *unload);
 static ngx_int_t ngx_http_ollama_unload_body_filter(ngx_http_request_t *r,
@@ -129,6 +140,7 @@ ngx_http_ollama_unload_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 
     unload->request = r;
     unload->ctx = ctx;
+    unload->up = olcf->up;
     unload->nparts = n;
 
     for (i = 0; i < n; i++) {
@@ -183,6 +195,9 @@ ngx_http_ollama_unload_handler(ngx_http_request_t *r)
     ngx_http_ollama_timer_init(&unload->timer,
                                ngx_http_ollama_unload_timer_handler, unload,
                                r->connection->log);
+
+    /* the request must be answered, also by a worker that exits gracefully */
+    unload->timer.event.cancelable = 0;
 
     cln->handler = ngx_http_ollama_unload_cleanup;
     cln->data = unload;
@@ -285,6 +300,7 @@ ngx_http_ollama_unload_post_handler(ngx_http_request_t *r, void *data,
     }
 
     part->ended = 1;
+    part->ticket = ngx_http_ollama_fleet_ask_id(unload->up, part->id);
     part->status = r->headers_out.status;
     part->ok = (rc == NGX_OK
                 && part->status == NGX_HTTP_OK
@@ -305,7 +321,10 @@ ngx_http_ollama_unload_post_handler(ngx_http_request_t *r, void *data,
 }
 
 
-/* Those that have not answered so far are not waited for. */
+/*
+ * Those that have not answered so far are not waited for.  After that probes
+ * are.
+ */
 
 static void
 ngx_http_ollama_unload_timer_handler(ngx_event_t *ev)
@@ -329,6 +348,7 @@ ngx_http_ollama_unload_timer_handler(ngx_event_t *ev)
         }
 
         part->ended = 1;
+        (void) ngx_http_ollama_fleet_ask_id(unload->up, part->id);
 
         ngx_log_error(NGX_LOG_WARN, c->log, 0,
                       "ollama server \"%V\" did not answer in time to a "
@@ -365,19 +385,56 @@ ngx_http_ollama_unload_cleanup(void *data)
 static void
 ngx_http_ollama_unload_write_handler(ngx_http_request_t *r)
 {
-    ngx_http_ollama_ctx_t  *ctx;
+    ngx_http_ollama_ctx_t     *ctx;
+    ngx_http_ollama_unload_t  *unload;
 
     ctx = ngx_http_ollama_get_ctx(r);
+    unload = ctx->unload;
 
-    if (ctx->unload->left) {
+    if (unload->left) {
         return;
     }
 
-    ngx_http_ollama_timer_stop(&ctx->unload->timer);
+    ngx_http_ollama_timer_stop(&unload->timer);
+
+    if (!unload->ended) {
+        unload->ended = 1;
+        unload->until = ngx_current_msec + NGX_HTTP_OLLAMA_UNLOAD_PROBES;
+    }
+
+    if (ngx_http_ollama_unload_waits(unload)) {
+        ngx_add_timer(&unload->timer.event, NGX_HTTP_OLLAMA_UNLOAD_INTERVAL);
+        return;
+    }
 
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    ngx_http_finalize_request(r, ngx_http_ollama_unload_answer(ctx->unload));
+    ngx_http_finalize_request(r, ngx_http_ollama_unload_answer(unload));
+}
+
+
+/* Whether a probe of a server that has answered is waited for. */
+
+static ngx_uint_t
+ngx_http_ollama_unload_waits(ngx_http_ollama_unload_t *unload)
+{
+    ngx_uint_t  i;
+
+    if ((ngx_msec_int_t) (unload->until - ngx_current_msec) <= 0) {
+        return 0;
+    }
+
+    for (i = 0; i < unload->nparts; i++) {
+
+        if (unload->parts[i].ticket
+            && !ngx_http_ollama_fleet_is_probed(unload->up,
+                                                unload->parts[i].ticket))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -148,6 +148,10 @@ void ngx_http_ollama_fleet_reschedule(ngx_uint_t id, ngx_msec_t next);
 ngx_uint_t ngx_http_ollama_fleet_ask(ngx_http_ollama_upstream_t *up,
     ngx_str_t *address);
 
+/* The same of the upstream's server "id". */
+ngx_uint_t ngx_http_ollama_fleet_ask_id(ngx_http_ollama_upstream_t *up,
+    ngx_uint_t id);
+
 /*
  * The same of all servers that are up, as no server is known to have a model
  * that is wanted; once a second at most.  Returns the ticket of a probe that

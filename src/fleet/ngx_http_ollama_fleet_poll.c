@@ -475,6 +475,34 @@ ngx_http_ollama_fleet_ask(ngx_http_ollama_upstream_t *up, ngx_str_t *address)
 
 
 ngx_uint_t
+ngx_http_ollama_fleet_ask_id(ngx_http_ollama_upstream_t *up, ngx_uint_t id)
+{
+    ngx_uint_t                 ticket;
+    ngx_http_ollama_server_t  *server;
+
+    if (!up->poll) {
+        return 0;
+    }
+
+    ticket = 0;
+
+    ngx_http_ollama_fleet_lock();
+
+    server = ngx_http_ollama_fleet_by_id_locked(id);
+
+    if (server && !server->disabled) {
+        ticket = ++ngx_http_ollama_fleet->sh->tickets;
+        server->asked = ticket;
+        server->settling = 1;
+    }
+
+    ngx_http_ollama_fleet_unlock();
+
+    return ticket;
+}
+
+
+ngx_uint_t
 ngx_http_ollama_fleet_search(ngx_http_ollama_upstream_t *up)
 {
     ngx_uint_t                 ticket, last;
