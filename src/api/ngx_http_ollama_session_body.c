@@ -131,15 +131,17 @@ ngx_int_t
 ngx_http_ollama_session_body_feed(ngx_http_ollama_session_body_t *body,
     u_char *p, size_t size)
 {
-    ngx_int_t  rc;
+    /* before what else is wrong with it, which may be a string too long */
 
-    rc = ngx_http_ollama_json_feed(&body->json, p, size);
-
-    if (rc == NGX_OK && body->form == NGX_HTTP_OLLAMA_SESSION_BODY_CHANGE) {
-        return ngx_http_ollama_session_body_check(body);
+    if (body->form == NGX_HTTP_OLLAMA_SESSION_BODY_CHANGE
+        && body->json.pos + (off_t) size > NGX_HTTP_OLLAMA_SESSION_BODY)
+    {
+        body->status = NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
+        return NGX_DECLINED;
     }
 
-    return ngx_http_ollama_session_body_result(body, rc);
+    return ngx_http_ollama_session_body_result(body,
+                             ngx_http_ollama_json_feed(&body->json, p, size));
 }
 
 
