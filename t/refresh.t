@@ -7,6 +7,7 @@ use lib 't/lib';
 use Test::Nginx::Ollama::Session qw(made stored);
 use Test::Nginx::Ollama fakes => 2;
 use Test::Nginx::Ollama::Fleet;
+use Test::Nginx::Ollama::Server qw($server $steps);
 use Test::Nginx::Ollama::Stop;
 
 use JSON::PP ();
@@ -137,6 +138,48 @@ my $raw = raw("POST /api/copy HTTP/1.0\r\nHost: localhost\r\n"
               . 'Content-Length: ' . length($body) . "\r\n\r\n$body");
 is($raw->status, 200, 'HTTP/1.0');
 is(main::answers('s'), '200');
+--- no_error_log
+[alert]
+[crit]
+
+
+
+=== a reply with very many lines takes no memory
+--- upstream eval: "$::steps zone u 256k; $::once"
+--- ollama eval: $::managed
+--- test
+my $rss = sub {
+    my $kb = 0;
+
+    for my $worker (worker_pids()) {
+        Test::Nginx::Ollama::read_file("/proc/$worker/status")
+            =~ /^RssAnon:\s+(\d+)/m and $kb += $1;
+    }
+
+    return $kb;
+};
+
+my $c = client(timeout => 20)->request('POST /api/pull', { model => 'p' });
+my ($s, $before, $end);
+
+# probes come, too
+do { $s = $server->accept } until $s->{line} =~ /pull/;
+$s->header('application/x-ndjson');
+
+my $lines = "f\r\n{\"status\":\"x\"}\n\r\n" x 4_000;
+
+for my $n (1 .. 100) {
+    $s->send($lines)->chunk("{\"status\":\"$n\"}\n");
+    $c->{raw} = '';
+    $c->read_until(qr/"$n"/);
+    $before = $rss->() if $n == 5;
+}
+
+cmp_ok($rss->() - $before, '<', 2048, 'KB');
+
+$s->chunk("{\"status\":\"success\"}\n")->last;
+$c->read_until(qr/"success"\}\n\r\n0\r\n\r\n\z/);
+pass('its end');
 --- no_error_log
 [alert]
 [crit]

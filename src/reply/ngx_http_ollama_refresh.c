@@ -79,6 +79,8 @@ static ngx_int_t ngx_http_ollama_refresh_create(ngx_http_request_t *r,
 static void ngx_http_ollama_refresh_cleanup(void *data);
 static ngx_int_t ngx_http_ollama_refresh_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static ngx_int_t ngx_http_ollama_refresh_hold(
+    ngx_http_ollama_refresh_t *refresh, ngx_chain_t *in, ngx_chain_t *held);
 static ngx_uint_t ngx_http_ollama_refresh_is_load(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static ngx_uint_t ngx_http_ollama_refresh_is_end(
@@ -86,7 +88,7 @@ static ngx_uint_t ngx_http_ollama_refresh_is_end(
 static ngx_uint_t ngx_http_ollama_refresh_is_success(
     ngx_http_ollama_refresh_t *refresh);
 static void ngx_http_ollama_refresh_wait(ngx_http_ollama_refresh_t *refresh);
-static ngx_int_t ngx_http_ollama_refresh_hold(
+static ngx_int_t ngx_http_ollama_refresh_copy(
     ngx_http_ollama_refresh_t *refresh, ngx_buf_t *b);
 static void ngx_http_ollama_refresh_timer_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_ollama_refresh_flush(
@@ -248,7 +250,7 @@ ngx_http_ollama_refresh_cleanup(void *data)
 static ngx_int_t
 ngx_http_ollama_refresh_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
-    ngx_chain_t                *cl, *out, **ll;
+    ngx_chain_t                *held;
     ngx_http_ollama_ctx_t      *ctx;
     ngx_http_ollama_refresh_t  *refresh;
 
@@ -275,24 +277,44 @@ ngx_http_ollama_refresh_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         return ngx_http_next_body_filter(r, in);
     }
 
-    out = NULL;
-    ll = &out;
+    held = in;
 
-    for (cl = in; cl; cl = cl->next) {
+    if (!refresh->waiting) {
 
-        if (!refresh->waiting && !refresh->passing
-            && ngx_http_ollama_refresh_is_end(refresh, cl->buf))
-        {
+        while (held && !ngx_http_ollama_refresh_is_end(refresh, held->buf)) {
+            held = held->next;
+        }
+
+        if (held) {
             ngx_http_ollama_refresh_wait(refresh);
         }
 
-        if (refresh->waiting) {
-            if (ngx_http_ollama_refresh_hold(refresh, cl->buf) != NGX_OK) {
-                return NGX_ERROR;
-            }
-
-            continue;
+        if (!refresh->waiting) {
+            return ngx_http_next_body_filter(r, in);
         }
+    }
+
+    return ngx_http_ollama_refresh_hold(refresh, in, held);
+}
+
+
+/* Sends the links before "held", and copies what is in it and after it. */
+
+static ngx_int_t
+ngx_http_ollama_refresh_hold(ngx_http_ollama_refresh_t *refresh,
+    ngx_chain_t *in, ngx_chain_t *held)
+{
+    ngx_chain_t         *cl, *out, **ll;
+    ngx_http_request_t  *r;
+
+    r = refresh->request;
+
+    /* there are such links at one moment of a reply only */
+
+    out = NULL;
+    ll = &out;
+
+    for (cl = in; cl != held; cl = cl->next) {
 
         *ll = ngx_alloc_chain_link(r->pool);
         if (*ll == NULL) {
@@ -304,6 +326,12 @@ ngx_http_ollama_refresh_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     }
 
     *ll = NULL;
+
+    for ( /* void */ ; cl; cl = cl->next) {
+        if (ngx_http_ollama_refresh_copy(refresh, cl->buf) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
 
     if (out && ngx_http_next_body_filter(r, out) == NGX_ERROR) {
         return NGX_ERROR;
@@ -423,7 +451,7 @@ ngx_http_ollama_refresh_wait(ngx_http_ollama_refresh_t *refresh)
 
 
 static ngx_int_t
-ngx_http_ollama_refresh_hold(ngx_http_ollama_refresh_t *refresh, ngx_buf_t *b)
+ngx_http_ollama_refresh_copy(ngx_http_ollama_refresh_t *refresh, ngx_buf_t *b)
 {
     size_t        size;
     ngx_buf_t    *copy;
