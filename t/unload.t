@@ -135,6 +135,55 @@ is(sent(), 1, 'one');
 
 
 
+=== where a map chooses the upstream
+--- http_config eval
+"map \$ollama_model \$pool { default ollama; }
+upstream single { server 127.0.0.1:\$TEST_NGINX_FAKE3_PORT max_fails=0; }
+map \$ollama_model \$other { default single; }"
+--- config
+    location /api/ {
+        ollama_api ollama;
+        proxy_pass http://$pool;
+        include ollama_params;
+    }
+
+    location /other/ {
+        ollama_api ollama prefix=/other;
+        proxy_pass http://$other;
+        include ollama_params;
+    }
+--- upstream eval: main::servers_with($::once, '', '', '')
+--- fake eval: $::m1
+--- fake2 eval: $::m1
+--- fake3
+{"server":{"models":[{"name":"m1"}]}}
+--- test
+wait_status(up => 1, 2, 3);
+
+my $r = main::unload('/api/generate');
+is($r->status, 200);
+is($r->json->{done_reason}, 'unload');
+like(servers_of($r), qr/\A[12]\z/);
+is(main::counts(), '1 1 0', 'each server that has it loaded');
+is_deeply(http('GET /api/ps')->json->{models}, [], 'and was probed');
+
+$r = http('POST /api/generate', { model => 'm9', keep_alive => 0 });
+is($r->status, 404, 'as any request');
+like($r->json->{error}, qr/'m9' not found/);
+is(main::counts(), '1 1 0');
+
+$r = main::unload('/other/api/generate');
+is($r->status, 200, 'an upstream without ollama_balance');
+is($r->json->{done_reason}, 'unload');
+is(main::counts(), '1 1 1');
+
+fake_set(fake => 3, model => '*', status => 503, error => 'busy');
+$r = main::unload('/other/api/generate');
+is($r->status, 503, 'its error');
+is($r->json->{error}, 'busy');
+
+
+
 === a named server alone
 --- upstream eval: main::servers_with($::once, '', '', '')
 --- fake eval: $::m1

@@ -12,6 +12,10 @@
  * have unloaded it: but not before they have been probed, for which it waits a
  * second at most, so that /api/ps and the balancer know of it.
  *
+ * Where proxy_pass has variables the upstream is not known before: the first
+ * subrequest may go to any server, and tells for which others there have to be
+ * more.
+ *
  * The subrequests' replies are captured by a body filter after the tap, and
  * never sent.  The post handler notes how one ended and posts the request,
  * whose write handler answers the client.  All is in the request's pool; a
@@ -49,7 +53,7 @@
 
 struct ngx_http_ollama_unload_part_s {
     ngx_http_ollama_unload_t    *unload;
-    ngx_uint_t                   id;         /* of the server */
+    ngx_uint_t                   id;         /* of the server; 0: any */
     ngx_http_request_t          *request;    /* the subrequest */
     ngx_http_ollama_ctx_t       *ctx;        /* its own */
     ngx_str_t                    reply;
@@ -64,7 +68,8 @@ struct ngx_http_ollama_unload_part_s {
 struct ngx_http_ollama_unload_s {
     ngx_http_request_t             *request;
     ngx_http_ollama_ctx_t          *ctx;
-    ngx_http_ollama_upstream_t     *up;
+    ngx_http_ollama_upstream_t     *up;       /* NULL: not known yet */
+    ngx_http_ollama_wanted_t        wanted;
     ngx_http_ollama_unload_part_t  *parts;
     ngx_uint_t                      nparts;
     ngx_uint_t                      left;     /* that have not ended */
@@ -76,14 +81,19 @@ struct ngx_http_ollama_unload_s {
 
 static ngx_uint_t ngx_http_ollama_unload_is_wanted(
     ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_unload_make(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_unload_t **unload);
 static ngx_int_t ngx_http_ollama_unload_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_unload_send(
     ngx_http_ollama_unload_part_t *part);
+static void ngx_http_ollama_unload_ask(ngx_http_ollama_unload_part_t *part);
 static ngx_int_t ngx_http_ollama_unload_post_handler(ngx_http_request_t *r,
     void *data, ngx_int_t rc);
 static void ngx_http_ollama_unload_timer_handler(ngx_event_t *ev);
 static void ngx_http_ollama_unload_cleanup(void *data);
 static void ngx_http_ollama_unload_write_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_ollama_unload_more(
+    ngx_http_ollama_unload_t *unload);
 static ngx_uint_t ngx_http_ollama_unload_waits(
     ngx_http_ollama_unload_t *unload);
 static ngx_int_t ngx_http_ollama_unload_answer(
@@ -102,7 +112,6 @@ ngx_http_ollama_unload_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_uint_t                 i, n;
     ngx_uint_t                 ids[NGX_HTTP_OLLAMA_FLEET_SERVERS];
     ngx_http_ollama_unload_t  *unload;
-    ngx_http_ollama_wanted_t   wanted;
 
     if (r != r->main || !ngx_http_ollama_unload_is_wanted(ctx)) {
         return NGX_DECLINED;
@@ -110,48 +119,79 @@ ngx_http_ollama_unload_begin(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 
     ctx->unloads = 1;
 
-    if (ctx->scan->server_url.len || !olcf->fixed || !olcf->up->balanced) {
+    if (ctx->scan->server_url.len || !olcf->up->balanced) {
         return NGX_DECLINED;
     }
 
-    if (ngx_http_ollama_model_state_want(r->pool, &ctx->scan->model, &wanted)
-        != NGX_OK)
-    {
+    if (ngx_http_ollama_unload_make(r, ctx, &unload) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    n = ngx_http_ollama_fleet_loaded(olcf->up, &wanted, ids);
+    if (olcf->fixed) {
+        unload->up = olcf->up;
 
-    if (n < 2) {
-        ctx->only = n ? ids[0] : 0;
-        return NGX_DECLINED;
-    }
+        n = ngx_http_ollama_fleet_loaded(olcf->up, &unload->wanted, ids);
 
-    unload = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_unload_t));
-    if (unload == NULL) {
-        return NGX_ERROR;
-    }
+        if (n < 2) {
+            ctx->only = n ? ids[0] : 0;
+            return NGX_DECLINED;
+        }
 
-    unload->parts = ngx_pcalloc(r->pool,
-                                n * sizeof(ngx_http_ollama_unload_part_t));
-    if (unload->parts == NULL) {
-        return NGX_ERROR;
-    }
+        for (i = 0; i < n; i++) {
+            unload->parts[i].id = ids[i];
+        }
 
-    unload->request = r;
-    unload->ctx = ctx;
-    unload->up = olcf->up;
-    unload->nparts = n;
+        unload->nparts = n;
 
-    for (i = 0; i < n; i++) {
-        unload->parts[i].unload = unload;
-        unload->parts[i].id = ids[i];
+    } else {
+        unload->nparts = 1;
     }
 
     ctx->unload = unload;
     ctx->phase = r->phase_handler;
     ctx->pass = r->content_handler;
     r->content_handler = ngx_http_ollama_unload_handler;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_unload_make(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_http_ollama_unload_t **result)
+{
+    ngx_uint_t                 i;
+    ngx_http_ollama_unload_t  *unload;
+
+    unload = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_unload_t));
+    if (unload == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* one more for the first that may go to any server */
+
+    unload->parts = ngx_pcalloc(r->pool,
+                                (NGX_HTTP_OLLAMA_FLEET_SERVERS + 1)
+                                * sizeof(ngx_http_ollama_unload_part_t));
+    if (unload->parts == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_ollama_model_state_want(r->pool, &ctx->scan->model,
+                                         &unload->wanted)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    unload->request = r;
+    unload->ctx = ctx;
+
+    for (i = 0; i <= NGX_HTTP_OLLAMA_FLEET_SERVERS; i++) {
+        unload->parts[i].unload = unload;
+    }
+
+    *result = unload;
 
     return NGX_OK;
 }
@@ -279,6 +319,39 @@ ngx_http_ollama_unload_send(ngx_http_ollama_unload_part_t *part)
 }
 
 
+/* Has the server of the part probed, in the upstream that was chosen for it. */
+
+static void
+ngx_http_ollama_unload_ask(ngx_http_ollama_unload_part_t *part)
+{
+    ngx_http_upstream_t         *u;
+    ngx_http_ollama_unload_t    *unload;
+    ngx_http_ollama_srv_conf_t  *oscf;
+
+    unload = part->unload;
+
+    if (unload->up == NULL) {
+        u = part->request->upstream;
+
+        if (u == NULL || u->upstream == NULL || u->upstream->srv_conf == NULL) {
+            return;
+        }
+
+        oscf = ngx_http_conf_upstream_srv_conf(u->upstream,
+                                               ngx_http_ollama_module);
+
+        if (oscf == NULL || oscf->up == NULL || !oscf->up->balanced) {
+            return;
+        }
+
+        unload->up = oscf->up;
+    }
+
+    part->ticket = ngx_http_ollama_fleet_ask_id(unload->up,
+                                                part->ctx->server_id);
+}
+
+
 /* May be called more than once; after the client has left nginx ends all. */
 
 static ngx_int_t
@@ -300,7 +373,7 @@ ngx_http_ollama_unload_post_handler(ngx_http_request_t *r, void *data,
     }
 
     part->ended = 1;
-    part->ticket = ngx_http_ollama_fleet_ask_id(unload->up, part->id);
+    ngx_http_ollama_unload_ask(part);
     part->status = r->headers_out.status;
     part->ok = (rc == NGX_OK
                 && part->status == NGX_HTTP_OK
@@ -348,7 +421,8 @@ ngx_http_ollama_unload_timer_handler(ngx_event_t *ev)
         }
 
         part->ended = 1;
-        (void) ngx_http_ollama_fleet_ask_id(unload->up, part->id);
+        ngx_http_ollama_unload_ask(part);
+        part->ticket = 0;
 
         ngx_log_error(NGX_LOG_WARN, c->log, 0,
                       "ollama server \"%V\" did not answer in time to a "
@@ -395,6 +469,18 @@ ngx_http_ollama_unload_write_handler(ngx_http_request_t *r)
         return;
     }
 
+    if (unload->parts[0].id == 0 && unload->nparts == 1 && !unload->ended) {
+
+        if (ngx_http_ollama_unload_more(unload) != NGX_OK) {
+            ngx_http_finalize_request(r, NGX_ERROR);
+            return;
+        }
+
+        if (unload->left) {
+            return;
+        }
+    }
+
     ngx_http_ollama_timer_stop(&unload->timer);
 
     if (!unload->ended) {
@@ -410,6 +496,42 @@ ngx_http_ollama_unload_write_handler(ngx_http_request_t *r)
     r->write_event_handler = ngx_http_request_empty_handler;
 
     ngx_http_finalize_request(r, ngx_http_ollama_unload_answer(unload));
+}
+
+
+/* Sends the request to the others that have the model loaded. */
+
+static ngx_int_t
+ngx_http_ollama_unload_more(ngx_http_ollama_unload_t *unload)
+{
+    ngx_uint_t                      i, n;
+    ngx_uint_t                      ids[NGX_HTTP_OLLAMA_FLEET_SERVERS];
+    ngx_http_ollama_unload_part_t  *part;
+
+    if (unload->up == NULL || !unload->timer.event.timer_set) {
+        /* it was no such upstream, or the time is over */
+        return NGX_OK;
+    }
+
+    n = ngx_http_ollama_fleet_loaded(unload->up, &unload->wanted, ids);
+
+    for (i = 0; i < n; i++) {
+
+        if (ids[i] == unload->parts[0].ctx->server_id) {
+            continue;
+        }
+
+        part = &unload->parts[unload->nparts++];
+        part->id = ids[i];
+
+        if (ngx_http_ollama_unload_send(part) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        unload->left++;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -461,9 +583,10 @@ ngx_http_ollama_unload_answer(ngx_http_ollama_unload_t *unload)
         if (best == NULL
             && part->reply.len
             && part->status >= NGX_HTTP_BAD_REQUEST
-            && part->status < NGX_HTTP_INTERNAL_SERVER_ERROR)
+            && (part->status < NGX_HTTP_INTERNAL_SERVER_ERROR
+                || unload->nparts == 1))
         {
-            /* what is wrong with the request itself */
+            /* what is wrong with the request itself, or the only reply */
             best = part;
         }
     }
@@ -479,6 +602,14 @@ ngx_http_ollama_unload_answer(ngx_http_ollama_unload_t *unload)
         }
 
         return ngx_http_ollama_response_text(r, &best->reply, 0);
+    }
+
+    part = &unload->parts[0];
+
+    if (unload->nparts == 1 && part->ctx->no_server && part->ctx->error.len) {
+        /* the balancer's refusal */
+        return ngx_http_ollama_error(r, ctx, part->ctx->error_status, "%V",
+                                     &part->ctx->error);
     }
 
     return ngx_http_ollama_error(r, ctx, NGX_HTTP_BAD_GATEWAY,

@@ -409,6 +409,7 @@ ngx_http_ollama_balancer_forget_name(ngx_http_ollama_balancer_t *b)
 
     if (ctx) {
         ctx->server_of = NULL;
+        ctx->server_id = 0;
     }
 }
 
@@ -429,6 +430,8 @@ ngx_http_ollama_balancer_name_locked(ngx_http_ollama_balancer_t *b,
     if (ctx == NULL) {
         return;
     }
+
+    ctx->server_id = ngx_http_ollama_fleet_id_locked(server);
 
     len = ngx_http_ollama_fleet_name_locked(server, name);
 

@@ -144,6 +144,7 @@ struct ngx_http_ollama_ctx_s {
     /* tap */
 
     ngx_str_t                 server;      /* that replies */
+    ngx_uint_t                server_id;   /* in the fleet; 0: not known */
     ngx_http_upstream_t      *server_of;   /* for which ollama_balance chose
                                               it */
     void                    (*finalize)(ngx_http_request_t *r, ngx_int_t rc);
