@@ -29,8 +29,10 @@
 #include "balancer/ngx_http_ollama_balancer.h"
 #include "balancer/ngx_http_ollama_candidates.h"
 #include "balancer/ngx_http_ollama_policy.h"
+#include "balancer/ngx_http_ollama_try.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
+#include "core/ngx_http_ollama_endpoint.h"
 #include "fleet/ngx_http_ollama_fleet.h"
 #include "fleet/ngx_http_ollama_slot.h"
 #include "util/ngx_http_ollama_timer.h"
@@ -73,6 +75,8 @@ typedef struct {
 
 static ngx_int_t ngx_http_ollama_balancer_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
+static ngx_int_t ngx_http_ollama_balancer_keep_not_found(
+    ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_balancer_get_peer(ngx_peer_connection_t *pc,
     void *data);
 static ngx_int_t ngx_http_ollama_balancer_get_locked(
@@ -94,12 +98,6 @@ static void ngx_http_ollama_balancer_set_tried(ngx_http_ollama_balancer_t *b,
     ngx_http_upstream_rr_peer_t *peer, ngx_uint_t tried);
 static void ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc,
     void *data, ngx_uint_t state);
-static ngx_http_ollama_try_e ngx_http_ollama_balancer_outcome(
-    ngx_http_ollama_balancer_t *b, ngx_peer_connection_t *pc,
-    ngx_uint_t state);
-static ngx_http_ollama_try_e ngx_http_ollama_balancer_ended(
-    ngx_http_ollama_balancer_t *b, ngx_uint_t status);
-static ngx_uint_t ngx_http_ollama_balancer_is_json(ngx_http_upstream_t *u);
 static void ngx_http_ollama_balancer_watch(ngx_http_ollama_balancer_t *b);
 static void ngx_http_ollama_balancer_timer_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_http_ollama_balancer_is_movable(
@@ -190,6 +188,41 @@ ngx_http_ollama_balancer_init_peer(ngx_http_request_t *r,
 
     r->upstream->peer.get = ngx_http_ollama_balancer_get_peer;
     r->upstream->peer.free = ngx_http_ollama_balancer_free_peer;
+
+    if (ctx && ctx->endpoint
+        && ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_FURTHER)
+    {
+        return ngx_http_ollama_balancer_keep_not_found(r);
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * A 404 to a path of ollama_pass need not be about the model, and no other
+ * server is asked then.  proxy's configuration belongs to all requests: this
+ * one gets a copy.
+ */
+
+static ngx_int_t
+ngx_http_ollama_balancer_keep_not_found(ngx_http_request_t *r)
+{
+    ngx_http_upstream_conf_t  *conf;
+
+    if (!(r->upstream->conf->next_upstream & NGX_HTTP_UPSTREAM_FT_HTTP_404)) {
+        return NGX_OK;
+    }
+
+    conf = ngx_palloc(r->pool, sizeof(ngx_http_upstream_conf_t));
+    if (conf == NULL) {
+        return NGX_ERROR;
+    }
+
+    *conf = *r->upstream->conf;
+    conf->next_upstream &= ~NGX_HTTP_UPSTREAM_FT_HTTP_404;
+
+    r->upstream->conf = conf;
 
     return NGX_OK;
 }
@@ -496,7 +529,7 @@ ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc, void *data,
     ngx_http_ollama_limits_t   limits;
 
     if (b->slot) {
-        outcome = ngx_http_ollama_balancer_outcome(b, pc, state);
+        outcome = ngx_http_ollama_try_outcome(b->request, pc, state);
 
         ngx_log_debug2(NGX_LOG_DEBUG_HTTP, pc->log, 0,
                        "ollama balancer: free peer, state: %ui, outcome: %d",
@@ -529,99 +562,6 @@ ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc, void *data,
 
     ngx_http_upstream_free_round_robin_peer(pc, &b->rrp,
                                             state & ~NGX_PEER_FAILED);
-}
-
-
-static ngx_http_ollama_try_e
-ngx_http_ollama_balancer_outcome(ngx_http_ollama_balancer_t *b,
-    ngx_peer_connection_t *pc, ngx_uint_t state)
-{
-    ngx_uint_t            status;
-    ngx_http_upstream_t  *u;
-
-    u = b->request->upstream;
-    status = u->headers_in.status_n;
-
-    if (status == NGX_HTTP_TOO_MANY_REQUESTS
-        || (status >= NGX_HTTP_INTERNAL_SERVER_ERROR
-            && status <= NGX_HTTP_GATEWAY_TIME_OUT
-            && status != NGX_HTTP_NOT_IMPLEMENTED))
-    {
-        return NGX_HTTP_OLLAMA_TRY_REFUSED;
-    }
-
-    if (status == NGX_HTTP_NOT_FOUND) {
-
-        /* a server that lacks the path, not the model, sends plain text */
-
-        return (b->search.wanted.key.len
-                && ngx_http_ollama_balancer_is_json(u))
-               ? NGX_HTTP_OLLAMA_TRY_NO_MODEL
-               : NGX_HTTP_OLLAMA_TRY_ANSWERED;
-    }
-
-    if (!(state & NGX_PEER_FAILED)) {
-        return ngx_http_ollama_balancer_ended(b, status);
-    }
-
-    if (pc->cached) {
-        /* the server had closed a keepalive connection */
-        return NGX_HTTP_OLLAMA_TRY_NEUTRAL;
-    }
-
-    if (pc->connection && pc->connection->read->timedout) {
-        /* it may be slow or down: a probe will show which it is */
-        return NGX_HTTP_OLLAMA_TRY_NEUTRAL;
-    }
-
-    if (pc->connection && u->request_sent) {
-        return NGX_HTTP_OLLAMA_TRY_TRUNCATED;
-    }
-
-    return NGX_HTTP_OLLAMA_TRY_UNREACHABLE;
-}
-
-
-/* The outcome of a try that has not failed for nginx. */
-
-static ngx_http_ollama_try_e
-ngx_http_ollama_balancer_ended(ngx_http_ollama_balancer_t *b,
-    ngx_uint_t status)
-{
-    ngx_http_ollama_ctx_t  *ctx;
-
-    if (status == 0) {
-        /* the client closed the connection before */
-        return NGX_HTTP_OLLAMA_TRY_NEUTRAL;
-    }
-
-    ctx = ngx_http_ollama_get_ctx(b->request);
-
-    if (ctx && ctx->finalized && !ctx->cancelled
-        && (ctx->finalize_rc == NGX_ERROR
-            || ctx->finalize_rc == NGX_HTTP_BAD_GATEWAY
-            || ctx->finalize_rc == NGX_HTTP_GATEWAY_TIME_OUT))
-    {
-        return NGX_HTTP_OLLAMA_TRY_TRUNCATED;
-    }
-
-    return (status < NGX_HTTP_SPECIAL_RESPONSE)
-           ? NGX_HTTP_OLLAMA_TRY_OK : NGX_HTTP_OLLAMA_TRY_ANSWERED;
-}
-
-
-static ngx_uint_t
-ngx_http_ollama_balancer_is_json(ngx_http_upstream_t *u)
-{
-    ngx_table_elt_t  *type;
-
-    type = u->headers_in.content_type;
-
-    return type
-           && type->value.len >= sizeof("application/json") - 1
-           && ngx_strncasecmp(type->value.data, (u_char *) "application/json",
-                              sizeof("application/json") - 1)
-              == 0;
 }
 
 
