@@ -56,6 +56,8 @@ static ngx_int_t ngx_http_ollama_route_not_allowed(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_route_manage(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_loc_conf_t *olcf);
+static ngx_int_t ngx_http_ollama_route_named(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_loc_conf_t *olcf);
 static ngx_int_t ngx_http_ollama_route_conversation_pass(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_route_pass(ngx_http_request_t *r,
@@ -149,7 +151,7 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
 
     case NGX_HTTP_OLLAMA_ENDPOINT_LIST:
         if (!ngx_http_ollama_fleet_is_polled(olcf->up)) {
-            return ngx_http_ollama_route_pass(r, ctx, olcf);
+            return ngx_http_ollama_route_named(r, ctx, olcf);
         }
 
         /* fall through */
@@ -170,7 +172,7 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
         return ngx_http_ollama_route_manage(r, ctx, olcf);
 
     default: /* to a server, as it is */
-        return ngx_http_ollama_route_pass(r, ctx, olcf);
+        return ngx_http_ollama_route_named(r, ctx, olcf);
     }
 }
 
@@ -187,6 +189,16 @@ ngx_http_ollama_route_manage(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         return ngx_http_ollama_prepare(r, ctx);
     }
 
+    return ngx_http_ollama_route_named(r, ctx, olcf);
+}
+
+
+/* A request whose body isn't read may name the server in the header. */
+
+static ngx_int_t
+ngx_http_ollama_route_named(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_http_ollama_loc_conf_t *olcf)
+{
     ctx->scan = ngx_pcalloc(r->pool, sizeof(ngx_http_ollama_scan_t));
     if (ctx->scan == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

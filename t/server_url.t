@@ -85,6 +85,21 @@ ok(!grep { exists $_->{headers}{'x-ollama-server-url'} }
 
 
 
+=== a request without a body goes to the server that its header names
+--- upstream eval: main::servers_with($::once, '', '', '')
+--- test
+wait_status(up => 1, 2, 3);
+
+my @replies = map {
+    http('GET /api/status', undef, 'X-Ollama-Server-Url' => main::url(2))
+} 1 .. 4;
+
+is(servers_of(@replies), '2 2 2 2');
+is(http('GET /api/status', undef, 'X-Ollama-Server-Url' => 'http://127.0.0.1:1')
+   ->status, 404, 'one that is not configured');
+
+
+
 === a server may be named with or without scheme, slash and /v1
 --- upstream eval: main::servers_with($::once, '', '')
 --- test
