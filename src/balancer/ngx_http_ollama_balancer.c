@@ -528,17 +528,17 @@ ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc, void *data,
     ngx_http_ollama_try_e      outcome;
     ngx_http_ollama_limits_t   limits;
 
+    outcome = ngx_http_ollama_try_outcome(b->request, pc, state);
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, pc->log, 0,
+                   "ollama balancer: free peer, state: %ui, outcome: %d",
+                   state, (int) outcome);
+
+    if (outcome == NGX_HTTP_OLLAMA_TRY_UNREACHABLE) {
+        pc->tries += b->reserve;
+    }
+
     if (b->slot) {
-        outcome = ngx_http_ollama_try_outcome(b->request, pc, state);
-
-        ngx_log_debug2(NGX_LOG_DEBUG_HTTP, pc->log, 0,
-                       "ollama balancer: free peer, state: %ui, outcome: %d",
-                       state, (int) outcome);
-
-        if (outcome == NGX_HTTP_OLLAMA_TRY_UNREACHABLE) {
-            pc->tries += b->reserve;
-        }
-
         limits.max_fails = b->rrp.current->max_fails;
         limits.fail_timeout = b->rrp.current->fail_timeout;
 
