@@ -31,6 +31,8 @@ static char *ngx_http_ollama_api_conf_upstream(ngx_conf_t *cf,
     ngx_http_ollama_loc_conf_t *olcf);
 static char *ngx_http_ollama_api_conf_check(ngx_conf_t *cf,
     ngx_http_ollama_loc_conf_t *olcf);
+static void ngx_http_ollama_api_conf_warn_cors(ngx_conf_t *cf,
+    ngx_http_ollama_loc_conf_t *olcf);
 
 
 char *
@@ -241,6 +243,11 @@ ngx_http_ollama_api_conf_block(ngx_conf_t *cf,
     conf->enable = prev->enable;
     conf->up = prev->up;
     conf->fixed = (prev->fixed && proxy->upstream == prev->up->uscf);
+
+    if (conf->enable && conf->cors_line != prev->cors_line) {
+        /* not inherited: the location's own was warned of */
+        ngx_http_ollama_api_conf_warn_cors(cf, conf);
+    }
 }
 
 
@@ -344,6 +351,18 @@ ngx_http_ollama_api_conf_check(ngx_conf_t *cf,
                       "or turn it off", olcf->conf_file, olcf->line);
     }
 
+    ngx_http_ollama_api_conf_warn_cors(cf, olcf);
+
+    return NGX_CONF_OK;
+}
+
+
+/* Warns of an add_header that would answer pages of other sites. */
+
+static void
+ngx_http_ollama_api_conf_warn_cors(ngx_conf_t *cf,
+    ngx_http_ollama_loc_conf_t *olcf)
+{
     if (olcf->cors_line) {
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                       "\"ollama_api\" in %s:%ui: \"add_header %V\" in %s:%ui "
@@ -352,6 +371,4 @@ ngx_http_ollama_api_conf_check(ngx_conf_t *cf,
                       olcf->conf_file, olcf->line, &olcf->cors_header,
                       olcf->cors_file, olcf->cors_line);
     }
-
-    return NGX_CONF_OK;
 }

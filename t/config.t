@@ -439,6 +439,24 @@ GET /api/version
 
 
 
+=== an add_header of a CORS header in an if causes a warning, too
+--- config
+    location /api/ {
+        ollama_api ollama;
+        proxy_pass http://ollama;
+        include ollama_params;
+
+        if ($arg_a) {
+            add_header Access-Control-Allow-Origin *;
+        }
+    }
+--- request
+GET /api/version
+--- error_log eval
+qr{\[warn\] .*: "add_header Access-Control-Allow-Origin" in \S+:\d+ does not}
+
+
+
 === an add_header that does not come to the location causes no warning
 --- http_config
     add_header Access-Control-Allow-Origin *;
