@@ -139,6 +139,14 @@ ngx_http_ollama_route_handler(ngx_http_request_t *r)
         return ngx_http_ollama_route_pass(r, ctx, olcf);
     }
 
+    if (ctx->endpoint->kind != NGX_HTTP_OLLAMA_ENDPOINT_UPLOAD) {
+        rc = ngx_http_ollama_upload_limit(r);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "ollama route: \"%V\"", &ctx->endpoint->path);
 

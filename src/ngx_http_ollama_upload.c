@@ -134,6 +134,32 @@ ngx_http_ollama_upload_is_allowed(ngx_http_request_t *r)
 }
 
 
+ngx_int_t
+ngx_http_ollama_upload_limit(ngx_http_request_t *r)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (r != r->main
+        || r->discard_body
+        || clcf->client_max_body_size == 0
+        || r->headers_in.content_length_n <= clcf->client_max_body_size)
+    {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "client intended to send too large body: %O bytes",
+                  r->headers_in.content_length_n);
+
+    r->expect_tested = 1;
+    (void) ngx_http_discard_request_body(r);
+
+    return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
+}
+
+
 void
 ngx_http_ollama_upload_begin(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)

@@ -22,6 +22,12 @@
 ngx_int_t ngx_http_ollama_upload_init_module(ngx_cycle_t *cycle);
 
 /*
+ * For a request that is no upload: applies client_max_body_size, which its path
+ * before a rewrite may have escaped.  NGX_OK, or the status of a refusal.
+ */
+ngx_int_t ngx_http_ollama_upload_limit(ngx_http_request_t *r);
+
+/*
  * In the precontent phase: the request's body, of any size, will be sent to the
  * server while it comes in.
  */

@@ -337,6 +337,27 @@ client intended to send too large
 
 
 
+=== a rewrite to another path gets around no limit
+--- config
+    location /api/ {
+        client_max_body_size 1k;
+        rewrite ^/api/blobs/(.*)$ /api/$1 break;
+        ollama_api ollama;
+        ollama_management on;
+        proxy_pass http://ollama;
+        proxy_buffering off;
+    }
+--- test
+for my $path (qw(chat me)) {
+    is(http("POST /api/blobs/$path", 'x' x 10_000)->status, 413, $path);
+}
+
+is(scalar fake_asked(), 0);
+--- error_log
+client intended to send too large
+
+
+
 === where managing is off, and elsewhere, the limit is as ever
 --- config
     location /api/ {
