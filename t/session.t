@@ -1056,6 +1056,37 @@ is(http('GET ' . path('a'))->body, "nothing\n", 'error_page');
 
 
 
+=== error_page leads no request of an endpoint here to a server
+--- config
+    location /api/ {
+        ollama_api ollama;
+        proxy_pass http://ollama;
+        include ollama_params;
+        error_page 400 404 503 = /api/pull;
+    }
+--- test
+block_begins();
+my $n = fake_requests()->{count};
+
+for ([ 'POST /api/chat/session', '{"x":1}', 400 ],
+     [ 'POST /api/chat/session', '{"copy_of":"none"}', 404 ],
+     [ 'POST /api/chat/session', { copy_of => 'a' x 32 }, 404 ],
+     [ 'PATCH ' . path('a' x 32), '{"x":1}', 400 ],
+     [ 'PATCH ' . path('a' x 32), '{"title":"a"}', 404 ],
+     [ 'PATCH ' . path('x%20y'), '{"title":"a"}', 404 ],
+     [ 'POST /api/chat/cancel/a', '{"x":1}', 403 ],
+     [ 'DELETE ' . path('a' x 32, 'messages'), '{"x":1}', 403 ],
+     [ 'DELETE ' . path('a' x 32), '{"x":1}', 403 ])
+{
+    my ($request, $body, $status) = @$_;
+
+    is(http($request, $body)->status, $status, "$request - status");
+}
+
+is(fake_requests()->{count}, $n, 'no server was asked');
+
+
+
 === several requests for sessions on one connection
 --- test
 block_begins();

@@ -43,6 +43,8 @@ static ngx_int_t ngx_http_ollama_session_run_parsed(
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
 static void ngx_http_ollama_session_run_have_body(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
+static void ngx_http_ollama_session_run_end_as(ngx_http_ollama_ctx_t *ctx,
+    ngx_int_t rc);
 static ngx_int_t ngx_http_ollama_session_run_begin(
     ngx_http_ollama_session_t *s);
 static void ngx_http_ollama_session_run_cleanup(void *data);
@@ -246,7 +248,18 @@ ngx_http_ollama_session_run_have_body(ngx_http_request_t *r,
         rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    ngx_http_ollama_session_run_end_as(ctx, rc);
     ngx_http_finalize_request(r, rc);
+}
+
+
+/* So it ends, too, if error_page leads it through the phases again. */
+
+static void
+ngx_http_ollama_session_run_end_as(ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
+{
+    ctx->status = (rc >= NGX_HTTP_SPECIAL_RESPONSE)
+                  ? rc : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
 
@@ -346,6 +359,7 @@ ngx_http_ollama_session_run_done(ngx_http_ollama_store_t *store)
         rc = ngx_http_ollama_error_no_history(r, s->ctx);
     }
 
+    ngx_http_ollama_session_run_end_as(s->ctx, rc);
     ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);
 }
