@@ -258,6 +258,29 @@ for my $case ([ 'deleted to the end', 201,
 
 
 
+=== a copy of which Redis has dropped a part begins anew
+--- http_config
+    ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=5s;
+--- test
+block_begins();
+my $id = made({ title => 'T' });
+fill($id, 4000, 500);
+
+# each step takes a while, as its reply does
+$main::line->trickle(2000, 0.05);
+my $c = client()->request('POST /api/chat/session', { copy_of => $id });
+wait_for(sub { left_over() });
+$main::redis->cli('DEL', left_over());
+sleep 0.2;
+$main::line->mend;
+
+my $reply = $c->reply;
+is($reply->status, 201, 'made') or diag($reply->raw);
+my $copy = $reply->json->{session_id};
+is($main::redis->cli('XLEN', "ollama:{$copy}:msgs"), 4000, 'all of it');
+
+
+
 === a client that leaves, or a Redis that dies, leaves no half a copy
 --- http_config
     ollama_redis unix:$TEST_NGINX_LINE_PATH timeout=2s;

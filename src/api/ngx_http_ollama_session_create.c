@@ -204,6 +204,7 @@ ngx_http_ollama_session_create_again(ngx_http_ollama_session_t *s)
     create->copy.n = 0;
     create->copy.final = -1;
     create->copy.next = 0;
+    create->copy.written = 0;
 
     return ngx_http_ollama_session_create_next(
                          ngx_http_ollama_store_copy(&s->store, &s->json.id,

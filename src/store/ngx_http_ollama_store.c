@@ -121,6 +121,7 @@ ngx_http_ollama_store_copy(ngx_http_ollama_store_t *store, ngx_str_t *sid,
     ngx_http_ollama_store_args_number(&args, copy->page.limit);
     ngx_http_ollama_store_args_number(&args, copy->page.bytes);
     ngx_http_ollama_store_args_field(&args, &copy->title);
+    ngx_http_ollama_store_args_number(&args, copy->written);
 
     return ngx_http_ollama_store_send(store, &args,
                                       &ngx_http_ollama_store_script_copy,

@@ -50,9 +50,10 @@ ngx_int_t ngx_http_ollama_store_fill(ngx_http_ollama_store_t *store,
 /*
  * A step of a copy of session "from" of this owner: more, and then "copy" is
  * set for the next step; or session, it is done, and the new one, "sid",
- * exists.  Or GONE, there is no message "before"; or LOST: the session has lost
- * messages meanwhile, the copy must begin anew.  Before the last step there is
- * no new session, and what was copied expires within a minute.
+ * exists.  Or GONE, there is no message "before"; or LOST: the session, or what
+ * was copied of it, has lost messages meanwhile, the copy must begin anew.
+ * Before the last step there is no new session, and what was copied expires
+ * within a minute.
  */
 ngx_int_t ngx_http_ollama_store_copy(ngx_http_ollama_store_t *store,
     ngx_str_t *sid, ngx_str_t *from, ngx_str_t *owner,

@@ -99,18 +99,19 @@ ngx_int_t
 ngx_http_ollama_store_read_copy(ngx_http_ollama_store_t *store,
     redisReply *reply)
 {
-    if (!ngx_http_ollama_store_is_array(reply, 5)) {
-        return NGX_ERROR;
+    if (ngx_http_ollama_store_read_session(store, reply) == NGX_OK) {
+        return NGX_OK;
     }
 
-    if (ngx_http_ollama_store_is_array(reply->element[1], 0)) {
-        return ngx_http_ollama_store_read_session(store, reply);
+    if (!ngx_http_ollama_store_is_array(reply, 6)) {
+        return NGX_ERROR;
     }
 
     store->more = 1;
     store->copy->n = ngx_http_ollama_store_integer(reply->element[2]);
     store->copy->final = ngx_http_ollama_store_integer(reply->element[3]);
     store->copy->next = ngx_http_ollama_store_integer(reply->element[4]);
+    store->copy->written = ngx_http_ollama_store_integer(reply->element[5]);
 
     return NGX_OK;
 }

@@ -104,12 +104,12 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_fill =
  * msgs of the new one.  ARGV: the id of the new one; n of the message to copy
  * after, n of the one to copy up to, or -1 in the first step, the n to write
  * next; n of the one to copy up to and without, 0: all; messages at most, and
- * bytes; title as change() reads it.
+ * bytes; title as change() reads it; how many messages are written.
  *
  * The messages are numbered anew, behind all that the first session has had, so
  * that none of them has an id that is known from there.  The new session exists
  * when its meta does, after the last step; what a copy leaves that isn't
- * finished expires.
+ * finished expires.  If any of that is gone meanwhile, the copy is "lost", too.
  */
 
 ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_copy =
@@ -118,13 +118,16 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_copy =
     "local copy, list = KEYS[4], KEYS[5]\n"
     "local n, final, at = tonumber(ARGV[7]), tonumber(ARGV[8]),\n"
     "                     tonumber(ARGV[9])\n"
-    "local before = tonumber(ARGV[10])\n"
+    "local before, written = tonumber(ARGV[10]), tonumber(ARGV[15])\n"
     "local function failed(word)\n"
     "    call('UNLINK', list)\n"
     "    return { word }\n"
     "end\n"
     "if not known() then\n"
     "    return failed('none')\n"
+    "end\n"
+    "if call('XLEN', list) ~= written then\n"
+    "    return failed('lost')\n"
     "end\n"
     "if final < 0 then\n"
     "    if before > 0 and not message(before) then\n"
@@ -153,7 +156,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_copy =
     "    n, at = number(one[1]), at + 1\n"
     "end\n"
     "if more == 1 then\n"
-    "    return { 'ok', false, n, final, at }\n"
+    "    return { 'ok', false, n, final, at, written + #found }\n"
     "end\n"
     "-- messages are deleted to the end: if the last one is there, so are all\n"
     "-- before it\n"
@@ -182,7 +185,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_store_script_copy =
     "tidy(owner)\n"
     "enlist(owner, ARGV[6])\n"
     "return { 'ok', call('HMGET', copy, 'title', 'model', 'system',\n"
-    "                    'created', 'updated'), n, final, at }\n"
+    "                    'created', 'updated') }\n"
     );
 
 

@@ -102,6 +102,7 @@ typedef struct {
     int64_t                        n;        /* the last one copied */
     int64_t                        final;    /* the last one to be copied */
     int64_t                        next;     /* of the new session */
+    int64_t                        written;  /* messages it has so far */
 } ngx_http_ollama_store_copy_t;
 
 
