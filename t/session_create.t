@@ -403,6 +403,11 @@ for (
       qr/2: "created_at" must be a string/ ],
     [ $all->('{"role":"user","model":"' . 'x' x 1025 . '"}'),
       qr/2: "model" is longer than 1024 bytes/ ],
+    (map { my $name = $_;
+           map { [ $all->(qq({"role":"user","$name":"a${_}b"})),
+                   qr/2: "$name" has a control character, at byte \d+$/ ] }
+               '\n', '\u007f', '\u0085', "\x7f", "\xc2\x9f" }
+         qw(model server participant)),
     [ $all->('{"role":"user","x":1}'),
       qr/2 has a member that is not known, at byte \d+$/ ],
     [ $all->('{"role":"user"'), qr/is no JSON/ ],

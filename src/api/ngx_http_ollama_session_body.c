@@ -54,7 +54,6 @@ static int ngx_http_ollama_session_body_value(
     ngx_str_t *text);
 static int ngx_http_ollama_session_body_field(
     ngx_http_ollama_session_body_t *body, ngx_str_t *text);
-static ngx_uint_t ngx_http_ollama_session_body_is_line(ngx_str_t *text);
 static ngx_int_t ngx_http_ollama_session_body_check(
     ngx_http_ollama_session_body_t *body);
 static ngx_int_t ngx_http_ollama_session_body_result(
@@ -482,7 +481,7 @@ ngx_http_ollama_session_body_field(ngx_http_ollama_session_body_t *body,
                                       body->json.string);
     }
 
-    if (name->line && !ngx_http_ollama_session_body_is_line(text)) {
+    if (name->line && !ngx_http_ollama_session_import_is_line(text)) {
         return ngx_http_ollama_session_body_refuse(body,
                                       "\"%V\" has a control character, at "
                                       "byte %O", &name->name,
@@ -498,31 +497,6 @@ ngx_http_ollama_session_body_field(ngx_http_ollama_session_body_t *body,
     field->value.len = ngx_http_ollama_json_mend(field->value.data, text->data,
                                                  text->len);
     field->given = 1;
-
-    return 1;
-}
-
-
-static ngx_uint_t
-ngx_http_ollama_session_body_is_line(ngx_str_t *text)
-{
-    size_t   i;
-    u_char  *p;
-
-    p = text->data;
-
-    for (i = 0; i < text->len; i++) {
-
-        if (p[i] < 0x20 || p[i] == 0x7f) {
-            return 0;
-        }
-
-        /* U+0080 to U+009F */
-
-        if (p[i] == 0xc2 && i + 1 < text->len && p[i + 1] < 0xa0) {
-            return 0;
-        }
-    }
 
     return 1;
 }

@@ -297,6 +297,12 @@ ngx_http_ollama_session_import_string(ngx_http_ollama_session_import_t *import,
                                                "is longer than 1024 bytes", at);
         }
 
+        if (!ngx_http_ollama_session_import_is_line(text)) {
+            return ngx_http_ollama_session_import_refuse(import,
+                                               NGX_HTTP_BAD_REQUEST, name,
+                                               "has a control character", at);
+        }
+
         copy = (ngx_str_t *) ((u_char *) m + field->text);
 
         copy->data = ngx_pnalloc(import->pool, text->len);
@@ -384,6 +390,31 @@ ngx_http_ollama_session_import_end(ngx_http_ollama_session_import_t *import,
     }
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_ollama_session_import_is_line(ngx_str_t *text)
+{
+    size_t   i;
+    u_char  *p;
+
+    p = text->data;
+
+    for (i = 0; i < text->len; i++) {
+
+        if (p[i] < 0x20 || p[i] == 0x7f) {
+            return 0;
+        }
+
+        /* U+0080 to U+009F */
+
+        if (p[i] == 0xc2 && i + 1 < text->len && p[i + 1] < 0xa0) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 
