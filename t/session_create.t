@@ -425,6 +425,29 @@ is(create({ messages => [ map { user($_) } 1 .. 1024 ] })->status, 201,
 $main::redis->cli('FLUSHALL');
 is(left_over(), '', 'nothing is left');
 
+# a string that is not UTF-8: the byte, also that behind half a character
+for ([ "\xff", 40 ], [ "a\xc3", 42 ], [ "\xe2\x82", 42 ], [ "\xc3\xff", 41 ]) {
+    my ($text, $at) = @$_;
+    my $start = '{"title":"t","messages":[{"content":"';
+    $at += length($start) - 40;
+    refused(sprintf('%vd', $text),
+            create($start . $text . '","role":"user"}],"model":"m"}'), 400,
+            qr/^"messages" has a string that is not UTF-8, at byte $at$/);
+}
+
+# elsewhere it is mended, as in a chat
+for (qq("title":"a\xff","messages":[{"role":"user"}]),
+     qq("messages":[{"role":"user"}],"title":"a\xff"))
+{
+    my $reply = create("{$_}");
+    is($reply->status, 201, 'mended') or diag($reply->raw);
+    is($reply->json->{title}, "a\x{fffd}", 'mended - title');
+}
+refused('both', create("{\"title\":\"a\xff\",\"messages\":[{\"role\":"
+                       . "\"user\",\"content\":\"\xff\"}]}"), 400,
+        qr/^"messages" has a string that is not UTF-8, at byte 52$/);
+$main::redis->cli('FLUSHALL');
+
 # for PATCH these are unknown
 my $id = made();
 refused("PATCH $_->[0]", http("PATCH /api/chat/session/$id", { @$_ }), 400,

@@ -183,7 +183,9 @@ ngx_http_ollama_session_body_end(ngx_http_ollama_session_body_t *body)
 
     if (body->import.given && body->json.invalid) {
         (void) ngx_http_ollama_session_body_refuse(body,
-                                       "a string is not UTF-8");
+                                       "\"messages\" has a string that is not "
+                                       "UTF-8, at byte %O",
+                                       body->json.invalid);
         return NGX_DECLINED;
     }
 
@@ -497,6 +499,11 @@ ngx_http_ollama_session_body_field(ngx_http_ollama_session_body_t *body,
     field->value.len = ngx_http_ollama_json_mend(field->value.data, text->data,
                                                  text->len);
     field->given = 1;
+
+    if (body->json.invalid > body->json.string) {
+        /* mended */
+        body->json.invalid = 0;
+    }
 
     return 1;
 }

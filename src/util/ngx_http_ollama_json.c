@@ -81,6 +81,8 @@ static ngx_int_t ngx_http_ollama_json_close(ngx_http_ollama_json_t *json,
     ngx_http_ollama_json_piece_t *piece);
 static ngx_int_t ngx_http_ollama_json_invalid(ngx_http_ollama_json_t *json,
     ngx_http_ollama_json_piece_t *piece);
+static void ngx_http_ollama_json_not_utf8(ngx_http_ollama_json_t *json,
+    ngx_http_ollama_json_piece_t *piece, u_char *p);
 static const char *ngx_http_ollama_json_text(ngx_http_ollama_json_t *json,
     u_char ch);
 static ngx_uint_t ngx_http_ollama_json_is_literal(u_char ch);
@@ -312,14 +314,23 @@ ngx_http_ollama_json_feed_string(ngx_http_ollama_json_t *json,
             && (json->flags & NGX_HTTP_OLLAMA_JSON_BYTES))
         {
             json->state = sw_string;
-            json->invalid = 1;
+            ngx_http_ollama_json_not_utf8(json, piece, p);
             continue;
         }
 
         piece->error = ngx_http_ollama_json_string(json, *p);
+
         if (piece->error) {
-            piece->pos = p;
-            return NGX_DECLINED;
+
+            if (json->state != sw_string
+                || *p < 0x80
+                || !(json->flags & NGX_HTTP_OLLAMA_JSON_BYTES))
+            {
+                piece->pos = p;
+                return NGX_DECLINED;
+            }
+
+            ngx_http_ollama_json_not_utf8(json, piece, p);
         }
 
         json->run++;
@@ -573,6 +584,18 @@ ngx_http_ollama_json_string(ngx_http_ollama_json_t *json, u_char ch)
 }
 
 
+/* The byte at p is of no character. */
+
+static void
+ngx_http_ollama_json_not_utf8(ngx_http_ollama_json_t *json,
+    ngx_http_ollama_json_piece_t *piece, u_char *p)
+{
+    if (json->invalid == 0) {
+        json->invalid = json->pos + (p - piece->first);
+    }
+}
+
+
 /*
  * At the last byte of an escape: counts surrogates that have no pair.  Go takes
  * each for U+FFFD; yajl makes something else of them, or invalid UTF-8.
@@ -631,10 +654,6 @@ ngx_http_ollama_json_utf8(ngx_http_ollama_json_t *json, u_char ch)
         } else if (ch == 0xf4) {
             json->high = 0x8f;
         }
-
-    } else if (json->flags & NGX_HTTP_OLLAMA_JSON_BYTES) {
-        json->invalid = 1;
-        return NULL;
 
     } else {
         return "invalid UTF-8 in a string";

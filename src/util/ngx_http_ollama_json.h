@@ -40,6 +40,8 @@ typedef struct {
     off_t                  pos;       /* bytes of the text taken so far */
     off_t                  base;      /* place of the bytes shown to yajl */
     off_t                  string;    /* opening quote of the last string */
+    off_t                  invalid;   /* the first byte that makes a string no
+                                         UTF-8; 0: none */
 
     size_t                 keep;      /* bytes of a string shown to yajl */
     size_t                 run;       /* length of the string or literal */
@@ -59,7 +61,6 @@ typedef struct {
     ngx_uint_t             flags;     /* NGX_HTTP_OLLAMA_JSON_... */
     ngx_uint_t             depth;
     unsigned               whole:1;   /* the value has ended */
-    unsigned               invalid:1; /* a string isn't UTF-8 */
 } ngx_http_ollama_json_t;
 
 
