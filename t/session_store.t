@@ -188,6 +188,13 @@ is(save($id, 't1', 4, 1, 'd'), 'ok', 'of the first, too');
 is(session($id)->{active_task}, 't2', 'which frees nothing of the other');
 is(contents($id), 'a b c d', 'nothing has changed');
 
+# the task is not at its end while a message in front of its last one may come
+is(save($id, 't2', 6, 1, 'f'), 'lost', 'the last one, but a gap');
+is(session($id)->{active_task}, 't2', 'the lock stays');
+is(save($id, 't2', 5, 0, 'e'), 'ok', 'what was missing');
+is(save($id, 't2', 6, 1, 'f'), 'ok', 'the last one, once more');
+is(session($id)->{active_task}, undef, 'the lock is released');
+
 
 
 === after its lock has expired a task may save if no other has begun

@@ -657,6 +657,11 @@ ngx_http_ollama_save_done(ngx_http_ollama_store_t *store)
         ngx_log_error(NGX_LOG_ERR, c->log, 0,
                       "ollama: the reply was not saved in its session: it was "
                       "deleted, or another task has it");
+
+        /* the lock stays if a message in front of the reply is missing */
+        ngx_http_ollama_outbox_add(&save->ctx->scan->session_id,
+                                   &save->ctx->holder, save->store.ttl, 0,
+                                   NULL);
         break;
     }
 

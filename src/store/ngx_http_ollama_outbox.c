@@ -392,8 +392,27 @@ ngx_http_ollama_outbox_done(ngx_http_ollama_store_t *store)
         break;
 
     case NGX_HTTP_OLLAMA_STORE_LOST:
+
+        if (ngx_http_ollama_outbox_find(
+                               ngx_queue_head(&ngx_http_ollama_outbox.items),
+                               &item->sid)
+            != item)
+        {
+            /* one in front of it was refused: it is sent again after that */
+            item->behind = 1;
+            return;
+        }
+
         ngx_http_ollama_outbox_lost(item, "another task has its session, or "
                                           "has had it");
+
+        if (item->message.json.len) {
+            /* the lock stays if messages in front of it are missing */
+            item->message.json.len = 0;
+            ngx_http_ollama_outbox_send(item);
+            return;
+        }
+
         break;
 
     default: /* NGX_HTTP_OLLAMA_STORE_UNAVAILABLE */
@@ -471,20 +490,22 @@ ngx_http_ollama_outbox_is_final(ngx_str_t *error)
 }
 
 
-/* The next item of its session is sent. */
+/* The next item of its session is sent, if none is in front of that. */
 
 static void
 ngx_http_ollama_outbox_free(ngx_http_ollama_outbox_item_t *item)
 {
     ngx_http_ollama_outbox_item_t  *next;
 
-    next = ngx_http_ollama_outbox_find(ngx_queue_next(&item->queue),
-                                       &item->sid);
+    ngx_queue_remove(&item->queue);
+
+    next = ngx_http_ollama_outbox_find(
+                               ngx_queue_head(&ngx_http_ollama_outbox.items),
+                               &item->sid);
 
     ngx_http_ollama_outbox.count--;
     ngx_http_ollama_outbox.size -= item->size;
 
-    ngx_queue_remove(&item->queue);
     ngx_destroy_pool(item->pool);
 
     if (next && next->behind) {
