@@ -32,7 +32,6 @@
 #include "conversation/ngx_http_ollama_conversation_fields.h"
 
 
-
 /* the longest key that matters, all in \u escapes: yajl gets no more of any */
 #define NGX_HTTP_OLLAMA_CONVERSATION_KEY   160
 

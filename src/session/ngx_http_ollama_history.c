@@ -56,7 +56,7 @@
 #define NGX_HTTP_OLLAMA_HISTORY_BYTES     (256 * 1024)
 
 /* bytes of new messages that are made UTF-8 at once: some milliseconds */
-#define NGX_HTTP_OLLAMA_HISTORY_MEND  (1024 * 1024)
+#define NGX_HTTP_OLLAMA_HISTORY_MEND      (1024 * 1024)
 
 /* at most so many bytes of new messages go along with the first command */
 #define NGX_HTTP_OLLAMA_HISTORY_NEW       (64 * 1024)
