@@ -649,7 +649,7 @@ sub come_to_its_end {
                 messages => [ { role => 'user', content => 'a' } ],
             })->status;
             return $status != 409;
-        }, 10);
+        }, 2);
 
         push @wrong, "task $chat->{task}: $status" if $status != 200;
         $count{broken}++;

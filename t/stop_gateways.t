@@ -31,7 +31,7 @@ sub begin {
 }
 
 sub subscribers {
-    return scalar grep { /sub=1/ }
+    return scalar grep { /sub=2/ }
                   split /\n/, $main::redis->cli('CLIENT', 'LIST');
 }
 
@@ -504,8 +504,41 @@ like(main::keys_of(), qr/task:\{dead\}/, 'it is known');
 $main::other->kill;
 undef $main::other;
 
-ok(wait_for(sub { main::keys_of() !~ /gate/ }, 15), 'it is found dead');
+my $r;
+ok(wait_for(sub { $r = http('POST /api/chat', main::body(task_id => 'dead'));
+                  $r->status != 409 }, 1), 'its id is free at once');
+is($r->status, 200, 'and another generation has it') or diag($r->raw);
 main::is_unknown(main::cancel('dead'), 'dead', 'dead');
+
+
+
+=== the ids of killed workers, and of an nginx that was stopped, are free
+--- test
+main::begin(workers => 2);
+
+for my $n (1 .. 3) {
+    my $c = main::running({ task_id => "k$n" }, port => $main::other->port);
+    wait_for(sub { main::keys_of() =~ /task:\{k$n\}/ });
+    is(http('POST /api/chat', main::body(task_id => "k$n"))->status, 409,
+       'in use');
+
+    kill KILL => $main::other->worker_pids;
+
+    my $r;
+    ok(wait_for(sub { $r = http('POST /api/chat',
+                                main::body(task_id => "k$n"));
+                      $r->status != 409 }, 1), "free, $n");
+    is($r->status, 200, "taken, $n") or diag($r->raw);
+    main::wait_both();
+}
+
+my $c = main::running({ task_id => 'term' }, port => $main::other->port);
+wait_for(sub { main::keys_of() =~ /task:\{term\}/ });
+kill TERM => $main::other->pid;
+wait_for(sub { !$main::other->worker_pids });
+is(http('POST /api/chat', main::body(task_id => 'term'))->status, 200,
+   'free after a stop');
+undef $main::other;
 
 
 

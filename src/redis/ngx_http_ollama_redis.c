@@ -493,6 +493,15 @@ ngx_http_ollama_redis_subscribe(ngx_http_ollama_redis_subscription_t *sub)
 }
 
 
+ngx_uint_t
+ngx_http_ollama_redis_subscribed(ngx_http_ollama_redis_subscription_t *sub)
+{
+    return sub->active
+           && ngx_http_ollama_redis.messages.state
+              == NGX_HTTP_OLLAMA_REDIS_READY;
+}
+
+
 /* Commands are taken, for the first time or again. */
 
 static ngx_int_t
@@ -506,9 +515,7 @@ ngx_http_ollama_redis_ready(ngx_http_ollama_redis_conn_t *conn)
          q = ngx_queue_next(q))
     {
         sub = ngx_queue_data(q, ngx_http_ollama_redis_subscription_t, queue);
-        sub->due = sub->active
-                   && ngx_http_ollama_redis.messages.state
-                      == NGX_HTTP_OLLAMA_REDIS_READY;
+        sub->due = ngx_http_ollama_redis_subscribed(sub);
     }
 
     ngx_http_ollama_redis_sub_notify();
@@ -631,7 +638,10 @@ ngx_http_ollama_redis_sub_notify(void)
         }
 
         sub->due = 0;
-        sub->reconnected(sub->data);
+
+        if (sub->reconnected) {
+            sub->reconnected(sub->data);
+        }
     }
 }
 
@@ -689,7 +699,7 @@ ngx_http_ollama_redis_sub_push(ngx_http_ollama_redis_conn_t *conn,
 
     sub = ngx_http_ollama_redis_sub_find(&channel);
 
-    if (sub) {
+    if (sub && sub->handler) {
         sub->handler(sub->data, &message);
     }
 

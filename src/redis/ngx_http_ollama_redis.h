@@ -77,7 +77,8 @@ typedef struct {
     ngx_str_t                          channel;   /* as Redis knows it, with
                                                      the prefix */
     void                             (*handler)(void *data,
-                                                ngx_str_t *message);
+                                                ngx_str_t *message); /* may be
+                                                     NULL, as reconnected() */
 
     /*
      * messages may have been missed until now, and commands are taken: after
@@ -162,6 +163,10 @@ void ngx_http_ollama_redis_forget(ngx_http_ollama_redis_call_t *call);
  * "ollama_redis" or no memory, or the channel has a subscriber.
  */
 ngx_int_t ngx_http_ollama_redis_subscribe(
+    ngx_http_ollama_redis_subscription_t *sub);
+
+/* Tells if messages to it come, as far as the worker knows. */
+ngx_uint_t ngx_http_ollama_redis_subscribed(
     ngx_http_ollama_redis_subscription_t *sub);
 
 

@@ -11,7 +11,10 @@
  *     Ptask:{ID}     HASH    of a running generation: gate, the worker that has
  *                            it, owner (a digest), session
  *     Pgate:GATE     STRING  exists as long as that worker lives and is
- *                            connected
+ *                            connected; "0": it is not subscribed to what
+ *                            follows
+ *     Pgate:WORKER   channel that the worker listens on, for Redis to know at
+ *                            once when it is gone; a gate begins with WORKER
  *     Pcancel:{ID}   STRING  flag: the generation of this owner is to be
  *                            stopped
  *     Pcancel        channel of "stop ID OWNER", and of "done ID OWNER" or
@@ -55,8 +58,9 @@
 #define NGX_HTTP_OLLAMA_REMOTE_BATCH   64
 #define NGX_HTTP_OLLAMA_REMOTE_PAUSE   50
 
-/* digits of a worker's id */
-#define NGX_HTTP_OLLAMA_REMOTE_GATE    16
+/* digits of a worker's id, with which each of its gates begins */
+#define NGX_HTTP_OLLAMA_REMOTE_WORKER  NGX_HTTP_OLLAMA_REMOTE_SCRIPT_WORKER
+#define NGX_HTTP_OLLAMA_REMOTE_GATE    (2 * NGX_HTTP_OLLAMA_REMOTE_WORKER)
 
 /* of a message, before the id, and with all of it */
 #define NGX_HTTP_OLLAMA_REMOTE_WORD    (sizeof("stop ") - 1)
@@ -71,6 +75,7 @@ typedef struct {
     ngx_str_t                             gate;     /* its id; len 0: nothing
                                                        is done */
     ngx_http_ollama_remote_stop_pt        stop;
+    ngx_http_ollama_redis_subscription_t  life;
     ngx_http_ollama_redis_subscription_t  sub;
     ngx_http_ollama_timer_t               announce; /* posted: a generation has
                                                        begun */
@@ -83,6 +88,9 @@ typedef struct {
     ngx_queue_t                           stops;    /* asked for, and pending */
 
     u_char                                id[NGX_HTTP_OLLAMA_REMOTE_GATE];
+    u_char                                living[NGX_HTTP_OLLAMA_REDIS_PREFIX
+                                              + sizeof("gate:") - 1
+                                              + NGX_HTTP_OLLAMA_REMOTE_WORKER];
     u_char                                channel[NGX_HTTP_OLLAMA_REDIS_PREFIX
                                                   + sizeof("cancel") - 1];
 } ngx_http_ollama_remote_worker_t;
@@ -91,6 +99,7 @@ typedef struct {
 static void ngx_http_ollama_remote_announce_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_ollama_remote_announce(
     ngx_http_ollama_remote_t *remote);
+static const char *ngx_http_ollama_remote_life(void);
 static void ngx_http_ollama_remote_announced(
     ngx_http_ollama_redis_call_t *call, redisReply *reply);
 static void ngx_http_ollama_remote_renew_handler(ngx_event_t *ev);
@@ -157,6 +166,17 @@ ngx_http_ollama_remote_init_worker(ngx_http_ollama_remote_stop_pt stop)
     ngx_http_ollama_timer_init(&worker->renew,
                                ngx_http_ollama_remote_renew_handler, NULL,
                                ngx_cycle->log);
+
+    p = ngx_cpymem(worker->living, prefix->data, prefix->len);
+    p = ngx_cpymem(p, "gate:", sizeof("gate:") - 1);
+    p = ngx_cpymem(p, worker->id, NGX_HTTP_OLLAMA_REMOTE_WORKER);
+
+    worker->life.channel.data = worker->living;
+    worker->life.channel.len = p - worker->living;
+
+    if (ngx_http_ollama_redis_subscribe(&worker->life) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     p = ngx_cpymem(worker->channel, prefix->data, prefix->len);
     p = ngx_cpymem(p, "cancel", sizeof("cancel") - 1);
@@ -235,6 +255,7 @@ ngx_http_ollama_remote_announce(ngx_http_ollama_remote_t *remote)
     ngx_http_ollama_remote_script_word(&args, NGX_HTTP_OLLAMA_REMOTE_ALIVE);
     ngx_http_ollama_remote_script_word(&args, remote->announced ? "1" : "0");
     ngx_http_ollama_remote_script_str(&args, ngx_http_ollama_redis_prefix());
+    ngx_http_ollama_remote_script_word(&args, ngx_http_ollama_remote_life());
 
     ngx_http_ollama_redis_forget(&remote->call);
 
@@ -255,6 +276,16 @@ ngx_http_ollama_remote_announce(ngx_http_ollama_remote_t *remote)
     ngx_queue_insert_tail(&ngx_http_ollama_remote.known, &remote->queue);
 
     return NGX_OK;
+}
+
+
+/* What the key of the gate says. */
+
+static const char *
+ngx_http_ollama_remote_life(void)
+{
+    return ngx_http_ollama_redis_subscribed(&ngx_http_ollama_remote.life)
+           ? "1" : "0";
 }
 
 
@@ -439,7 +470,7 @@ ngx_http_ollama_remote_renew(void)
     ngx_http_ollama_remote_script_word(&args, "SET");
     ngx_http_ollama_remote_script_key(&args, "gate:",
                                       &ngx_http_ollama_remote.gate, "");
-    ngx_http_ollama_remote_script_word(&args, "1");
+    ngx_http_ollama_remote_script_word(&args, ngx_http_ollama_remote_life());
     ngx_http_ollama_remote_script_word(&args, "PX");
     ngx_http_ollama_remote_script_word(&args, NGX_HTTP_OLLAMA_REMOTE_ALIVE);
 
@@ -475,7 +506,7 @@ ngx_http_ollama_remote_reconnected(void *data)
 static void
 ngx_http_ollama_remote_new_gate(void)
 {
-    u_char                                id[NGX_HTTP_OLLAMA_REMOTE_GATE];
+    u_char                                id[NGX_HTTP_OLLAMA_REMOTE_WORKER];
     ngx_http_ollama_redis_call_t          call;
     ngx_http_ollama_remote_script_args_t  args;
 
@@ -494,7 +525,8 @@ ngx_http_ollama_remote_new_gate(void)
 
     if (ngx_http_ollama_redis_command(&call, args.n, args.argv) == NGX_OK) {
         ngx_http_ollama_redis_forget(&call);
-        ngx_memcpy(ngx_http_ollama_remote.id, id, sizeof(id));
+        ngx_memcpy(ngx_http_ollama_remote.id + NGX_HTTP_OLLAMA_REMOTE_WORKER,
+                   id, sizeof(id));
     }
 }
 

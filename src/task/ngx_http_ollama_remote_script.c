@@ -16,12 +16,28 @@
 #include "task/ngx_http_ollama_remote_script.h"
 
 
+/* SCRIPT_WORKER, as text */
+#define NGX_HTTP_OLLAMA_REMOTE_SCRIPT_SUB                                     \
+    ngx_value(NGX_HTTP_OLLAMA_REMOTE_SCRIPT_WORKER)
+
+
+/*
+ * Redis knows at once that a worker is gone, by its channel; other than a key,
+ * which is there until it expires.
+ */
+
 ngx_http_ollama_redis_script_t  ngx_http_ollama_remote_script_enter =
     ngx_http_ollama_redis_script_text(
     "local call, task = redis.call, KEYS[1]\n"
     "local has = call('HMGET', task, 'gate', 'owner')\n"
-    "if has[1] and has[1] ~= ARGV[1]\n"
-    "   and call('EXISTS', ARGV[7] .. 'gate:' .. has[1]) == 1\n"
+    "local function lives(gate)\n"
+    "    local at = ARGV[7] .. 'gate:'\n"
+    "    local is = call('GET', at .. gate)\n"
+    "    return is and (is == '0'\n"
+    "        or call('PUBLISH', at .. string.sub(gate, 1, "
+                     NGX_HTTP_OLLAMA_REMOTE_SCRIPT_SUB "), '') > 0)\n"
+    "end\n"
+    "if has[1] and has[1] ~= ARGV[1] and lives(has[1])\n"
     "   and not (ARGV[6] == '1' and has[2] == ARGV[2])\n"
     "then\n"
     "    return 2\n"
@@ -29,7 +45,7 @@ ngx_http_ollama_redis_script_t  ngx_http_ollama_remote_script_enter =
     "call('HSET', task, 'gate', ARGV[1], 'owner', ARGV[2],\n"
     "     'session', ARGV[3])\n"
     "call('PEXPIRE', task, ARGV[4])\n"
-    "call('SET', KEYS[2], '1', 'PX', ARGV[5])\n"
+    "call('SET', KEYS[2], ARGV[8], 'PX', ARGV[5])\n"
     "if ARGV[6] == '1' then\n"
     "    return call('GET', KEYS[3]) == ARGV[2] and 1 or 0\n"
     "end\n"

@@ -18,7 +18,10 @@
 
 /* at most */
 #define NGX_HTTP_OLLAMA_REMOTE_KEYS  3
-#define NGX_HTTP_OLLAMA_REMOTE_ARGS  7
+#define NGX_HTTP_OLLAMA_REMOTE_ARGS  8
+
+/* how many bytes of a gate are the id of its worker */
+#define NGX_HTTP_OLLAMA_REMOTE_SCRIPT_WORKER  16
 
 
 /* keys and arguments of a script or command; on the stack of the caller */
@@ -37,9 +40,10 @@ typedef struct {
 
 /*
  * KEYS: the task, its worker, the flag; ARGV: gate, owner, session, life of the
- * first two keys, "1" if Redis may know the task already, prefix.  Returns 1 if
- * there is a flag for the owner; 2, and nothing was done, if the id is that of
- * another worker's task, unless Redis may know this one and both have the same
+ * first two keys, "1" if Redis may know the task already, prefix, "1" if the
+ * worker listens on its channel, otherwise "0".  Returns 1 if there is a flag
+ * for the owner; 2, and nothing was done, if the id is that of a task of another
+ * worker that lives, unless Redis may know this one and both have the same
  * owner.
  */
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_remote_script_enter;
