@@ -42,9 +42,9 @@ typedef struct {
  * KEYS: the task, its worker, the flag; ARGV: gate, owner, session, life of the
  * first two keys, "1" if Redis may know the task already, prefix, "1" if the
  * worker listens on its channel, otherwise "0".  Returns 1 if there is a flag
- * for the owner; 2, and nothing was done, if the id is that of a task of another
- * worker that lives, unless Redis may know this one and both have the same
- * owner.
+ * for the owner; 2, and nothing was done, if the id is that of a task of
+ * another worker that lives, unless Redis may know this one and both have the
+ * same owner.
  */
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_remote_script_enter;
 
