@@ -324,12 +324,17 @@ ngx_http_ollama_conversation_prompt_join(
     ngx_http_ollama_conversation_prompt_lines(&t, lines);
 
     utterances = &said->utterances;
-    utterance = utterances->elts;
-    utterance += utterances->nelts - 1;
+    utterance = NULL;
+    size = 0;
 
-    size = utterances->nelts ? utterance->text.len + sep->len + t.len : 0;
+    if (utterances->nelts) {
+        utterance = utterances->elts;
+        utterance += utterances->nelts - 1;
 
-    if (utterances->nelts == 0 || utterance->speaker >= 0
+        size = utterance->text.len + sep->len + t.len;
+    }
+
+    if (utterance == NULL || utterance->speaker >= 0
         || size > ngx_max(utterance->size,
                           NGX_HTTP_OLLAMA_CONVERSATION_PROMPT_JOINED))
     {
@@ -362,7 +367,9 @@ ngx_http_ollama_conversation_prompt_join(
             return NGX_ERROR;
         }
 
-        ngx_memcpy(p, utterance->text.data, utterance->text.len);
+        if (utterance->text.len) {
+            ngx_memcpy(p, utterance->text.data, utterance->text.len);
+        }
 
         utterance->text.data = p;
         utterance->size = size;
