@@ -542,6 +542,40 @@ undef $main::other;
 
 
 
+=== an end or a beginning that Redis refuses is told later
+--- test
+main::begin();
+
+my @here = main::running({ task_id => 'stays' });
+my $c = main::running({ task_id => 'ends' });
+wait_for(sub { main::keys_of() =~ /\{ends\}.*\{stays\}/ });
+
+$main::redis->cli(qw(CONFIG SET min-replicas-to-write 1));
+
+main::is_cancelled(main::cancel('ends'), 'ends', 'ends', undef);
+main::is_stopped($c, 'ends');
+push @here, main::running({ task_id => 'begins' });
+sleep 2.5;
+
+$main::redis->cli(qw(CONFIG SET min-replicas-to-write 0));
+
+my $r;
+ok(wait_for(sub { $r = http('POST /api/chat', main::body(task_id => 'ends'),
+                            main::elsewhere());
+                  $r->status == 200 }, 2), 'its id is free') or diag($r->raw);
+ok(wait_for(sub { main::keys_of() =~ /task:\{begins\}/ }, 3), 'it is known');
+
+for my $id ('stays', 'begins') {
+    is(http('POST /api/chat', main::body(task_id => $id),
+            main::elsewhere())->status, 409, "$id: in use");
+    main::is_cancelled(main::cancel($id, main::elsewhere()), $id, $id, undef);
+    main::is_stopped(shift @here, $id);
+}
+
+main::end();
+
+
+
 === an old stop does not stop a later task of the same name
 --- test
 main::begin();

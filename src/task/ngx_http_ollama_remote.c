@@ -40,6 +40,7 @@
 #include "task/ngx_http_ollama_remote.h"
 #include "redis/ngx_http_ollama_redis_conf.h"
 #include "task/ngx_http_ollama_remote_script.h"
+#include "task/ngx_http_ollama_remote_stop.h"
 #include "util/ngx_http_ollama_id.h"
 #include "util/ngx_http_ollama_timer.h"
 
@@ -51,12 +52,12 @@
 /* a generation that runs longer can't be found by other gateways, ms */
 #define NGX_HTTP_OLLAMA_REMOTE_TASK    "86400000"
 
-/* how long a worker may be without Redis and still find a flag, ms */
-#define NGX_HTTP_OLLAMA_REMOTE_FLAG    "300000"
-
 /* how many generations are announced at once, and the pause after that, ms */
 #define NGX_HTTP_OLLAMA_REMOTE_BATCH   64
 #define NGX_HTTP_OLLAMA_REMOTE_PAUSE   50
+
+/* when what Redis has refused, or didn't take, is tried again, ms */
+#define NGX_HTTP_OLLAMA_REMOTE_AGAIN   500
 
 /* digits of a worker's id, with which each of its gates begins */
 #define NGX_HTTP_OLLAMA_REMOTE_WORKER  NGX_HTTP_OLLAMA_REMOTE_SCRIPT_WORKER
@@ -85,8 +86,14 @@ typedef struct {
     ngx_rbtree_node_t                     ids_sentinel;
     ngx_queue_t                           known;    /* that Redis was told of */
     ngx_queue_t                           unknown;  /* the others */
-    ngx_queue_t                           stops;    /* asked for, and pending */
+    ngx_queue_t                           left;     /* ends without a reply */
+    ngx_http_ollama_redis_call_t          dead;     /* that deletes gates */
+    ngx_str_t                             old;      /* gate that may not be
+                                                       deleted; len 0: none */
+    unsigned                              lost:1;   /* an end isn't known */
+    unsigned                              refused:1; /* is a beginning */
 
+    u_char                                old_id[NGX_HTTP_OLLAMA_REMOTE_GATE];
     u_char                                id[NGX_HTTP_OLLAMA_REMOTE_GATE];
     u_char                                living[NGX_HTTP_OLLAMA_REDIS_PREFIX
                                               + sizeof("gate:") - 1
@@ -96,12 +103,23 @@ typedef struct {
 } ngx_http_ollama_remote_worker_t;
 
 
+/* the end of a generation that Redis is told of */
+
+typedef struct {
+    ngx_queue_t                           queue;
+    ngx_http_ollama_redis_call_t          call;
+} ngx_http_ollama_remote_left_t;
+
+
 static void ngx_http_ollama_remote_announce_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_ollama_remote_announce(
     ngx_http_ollama_remote_t *remote);
 static const char *ngx_http_ollama_remote_life(void);
 static void ngx_http_ollama_remote_announced(
     ngx_http_ollama_redis_call_t *call, redisReply *reply);
+static void ngx_http_ollama_remote_left(ngx_http_ollama_redis_call_t *call,
+    redisReply *reply);
+static void ngx_http_ollama_remote_lost(void);
 static void ngx_http_ollama_remote_renew_handler(ngx_event_t *ev);
 static void ngx_http_ollama_remote_announce_all(void);
 static void ngx_http_ollama_remote_arm(void);
@@ -109,19 +127,13 @@ static void ngx_http_ollama_remote_renew(void);
 static void ngx_http_ollama_remote_reconnected(void *data);
 static void ngx_http_ollama_remote_message(void *data, ngx_str_t *message);
 static void ngx_http_ollama_remote_new_gate(void);
+static void ngx_http_ollama_remote_dead(ngx_http_ollama_redis_call_t *call,
+    redisReply *reply);
 static void ngx_http_ollama_remote_stop_local(ngx_str_t *id, ngx_str_t *owner);
 static void ngx_http_ollama_remote_publish_late(
     ngx_http_ollama_remote_t *remote);
 static u_char *ngx_http_ollama_remote_write(u_char *p, const char *word,
     ngx_http_ollama_remote_t *remote);
-static void ngx_http_ollama_remote_ended(ngx_str_t *id, ngx_str_t *owner,
-    ngx_int_t outcome);
-static ngx_uint_t ngx_http_ollama_remote_is_owner(u_char *digest,
-    ngx_str_t *owner);
-static void ngx_http_ollama_remote_found(ngx_http_ollama_redis_call_t *call,
-    redisReply *reply);
-static ngx_int_t ngx_http_ollama_remote_copy(ngx_pool_t *pool,
-    redisReply *reply, ngx_str_t *id);
 
 
 static ngx_http_ollama_remote_worker_t  ngx_http_ollama_remote;
@@ -158,7 +170,7 @@ ngx_http_ollama_remote_init_worker(ngx_http_ollama_remote_stop_pt stop)
                     ngx_str_rbtree_insert_value);
     ngx_queue_init(&worker->known);
     ngx_queue_init(&worker->unknown);
-    ngx_queue_init(&worker->stops);
+    ngx_queue_init(&worker->left);
 
     ngx_http_ollama_timer_init(&worker->announce,
                                ngx_http_ollama_remote_announce_handler, NULL,
@@ -184,6 +196,9 @@ ngx_http_ollama_remote_init_worker(ngx_http_ollama_remote_stop_pt stop)
     worker->sub.channel.data = worker->channel;
     worker->sub.channel.len = p - worker->channel;
     worker->sub.handler = ngx_http_ollama_remote_message;
+
+    ngx_http_ollama_remote_stop_init(&worker->sub.channel);
+
     worker->sub.reconnected = ngx_http_ollama_remote_reconnected;
 
     return ngx_http_ollama_redis_subscribe(&worker->sub);
@@ -193,7 +208,21 @@ ngx_http_ollama_remote_init_worker(ngx_http_ollama_remote_stop_pt stop)
 void
 ngx_http_ollama_remote_exit_worker(void)
 {
+    ngx_queue_t  *q;
+
+    if (ngx_http_ollama_remote.gate.len == 0) {
+        return;
+    }
+
     ngx_http_ollama_remote.gate.len = 0;
+    ngx_http_ollama_remote_stop_init(NULL);
+
+    while (!ngx_queue_empty(&ngx_http_ollama_remote.left)) {
+        q = ngx_queue_head(&ngx_http_ollama_remote.left);
+        ngx_queue_remove(q);
+
+        ngx_free(ngx_queue_data(q, ngx_http_ollama_remote_left_t, queue));
+    }
 }
 
 
@@ -223,7 +252,10 @@ ngx_http_ollama_remote_enter(ngx_http_ollama_remote_t *remote)
 static void
 ngx_http_ollama_remote_announce_handler(ngx_event_t *ev)
 {
-    ngx_http_ollama_remote_announce_all();
+    if (!ngx_http_ollama_remote.refused) {
+        ngx_http_ollama_remote_announce_all();
+    }
+
     ngx_http_ollama_remote_arm();
 }
 
@@ -303,7 +335,10 @@ ngx_http_ollama_remote_claim(ngx_http_ollama_remote_t *remote)
 }
 
 
-/* After an error it is announced again when the connection is back. */
+/*
+ * It is announced again after a while if Redis refuses it, or when the
+ * connection is back.
+ */
 
 static void
 ngx_http_ollama_remote_announced(ngx_http_ollama_redis_call_t *call,
@@ -316,6 +351,18 @@ ngx_http_ollama_remote_announced(ngx_http_ollama_redis_call_t *call,
     remote = call->data;
 
     rc = (reply && reply->type == REDIS_REPLY_INTEGER) ? reply->integer : 0;
+
+    if (call->refused) {
+        if (remote->claiming) {
+            remote->announced = 0;
+        }
+
+        ngx_queue_remove(&remote->queue);
+        ngx_queue_insert_tail(&ngx_http_ollama_remote.unknown, &remote->queue);
+
+        ngx_http_ollama_remote.refused = 1;
+        ngx_http_ollama_remote_arm();
+    }
 
     if (remote->claiming) {
         remote->claiming = 0;
@@ -333,7 +380,7 @@ ngx_http_ollama_remote_leave(ngx_http_ollama_remote_t *remote,
 {
     u_char                                text[NGX_HTTP_OLLAMA_REMOTE_TEXT];
     ngx_str_t                             message;
-    ngx_http_ollama_redis_call_t          call;
+    ngx_http_ollama_remote_left_t        *left;
     ngx_http_ollama_remote_script_args_t  args;
 
     if (!remote->entered) {
@@ -375,14 +422,63 @@ ngx_http_ollama_remote_leave(ngx_http_ollama_remote_t *remote,
                                       &ngx_http_ollama_remote.sub.channel);
     ngx_http_ollama_remote_script_str(&args, &message);
 
-    /* without Redis its keys expire, or that of the worker does */
+    left = ngx_alloc(sizeof(ngx_http_ollama_remote_left_t), ngx_cycle->log);
 
-    if (ngx_http_ollama_redis_script(&call,
+    if (left == NULL) {
+        ngx_http_ollama_remote_lost();
+        return;
+    }
+
+    left->call.handler = ngx_http_ollama_remote_left;
+    left->call.data = left;
+
+    if (ngx_http_ollama_redis_script(&left->call,
                                      &ngx_http_ollama_remote_script_leave, 2,
                                      args.n, args.argv)
-        == NGX_OK)
+        != NGX_OK)
     {
-        ngx_http_ollama_redis_forget(&call);
+        ngx_free(left);
+        ngx_http_ollama_remote_lost();
+        return;
+    }
+
+    ngx_queue_insert_tail(&ngx_http_ollama_remote.left, &left->queue);
+}
+
+
+static void
+ngx_http_ollama_remote_left(ngx_http_ollama_redis_call_t *call,
+    redisReply *reply)
+{
+    ngx_uint_t                      refused;
+    ngx_http_ollama_remote_left_t  *left;
+
+    left = call->data;
+    refused = call->refused;
+
+    ngx_queue_remove(&left->queue);
+    ngx_free(left);
+
+    if (refused) {
+        ngx_http_ollama_remote_lost();
+    }
+}
+
+
+/* A new gate will tell it; without a connection reconnected() makes one. */
+
+static void
+ngx_http_ollama_remote_lost(void)
+{
+    if (ngx_http_ollama_remote.lost) {
+        return;
+    }
+
+    ngx_http_ollama_remote.lost = 1;
+
+    if (ngx_http_ollama_redis_available()) {
+        ngx_add_timer(&ngx_http_ollama_remote.renew.event,
+                      NGX_HTTP_OLLAMA_REMOTE_AGAIN);
     }
 }
 
@@ -392,6 +488,13 @@ ngx_http_ollama_remote_leave(ngx_http_ollama_remote_t *remote,
 static void
 ngx_http_ollama_remote_renew_handler(ngx_event_t *ev)
 {
+    ngx_http_ollama_remote.refused = 0;
+
+    if (ngx_http_ollama_remote.lost && ngx_http_ollama_redis_available()) {
+        ngx_http_ollama_remote_reconnected(NULL);
+        return;
+    }
+
     ngx_http_ollama_remote_renew();
     ngx_http_ollama_remote_announce_all();
     ngx_http_ollama_remote_arm();
@@ -437,10 +540,14 @@ ngx_http_ollama_remote_arm(void)
         return;
     }
 
-    if (!ngx_queue_empty(&ngx_http_ollama_remote.unknown)
+    if (ngx_http_ollama_remote.lost && ngx_http_ollama_redis_available()) {
+        pause = NGX_HTTP_OLLAMA_REMOTE_AGAIN;
+
+    } else if (!ngx_queue_empty(&ngx_http_ollama_remote.unknown)
         && ngx_http_ollama_redis_available())
     {
-        pause = NGX_HTTP_OLLAMA_REMOTE_PAUSE;
+        pause = ngx_http_ollama_remote.refused ? NGX_HTTP_OLLAMA_REMOTE_AGAIN
+                                               : NGX_HTTP_OLLAMA_REMOTE_PAUSE;
 
     } else if (!ngx_queue_empty(&ngx_http_ollama_remote.known)) {
         pause = NGX_HTTP_OLLAMA_REMOTE_RENEW;
@@ -497,20 +604,25 @@ ngx_http_ollama_remote_reconnected(void *data)
         ngx_del_timer(&ngx_http_ollama_remote.renew.event);
     }
 
-    ngx_http_ollama_remote_renew_handler(&ngx_http_ollama_remote.renew.event);
+    ngx_http_ollama_remote.refused = 0;
+
+    ngx_http_ollama_remote_announce_handler(
+                                     &ngx_http_ollama_remote.announce.event);
 }
 
 
-/* If it fails, tasks of this worker that have ended may seem to run. */
+/* The old one is deleted, which is tried until it succeeds. */
 
 static void
 ngx_http_ollama_remote_new_gate(void)
 {
     u_char                                id[NGX_HTTP_OLLAMA_REMOTE_WORKER];
-    ngx_http_ollama_redis_call_t          call;
+    ngx_http_ollama_remote_worker_t      *worker;
     ngx_http_ollama_remote_script_args_t  args;
 
-    if (ngx_http_ollama_remote.gate.len == 0
+    worker = &ngx_http_ollama_remote;
+
+    if (worker->gate.len == 0
         || ngx_http_ollama_redis_prefix() == NULL
         || ngx_http_ollama_id_random(id, sizeof(id), ngx_cycle->log) != NGX_OK)
     {
@@ -520,13 +632,44 @@ ngx_http_ollama_remote_new_gate(void)
     ngx_http_ollama_remote_script_init(&args);
 
     ngx_http_ollama_remote_script_word(&args, "DEL");
-    ngx_http_ollama_remote_script_key(&args, "gate:",
-                                      &ngx_http_ollama_remote.gate, "");
+    ngx_http_ollama_remote_script_key(&args, "gate:", &worker->gate, "");
 
-    if (ngx_http_ollama_redis_command(&call, args.n, args.argv) == NGX_OK) {
-        ngx_http_ollama_redis_forget(&call);
-        ngx_memcpy(ngx_http_ollama_remote.id + NGX_HTTP_OLLAMA_REMOTE_WORKER,
-                   id, sizeof(id));
+    if (worker->old.len) {
+        ngx_http_ollama_remote_script_key(&args, "gate:", &worker->old, "");
+
+    } else {
+        ngx_memcpy(worker->old_id, worker->id, sizeof(worker->id));
+
+        worker->old.data = worker->old_id;
+        worker->old.len = sizeof(worker->old_id);
+    }
+
+    ngx_http_ollama_redis_forget(&worker->dead);
+
+    worker->dead.handler = ngx_http_ollama_remote_dead;
+
+    if (ngx_http_ollama_redis_command(&worker->dead, args.n, args.argv)
+        != NGX_OK)
+    {
+        worker->lost = 1;
+        return;
+    }
+
+    worker->lost = 0;
+
+    ngx_memcpy(worker->id + NGX_HTTP_OLLAMA_REMOTE_WORKER, id, sizeof(id));
+}
+
+
+static void
+ngx_http_ollama_remote_dead(ngx_http_ollama_redis_call_t *call,
+    redisReply *reply)
+{
+    if (reply) {
+        ngx_http_ollama_remote.old.len = 0;
+
+    } else if (call->refused) {
+        ngx_http_ollama_remote_lost();
     }
 }
 
@@ -558,10 +701,10 @@ ngx_http_ollama_remote_message(void *data, ngx_str_t *message)
         ngx_http_ollama_remote_stop_local(&id, &owner);
 
     } else if (ngx_strncmp(message->data, "done ", 5) == 0) {
-        ngx_http_ollama_remote_ended(&id, &owner, NGX_OK);
+        ngx_http_ollama_remote_stop_ended(&id, &owner, NGX_OK);
 
     } else if (ngx_strncmp(message->data, "late ", 5) == 0) {
-        ngx_http_ollama_remote_ended(&id, &owner, NGX_DECLINED);
+        ngx_http_ollama_remote_stop_ended(&id, &owner, NGX_DECLINED);
     }
 }
 
@@ -583,7 +726,7 @@ ngx_http_ollama_remote_stop_local(ngx_str_t *id, ngx_str_t *owner)
     remote = (ngx_http_ollama_remote_t *)
                  ((u_char *) node - offsetof(ngx_http_ollama_remote_t, node));
 
-    if (!ngx_http_ollama_remote_is_owner(remote->owner, owner)) {
+    if (!ngx_http_ollama_remote_script_owner(remote->owner, owner)) {
         /* begun while Redis could not tell that the id is in use */
         return;
     }
@@ -631,164 +774,4 @@ ngx_http_ollama_remote_write(u_char *p, const char *word,
     p = ngx_sprintf(p, "%s %V ", word, &remote->id);
 
     return ngx_hex_dump(p, remote->owner, NGX_HTTP_OLLAMA_OWNER_SIZE);
-}
-
-
-static ngx_uint_t
-ngx_http_ollama_remote_is_owner(u_char *digest, ngx_str_t *owner)
-{
-    u_char  hex[2 * NGX_HTTP_OLLAMA_OWNER_SIZE];
-
-    (void) ngx_hex_dump(hex, digest, NGX_HTTP_OLLAMA_OWNER_SIZE);
-
-    return owner->len == sizeof(hex)
-           && ngx_memcmp(owner->data, hex, sizeof(hex)) == 0;
-}
-
-
-/* Tells the stops that wait for the end of that generation. */
-
-static void
-ngx_http_ollama_remote_ended(ngx_str_t *id, ngx_str_t *owner,
-    ngx_int_t outcome)
-{
-    ngx_queue_t                    *q, *next;
-    ngx_http_ollama_remote_stop_t  *stop;
-
-    for (q = ngx_queue_head(&ngx_http_ollama_remote.stops);
-         q != ngx_queue_sentinel(&ngx_http_ollama_remote.stops);
-         q = next)
-    {
-        next = ngx_queue_next(q);
-
-        stop = ngx_queue_data(q, ngx_http_ollama_remote_stop_t, queue);
-
-        if (stop->task_id.len == id->len
-            && ngx_memcmp(stop->task_id.data, id->data, id->len) == 0
-            && ngx_http_ollama_remote_is_owner(stop->owner, owner))
-        {
-            stop->outcome = outcome;
-
-            ngx_queue_remove(q);
-            stop->waiting = 0;
-        }
-    }
-}
-
-
-ngx_int_t
-ngx_http_ollama_remote_stop(ngx_http_ollama_remote_stop_t *stop,
-    ngx_pool_t *pool, ngx_str_t *id, u_char *owner)
-{
-    u_char                                hex[2 * NGX_HTTP_OLLAMA_OWNER_SIZE];
-    ngx_str_t                             digest;
-    ngx_http_ollama_remote_script_args_t  args;
-
-    if (ngx_http_ollama_remote.gate.len == 0
-        || id->len > NGX_HTTP_OLLAMA_ID_MAX)
-    {
-        return NGX_ERROR;
-    }
-
-    stop->outcome = NGX_AGAIN;
-    stop->pool = pool;
-
-    ngx_memcpy(stop->owner, owner, NGX_HTTP_OLLAMA_OWNER_SIZE);
-
-    digest.data = hex;
-    digest.len = ngx_hex_dump(hex, owner, NGX_HTTP_OLLAMA_OWNER_SIZE) - hex;
-
-    ngx_http_ollama_remote_script_init(&args);
-
-    ngx_http_ollama_remote_script_key(&args, "task:{", id, "}");
-    ngx_http_ollama_remote_script_key(&args, "{", id, "}:task");
-
-    ngx_http_ollama_remote_script_str(&args, ngx_http_ollama_redis_prefix());
-    ngx_http_ollama_remote_script_str(&args, id);
-    ngx_http_ollama_remote_script_str(&args, &digest);
-    ngx_http_ollama_remote_script_str(&args,
-                                      &ngx_http_ollama_remote.sub.channel);
-    ngx_http_ollama_remote_script_word(&args, NGX_HTTP_OLLAMA_REMOTE_FLAG);
-
-    stop->call.handler = ngx_http_ollama_remote_found;
-    stop->call.data = stop;
-
-    return ngx_http_ollama_redis_script(&stop->call,
-                                        &ngx_http_ollama_remote_script_stop,
-                                        2, args.n, args.argv);
-}
-
-
-/*
- * The message of its end may come before this reply, as that has a connection
- * of its own: then the caller's time limit ends the wait.
- */
-
-static void
-ngx_http_ollama_remote_found(ngx_http_ollama_redis_call_t *call,
-    redisReply *reply)
-{
-    ngx_http_ollama_remote_stop_t  *stop;
-
-    stop = call->data;
-
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        stop->outcome = NGX_ERROR;
-        return;
-    }
-
-    if (reply->elements != 2) {
-        stop->outcome = NGX_DECLINED;
-        return;
-    }
-
-    if (ngx_http_ollama_remote_copy(stop->pool, reply->element[0],
-                                    &stop->task_id)
-        != NGX_OK
-        || ngx_http_ollama_remote_copy(stop->pool, reply->element[1],
-                                       &stop->session_id)
-           != NGX_OK)
-    {
-        stop->outcome = NGX_ERROR;
-        return;
-    }
-
-    stop->found = 1;
-    stop->waiting = 1;
-
-    ngx_queue_insert_tail(&ngx_http_ollama_remote.stops, &stop->queue);
-}
-
-
-static ngx_int_t
-ngx_http_ollama_remote_copy(ngx_pool_t *pool, redisReply *reply,
-    ngx_str_t *id)
-{
-    if (reply->type != REDIS_REPLY_STRING
-        || reply->len > NGX_HTTP_OLLAMA_ID_MAX)
-    {
-        return NGX_ERROR;
-    }
-
-    id->data = ngx_pnalloc(pool, reply->len);
-    if (id->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    id->len = reply->len;
-    ngx_memcpy(id->data, reply->str, reply->len);
-
-    return NGX_OK;
-}
-
-
-void
-ngx_http_ollama_remote_forget(ngx_http_ollama_remote_stop_t *stop)
-{
-    ngx_http_ollama_redis_forget(&stop->call);
-
-    if (stop->waiting) {
-        ngx_queue_remove(&stop->queue);
-        stop->waiting = 0;
-    }
 }

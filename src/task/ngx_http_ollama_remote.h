@@ -13,6 +13,7 @@
 
 #include "core/ngx_http_ollama_owner.h"
 #include "redis/ngx_http_ollama_redis.h"
+#include "task/ngx_http_ollama_remote_stop.h"
 
 
 /*
@@ -47,33 +48,6 @@ struct ngx_http_ollama_remote_s {
     unsigned                       asked:1;   /* another gateway waits for its
                                                  end */
 };
-
-
-/*
- * A stop that other gateways were asked for.  outcome:
- *
- *     NGX_AGAIN      not known yet; "found": a gateway has the generation, and
- *                    will find that it is to be stopped
- *     NGX_OK         it was stopped
- *     NGX_DECLINED   no gateway has it, or it is another owner's, or it had
- *                    ended
- *     NGX_ERROR      Redis failed
- */
-
-typedef struct {
-    ngx_int_t                      outcome;
-    unsigned                       found:1;
-    ngx_str_t                      task_id;      /* in the caller's pool */
-    ngx_str_t                      session_id;   /* len 0: it has none */
-
-    /* private */
-
-    ngx_queue_t                    queue;
-    ngx_http_ollama_redis_call_t   call;
-    ngx_pool_t                    *pool;
-    u_char                         owner[NGX_HTTP_OLLAMA_OWNER_SIZE];
-    unsigned                       waiting:1;    /* in the queue */
-} ngx_http_ollama_remote_stop_t;
 
 
 /*
@@ -112,21 +86,6 @@ ngx_int_t ngx_http_ollama_remote_claim(ngx_http_ollama_remote_t *remote);
  */
 void ngx_http_ollama_remote_leave(ngx_http_ollama_remote_t *remote,
     ngx_uint_t stopped);
-
-/*
- * Asks the other gateways to stop the owner's generation with this id, or the
- * one that is running in the session with this id; copies both.  NGX_OK: the
- * outcome will be known, and "stop", which is zeroed, and the pool must last
- * until then or until it is forgotten.  NGX_ERROR: they can't be asked.
- */
-ngx_int_t ngx_http_ollama_remote_stop(ngx_http_ollama_remote_stop_t *stop,
-    ngx_pool_t *pool, ngx_str_t *id, u_char *owner);
-
-/*
- * Its outcome is not wanted any more, and its memory may be freed; the
- * generation is stopped all the same.
- */
-void ngx_http_ollama_remote_forget(ngx_http_ollama_remote_stop_t *stop);
 
 
 #endif /* _NGX_HTTP_OLLAMA_REMOTE_H_INCLUDED_ */

@@ -138,3 +138,37 @@ ngx_http_ollama_remote_script_word(
 
     ngx_http_ollama_remote_script_str(args, &value);
 }
+
+
+ngx_uint_t
+ngx_http_ollama_remote_script_owner(u_char *digest, ngx_str_t *owner)
+{
+    u_char  hex[2 * NGX_HTTP_OLLAMA_OWNER_SIZE];
+
+    (void) ngx_hex_dump(hex, digest, NGX_HTTP_OLLAMA_OWNER_SIZE);
+
+    return owner->len == sizeof(hex)
+           && ngx_memcmp(owner->data, hex, sizeof(hex)) == 0;
+}
+
+
+ngx_int_t
+ngx_http_ollama_remote_script_id(ngx_pool_t *pool, redisReply *reply,
+    ngx_str_t *id)
+{
+    if (reply->type != REDIS_REPLY_STRING
+        || reply->len > NGX_HTTP_OLLAMA_ID_MAX)
+    {
+        return NGX_ERROR;
+    }
+
+    id->data = ngx_pnalloc(pool, reply->len);
+    if (id->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    id->len = reply->len;
+    ngx_memcpy(id->data, reply->str, reply->len);
+
+    return NGX_OK;
+}

@@ -11,6 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "core/ngx_http_ollama_owner.h"
 #include "redis/ngx_http_ollama_redis.h"
 #include "redis/ngx_http_ollama_redis_conf.h"
 #include "util/ngx_http_ollama_id.h"
@@ -42,8 +43,8 @@ typedef struct {
  * KEYS: the task, its worker, the flag; ARGV: gate, owner, session, life of the
  * first two keys, "1" if Redis may know the task already, prefix, "1" if the
  * worker listens on its channel, otherwise "0".  Returns 1 if there is a flag
- * for the owner; 2, and nothing was done, if the id is that of a task of
- * another worker that lives, unless Redis may know this one and both have the
+ * for the owner; 2, and nothing was done, if the id is that of a task that
+ * another living worker has, unless Redis may know this one and both have the
  * same owner.
  */
 extern ngx_http_ollama_redis_script_t  ngx_http_ollama_remote_script_enter;
@@ -75,6 +76,14 @@ void ngx_http_ollama_remote_script_str(
     ngx_http_ollama_remote_script_args_t *args, ngx_str_t *value);
 void ngx_http_ollama_remote_script_word(
     ngx_http_ollama_remote_script_args_t *args, const char *word);
+
+/* Tells if it is the owner that the text is of. */
+ngx_uint_t ngx_http_ollama_remote_script_owner(u_char *digest,
+    ngx_str_t *owner);
+
+/* An id of a reply, copied to the pool. */
+ngx_int_t ngx_http_ollama_remote_script_id(ngx_pool_t *pool,
+    redisReply *reply, ngx_str_t *id);
 
 
 #endif /* _NGX_HTTP_OLLAMA_REMOTE_SCRIPT_H_INCLUDED_ */
