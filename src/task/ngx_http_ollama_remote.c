@@ -100,6 +100,7 @@ typedef struct {
                                               + NGX_HTTP_OLLAMA_REMOTE_WORKER];
     u_char                                channel[NGX_HTTP_OLLAMA_REDIS_PREFIX
                                                   + sizeof("cancel") - 1];
+    ngx_http_ollama_remote_stops_t        stops;
 } ngx_http_ollama_remote_worker_t;
 
 
@@ -197,7 +198,7 @@ ngx_http_ollama_remote_init_worker(ngx_http_ollama_remote_stop_pt stop)
     worker->sub.channel.len = p - worker->channel;
     worker->sub.handler = ngx_http_ollama_remote_message;
 
-    ngx_http_ollama_remote_stop_init(&worker->sub.channel);
+    ngx_http_ollama_remote_stop_init(&worker->stops, &worker->sub.channel);
 
     worker->sub.reconnected = ngx_http_ollama_remote_reconnected;
 
@@ -215,7 +216,7 @@ ngx_http_ollama_remote_exit_worker(void)
     }
 
     ngx_http_ollama_remote.gate.len = 0;
-    ngx_http_ollama_remote_stop_init(NULL);
+    ngx_http_ollama_remote_stop_init(&ngx_http_ollama_remote.stops, NULL);
 
     while (!ngx_queue_empty(&ngx_http_ollama_remote.left)) {
         q = ngx_queue_head(&ngx_http_ollama_remote.left);
@@ -223,6 +224,15 @@ ngx_http_ollama_remote_exit_worker(void)
 
         ngx_free(ngx_queue_data(q, ngx_http_ollama_remote_left_t, queue));
     }
+}
+
+
+ngx_int_t
+ngx_http_ollama_remote_stop(ngx_http_ollama_remote_stop_t *stop,
+    ngx_pool_t *pool, ngx_str_t *id, u_char *owner)
+{
+    return ngx_http_ollama_remote_stop_ask(&ngx_http_ollama_remote.stops, stop,
+                                           pool, id, owner);
 }
 
 
@@ -285,7 +295,8 @@ ngx_http_ollama_remote_announce(ngx_http_ollama_remote_t *remote)
     ngx_http_ollama_remote_script_str(&args, &remote->session);
     ngx_http_ollama_remote_script_word(&args, NGX_HTTP_OLLAMA_REMOTE_TASK);
     ngx_http_ollama_remote_script_word(&args, NGX_HTTP_OLLAMA_REMOTE_ALIVE);
-    ngx_http_ollama_remote_script_word(&args, remote->announced ? "1" : "0");
+    ngx_http_ollama_remote_script_word(&args,
+                          remote->announced && !remote->claiming ? "1" : "0");
     ngx_http_ollama_remote_script_str(&args, ngx_http_ollama_redis_prefix());
     ngx_http_ollama_remote_script_word(&args, ngx_http_ollama_remote_life());
 
@@ -701,10 +712,12 @@ ngx_http_ollama_remote_message(void *data, ngx_str_t *message)
         ngx_http_ollama_remote_stop_local(&id, &owner);
 
     } else if (ngx_strncmp(message->data, "done ", 5) == 0) {
-        ngx_http_ollama_remote_stop_ended(&id, &owner, NGX_OK);
+        ngx_http_ollama_remote_stop_ended(&ngx_http_ollama_remote.stops,
+                                          &id, &owner, NGX_OK);
 
     } else if (ngx_strncmp(message->data, "late ", 5) == 0) {
-        ngx_http_ollama_remote_stop_ended(&id, &owner, NGX_DECLINED);
+        ngx_http_ollama_remote_stop_ended(&ngx_http_ollama_remote.stops,
+                                          &id, &owner, NGX_DECLINED);
     }
 }
 

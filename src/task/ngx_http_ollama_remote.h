@@ -87,5 +87,14 @@ ngx_int_t ngx_http_ollama_remote_claim(ngx_http_ollama_remote_t *remote);
 void ngx_http_ollama_remote_leave(ngx_http_ollama_remote_t *remote,
     ngx_uint_t stopped);
 
+/*
+ * Asks the other gateways to stop the owner's generation with this id, or the
+ * one that is running in the session with this id; copies both.  NGX_OK: the
+ * outcome will be known, and "stop", which is zeroed, and the pool must last
+ * until then or until it is forgotten.  NGX_ERROR: they can't be asked.
+ */
+ngx_int_t ngx_http_ollama_remote_stop(ngx_http_ollama_remote_stop_t *stop,
+    ngx_pool_t *pool, ngx_str_t *id, u_char *owner);
+
 
 #endif /* _NGX_HTTP_OLLAMA_REMOTE_H_INCLUDED_ */

@@ -21,41 +21,31 @@
 #define NGX_HTTP_OLLAMA_REMOTE_FLAG  "300000"
 
 
-/* of this worker */
-
-typedef struct {
-    ngx_str_t    *channel;     /* NULL: nothing is done */
-    ngx_queue_t   queue;       /* asked for, and pending */
-} ngx_http_ollama_remote_stops_t;
-
-
 static void ngx_http_ollama_remote_found(ngx_http_ollama_redis_call_t *call,
     redisReply *reply);
 
 
-static ngx_http_ollama_remote_stops_t  ngx_http_ollama_remote_stops;
-
-
 void
-ngx_http_ollama_remote_stop_init(ngx_str_t *channel)
+ngx_http_ollama_remote_stop_init(ngx_http_ollama_remote_stops_t *stops,
+    ngx_str_t *channel)
 {
-    ngx_http_ollama_remote_stops.channel = channel;
+    stops->channel = channel;
 
     if (channel) {
-        ngx_queue_init(&ngx_http_ollama_remote_stops.queue);
+        ngx_queue_init(&stops->queue);
     }
 }
 
 
 void
-ngx_http_ollama_remote_stop_ended(ngx_str_t *id, ngx_str_t *owner,
-    ngx_int_t outcome)
+ngx_http_ollama_remote_stop_ended(ngx_http_ollama_remote_stops_t *stops,
+    ngx_str_t *id, ngx_str_t *owner, ngx_int_t outcome)
 {
     ngx_queue_t                    *q, *next;
     ngx_http_ollama_remote_stop_t  *stop;
 
-    for (q = ngx_queue_head(&ngx_http_ollama_remote_stops.queue);
-         q != ngx_queue_sentinel(&ngx_http_ollama_remote_stops.queue);
+    for (q = ngx_queue_head(&stops->queue);
+         q != ngx_queue_sentinel(&stops->queue);
          q = next)
     {
         next = ngx_queue_next(q);
@@ -76,19 +66,19 @@ ngx_http_ollama_remote_stop_ended(ngx_str_t *id, ngx_str_t *owner,
 
 
 ngx_int_t
-ngx_http_ollama_remote_stop(ngx_http_ollama_remote_stop_t *stop,
-    ngx_pool_t *pool, ngx_str_t *id, u_char *owner)
+ngx_http_ollama_remote_stop_ask(ngx_http_ollama_remote_stops_t *stops,
+    ngx_http_ollama_remote_stop_t *stop, ngx_pool_t *pool, ngx_str_t *id,
+    u_char *owner)
 {
     u_char                                hex[2 * NGX_HTTP_OLLAMA_OWNER_SIZE];
     ngx_str_t                             digest;
     ngx_http_ollama_remote_script_args_t  args;
 
-    if (ngx_http_ollama_remote_stops.channel == NULL
-        || id->len > NGX_HTTP_OLLAMA_ID_MAX)
-    {
+    if (stops->channel == NULL || id->len > NGX_HTTP_OLLAMA_ID_MAX) {
         return NGX_ERROR;
     }
 
+    stop->stops = stops;
     stop->outcome = NGX_AGAIN;
     stop->pool = pool;
 
@@ -105,8 +95,7 @@ ngx_http_ollama_remote_stop(ngx_http_ollama_remote_stop_t *stop,
     ngx_http_ollama_remote_script_str(&args, ngx_http_ollama_redis_prefix());
     ngx_http_ollama_remote_script_str(&args, id);
     ngx_http_ollama_remote_script_str(&args, &digest);
-    ngx_http_ollama_remote_script_str(&args,
-                                      ngx_http_ollama_remote_stops.channel);
+    ngx_http_ollama_remote_script_str(&args, stops->channel);
     ngx_http_ollama_remote_script_word(&args, NGX_HTTP_OLLAMA_REMOTE_FLAG);
 
     stop->call.handler = ngx_http_ollama_remote_found;
@@ -155,7 +144,7 @@ ngx_http_ollama_remote_found(ngx_http_ollama_redis_call_t *call,
     stop->found = 1;
     stop->waiting = 1;
 
-    ngx_queue_insert_tail(&ngx_http_ollama_remote_stops.queue, &stop->queue);
+    ngx_queue_insert_tail(&stop->stops->queue, &stop->queue);
 }
 
 

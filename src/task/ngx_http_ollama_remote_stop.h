@@ -15,6 +15,14 @@
 #include "redis/ngx_http_ollama_redis.h"
 
 
+/* Stops that a worker has asked for: private, except to its owner. */
+
+typedef struct {
+    ngx_str_t                      *channel;     /* NULL: nothing is done */
+    ngx_queue_t                     queue;       /* of those that are pending */
+} ngx_http_ollama_remote_stops_t;
+
+
 /*
  * A stop that other gateways were asked for.  outcome:
  *
@@ -34,6 +42,7 @@ typedef struct {
 
     /* private */
 
+    ngx_http_ollama_remote_stops_t  *stops;
     ngx_queue_t                    queue;
     ngx_http_ollama_redis_call_t   call;
     ngx_pool_t                    *pool;
@@ -43,21 +52,17 @@ typedef struct {
 
 
 /* Stops are asked for by this channel, which must last; NULL: not any more. */
-void ngx_http_ollama_remote_stop_init(ngx_str_t *channel);
+void ngx_http_ollama_remote_stop_init(ngx_http_ollama_remote_stops_t *stops,
+    ngx_str_t *channel);
 
 /* Tells the stops that wait for the end of that generation. */
-void ngx_http_ollama_remote_stop_ended(ngx_str_t *id, ngx_str_t *owner,
-    ngx_int_t outcome);
+void ngx_http_ollama_remote_stop_ended(ngx_http_ollama_remote_stops_t *stops,
+    ngx_str_t *id, ngx_str_t *owner, ngx_int_t outcome);
 
-
-/*
- * Asks the other gateways to stop the owner's generation with this id, or the
- * one that is running in the session with this id; copies both.  NGX_OK: the
- * outcome will be known, and "stop", which is zeroed, and the pool must last
- * until then or until it is forgotten.  NGX_ERROR: they can't be asked.
- */
-ngx_int_t ngx_http_ollama_remote_stop(ngx_http_ollama_remote_stop_t *stop,
-    ngx_pool_t *pool, ngx_str_t *id, u_char *owner);
+/* As ngx_http_ollama_remote_stop(), by these stops. */
+ngx_int_t ngx_http_ollama_remote_stop_ask(ngx_http_ollama_remote_stops_t *stops,
+    ngx_http_ollama_remote_stop_t *stop, ngx_pool_t *pool, ngx_str_t *id,
+    u_char *owner);
 
 /*
  * Its outcome is not wanted any more, and its memory may be freed; the
