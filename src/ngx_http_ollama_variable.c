@@ -176,7 +176,13 @@ ngx_http_ollama_variable_queue_time(ngx_http_request_t *r,
     ctx = ngx_http_ollama_get_ctx(r);
 
     return ngx_http_ollama_variable_time(r, v,
-                 (ctx && ctx->scan && ctx->status == NGX_DECLINED) ? 0 : -1);
+                                         (ctx && ctx->scan && ctx->endpoint
+                                          && ctx->endpoint->kind
+                                             != NGX_HTTP_OLLAMA_ENDPOINT_LIST
+                                          && ctx->endpoint->kind
+                                             != NGX_HTTP_OLLAMA_ENDPOINT_PASS
+                                          && ctx->status == NGX_DECLINED)
+                                         ? 0 : -1);
 }
 
 

@@ -88,6 +88,10 @@ ngx_http_ollama_emit_escape(ngx_http_ollama_emit_t *t, ngx_str_t *s)
 {
     u_char  *p, *last, *next;
 
+    if (s->len == 0) {
+        return;
+    }
+
     p = s->data;
     last = p + s->len;
 
