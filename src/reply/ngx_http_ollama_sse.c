@@ -138,6 +138,13 @@ ngx_http_ollama_sse_next(ngx_http_ollama_sse_t *sse, u_char **pos,
 static ngx_int_t
 ngx_http_ollama_sse_name(ngx_http_ollama_sse_t *sse, u_char ch)
 {
+    if (sse->nname && sse->name[0] == 0xef
+        && !ngx_http_ollama_sse_is_mark(sse, ch))
+    {
+        /* a part of a mark is no name */
+        return NGX_DECLINED;
+    }
+
     if (ch == ':') {
         ngx_http_ollama_sse_field(sse);
         sse->state = sse_space;

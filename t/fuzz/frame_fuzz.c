@@ -17,6 +17,8 @@
 
 #include "fuzz.h"
 
+#include <ctype.h>
+
 #include "reply/ngx_http_ollama_frame.h"
 
 
@@ -55,6 +57,9 @@ typedef struct {
     ngx_uint_t   error;
     ngx_uint_t   ending;     /* said by the event's name */
     ngx_uint_t   failing;
+    ngx_uint_t   whole;      /* the event has had an object */
+    u_char      *object;     /* of its lines so far */
+    size_t       len;        /* 0: none is begun */
 } fuzz_want_t;
 
 
@@ -70,10 +75,18 @@ static void fuzz_judge(u_char *text, size_t len,
     fuzz_found_t *found);
 static void fuzz_expect(fuzz_want_t *want, u_char *p, size_t len,
     ngx_http_ollama_frame_form_e form, ngx_http_ollama_frame_end_e last);
+static void fuzz_expect_sse(fuzz_want_t *want, u_char *p, u_char *end,
+    ngx_http_ollama_frame_end_e last);
 static ngx_int_t fuzz_sse(fuzz_want_t *want, u_char *p, u_char *end,
-    ngx_uint_t whole, ngx_http_ollama_frame_end_e last, ngx_uint_t *empty);
+    ngx_http_ollama_frame_end_e last);
+static ngx_int_t fuzz_data(fuzz_want_t *want, ngx_str_t *value,
+    ngx_http_ollama_frame_end_e last);
+static void fuzz_event(fuzz_want_t *want, ngx_str_t *name,
+    ngx_http_ollama_frame_end_e last);
+static void fuzz_object_end(fuzz_want_t *want,
+    ngx_http_ollama_frame_end_e last);
 static ngx_int_t fuzz_object_line(fuzz_want_t *want, u_char *p, u_char *end,
-    ngx_uint_t must, ngx_http_ollama_frame_end_e last);
+    ngx_http_ollama_frame_end_e last);
 static void fuzz_object_read(fuzz_want_t *want, fuzz_value_t *top,
     ngx_http_ollama_frame_end_e last);
 static void fuzz_usage(fuzz_want_t *want, fuzz_value_t *object);
@@ -227,6 +240,20 @@ fuzz_refused(u_char *text, ngx_http_ollama_frame_form_e form,
         return;
     }
 
+    if (form == NGX_HTTP_OLLAMA_FRAME_SSE
+        && found->good && text[found->good - 1] == '\r')
+    {
+        fuzz_check(found->line == found->event, "%d", (int) found->line);
+        return;
+    }
+
+    if (form == NGX_HTTP_OLLAMA_FRAME_SSE
+        && found->good == 3 && text[2] == 0xbf)
+    {
+        /* a byte order mark */
+        return;
+    }
+
     fuzz_check(found->line
                == (found->good != 0 && text[found->good - 1] != '\n'),
                "%d, %zu bytes", (int) found->line, found->good);
@@ -286,8 +313,7 @@ static void
 fuzz_expect(fuzz_want_t *want, u_char *p, size_t len,
     ngx_http_ollama_frame_form_e form, ngx_http_ollama_frame_end_e last)
 {
-    u_char      *end, *nl;
-    ngx_uint_t   empty;
+    u_char  *end, *nl;
 
     ngx_memzero(want, sizeof(fuzz_want_t));
 
@@ -297,7 +323,7 @@ fuzz_expect(fuzz_want_t *want, u_char *p, size_t len,
     end = p + len;
 
     if (form == NGX_HTTP_OLLAMA_FRAME_WHOLE) {
-        want->rc = fuzz_object_line(want, p, end, 0, last);
+        want->rc = fuzz_object_line(want, p, end, last);
 
         if (want->rc == NGX_DECLINED) {
             want->rc = NGX_AGAIN;
@@ -307,18 +333,22 @@ fuzz_expect(fuzz_want_t *want, u_char *p, size_t len,
         return;
     }
 
+    if (form == NGX_HTTP_OLLAMA_FRAME_SSE) {
+        want->object = malloc(len + 1);
+        fuzz_expect_sse(want, p, end, last);
+        free(want->object);
+
+        if (want->rc == NGX_DECLINED) {
+            want->done = 0;
+        }
+
+        return;
+    }
+
     while (p < end) {
 
         nl = memchr(p, '\n', end - p);
-
-        if (form == NGX_HTTP_OLLAMA_FRAME_LINES) {
-            want->rc = fuzz_object_line(want, p, nl ? nl : end, 0, last);
-            empty = 1;
-
-        } else {
-            want->rc = fuzz_sse(want, p, nl ? nl : end, nl != NULL, last,
-                                &empty);
-        }
+        want->rc = fuzz_object_line(want, p, nl ? nl : end, last);
 
         if (nl && want->rc == NGX_AGAIN) {
             want->rc = NGX_DECLINED;
@@ -336,7 +366,7 @@ fuzz_expect(fuzz_want_t *want, u_char *p, size_t len,
 
         p = nl + 1;
 
-        if (want->done && empty) {
+        if (want->done) {
 
             if (!fuzz_blank(p, end)) {
                 want->rc = NGX_DECLINED;
@@ -352,74 +382,128 @@ fuzz_expect(fuzz_want_t *want, u_char *p, size_t len,
 }
 
 
-/* A line of SSE; AGAIN: it may go on. */
+static void
+fuzz_expect_sse(fuzz_want_t *want, u_char *p, u_char *end,
+    ngx_http_ollama_frame_end_e last)
+{
+    u_char      *e;
+    ngx_uint_t   whole;
+
+    static const u_char  mark[] = { 0xef, 0xbb, 0xbf };
+
+    if (memcmp(p, mark, ngx_min(end - p, 3)) == 0) {
+        p += ngx_min(end - p, 3);
+    }
+
+    while (p < end) {
+
+        for (e = p; e < end && *e != '\n' && *e != '\r'; e++) { /* void */ }
+
+        whole = (e < end);
+
+        if (e == p) {
+
+            if (want->len) {
+                want->rc = NGX_DECLINED;
+                return;
+            }
+
+            want->rc = NGX_OK;
+
+        } else {
+            want->rc = fuzz_sse(want, p, e, last);
+
+            if (!whole) {
+                /* the module need not know yet */
+                want->any |= (want->rc == NGX_DECLINED);
+                want->rc = NGX_AGAIN;
+            }
+
+            if (want->rc != NGX_OK) {
+                return;
+            }
+        }
+
+        whole = (e == p);
+        p = (*e == '\r' && e + 1 < end && e[1] == '\n') ? e + 2 : e + 1;
+
+        if (!whole) {
+            continue;
+        }
+
+        if (want->done) {
+            want->rc = fuzz_blank(p, end) ? NGX_OK : NGX_DECLINED;
+            break;
+        }
+
+        want->ending = 0;
+        want->failing = 0;
+        want->whole = 0;
+    }
+
+    if (want->rc == NGX_OK && want->len) {
+        want->rc = NGX_AGAIN;
+    }
+}
+
+
+/* A line of SSE. */
 
 static ngx_int_t
-fuzz_sse(fuzz_want_t *want, u_char *p, u_char *end, ngx_uint_t whole,
-    ngx_http_ollama_frame_end_e last, ngx_uint_t *empty)
+fuzz_sse(fuzz_want_t *want, u_char *p, u_char *end,
+    ngx_http_ollama_frame_end_e last)
 {
-    size_t      n;
     u_char     *s;
     ngx_str_t   name, value;
 
-    static u_char  word[33];
-
-    while (p < end && *p == '\r') {
-        p++;
-    }
-
-    *empty = (p == end);
-
-    if (*empty) {
-
-        if (whole && !want->done) {
-            want->ending = 0;
-            want->failing = 0;
-        }
-
-        return NGX_OK;
-    }
-
-    if (*p == ':') {
-        return NGX_OK;
-    }
-
-    s = memchr(p, ':', end - p);
-
-    if (s == NULL) {
-        return NGX_DECLINED;
-    }
-
     name.data = p;
-    name.len = s - p;
-    p = s + 1;
 
-    if (p < end && *p == ' ') {
+    while (p < end && *p != ':') {
+
+        if (!isalnum(*p) && *p != '_' && *p != '-' && *p != '.') {
+            return NGX_DECLINED;
+        }
+
         p++;
     }
 
-    if (fuzz_is(&name, "id") || fuzz_is(&name, "retry")) {
-        return NGX_OK;
+    name.len = p - name.data;
+    s = (p < end) ? p + 1 : p;
+
+    if (s < end && *s == ' ') {
+        s++;
     }
 
-    if (fuzz_is(&name, "data") && (p == end || *p != '[')) {
-        return fuzz_object_line(want, p, end, 1, last);
-    }
-
-    /* a word */
-
-    for (n = 0; p < end && n < 32; p++) {
-        if (*p != '\r') {
-            word[n++] = *p;
-        }
-    }
-
-    value.data = word;
-    value.len = n;
+    value.data = s;
+    value.len = end - s;
 
     if (fuzz_is(&name, "data")) {
+        return fuzz_data(want, &value, last);
+    }
 
-        if (!fuzz_is(&value, "[DONE]")) {
+    if (fuzz_is(&name, "event")) {
+        want->ending = 0;
+        want->failing = 0;
+        fuzz_event(want, &value, last);
+
+        if (want->whole) {
+            fuzz_object_end(want, last);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+fuzz_data(fuzz_want_t *want, ngx_str_t *value,
+    ngx_http_ollama_frame_end_e last)
+{
+    ngx_int_t  rc;
+
+    if (want->len == 0 && value->len && value->data[0] == '[') {
+
+        if (!fuzz_is(value, "[DONE]")) {
             return NGX_DECLINED;
         }
 
@@ -430,35 +514,51 @@ fuzz_sse(fuzz_want_t *want, u_char *p, u_char *end, ngx_uint_t whole,
         return NGX_OK;
     }
 
-    if (!fuzz_is(&name, "event")) {
-        return NGX_DECLINED;
+    if (want->len) {
+        want->object[want->len++] = '\n';
     }
 
-    if (!whole) {
-        return NGX_AGAIN;
-    }
+    memcpy(want->object + want->len, value->data, value->len);
+    want->len += value->len;
 
-    want->failing = fuzz_is(&value, "error")
-                    || fuzz_is(&value, "response.failed");
+    want->any = 0;
+    rc = fuzz_object_line(want, want->object, want->object + want->len, last);
 
-    if (last == NGX_HTTP_OLLAMA_END_RESPONSE) {
-        want->ending = fuzz_is(&value, "response.completed")
-                       || fuzz_is(&value, "response.incomplete")
-                       || fuzz_is(&value, "response.failed");
-    }
-
-    if (last == NGX_HTTP_OLLAMA_END_MESSAGE) {
-        want->ending = fuzz_is(&value, "message_stop");
+    if (rc != NGX_AGAIN) {
+        want->len = 0;
+        return rc;
     }
 
     return NGX_OK;
 }
 
 
-/* A line with one object, or, unless it must have one, blanks. */
+static void
+fuzz_event(fuzz_want_t *want, ngx_str_t *name,
+    ngx_http_ollama_frame_end_e last)
+{
+    if (fuzz_is(name, "error") || fuzz_is(name, "response.failed")) {
+        want->failing = 1;
+    }
+
+    if (last == NGX_HTTP_OLLAMA_END_RESPONSE
+        && (fuzz_is(name, "response.completed")
+            || fuzz_is(name, "response.incomplete")
+            || fuzz_is(name, "response.failed")))
+    {
+        want->ending = 1;
+    }
+
+    if (last == NGX_HTTP_OLLAMA_END_MESSAGE && fuzz_is(name, "message_stop")) {
+        want->ending = 1;
+    }
+}
+
+
+/* A line with one object, or blanks. */
 
 static ngx_int_t
-fuzz_object_line(fuzz_want_t *want, u_char *p, u_char *end, ngx_uint_t must,
+fuzz_object_line(fuzz_want_t *want, u_char *p, u_char *end,
     ngx_http_ollama_frame_end_e last)
 {
     ngx_int_t       rc;
@@ -466,7 +566,7 @@ fuzz_object_line(fuzz_want_t *want, u_char *p, u_char *end, ngx_uint_t must,
     fuzz_reader_t   reader;
 
     if (fuzz_blank(p, end)) {
-        return must ? NGX_AGAIN : NGX_OK;
+        return NGX_OK;
     }
 
     fuzz_reader_init(&reader, p, end - p, FUZZ_DEPTH);
@@ -515,6 +615,11 @@ fuzz_object_read(fuzz_want_t *want, fuzz_value_t *top,
                 want->ending = (v->raw.data[0] == 't');
             }
 
+        } else if (fuzz_is(&v->key, "type")) {
+            if (v->type == fuzz_text && last == NGX_HTTP_OLLAMA_END_RESPONSE) {
+                fuzz_event(want, &v->text, last);
+            }
+
         } else if (fuzz_is(&v->key, "error")) {
             want->failing = (v->type != fuzz_null);
 
@@ -544,6 +649,14 @@ fuzz_object_read(fuzz_want_t *want, fuzz_value_t *top,
         }
     }
 
+    want->whole = 1;
+    fuzz_object_end(want, last);
+}
+
+
+static void
+fuzz_object_end(fuzz_want_t *want, ngx_http_ollama_frame_end_e last)
+{
     if (want->ending || last == NGX_HTTP_OLLAMA_END_OBJECT) {
         want->done = 1;
     }

@@ -130,7 +130,7 @@ static sse_case_t  sse_cases[] = {
       "[invalid]\xbb\xbf" "a: 1|" },
 
     { "sse: a part of a byte order mark", "\xef\xbb" "a: 1\n",
-      "[other]1|" },
+      "[invalid]: 1|" },
 
     { "sse: the end of a long line",
       "data: 0123456789012345678901234567890123456789012345678901234567890123"
