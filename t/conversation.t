@@ -250,6 +250,29 @@ is($options[1], '{"seed":2,"top_k":9}', 'options of one');
 
 
 
+=== a reply of newlines stays as long as it is for the next model
+--- fake eval
+$::json->encode({
+    model => 'm1', status => 200, content_type => 'application/x-ndjson',
+    body => $::json->encode({
+        model => 'm1', done => JSON::PP::true, done_reason => 'stop',
+        message => { role => 'assistant', content => "\n" x 200_000 },
+    }) . "\n" })
+--- test
+my $r = main::talk(models => [ { model => 'm1', name => 'x' x 100 }, 'm2',
+                               'm3' ],
+                   max_turns => 2);
+
+main::is_closed($r, 'newlines', 'max_turns', 2);
+
+my $got = fake_requests(last => 1)->{requests}[0];
+
+is($got->{model}, 'm2', 'who is told');
+cmp_ok($got->{body_bytes}, '>', 400_000, 'all of them');
+cmp_ok($got->{body_bytes}, '<', 500_000, 'none with the name of who said it');
+
+
+
 === each turn goes to a server of its model, or to the server_url given
 --- upstream eval: $::two
 --- fake
