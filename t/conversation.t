@@ -265,7 +265,7 @@ my $r = main::talk(models => [ { model => 'm1', name => 'x' x 100 }, 'm2',
 
 main::is_closed($r, 'newlines', 'max_turns', 2);
 
-my $got = fake_requests(last => 1)->{requests}[0];
+my $got = fake_requests(wait_ended => 2, last => 1)->{requests}[0];
 
 is($got->{model}, 'm2', 'who is told');
 cmp_ok($got->{body_bytes}, '>', 400_000, 'all of them');
