@@ -20,6 +20,7 @@
 
 #include "api/ngx_http_ollama_session_body.h"
 #include "util/ngx_http_ollama_json.h"
+#include "util/ngx_http_ollama_utf8.h"
 
 
 #define NGX_HTTP_OLLAMA_SESSION_BODY_ERROR  256
@@ -467,7 +468,7 @@ ngx_http_ollama_session_body_field(ngx_http_ollama_session_body_t *body,
         return 1;
     }
 
-    size = ngx_http_ollama_json_mend(NULL, text->data, text->len);
+    size = ngx_http_ollama_utf8_mend(NULL, text->data, text->len);
 
     if (size > name->max) {
         return ngx_http_ollama_session_body_refuse(body,
@@ -483,7 +484,7 @@ ngx_http_ollama_session_body_field(ngx_http_ollama_session_body_t *body,
                                       body->json.string);
     }
 
-    if (name->line && !ngx_http_ollama_session_import_is_line(text)) {
+    if (name->line && !ngx_http_ollama_utf8_is_line(text->data, text->len)) {
         return ngx_http_ollama_session_body_refuse(body,
                                       "\"%V\" has a control character, at "
                                       "byte %O", &name->name,
@@ -496,7 +497,7 @@ ngx_http_ollama_session_body_field(ngx_http_ollama_session_body_t *body,
         return 0;
     }
 
-    field->value.len = ngx_http_ollama_json_mend(field->value.data, text->data,
+    field->value.len = ngx_http_ollama_utf8_mend(field->value.data, text->data,
                                                  text->len);
     field->given = 1;
 

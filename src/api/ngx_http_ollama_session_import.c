@@ -20,6 +20,7 @@
 #include "api/ngx_http_ollama_session_import.h"
 #include "util/ngx_http_ollama_json.h"
 #include "util/ngx_http_ollama_parse_time.h"
+#include "util/ngx_http_ollama_utf8.h"
 
 
 /* of the name of a model, a server or a participant, in bytes */
@@ -297,7 +298,7 @@ ngx_http_ollama_session_import_string(ngx_http_ollama_session_import_t *import,
                                                "is longer than 1024 bytes", at);
         }
 
-        if (!ngx_http_ollama_session_import_is_line(text)) {
+        if (!ngx_http_ollama_utf8_is_line(text->data, text->len)) {
             return ngx_http_ollama_session_import_refuse(import,
                                                NGX_HTTP_BAD_REQUEST, name,
                                                "has a control character", at);
@@ -390,31 +391,6 @@ ngx_http_ollama_session_import_end(ngx_http_ollama_session_import_t *import,
     }
 
     return NGX_OK;
-}
-
-
-ngx_uint_t
-ngx_http_ollama_session_import_is_line(ngx_str_t *text)
-{
-    size_t   i;
-    u_char  *p;
-
-    p = text->data;
-
-    for (i = 0; i < text->len; i++) {
-
-        if (p[i] < 0x20 || p[i] == 0x7f) {
-            return 0;
-        }
-
-        /* U+0080 to U+009F */
-
-        if (p[i] == 0xc2 && i + 1 < text->len && p[i + 1] < 0xa0) {
-            return 0;
-        }
-    }
-
-    return 1;
 }
 
 

@@ -120,8 +120,5 @@ ngx_int_t ngx_http_ollama_session_import_value(
 ngx_int_t ngx_http_ollama_session_import_end(
     ngx_http_ollama_session_import_t *import, ngx_uint_t depth, off_t end);
 
-/* No control character is in the text, which is UTF-8. */
-ngx_uint_t ngx_http_ollama_session_import_is_line(ngx_str_t *text);
-
 
 #endif /* _NGX_HTTP_OLLAMA_SESSION_IMPORT_H_INCLUDED_ */

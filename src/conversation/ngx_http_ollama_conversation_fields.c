@@ -17,9 +17,9 @@
 
 #include "conversation/ngx_http_ollama_conversation_fields.h"
 #include "util/ngx_http_ollama_id.h"
+#include "util/ngx_http_ollama_utf8.h"
 
 
-static ngx_uint_t ngx_http_ollama_conversation_fields_is_line(ngx_str_t *text);
 static ngx_int_t ngx_http_ollama_conversation_fields_copy(
     ngx_http_ollama_conversation_fields_t *read, ngx_str_t *value);
 static ngx_str_t ngx_http_ollama_conversation_fields_string(
@@ -104,7 +104,7 @@ ngx_http_ollama_conversation_fields_text(
 
     if (field->must
         && (value->len == 0 || value->len > field->max
-            || !ngx_http_ollama_conversation_fields_is_line(value)))
+            || !ngx_http_ollama_utf8_is_line(value->data, value->len)))
     {
         return ngx_http_ollama_conversation_fields_refuse(read, at, field->must,
                                                           "");
@@ -123,31 +123,6 @@ ngx_http_ollama_conversation_fields_text(
     }
 
     return NGX_OK;
-}
-
-
-static ngx_uint_t
-ngx_http_ollama_conversation_fields_is_line(ngx_str_t *text)
-{
-    size_t   i;
-    u_char  *p;
-
-    p = text->data;
-
-    for (i = 0; i < text->len; i++) {
-
-        if (p[i] < 0x20 || p[i] == 0x7f) {
-            return 0;
-        }
-
-        /* U+0080 to U+009F */
-
-        if (p[i] == 0xc2 && i + 1 < text->len && p[i + 1] < 0xa0) {
-            return 0;
-        }
-    }
-
-    return 1;
 }
 
 

@@ -23,6 +23,7 @@
 #include "fleet/ngx_http_ollama_report_parse.h"
 #include "fleet/ngx_http_ollama_model_name.h"
 #include "util/ngx_http_ollama_parse_time.h"
+#include "util/ngx_http_ollama_utf8.h"
 
 
 #define NGX_HTTP_OLLAMA_REPORT_PARSE_DEPTH   64
@@ -588,24 +589,13 @@ static void
 ngx_http_ollama_report_parse_text(ngx_http_ollama_report_parse_t *rp,
     ngx_http_ollama_report_parse_text_t *text, const u_char *p, size_t len)
 {
-    size_t  i;
-
     text->found = 1;
     text->len = 0;
 
-    if (len > NGX_HTTP_OLLAMA_REPORT_NAME || rp->json.halves) {
+    if (len > NGX_HTTP_OLLAMA_REPORT_NAME || rp->json.halves
+        || !ngx_http_ollama_utf8_is_line(p, len))
+    {
         return;
-    }
-
-    for (i = 0; i < len; i++) {
-
-        if (p[i] < 0x20 || p[i] == 0x7f) {
-            return;
-        }
-
-        if (p[i] == 0xc2 && i + 1 < len && p[i + 1] < 0xa0) {
-            return;
-        }
     }
 
     ngx_memcpy(text->data, p, len);

@@ -20,6 +20,7 @@
 #include "request/ngx_http_ollama_scan_error.h"
 #include "util/ngx_http_ollama_id.h"
 #include "util/ngx_http_ollama_json.h"
+#include "util/ngx_http_ollama_utf8.h"
 
 
 static ngx_http_ollama_field_t *ngx_http_ollama_scan_field_find(
@@ -212,7 +213,7 @@ ngx_http_ollama_scan_field_value(ngx_http_ollama_scan_t *scan, const u_char *p,
     raw = len;
 
     if (scan->json.invalid && len <= NGX_HTTP_OLLAMA_SCAN_MAX_VALUE) {
-        len = ngx_http_ollama_json_mend(NULL, p, raw);
+        len = ngx_http_ollama_utf8_mend(NULL, p, raw);
     }
 
     if (len > NGX_HTTP_OLLAMA_SCAN_MAX_VALUE) {
@@ -248,7 +249,7 @@ ngx_http_ollama_scan_field_value(ngx_http_ollama_scan_t *scan, const u_char *p,
         }
     }
 
-    value->len = ngx_http_ollama_json_mend(value->data, p, raw);
+    value->len = ngx_http_ollama_utf8_mend(value->data, p, raw);
 
     if (value == &scan->model) {
         scan->model_at.start = scan->json.string;

@@ -20,6 +20,7 @@
 #include "request/ngx_http_ollama_body_edit.h"
 #include "request/ngx_http_ollama_body.h"
 #include "request/ngx_http_ollama_scan.h"
+#include "util/ngx_http_ollama_utf8.h"
 
 
 /* a larger piece, in bytes, is freed little by little */
@@ -265,7 +266,7 @@ ngx_http_ollama_insert_mend(ngx_pool_t *pool, ngx_str_t *message)
     size_t   size;
     u_char  *p;
 
-    size = ngx_http_ollama_json_mend(NULL, message->data, message->len);
+    size = ngx_http_ollama_utf8_mend(NULL, message->data, message->len);
 
     if (size == message->len) {
         return NGX_OK;
@@ -276,7 +277,7 @@ ngx_http_ollama_insert_mend(ngx_pool_t *pool, ngx_str_t *message)
         return NGX_ERROR;
     }
 
-    (void) ngx_http_ollama_json_mend(p, message->data, message->len);
+    (void) ngx_http_ollama_utf8_mend(p, message->data, message->len);
 
     message->data = p;
     message->len = size;

@@ -20,8 +20,9 @@
 
 static size_t ngx_http_ollama_utf8_replace(u_char *text, size_t len,
     ngx_uint_t controls);
-static size_t ngx_http_ollama_utf8_length(u_char *p, u_char *last,
+static size_t ngx_http_ollama_utf8_length(const u_char *p, const u_char *last,
     ngx_uint_t *incomplete);
+static ngx_uint_t ngx_http_ollama_utf8_is_control(const u_char *p, size_t n);
 
 
 size_t
@@ -62,15 +63,7 @@ ngx_http_ollama_utf8_replace(u_char *text, size_t len, ngx_uint_t controls)
             continue;
         }
 
-        if (!controls) {
-            continue;
-        }
-
-        /* also U+0080 to U+009F */
-
-        if ((n == 1 && (*p < 0x20 || *p == 0x7f))
-            || (n == 2 && p[0] == 0xc2 && p[1] < 0xa0))
-        {
+        if (controls && ngx_http_ollama_utf8_is_control(p, n)) {
             ngx_memset(p, '?', n);
         }
     }
@@ -79,10 +72,74 @@ ngx_http_ollama_utf8_replace(u_char *text, size_t len, ngx_uint_t controls)
 }
 
 
+size_t
+ngx_http_ollama_utf8_mend(u_char *dst, const u_char *p, size_t len)
+{
+    size_t         n, size;
+    ngx_uint_t     incomplete;
+    const u_char  *last;
+
+    last = p + len;
+    size = 0;
+
+    for ( /* void */ ; p < last; p += n) {
+
+        n = ngx_http_ollama_utf8_length(p, last, &incomplete);
+
+        if (n == 0) {
+            n = 1;
+
+            if (dst) {
+                dst = ngx_cpymem(dst, "\xef\xbf\xbd", 3);
+            }
+
+            size += 3;
+            continue;
+        }
+
+        if (dst) {
+            dst = ngx_cpymem(dst, p, n);
+        }
+
+        size += n;
+    }
+
+    return size;
+}
+
+
+ngx_uint_t
+ngx_http_ollama_utf8_is_line(const u_char *p, size_t len)
+{
+    const u_char  *last;
+
+    /* what continues a character is no control character by itself */
+
+    for (last = p + len; p < last; p++) {
+        if (ngx_http_ollama_utf8_is_control(p, last - p)) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+/* Of what begins at "p", at least "n" bytes; also U+0080 to U+009F. */
+
+static ngx_uint_t
+ngx_http_ollama_utf8_is_control(const u_char *p, size_t n)
+{
+    return p[0] < 0x20 || p[0] == 0x7f
+           || (n > 1 && p[0] == 0xc2 && p[1] < 0xa0);
+}
+
+
 /* Bytes of the character; 0: it is none, or it is incomplete at "last". */
 
 static size_t
-ngx_http_ollama_utf8_length(u_char *p, u_char *last, ngx_uint_t *incomplete)
+ngx_http_ollama_utf8_length(const u_char *p, const u_char *last,
+    ngx_uint_t *incomplete)
 {
     u_char  ch, low, high;
     size_t  n, i;

@@ -26,6 +26,16 @@ size_t ngx_http_ollama_utf8_repair(u_char *text, size_t len);
 size_t ngx_http_ollama_utf8_clean(u_char *text, size_t len);
 
 /*
+ * Makes of a decoded string what Go's encoding/json makes of it: each byte that
+ * is not of a character in UTF-8 becomes U+FFFD.  "dst" must have room for
+ * three times the length, or is NULL; returns the new length.
+ */
+size_t ngx_http_ollama_utf8_mend(u_char *dst, const u_char *p, size_t len);
+
+/* Whether a text in UTF-8 has no control character, so is one line. */
+ngx_uint_t ngx_http_ollama_utf8_is_line(const u_char *p, size_t len);
+
+/*
  * How much of a text in UTF-8 fits into "max" bytes: its length, or less, so
  * that the cut is between two characters.
  */

@@ -11,6 +11,7 @@
 
 
 #include "scan_stub.h"
+#include "util/ngx_http_ollama_utf8.h"
 
 
 /* how many bytes of a string the scanner looks at as a value */
@@ -287,7 +288,7 @@ scan_utf8_test(void **state)
 
     /* each byte that is not of a character becomes three */
 
-    i = ngx_http_ollama_json_mend(NULL, utf8->bytes.data, utf8->bytes.len);
+    i = ngx_http_ollama_utf8_mend(NULL, utf8->bytes.data, utf8->bytes.len);
     assert_int_equal(i == utf8->bytes.len, utf8->good == -1);
 
     for (i = 0; i < unit_nelts(before) * unit_nelts(fills); i++) {
