@@ -15,10 +15,7 @@
 #include <ngx_core.h>
 
 #include "util/ngx_http_ollama_emit.h"
-
-
-/* eight times the same byte */
-#define NGX_HTTP_OLLAMA_EMIT_EACH(ch)  ((ch) * 0x0101010101010101ULL)
+#include "util/ngx_http_ollama_word.h"
 
 
 static void ngx_http_ollama_emit_put(ngx_http_ollama_emit_t *t, u_char *data,
@@ -125,22 +122,13 @@ ngx_http_ollama_emit_escape(ngx_http_ollama_emit_t *t, ngx_str_t *s)
 static u_char *
 ngx_http_ollama_emit_plain(u_char *p, u_char *last)
 {
-    uint64_t  word, quote, slash;
-
-    /* a bit is set if there is one, not always in its byte */
+    uint64_t  word;
 
     while (last - p >= (ssize_t) sizeof(uint64_t)) {
 
         ngx_memcpy(&word, p, sizeof(uint64_t));
 
-        quote = word ^ NGX_HTTP_OLLAMA_EMIT_EACH('"');
-        slash = word ^ NGX_HTTP_OLLAMA_EMIT_EACH('\\');
-
-        if ((((word - NGX_HTTP_OLLAMA_EMIT_EACH(0x20)) & ~word)
-             | ((quote - NGX_HTTP_OLLAMA_EMIT_EACH(1)) & ~quote)
-             | ((slash - NGX_HTTP_OLLAMA_EMIT_EACH(1)) & ~slash))
-            & NGX_HTTP_OLLAMA_EMIT_EACH(0x80))
-        {
+        if (ngx_http_ollama_word_is_escaped(word)) {
             break;
         }
 

@@ -27,28 +27,12 @@
 #include <ngx_core.h>
 
 #include "util/ngx_http_ollama_json.h"
+#include "util/ngx_http_ollama_word.h"
 #include "util/ngx_http_ollama_yajl.h"
 
 
 /* the longest number or literal: yajl would buffer an endless one */
 #define NGX_HTTP_OLLAMA_JSON_MAX_LITERAL  512
-
-/* a word of eight such bytes; 0x80 in each byte that is 0 in "word" */
-#define ngx_http_ollama_json_each(ch)  (UINT64_C(0x0101010101010101) * (ch))
-#define ngx_http_ollama_json_zero(word)                                      \
-    (((word) - ngx_http_ollama_json_each(0x01)) & ~(word))
-
-/*
- * Not 0 if any of a word's bytes is a control character, a quote, a backslash,
- * or not ASCII (Warren, Hacker's Delight, 6-1)
- */
-
-#define ngx_http_ollama_json_any(word)                                       \
-    (((word)                                                                 \
-      | (((word) - ngx_http_ollama_json_each(0x20)) & ~(word))               \
-      | ngx_http_ollama_json_zero((word) ^ ngx_http_ollama_json_each('"'))   \
-      | ngx_http_ollama_json_zero((word) ^ ngx_http_ollama_json_each('\\'))) \
-     & ngx_http_ollama_json_each(0x80))
 
 
 typedef enum {
@@ -495,7 +479,7 @@ ngx_http_ollama_json_plain(ngx_http_ollama_json_t *json, u_char *p,
 
         ngx_memcpy(&word, p, 8);
 
-        if (ngx_http_ollama_json_any(word)) {
+        if (ngx_http_ollama_word_is_special(word)) {
             break;
         }
 
