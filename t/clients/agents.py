@@ -13,7 +13,7 @@ import platform
 import subprocess
 import time
 
-from both import fake, fake_requests, stop
+from both import fake, fake_requests, stop, until
 
 AGENTS = os.environ["CLIENTS_AGENTS"]       # node_modules
 NODE = os.environ["CLIENTS_NODE"]
@@ -92,9 +92,12 @@ def comes_true(**arguments):
 
 
 def stopping(path):
-    """Stops the generation that has begun."""
+    """Stops the generation of which some text has come: of one that is stopped
+    before, an agent shows nothing."""
 
     comes_true(wait_count=1, path=path)
+    until(lambda: any(request["frames_sent"] >= 5
+                      for request in fake_requests(path=path)), LIMIT)
     assert stop(NAME)["cancelled"] is True
 
 
