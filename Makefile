@@ -209,7 +209,7 @@ pure        = json yajl id forbid scan sse frame model_name server_url \
               models_json backoff final_frame strbuf capture capture_parse \
               capture_frame capture_json message conversation_body \
               conversation_fields participants conversation_prompt \
-              conversation_json procs utf8 multipart json_key
+              conversation_json procs utf8 chain multipart json_key
 unit_stubs := $(patsubst t/unit/%.c,$(out)/unit/%.o,$(wildcard t/unit/*_stub.c))
 unit_objs  := $(pure:%=$(out)/unit/ngx_http_ollama_%.o) $(unit_stubs)
 unit_tests := $(patsubst t/unit/%.c,$(out)/unit/%,$(wildcard t/unit/*_test.c))

@@ -27,6 +27,7 @@
 #include <ngx_core.h>
 
 #include "conversation/ngx_http_ollama_conversation_prompt.h"
+#include "util/ngx_http_ollama_chain.h"
 #include "util/ngx_http_ollama_emit.h"
 
 
@@ -675,30 +676,16 @@ static ngx_buf_t *
 ngx_http_ollama_conversation_prompt_buf(
     ngx_http_ollama_conversation_chain_t *chain, u_char *start, size_t len)
 {
-    ngx_buf_t    *b;
     ngx_chain_t  *cl;
 
-    b = ngx_calloc_buf(chain->pool);
-    cl = b ? ngx_alloc_chain_link(chain->pool) : NULL;
-
+    cl = ngx_http_ollama_chain_text(chain->pool, start, len);
     if (cl == NULL) {
         chain->failed = 1;
         return NULL;
     }
 
-    /* nginx sends a buffer from b->start on when it tries another server */
-
-    b->start = start;
-    b->pos = start;
-    b->last = start + len;
-    b->end = b->last;
-    b->memory = 1;
-
-    cl->buf = b;
-    cl->next = NULL;
-
     *chain->end = cl;
     chain->end = &cl->next;
 
-    return b;
+    return cl->buf;
 }

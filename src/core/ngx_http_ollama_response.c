@@ -17,6 +17,7 @@
 
 #include "core/ngx_http_ollama_response.h"
 #include "core/ngx_http_ollama_header.h"
+#include "util/ngx_http_ollama_chain.h"
 
 
 static ngx_int_t ngx_http_ollama_response_etag(ngx_http_request_t *r,
@@ -158,27 +159,12 @@ ngx_chain_t **
 ngx_http_ollama_response_add(ngx_pool_t *pool, ngx_chain_t **last,
     ngx_str_t *text)
 {
-    ngx_buf_t    *b;
     ngx_chain_t  *cl;
 
-    b = ngx_calloc_buf(pool);
-    if (b == NULL) {
-        return NULL;
-    }
-
-    cl = ngx_alloc_chain_link(pool);
+    cl = ngx_http_ollama_chain_text(pool, text->data, text->len);
     if (cl == NULL) {
         return NULL;
     }
-
-    b->pos = text->data;
-    b->last = text->data + text->len;
-    b->start = b->pos;
-    b->end = b->last;
-    b->memory = 1;
-
-    cl->buf = b;
-    cl->next = NULL;
 
     *last = cl;
 

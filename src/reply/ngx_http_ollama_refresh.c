@@ -35,6 +35,7 @@
 #include "core/ngx_http_ollama_endpoint.h"
 #include "fleet/ngx_http_ollama_fleet.h"
 #include "reply/ngx_http_ollama_frame.h"
+#include "util/ngx_http_ollama_chain.h"
 #include "util/ngx_http_ollama_timer.h"
 
 
@@ -454,7 +455,6 @@ static ngx_int_t
 ngx_http_ollama_refresh_copy(ngx_http_ollama_refresh_t *refresh, ngx_buf_t *b)
 {
     size_t        size;
-    ngx_buf_t    *copy;
     ngx_chain_t  *cl;
 
     if (b->last_buf) {
@@ -468,21 +468,10 @@ ngx_http_ollama_refresh_copy(ngx_http_ollama_refresh_t *refresh, ngx_buf_t *b)
         return NGX_OK;
     }
 
-    copy = ngx_create_temp_buf(refresh->request->pool, size);
-    if (copy == NULL) {
-        return NGX_ERROR;
-    }
-
-    cl = ngx_alloc_chain_link(refresh->request->pool);
+    cl = ngx_http_ollama_chain_take(refresh->request->pool, b, size);
     if (cl == NULL) {
         return NGX_ERROR;
     }
-
-    copy->last = ngx_cpymem(copy->last, b->pos, size);
-    b->pos = b->last;
-
-    cl->buf = copy;
-    cl->next = NULL;
 
     *refresh->last = cl;
     refresh->last = &cl->next;
@@ -530,7 +519,6 @@ ngx_http_ollama_refresh_timer_handler(ngx_event_t *ev)
 static ngx_int_t
 ngx_http_ollama_refresh_flush(ngx_http_ollama_refresh_t *refresh)
 {
-    ngx_buf_t           *b;
     ngx_chain_t         *cl;
     ngx_http_request_t  *r;
 
@@ -542,22 +530,14 @@ ngx_http_ollama_refresh_flush(ngx_http_ollama_refresh_t *refresh)
 
     ngx_http_ollama_timer_stop(&refresh->timer);
 
-    b = ngx_calloc_buf(r->pool);
-    if (b == NULL) {
-        return NGX_ERROR;
-    }
-
-    cl = ngx_alloc_chain_link(r->pool);
+    cl = ngx_http_ollama_chain_link(r->pool);
     if (cl == NULL) {
         return NGX_ERROR;
     }
 
-    b->flush = 1;
-    b->last_buf = refresh->last_buf;
-    b->last_in_chain = 1;
-
-    cl->buf = b;
-    cl->next = NULL;
+    cl->buf->flush = 1;
+    cl->buf->last_buf = refresh->last_buf;
+    cl->buf->last_in_chain = 1;
 
     *refresh->last = cl;
 

@@ -41,6 +41,7 @@
 #include "request/ngx_http_ollama_body.h"
 #include "request/ngx_http_ollama_scan.h"
 #include "task/ngx_http_ollama_task.h"
+#include "util/ngx_http_ollama_chain.h"
 
 
 static ngx_int_t ngx_http_ollama_tap_header_filter(ngx_http_request_t *r);
@@ -603,25 +604,16 @@ ngx_http_ollama_tap_break(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 static ngx_chain_t *
 ngx_http_ollama_tap_end(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 {
-    ngx_buf_t    *b;
     ngx_chain_t  *cl;
 
-    b = ngx_calloc_buf(r->pool);
-    if (b == NULL) {
-        return NULL;
-    }
-
-    cl = ngx_alloc_chain_link(r->pool);
+    cl = ngx_http_ollama_chain_link(r->pool);
     if (cl == NULL) {
         return NULL;
     }
 
-    b->last_buf = (r == r->main);
-    b->sync = (r != r->main);
-    b->last_in_chain = 1;
-
-    cl->buf = b;
-    cl->next = NULL;
+    cl->buf->last_buf = (r == r->main);
+    cl->buf->sync = (r != r->main);
+    cl->buf->last_in_chain = 1;
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "ollama server \"%V\" sent more than its reply",

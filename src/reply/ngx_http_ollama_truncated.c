@@ -20,6 +20,7 @@
 #include "reply/ngx_http_ollama_final_frame.h"
 #include "reply/ngx_http_ollama_frame.h"
 #include "request/ngx_http_ollama_scan.h"
+#include "util/ngx_http_ollama_chain.h"
 
 
 static ngx_buf_t *ngx_http_ollama_truncated_line(ngx_http_request_t *r,
@@ -290,29 +291,15 @@ static ngx_chain_t *
 ngx_http_ollama_truncated_turn(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx)
 {
-    ngx_buf_t    *b;
     ngx_chain_t  *cl;
 
-    b = ngx_calloc_buf(r->pool);
-    if (b == NULL) {
-        return NULL;
+    cl = (ctx->frame && ctx->frame->line)
+         ? ngx_http_ollama_chain_text(r->pool, (u_char *) "\n", 1)
+         : ngx_http_ollama_chain_link(r->pool);
+
+    if (cl) {
+        cl->buf->flush = 1;
     }
-
-    cl = ngx_alloc_chain_link(r->pool);
-    if (cl == NULL) {
-        return NULL;
-    }
-
-    if (ctx->frame && ctx->frame->line) {
-        b->pos = (u_char *) "\n";
-        b->last = b->pos + 1;
-        b->memory = 1;
-    }
-
-    b->flush = 1;
-
-    cl->buf = b;
-    cl->next = NULL;
 
     return cl;
 }

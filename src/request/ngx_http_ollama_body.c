@@ -32,6 +32,7 @@
 #include "core/ngx_http_ollama_header.h"
 #include "request/ngx_http_ollama_scan.h"
 #include "request/ngx_http_ollama_unpack.h"
+#include "util/ngx_http_ollama_chain.h"
 #include "util/ngx_http_ollama_id.h"
 
 
@@ -48,8 +49,6 @@
 static void ngx_http_ollama_body_read_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_body_map(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
-static ngx_chain_t *ngx_http_ollama_body_buf(ngx_http_request_t *r,
-    u_char *start, u_char *end);
 static ngx_int_t ngx_http_ollama_body_parse(ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_body_parse_packed(
     ngx_http_ollama_ctx_t *ctx);
@@ -228,40 +227,9 @@ ngx_http_ollama_body_map(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     ctx->map = p;
     ctx->map_size = size;
 
-    ctx->body = ngx_http_ollama_body_buf(r, p, p + size);
+    ctx->body = ngx_http_ollama_chain_text(r->pool, p, size);
 
     return ctx->body ? NGX_OK : NGX_ERROR;
-}
-
-
-static ngx_chain_t *
-ngx_http_ollama_body_buf(ngx_http_request_t *r, u_char *start, u_char *end)
-{
-    ngx_buf_t    *b;
-    ngx_chain_t  *cl;
-
-    b = ngx_calloc_buf(r->pool);
-    if (b == NULL) {
-        return NULL;
-    }
-
-    cl = ngx_alloc_chain_link(r->pool);
-    if (cl == NULL) {
-        return NULL;
-    }
-
-    /* nginx sends it from "start" on again if it tries another server */
-
-    b->start = start;
-    b->pos = start;
-    b->last = end;
-    b->end = end;
-    b->memory = 1;
-
-    cl->buf = b;
-    cl->next = NULL;
-
-    return cl;
 }
 
 
@@ -641,8 +609,7 @@ ngx_http_ollama_body_rewrite(ngx_http_request_t *r,
     in = r->request_body->bufs;
 
     if (ctx->map) {
-        in = ngx_http_ollama_body_buf(r, ctx->map,
-                                      ctx->map + ctx->map_size);
+        in = ngx_http_ollama_chain_text(r->pool, ctx->map, ctx->map_size);
         if (in == NULL) {
             return NGX_ERROR;
         }
@@ -684,8 +651,7 @@ ngx_http_ollama_body_rewrite(ngx_http_request_t *r,
 
             n -= at;
 
-            *ll = ngx_http_ollama_body_buf(r, b->last - (end - at),
-                                           b->last - (end - at) + n);
+            *ll = ngx_http_ollama_chain_text(r->pool, b->last - (end - at), n);
             if (*ll == NULL) {
                 return NGX_ERROR;
             }

@@ -36,6 +36,7 @@
 #include "session/ngx_http_ollama_save_message.h"
 #include "store/ngx_http_ollama_outbox.h"
 #include "task/ngx_http_ollama_task.h"
+#include "util/ngx_http_ollama_chain.h"
 
 
 /* a bit of r->buffered that nginx doesn't use */
@@ -418,7 +419,6 @@ ngx_http_ollama_save_buf(ngx_http_ollama_save_t *save, ngx_buf_t *b,
     ngx_chain_t **ll)
 {
     size_t        n;
-    ngx_buf_t    *copy;
     ngx_chain_t  *cl;
 
     n = 0;
@@ -440,31 +440,23 @@ ngx_http_ollama_save_buf(ngx_http_ollama_save_t *save, ngx_buf_t *b,
         return ngx_http_ollama_save_hold(save, b) == NGX_OK ? ll : NULL;
     }
 
-    cl = ngx_alloc_chain_link(save->request->pool);
-    if (cl == NULL) {
-        return NULL;
-    }
-
-    cl->buf = b;
-
     if (save->holding) {
 
-        /* nginx frees the server's buffer as soon as it is empty */
+        cl = ngx_http_ollama_chain_take(save->request->pool, b, n);
 
-        copy = ngx_create_temp_buf(save->request->pool, n);
-        if (copy == NULL) {
+        if (cl == NULL || ngx_http_ollama_save_hold(save, b) != NGX_OK) {
             return NULL;
         }
 
-        copy->last = ngx_cpymem(copy->last, b->pos, n);
-        copy->flush = 1;
-        b->pos += n;
+        cl->buf->flush = 1;
 
-        cl->buf = copy;
-
-        if (ngx_http_ollama_save_hold(save, b) != NGX_OK) {
+    } else {
+        cl = ngx_alloc_chain_link(save->request->pool);
+        if (cl == NULL) {
             return NULL;
         }
+
+        cl->buf = b;
     }
 
     *ll = cl;
@@ -514,7 +506,6 @@ static ngx_int_t
 ngx_http_ollama_save_hold(ngx_http_ollama_save_t *save, ngx_buf_t *b)
 {
     size_t        size;
-    ngx_buf_t    *copy;
     ngx_chain_t  *cl;
 
     if (b->last_buf) {
@@ -540,21 +531,10 @@ ngx_http_ollama_save_hold(ngx_http_ollama_save_t *save, ngx_buf_t *b)
         ngx_http_ollama_capture_feed(save->capture, b->pos, size);
     }
 
-    copy = ngx_create_temp_buf(save->request->pool, size);
-    if (copy == NULL) {
-        return NGX_ERROR;
-    }
-
-    cl = ngx_alloc_chain_link(save->request->pool);
+    cl = ngx_http_ollama_chain_take(save->request->pool, b, size);
     if (cl == NULL) {
         return NGX_ERROR;
     }
-
-    copy->last = ngx_cpymem(copy->last, b->pos, size);
-    b->pos = b->last;
-
-    cl->buf = copy;
-    cl->next = NULL;
 
     *save->last = cl;
     save->last = &cl->next;
