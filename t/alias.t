@@ -21,19 +21,6 @@ our $b = JSON::PP->new->encode({ server => { models => [
     { name => 'b:7b', size => 7, modified_at => '2025-01-02T00:00:00Z',
       details => { name => 'a,"b"', x => [1, { model => 2 }] } } ] } });
 
-our %bodies = (
-    '/api/chat' => { @say },
-    '/api/generate' => { prompt => 'hi' },
-    '/api/embed' => { input => 'hi' },
-    '/api/embeddings' => { prompt => 'hi' },
-    '/api/show' => {},
-    '/v1/chat/completions' => { @say },
-    '/v1/completions' => { prompt => 'hi' },
-    '/v1/embeddings' => { input => 'hi' },
-    '/v1/responses' => { input => 'hi' },
-    '/v1/messages' => { @say, max_tokens => 9 },
-);
-
 sub url { return 'http://127.0.0.1:' . fake_port($_[0]) }
 
 # the server, the model it was asked for, and the one that the reply tells

@@ -27,19 +27,6 @@ wait_status(up => 1, 2, 3);
 
 my %server = (a => 1, b => 2, 'c:7b' => 3);
 
-my %bodies = (
-    '/api/chat' => { @say },
-    '/api/generate' => { prompt => 'hi' },
-    '/api/embed' => { input => 'hi' },
-    '/api/embeddings' => { prompt => 'hi' },
-    '/api/show' => {},
-    '/v1/chat/completions' => { @say },
-    '/v1/completions' => { prompt => 'hi' },
-    '/v1/embeddings' => { input => 'hi' },
-    '/v1/responses' => { input => 'hi' },
-    '/v1/messages' => { @say, max_tokens => 9 },
-);
-
 for my $uri (sort keys %bodies) {
     for my $model (sort keys %server) {
         my @replies = map { http("POST $uri", { model => $model,

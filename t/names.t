@@ -6,18 +6,6 @@ use lib 't/lib';
 use Test::Nginx::Ollama fakes => 2;
 use Test::Nginx::Ollama::Fleet;
 
-our %bodies = (
-    '/api/chat' => { @say },
-    '/api/generate' => { prompt => 'hi' },
-    '/api/embed' => { input => 'hi' },
-    '/api/show' => {},
-    '/v1/chat/completions' => { @say },
-    '/v1/completions' => { prompt => 'hi' },
-    '/v1/embeddings' => { input => 'hi' },
-    '/v1/responses' => { input => 'hi' },
-    '/v1/messages' => { @say, max_tokens => 9 },
-);
-
 run_tests();
 
 __DATA__

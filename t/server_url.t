@@ -53,18 +53,6 @@ for my $n (1 .. 3, 3, 2, 1) {
     unlike($got->{body}, qr/server_url/, 'it is taken out');
 }
 
-my %bodies = (
-    '/api/generate' => { prompt => 'hi' },
-    '/api/embed' => { input => 'hi' },
-    '/api/embeddings' => { prompt => 'hi' },
-    '/api/show' => {},
-    '/v1/chat/completions' => { @say },
-    '/v1/completions' => { prompt => 'hi' },
-    '/v1/embeddings' => { input => 'hi' },
-    '/v1/responses' => { input => 'hi' },
-    '/v1/messages' => { @say, max_tokens => 9 },
-);
-
 for my $uri (sort keys %bodies) {
     my @replies = map {
         main::named($uri, { model => 'm1', %{ $bodies{$uri} } }, main::url(2))

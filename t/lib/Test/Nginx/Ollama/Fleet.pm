@@ -5,6 +5,7 @@ package Test::Nginx::Ollama::Fleet;
 #     $often, $once       lines for "upstream": probes so often that a test sees
 #                         what changes, or so seldom that it doesn't
 #     @say                messages, for a body
+#     %bodies             a body without its model, by the endpoint it is for
 #
 #     chat(model)         the request, for http()
 #     servers_with(lines, more, more2 ...)
@@ -32,8 +33,8 @@ use Test::More;
 
 use Test::Nginx::Ollama ();
 
-our @EXPORT = qw($often $once @say chat servers_with set_models wait_models
-                 count_of are_good hold held_by in_flight);
+our @EXPORT = qw($often $once @say %bodies chat servers_with set_models
+                 wait_models count_of are_good hold held_by in_flight);
 
 BEGIN {
     no strict 'refs';
@@ -45,6 +46,19 @@ our $often = "        ollama_poll interval=200ms timeout=10s;\n";
 our $once = "        ollama_poll interval=1h timeout=10s;\n";
 
 our @say = (messages => [ { role => 'user', content => 'hi' } ]);
+
+our %bodies = (
+    '/api/chat' => { @say },
+    '/api/generate' => { prompt => 'hi' },
+    '/api/embed' => { input => 'hi' },
+    '/api/embeddings' => { prompt => 'hi' },
+    '/api/show' => {},
+    '/v1/chat/completions' => { @say },
+    '/v1/completions' => { prompt => 'hi' },
+    '/v1/embeddings' => { input => 'hi' },
+    '/v1/responses' => { input => 'hi' },
+    '/v1/messages' => { @say, max_tokens => 9 },
+);
 
 
 sub chat { return ('POST /api/chat', { model => $_[0], @say }) }
