@@ -114,6 +114,12 @@ ngx_http_ollama_candidates_check(ngx_http_request_t *r,
 {
     ngx_http_ollama_candidates_t  search;
 
+    if (ctx->servable) {
+        /* to walk all servers once more is not worth it */
+        ctx->servable = 0;
+        return NGX_DECLINED;
+    }
+
     return ngx_http_ollama_candidates_find(r, ctx, up, &search);
 }
 
@@ -150,10 +156,15 @@ ngx_http_ollama_candidates_is_unknown(ngx_http_request_t *r,
 {
     ngx_http_ollama_candidates_t  search;
 
-    return up->balanced
-           && ngx_http_ollama_candidates_init(r, ctx, up, &search) == NGX_OK
-           && !ngx_http_ollama_candidates_exist(&search)
-           && ngx_http_ollama_candidates_lack_model(&search);
+    if (!up->balanced
+        || ngx_http_ollama_candidates_init(r, ctx, up, &search) != NGX_OK)
+    {
+        return 0;
+    }
+
+    ctx->servable = ngx_http_ollama_candidates_exist(&search);
+
+    return !ctx->servable && ngx_http_ollama_candidates_lack_model(&search);
 }
 
 

@@ -69,7 +69,8 @@ ngx_int_t ngx_http_ollama_candidates_find(ngx_http_request_t *r,
 
 /*
  * Whether it would be refused, 404, because no server is known to have its
- * model, though a probe might find one.
+ * model, though a probe might find one.  Sets ctx->servable, which spares the
+ * next ngx_http_ollama_candidates_check().
  */
 ngx_uint_t ngx_http_ollama_candidates_is_unknown(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up);

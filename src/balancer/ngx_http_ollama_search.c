@@ -54,6 +54,12 @@ ngx_http_ollama_search(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_http_cleanup_t        *cln;
     ngx_http_ollama_search_t  *search;
 
+    ticket = ngx_http_ollama_fleet_search(up);
+
+    if (ticket == 0) {
+        return NGX_DECLINED;
+    }
+
     cln = ngx_http_cleanup_add(r, sizeof(ngx_http_ollama_search_t));
     if (cln == NULL) {
         return NGX_ERROR;
@@ -61,12 +67,6 @@ ngx_http_ollama_search(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 
     search = cln->data;
     ngx_memzero(search, sizeof(ngx_http_ollama_search_t));
-
-    ticket = ngx_http_ollama_fleet_search(up);
-
-    if (ticket == 0) {
-        return NGX_DECLINED;
-    }
 
     search->request = r;
     search->ctx = ctx;

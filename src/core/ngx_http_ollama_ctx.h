@@ -166,6 +166,8 @@ struct ngx_http_ollama_ctx_s {
     unsigned                  unresolved:1; /* scan->model is an alias, none of
                                               whose models is known to be
                                               anywhere */
+    unsigned                  servable:1;  /* a server can take it, as the
+                                              check will find, too */
     unsigned                  no_server:1; /* the balancer had no server:
                                               the error tells why */
     unsigned                  keepalive:1; /* r->keepalive before the refusal */
