@@ -209,7 +209,8 @@ pure        = json yajl id forbid scan sse frame model_name server_url \
               models_json backoff final_frame strbuf capture capture_parse \
               capture_frame capture_json message conversation_body \
               conversation_fields participants conversation_prompt \
-              conversation_json procs utf8 chain multipart json_key
+              conversation_json procs utf8 chain multipart json_key sched \
+              sched_cost sched_dispatch sched_learn sched_state
 unit_stubs := $(patsubst t/unit/%.c,$(out)/unit/%.o,$(wildcard t/unit/*_stub.c))
 unit_objs  := $(pure:%=$(out)/unit/ngx_http_ollama_%.o) $(unit_stubs)
 unit_tests := $(patsubst t/unit/%.c,$(out)/unit/%,$(wildcard t/unit/*_test.c))
@@ -226,7 +227,7 @@ unit-build: $(unit_tests)
 
 $(unit_tests): %: %.o $(unit_objs)
 	@echo "link $@"
-	@$(CC) -o $@ $< $(unit_objs) $(ld_opt) -lcmocka -lyajl -ljansson
+	@$(CC) -o $@ $< $(unit_objs) $(ld_opt) -lcmocka -lyajl -ljansson -lm
 
 $(out)/unit/%.o: t/unit/%.c $(out)/flags | $(module)
 	$(unit_compile)
@@ -294,7 +295,7 @@ $(out)/bench/steps.so: t/bench/steps.c $(out)/flags
 $(out)/bench/cost: t/bench/cost.c $(unit_objs) $(out)/flags
 	@mkdir -p $(@D)
 	@$(CC) -o $@ $(own_flags) $(unit_incs) $< $(unit_objs) $(ld_opt) \
-	    -lcmocka -lyajl
+	    -lcmocka -lyajl -lm
 
 
 .PHONY: fuzz fuzz-wire

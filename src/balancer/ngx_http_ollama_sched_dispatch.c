@@ -1,0 +1,656 @@
+
+/*
+ * Copyright (C) the nginx-ollama authors
+ */
+
+
+/*
+ * Which waiting ticket gets which server.  Lines take turns by the tag of their
+ * first ticket.  A ticket takes a free server only if no busy one would serve
+ * it much sooner; the next ones of its line are then looked at, too, as there
+ * may be more of them than that server can take.
+ *
+ * Pure functions; the memory is the caller's, who also holds its lock.
+ */
+
+
+#include <math.h>
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "balancer/ngx_http_ollama_sched_dispatch.h"
+#include "balancer/ngx_http_ollama_sched.h"
+#include "balancer/ngx_http_ollama_sched_cost.h"
+#include "balancer/ngx_http_ollama_sched_state.h"
+
+
+/* servers of an upstream */
+#define NGX_HTTP_OLLAMA_DISPATCH_OPTIONS  256
+
+/* tickets of a line that are looked at */
+#define NGX_HTTP_OLLAMA_DISPATCH_AHEAD    16
+
+/* lines that are looked at before the event loop goes on */
+#define NGX_HTTP_OLLAMA_DISPATCH_LINES    512
+
+/* a free server may cost so much more than the best one */
+#define NGX_HTTP_OLLAMA_DISPATCH_FACTOR   1.1f
+#define NGX_HTTP_OLLAMA_DISPATCH_SECONDS  0.2f
+
+/* so much more than the best of the free ones is equal */
+#define NGX_HTTP_OLLAMA_DISPATCH_EQUAL_FACTOR   1.02f
+#define NGX_HTTP_OLLAMA_DISPATCH_EQUAL_SECONDS  0.05f
+
+/* ms between two surveys of all servers */
+#define NGX_HTTP_OLLAMA_DISPATCH_SURVEY   200
+
+/* s over which it is averaged how many servers are busy */
+#define NGX_HTTP_OLLAMA_DISPATCH_BUSY     60.0f
+
+/* a model that has waited for so many loads gets a server drained for it */
+#define NGX_HTTP_OLLAMA_DISPATCH_STARVED  8
+
+
+typedef struct {
+    ngx_http_ollama_sched_t            *sched;
+    const ngx_http_ollama_sched_ops_t  *ops;
+    void                               *data;
+    ngx_msec_t                          now;
+    ngx_http_ollama_option_t           *option;
+    ngx_uint_t                          n;
+    ngx_http_ollama_cost_t              cost[NGX_HTTP_OLLAMA_DISPATCH_OPTIONS];
+} ngx_http_ollama_dispatch_t;
+
+
+/* sums of a survey */
+
+typedef struct {
+    ngx_uint_t  n;
+    ngx_uint_t  busy;
+    ngx_uint_t  nprompt;
+    ngx_uint_t  ngenerate;
+    float       prompt;      /* of logarithms */
+    float       generate;
+} ngx_http_ollama_survey_t;
+
+
+static void ngx_http_ollama_dispatch_all(ngx_http_ollama_dispatch_t *d);
+static ngx_uint_t ngx_http_ollama_dispatch_order(ngx_http_ollama_sched_t *s,
+    ngx_http_ollama_sched_line_t **lines);
+static double ngx_http_ollama_dispatch_tag(ngx_http_ollama_sched_line_t *line);
+static ngx_uint_t ngx_http_ollama_dispatch_line(ngx_http_ollama_dispatch_t *d,
+    ngx_http_ollama_sched_line_t *line);
+static void ngx_http_ollama_dispatch_refuse(ngx_http_ollama_dispatch_t *d,
+    ngx_http_ollama_sched_line_t *line);
+static ngx_int_t ngx_http_ollama_dispatch_best(ngx_http_ollama_dispatch_t *d,
+    ngx_http_ollama_sched_case_t *cs);
+static ngx_int_t ngx_http_ollama_dispatch_next(ngx_http_ollama_dispatch_t *d,
+    float limit, ngx_uint_t any);
+static void ngx_http_ollama_dispatch_drain(ngx_http_ollama_dispatch_t *d,
+    ngx_http_ollama_sched_line_t *line);
+static ngx_uint_t ngx_http_ollama_dispatch_is_settled(
+    ngx_http_ollama_capacity_t *c, float load, ngx_msec_t now);
+static void ngx_http_ollama_dispatch_survey(ngx_http_ollama_sched_t *s,
+    const ngx_http_ollama_sched_ops_t *ops, void *data, ngx_msec_t now);
+static void ngx_http_ollama_dispatch_survey_server(ngx_http_ollama_sched_t *s,
+    ngx_http_ollama_capacity_t *c, ngx_http_ollama_survey_t *sum,
+    ngx_msec_t now);
+static ngx_uint_t ngx_http_ollama_dispatch_is_stuck(
+    ngx_http_ollama_sched_t *s, ngx_http_ollama_runner_t *runner,
+    ngx_msec_t now);
+
+
+void
+ngx_http_ollama_sched_dispatch(ngx_http_ollama_sched_t *s,
+    ngx_http_ollama_ticket_t *t, const ngx_http_ollama_sched_ops_t *ops,
+    void *data, ngx_msec_t now)
+{
+    ngx_http_ollama_option_t      option[NGX_HTTP_OLLAMA_DISPATCH_OPTIONS];
+    ngx_http_ollama_dispatch_t    d;
+    ngx_http_ollama_sched_line_t  *line;
+
+    if (s->waiting == 0) {
+        return;
+    }
+
+    ngx_http_ollama_dispatch_survey(s, ops, data, now);
+
+    d.sched = s;
+    d.ops = ops;
+    d.data = data;
+    d.now = now;
+    d.option = option;
+    d.n = 0;
+
+    if (t == NULL) {
+        ngx_http_ollama_dispatch_all(&d);
+        return;
+    }
+
+    while (t->waiting) {
+
+        line = ngx_http_ollama_sched_line(s, t->line);
+
+        if (!ngx_http_ollama_dispatch_line(&d, line)) {
+            break;
+        }
+    }
+}
+
+
+static void
+ngx_http_ollama_dispatch_all(ngx_http_ollama_dispatch_t *d)
+{
+    ngx_uint_t                     i, n, lines, again;
+    ngx_http_ollama_sched_line_t  *line[NGX_HTTP_OLLAMA_SCHED_LINES];
+
+    lines = 0;
+
+    do {
+        again = 0;
+        n = ngx_http_ollama_dispatch_order(d->sched, line);
+
+        for (i = 0; i < n && !again; i++) {
+
+            if (++lines > NGX_HTTP_OLLAMA_DISPATCH_LINES) {
+                return;
+            }
+
+            again = ngx_http_ollama_dispatch_line(d, line[i]);
+
+            if (!again && line[i]->key) {
+                ngx_http_ollama_dispatch_drain(d, line[i]);
+            }
+        }
+
+    } while (again);
+}
+
+
+/* Writes the lines with tickets by the tag of their first one. */
+
+static ngx_uint_t
+ngx_http_ollama_dispatch_order(ngx_http_ollama_sched_t *s,
+    ngx_http_ollama_sched_line_t **lines)
+{
+    double                         tag;
+    ngx_uint_t                     i, j, n;
+    ngx_http_ollama_sched_line_t  *line;
+
+    n = 0;
+
+    for (i = 0; i < NGX_HTTP_OLLAMA_SCHED_LINES; i++) {
+
+        line = &s->line[i];
+
+        if (line->key == 0) {
+            continue;
+        }
+
+        tag = ngx_http_ollama_dispatch_tag(line);
+
+        for (j = n++; j > 0; j--) {
+
+            if (ngx_http_ollama_dispatch_tag(lines[j - 1]) <= tag) {
+                break;
+            }
+
+            lines[j] = lines[j - 1];
+        }
+
+        lines[j] = line;
+    }
+
+    return n;
+}
+
+
+static double
+ngx_http_ollama_dispatch_tag(ngx_http_ollama_sched_line_t *line)
+{
+    ngx_http_ollama_ticket_t  *t;
+
+    t = ngx_queue_data(ngx_queue_head(&line->tickets),
+                       ngx_http_ollama_ticket_t, queue);
+
+    return t->tag;
+}
+
+
+/* Returns 1 if a ticket of the line was granted a server. */
+
+static ngx_uint_t
+ngx_http_ollama_dispatch_line(ngx_http_ollama_dispatch_t *d,
+    ngx_http_ollama_sched_line_t *line)
+{
+    ngx_int_t                      i;
+    ngx_queue_t                   *q;
+    ngx_http_ollama_ticket_t      *t;
+    ngx_http_ollama_sched_case_t   cs;
+
+    q = ngx_queue_head(&line->tickets);
+    t = ngx_queue_data(q, ngx_http_ollama_ticket_t, queue);
+
+    d->n = d->ops->options(d->sched, t, d->option,
+                           NGX_HTTP_OLLAMA_DISPATCH_OPTIONS, d->data);
+    if (d->n == 0) {
+        ngx_http_ollama_dispatch_refuse(d, line);
+        return 0;
+    }
+
+    cs.sched = d->sched;
+    cs.model = ngx_http_ollama_sched_model(d->sched, t->model);
+    cs.now = d->now;
+
+    ngx_http_ollama_sched_cost_places(&cs, d->option, d->n);
+
+    for (cs.ahead = 0;
+         cs.ahead < NGX_HTTP_OLLAMA_DISPATCH_AHEAD
+         && q != ngx_queue_sentinel(&line->tickets);
+         cs.ahead++, q = ngx_queue_next(q))
+    {
+        t = ngx_queue_data(q, ngx_http_ollama_ticket_t, queue);
+
+        cs.ticket = t;
+
+        i = ngx_http_ollama_dispatch_best(d, &cs);
+
+        if (i == NGX_DECLINED) {
+            continue;
+        }
+
+        if (d->ops->grant(d->sched, t, i, d->data) != NGX_OK) {
+            continue;
+        }
+
+        (void) ngx_http_ollama_sched_grant(d->sched, t, &d->option[i],
+                                           &d->cost[i], d->now);
+        return 1;
+    }
+
+    return 0;
+}
+
+
+/* No server can take them any more. */
+
+static void
+ngx_http_ollama_dispatch_refuse(ngx_http_ollama_dispatch_t *d,
+    ngx_http_ollama_sched_line_t *line)
+{
+    ngx_http_ollama_ticket_t  *t;
+
+    while (line->key) {
+        t = ngx_queue_data(ngx_queue_head(&line->tickets),
+                           ngx_http_ollama_ticket_t, queue);
+
+        (void) ngx_http_ollama_sched_end(d->sched, t, NULL, d->now);
+
+        d->ops->refuse(d->sched, t, d->data);
+    }
+}
+
+
+/*
+ * Returns the option that the ticket takes now.  NGX_DECLINED: it waits, for
+ * cs->ticket->wait s as far as is known.
+ */
+
+static ngx_int_t
+ngx_http_ollama_dispatch_best(ngx_http_ollama_dispatch_t *d,
+    ngx_http_ollama_sched_case_t *cs)
+{
+    float                      best, least, cached, back;
+    ngx_uint_t                 i;
+    ngx_http_ollama_cost_t    *cost;
+    ngx_http_ollama_runner_t  *runner;
+
+    best = INFINITY;     /* of all */
+    least = INFINITY;    /* of those that are free */
+
+    for (i = 0; i < d->n; i++) {
+
+        cost = &d->cost[i];
+
+        runner = ngx_http_ollama_sched_runner(d->option[i].capacity,
+                                              d->option[i].weights);
+        cached = 0;
+        back = 0;
+
+        if (runner) {
+            cached = d->ops->cached(d->sched, cs->ticket, &d->option[i],
+                                    runner, &back, d->data);
+        }
+
+        ngx_http_ollama_sched_cost(cs, &d->option[i], cached, cost);
+        cost->back = back;
+
+        if (!cost->usable) {
+            continue;
+        }
+
+        if (cost->seconds < best) {
+            best = cost->seconds;
+            cs->ticket->wait = cost->wait;
+        }
+
+        if (cost->free && cost->seconds < least) {
+            least = cost->seconds;
+        }
+    }
+
+    if (best == INFINITY) {
+        return NGX_DECLINED;
+    }
+
+    if (cs->sched->bind) {
+        return ngx_http_ollama_dispatch_next(d, best, 1);
+    }
+
+    if (least > best * NGX_HTTP_OLLAMA_DISPATCH_FACTOR
+                + NGX_HTTP_OLLAMA_DISPATCH_SECONDS)
+    {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_ollama_dispatch_next(d, least, 0);
+}
+
+
+/*
+ * Among those that cost little more than the least, the weighted round robin of
+ * ngx_http_upstream_get_peer(); of those that are free, or any.
+ */
+
+static ngx_int_t
+ngx_http_ollama_dispatch_next(ngx_http_ollama_dispatch_t *d, float least,
+    ngx_uint_t any)
+{
+    ngx_int_t                   best, total;
+    ngx_uint_t                  i;
+    ngx_http_ollama_option_t   *o;
+    ngx_http_ollama_capacity_t *c;
+
+    best = NGX_DECLINED;
+    total = 0;
+
+    least = least * NGX_HTTP_OLLAMA_DISPATCH_EQUAL_FACTOR
+            + NGX_HTTP_OLLAMA_DISPATCH_EQUAL_SECONDS;
+
+    for (i = 0; i < d->n; i++) {
+
+        if (!d->cost[i].usable || !(any || d->cost[i].free)
+            || d->cost[i].seconds > least)
+        {
+            continue;
+        }
+
+        o = &d->option[i];
+        c = o->capacity;
+
+        c->current += o->weight;
+        total += o->weight;
+
+        if (best == NGX_DECLINED
+            || c->current > d->option[best].capacity->current)
+        {
+            best = i;
+        }
+    }
+
+    if (best != NGX_DECLINED) {
+        d->option[best].capacity->current -= total;
+    }
+
+    return best;
+}
+
+
+/*
+ * A model that is loaded nowhere, as all servers are in use by others: after
+ * some time one of these takes no other models until it is loaded there.
+ */
+
+static void
+ngx_http_ollama_dispatch_drain(ngx_http_ollama_dispatch_t *d,
+    ngx_http_ollama_sched_line_t *line)
+{
+    float                       load, rest, least;
+    ngx_uint_t                  i;
+    ngx_http_ollama_ticket_t   *t;
+    ngx_http_ollama_runner_t   *runner;
+    ngx_http_ollama_capacity_t *c, *best;
+
+    best = NULL;
+    least = INFINITY;
+
+    t = ngx_queue_data(ngx_queue_head(&line->tickets),
+                       ngx_http_ollama_ticket_t, queue);
+
+    for (i = 0; i < d->n; i++) {
+
+        c = d->option[i].capacity;
+
+        if (c->reserve == line->key) {
+            return;
+        }
+
+        runner = ngx_http_ollama_sched_runner(c, d->option[i].weights);
+
+        if (runner && (runner->warm || runner->in_flight)
+            && ngx_http_ollama_sched_is_same(runner, t))
+        {
+            return;
+        }
+
+        load = ngx_http_ollama_sched_load(c, d->option[i].size);
+
+        if (c->reserve
+            || (float) (ngx_msec_int_t) (d->now - t->arrived) / 1000
+               < load * NGX_HTTP_OLLAMA_DISPATCH_STARVED
+            || !ngx_http_ollama_dispatch_is_settled(c, load, d->now))
+        {
+            continue;
+        }
+
+        rest = ngx_http_ollama_sched_residual(d->sched, c, d->now) + load;
+
+        if (rest < least) {
+            least = rest;
+            best = c;
+        }
+    }
+
+    if (best) {
+        best->reserve = line->key;
+    }
+}
+
+
+/* Whether every model in use has been there for some time. */
+
+static ngx_uint_t
+ngx_http_ollama_dispatch_is_settled(ngx_http_ollama_capacity_t *c, float load,
+    ngx_msec_t now)
+{
+    ngx_uint_t                 i;
+    ngx_http_ollama_runner_t  *runner;
+
+    for (i = 0; i < NGX_HTTP_OLLAMA_RUNNERS; i++) {
+
+        runner = &c->runner[i];
+
+        if (runner->in_flight == 0) {
+            continue;
+        }
+
+        if (c->loading == runner
+            || (float) (ngx_msec_int_t) (now - runner->loaded_at) / 1000
+               < load * NGX_HTTP_OLLAMA_DISPATCH_STARVED)
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+ngx_int_t
+ngx_http_ollama_sched_choose(ngx_http_ollama_sched_t *s,
+    ngx_http_ollama_ticket_t *t, ngx_http_ollama_option_t *o, ngx_uint_t n,
+    ngx_http_ollama_cost_t *cost, const ngx_http_ollama_sched_ops_t *ops,
+    void *data, ngx_msec_t now)
+{
+    ngx_int_t                     i;
+    ngx_uint_t                    bind;
+    ngx_http_ollama_dispatch_t    d;
+    ngx_http_ollama_sched_case_t  cs;
+
+    ngx_http_ollama_dispatch_survey(s, ops, data, now);
+
+    d.sched = s;
+    d.ops = ops;
+    d.data = data;
+    d.now = now;
+    d.option = o;
+    d.n = ngx_min(n, NGX_HTTP_OLLAMA_DISPATCH_OPTIONS);
+
+    cs.sched = s;
+    cs.model = ngx_http_ollama_sched_model(s, t->model);
+    cs.ticket = t;
+    cs.ahead = 0;
+    cs.now = now;
+
+    ngx_http_ollama_sched_cost_places(&cs, o, d.n);
+
+    bind = s->bind;
+    s->bind = 1;
+
+    i = ngx_http_ollama_dispatch_best(&d, &cs);
+
+    s->bind = bind;
+
+    if (i == NGX_DECLINED) {
+        return NGX_ERROR;
+    }
+
+    *cost = d.cost[i];
+
+    return i;
+}
+
+
+/* What is summed up over all servers; often enough. */
+
+static void
+ngx_http_ollama_dispatch_survey(ngx_http_ollama_sched_t *s,
+    const ngx_http_ollama_sched_ops_t *ops, void *data, ngx_msec_t now)
+{
+    float                        busy, dt;
+    ngx_uint_t                   i;
+    ngx_http_ollama_survey_t     sum;
+    ngx_http_ollama_capacity_t  *c;
+
+    if (s->surveyed
+        && (ngx_msec_int_t) (now - s->surveyed)
+           < NGX_HTTP_OLLAMA_DISPATCH_SURVEY)
+    {
+        return;
+    }
+
+    dt = s->surveyed ? (float) (now - s->surveyed) / 1000 : 0;
+    s->surveyed = now;
+
+    for (i = 0; i < NGX_HTTP_OLLAMA_SCHED_MODELS; i++) {
+        s->model[i].places = 0;
+    }
+
+    ngx_memzero(&sum, sizeof(ngx_http_ollama_survey_t));
+
+    for (c = ops->next(s, NULL, data); c; c = ops->next(s, c, data)) {
+        ngx_http_ollama_dispatch_survey_server(s, c, &sum, now);
+    }
+
+    busy = sum.n ? (float) sum.busy / sum.n : 0;
+
+    s->busy += (busy - s->busy)
+               * (1 - expf(-dt / NGX_HTTP_OLLAMA_DISPATCH_BUSY));
+
+    s->prompt = sum.nprompt ? expf(sum.prompt / sum.nprompt) : 0;
+    s->generate = sum.ngenerate ? expf(sum.generate / sum.ngenerate) : 0;
+}
+
+
+static void
+ngx_http_ollama_dispatch_survey_server(ngx_http_ollama_sched_t *s,
+    ngx_http_ollama_capacity_t *c, ngx_http_ollama_survey_t *sum,
+    ngx_msec_t now)
+{
+    ngx_uint_t                      i;
+    ngx_http_ollama_runner_t       *runner;
+    ngx_http_ollama_sched_model_t  *m;
+
+    sum->n++;
+    sum->busy += (c->in_flight != 0);
+
+    if (c->prompt > 0) {
+        sum->nprompt++;
+        sum->prompt += logf(c->prompt);
+    }
+
+    if (c->generate > 0) {
+        sum->ngenerate++;
+        sum->generate += logf(c->generate);
+    }
+
+    if (c->reserve && ngx_http_ollama_sched_line(s, c->reserve) == NULL) {
+        c->reserve = 0;
+    }
+
+    c->stuck = 0;
+
+    for (i = 0; i < NGX_HTTP_OLLAMA_RUNNERS; i++) {
+
+        runner = &c->runner[i];
+
+        if (runner->model == 0 || !(runner->warm || runner->in_flight)) {
+            continue;
+        }
+
+        m = ngx_http_ollama_sched_model(s, runner->model);
+
+        if (m) {
+            m->places += ngx_http_ollama_sched_places(c, runner);
+        }
+
+        if (runner->in_flight
+            && ngx_http_ollama_dispatch_is_stuck(s, runner, now))
+        {
+            c->stuck = 1;
+        }
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_dispatch_is_stuck(ngx_http_ollama_sched_t *s,
+    ngx_http_ollama_runner_t *runner, ngx_msec_t now)
+{
+    ngx_queue_t  *q;
+
+    for (q = ngx_queue_head(&runner->tickets);
+         q != ngx_queue_sentinel(&runner->tickets);
+         q = ngx_queue_next(q))
+    {
+        if (ngx_http_ollama_sched_is_stuck(s,
+                          ngx_queue_data(q, ngx_http_ollama_ticket_t, queue),
+                          now))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
