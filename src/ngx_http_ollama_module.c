@@ -28,6 +28,7 @@
 #include "core/ngx_http_ollama_conf.h"
 #include "api/ngx_http_ollama_unload.h"
 #include "balancer/ngx_http_ollama_alias.h"
+#include "balancer/ngx_http_ollama_queue.h"
 #include "balancer/ngx_http_ollama_upstream.h"
 #include "conversation/ngx_http_ollama_conversation_turn.h"
 #include "core/ngx_http_ollama_error.h"
@@ -135,6 +136,13 @@ static ngx_command_t  ngx_http_ollama_commands[] = {
       ngx_http_set_complex_value_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_ollama_loc_conf_t, session_owner),
+      NULL },
+
+    { ngx_string("ollama_fair"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_set_complex_value_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_ollama_loc_conf_t, fair),
       NULL },
 
     { ngx_string("ollama_management"),
@@ -374,6 +382,11 @@ ngx_http_ollama_init_fleet(ngx_cycle_t *cycle,
     ngx_http_ollama_upstream_t   **up;
 
     ngx_http_ollama_fleet_init_worker(omcf->zone);
+
+    if (ngx_http_ollama_queue_init_worker(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     ngx_http_ollama_slot_init_worker();
 
     if (ngx_http_ollama_task_init_worker(omcf->tasks) != NGX_OK) {
@@ -477,6 +490,7 @@ ngx_http_ollama_create_loc_conf(ngx_conf_t *cf)
      *     conf->conf_file = NULL;
      *     conf->line = 0;
      *     conf->session_owner = NULL;
+     *     conf->fair = NULL;
      *     conf->cors_header = { 0, NULL };
      *     conf->cors_file = NULL;
      *     conf->cors_line = 0;
@@ -511,6 +525,10 @@ ngx_http_ollama_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->session_owner == NULL) {
         conf->session_owner = prev->session_owner;
+    }
+
+    if (conf->fair == NULL) {
+        conf->fair = prev->fair;
     }
 
     if (!conf->adds_headers) {

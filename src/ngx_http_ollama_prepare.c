@@ -20,6 +20,7 @@
 #include "ngx_http_ollama_prepare.h"
 #include "balancer/ngx_http_ollama_candidates.h"
 #include "balancer/ngx_http_ollama_names.h"
+#include "balancer/ngx_http_ollama_queue.h"
 #include "balancer/ngx_http_ollama_search.h"
 #include "conversation/ngx_http_ollama_conversation.h"
 #include "conversation/ngx_http_ollama_conversation_body.h"
@@ -74,6 +75,8 @@ static ngx_http_ollama_task_stop_pt ngx_http_ollama_prepare_stop(
     ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_prepare_history(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_prepare_place(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
 
 
 /* of a body that goes to a server */
@@ -110,6 +113,7 @@ static const ngx_http_ollama_prepare_pt  ngx_http_ollama_prepare_steps[] = {
     ngx_http_ollama_prepare_search,
     ngx_http_ollama_names_apply_again,
     ngx_http_ollama_prepare_history,
+    ngx_http_ollama_prepare_place,
     NULL
 };
 
@@ -473,6 +477,63 @@ ngx_http_ollama_prepare_history(ngx_http_request_t *r,
     }
 
     return NGX_OK;
+}
+
+
+/* Waits for a place at a server; from now on the request can be stopped. */
+
+static ngx_int_t
+ngx_http_ollama_prepare_place(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_int_t                    rc;
+    ngx_http_ollama_loc_conf_t  *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
+
+    if (!olcf->fixed) {
+        return NGX_OK;
+    }
+
+    rc = ngx_http_ollama_queue_begin(r, ctx, olcf->up);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    rc = ngx_http_ollama_prepare_task(r, ctx);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    ngx_http_ollama_queue_wait(r, ctx, ngx_http_ollama_prepare_next);
+
+    return NGX_AGAIN;
+}
+
+
+ngx_int_t
+ngx_http_ollama_prepare_task(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    if (!ngx_http_ollama_prepare_is_generation(ctx)
+        || ctx->has_task
+        || r != r->main)
+    {
+        return NGX_OK;
+    }
+
+    rc = ngx_http_ollama_task_begin(r, ctx, ngx_http_ollama_stop);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_ollama_error_task_in_use(r, ctx, &ctx->scan->task_id);
+    }
+
+    return (rc == NGX_ERROR) ? NGX_HTTP_INTERNAL_SERVER_ERROR : NGX_OK;
 }
 
 

@@ -26,16 +26,15 @@
 #include "ngx_http_ollama_upload.h"
 #include "api/ngx_http_ollama_unload.h"
 #include "balancer/ngx_http_ollama_candidates.h"
+#include "balancer/ngx_http_ollama_queue.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_endpoint.h"
 #include "core/ngx_http_ollama_error.h"
 #include "core/ngx_http_ollama_header.h"
 #include "fleet/ngx_http_ollama_fleet.h"
-#include "reply/ngx_http_ollama_stop.h"
 #include "request/ngx_http_ollama_body.h"
 #include "request/ngx_http_ollama_scan.h"
-#include "task/ngx_http_ollama_task.h"
 #include "util/ngx_http_ollama_path.h"
 
 
@@ -62,8 +61,10 @@ static ngx_int_t ngx_http_ollama_route_conversation_pass(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_route_pass(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_loc_conf_t *olcf);
-static ngx_int_t ngx_http_ollama_route_task(ngx_http_request_t *r,
-    ngx_http_ollama_ctx_t *ctx);
+static ngx_int_t ngx_http_ollama_route_turn(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_loc_conf_t *olcf);
+static void ngx_http_ollama_route_turn_done(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc);
 
 
 static ngx_http_ollama_method_t  ngx_http_ollama_methods[] = {
@@ -261,6 +262,12 @@ ngx_http_ollama_route_pass(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         return (rc == NGX_OK) ? NGX_OK : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    rc = ngx_http_ollama_route_turn(r, ctx, olcf);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
     if (olcf->fixed) {
         rc = ngx_http_ollama_candidates_check(r, ctx, olcf->up);
 
@@ -273,36 +280,53 @@ ngx_http_ollama_route_pass(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         ngx_http_ollama_upload_begin(r, ctx);
     }
 
-    return ngx_http_ollama_route_task(r, ctx);
+    rc = ngx_http_ollama_prepare_task(r, ctx);
+
+    return (rc == NGX_OK) ? NGX_DECLINED : rc;
 }
 
 
-/* Registers a generation: from now on it can be stopped by its id. */
+/*
+ * A turn of a conversation waits for a place here, as nothing of it was read.
+ * NGX_AGAIN: it waits, and this phase begins again then.
+ */
 
 static ngx_int_t
-ngx_http_ollama_route_task(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+ngx_http_ollama_route_turn(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
+    ngx_http_ollama_loc_conf_t *olcf)
 {
     ngx_int_t  rc;
 
-    if (!ngx_http_ollama_prepare_is_generation(ctx)
-        || ctx->has_task
-        || r != r->main)
-    {
-        return NGX_DECLINED;
+    if (ctx->turn == NULL || ctx->queued || !olcf->fixed) {
+        return NGX_OK;
     }
 
-    rc = ngx_http_ollama_task_begin(r, ctx, ngx_http_ollama_stop);
+    rc = ngx_http_ollama_queue_begin(r, ctx, olcf->up);
 
-    if (rc == NGX_OK) {
-        return NGX_DECLINED;
+    if (rc != NGX_DECLINED) {
+        return rc;
     }
 
-    if (rc == NGX_ERROR) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
+    ctx->state = NGX_HTTP_OLLAMA_READING;
 
-    return ngx_http_ollama_error_task_in_use(r, ctx,
-                                             &ctx->scan->task_id);
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    ngx_http_ollama_queue_wait(r, ctx, ngx_http_ollama_route_turn_done);
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_http_ollama_route_turn_done(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
+{
+    ctx->state = NGX_HTTP_OLLAMA_ROUTED;
+    ctx->status = (rc == NGX_OK) ? NGX_DECLINED : rc;
+
+    r->write_event_handler = ngx_http_core_run_phases;
+
+    ngx_http_core_run_phases(r);
 }
 
 

@@ -15,6 +15,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ollama_variable.h"
+#include "balancer/ngx_http_ollama_queue.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "ngx_http_ollama_outcome.h"
@@ -182,7 +183,9 @@ ngx_http_ollama_variable_queue_time(ngx_http_request_t *r,
                                           && ctx->endpoint->kind
                                              != NGX_HTTP_OLLAMA_ENDPOINT_PASS
                                           && ctx->status == NGX_DECLINED)
-                                         ? 0 : -1);
+                                         ? (ngx_msec_int_t)
+                                           ngx_http_ollama_queue_time(ctx)
+                                         : -1);
 }
 
 

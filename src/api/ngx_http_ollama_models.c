@@ -23,6 +23,7 @@
 #include "api/ngx_http_ollama_models_alias.h"
 #include "api/ngx_http_ollama_models_cache.h"
 #include "api/ngx_http_ollama_models_json.h"
+#include "balancer/ngx_http_ollama_queue.h"
 #include "balancer/ngx_http_ollama_search.h"
 #include "core/ngx_http_ollama_arg.h"
 #include "core/ngx_http_ollama_conf.h"
@@ -49,6 +50,7 @@ typedef struct {
 
     ngx_uint_t                   first;    /* of the views that are shown */
     ngx_uint_t                   n;        /* how many are */
+    ngx_uint_t                   queued;   /* requests that wait */
     size_t                      *offsets;  /* in the text, of their lists of
                                               models */
 } ngx_http_ollama_models_t;
@@ -125,6 +127,7 @@ ngx_http_ollama_models_init(ngx_http_ollama_models_t *m,
 
     m->request = r;
     m->up = olcf->up;
+    m->queued = ngx_http_ollama_queue_waiting(m->up);
 
     if (ngx_http_ollama_fleet_list(m->up, r->pool, &m->views) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -305,7 +308,9 @@ ngx_http_ollama_models_walk_servers(ngx_http_ollama_emit_t *t, void *data)
         ngx_http_ollama_emit_add(t, "}");
     }
 
-    ngx_http_ollama_emit_add(t, "],\"queued\":0}");
+    ngx_http_ollama_emit_add(t, "],\"queued\":");
+    ngx_http_ollama_emit_number(t, m->queued);
+    ngx_http_ollama_emit_add(t, "}");
 }
 
 

@@ -14,10 +14,6 @@
  * get handler to the free handler; the fleet's lock is held from reading the
  * servers' state to acquiring the slot.
  *
- * A request that waits for the first byte of a server that has frozen is moved
- * to another one; for that the requests of the worker that hold slots are on a
- * queue, which a timer checks.
- *
  * It may use the fleet, nginx's round robin and nginx's upstream.
  */
 
@@ -28,18 +24,16 @@
 
 #include "balancer/ngx_http_ollama_balancer.h"
 #include "balancer/ngx_http_ollama_candidates.h"
+#include "balancer/ngx_http_ollama_frozen.h"
+#include "balancer/ngx_http_ollama_peers.h"
 #include "balancer/ngx_http_ollama_policy.h"
+#include "balancer/ngx_http_ollama_queue.h"
 #include "balancer/ngx_http_ollama_try.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_endpoint.h"
 #include "fleet/ngx_http_ollama_fleet.h"
 #include "fleet/ngx_http_ollama_slot.h"
-#include "util/ngx_http_ollama_timer.h"
-
-
-/* how often it is checked whether a server has frozen, ms */
-#define NGX_HTTP_OLLAMA_BALANCER_TICK  100
 
 
 /* before nginx 1.27.3 peers live as long as the configuration */
@@ -47,30 +41,6 @@
 #ifndef ngx_http_upstream_rr_peer_ref
 #define ngx_http_upstream_rr_peer_ref(peers, peer)
 #endif
-
-
-typedef struct {
-    ngx_http_upstream_rr_peer_data_t   rrp;      /* must be first */
-    ngx_http_request_t                *request;
-    ngx_http_ollama_candidates_t       search;
-    ngx_http_ollama_slot_t            *slot;     /* NULL: it holds none */
-    ngx_queue_t                        queue;    /* while it holds one */
-    ngx_uint_t                         reserve;  /* tries for the case that the
-                                                    first server that is up
-                                                    can't be reached */
-    unsigned                           moved:1;  /* from a frozen server */
-} ngx_http_ollama_balancer_t;
-
-
-typedef struct {
-    ngx_http_ollama_timer_t            timer;
-    ngx_queue_t                        requests; /* that hold a slot */
-    ngx_queue_t                        unchecked; /* of these, in the timer */
-    ngx_uint_t                         epoch;    /* slot_frozen_epoch() that
-                                                    was handled */
-    ngx_uint_t                         again;    /* no other server could take
-                                                    one of them */
-} ngx_http_ollama_balancer_state_t;
 
 
 static ngx_int_t ngx_http_ollama_balancer_init_peer(ngx_http_request_t *r,
@@ -81,30 +51,22 @@ static ngx_int_t ngx_http_ollama_balancer_get_peer(ngx_peer_connection_t *pc,
     void *data);
 static ngx_int_t ngx_http_ollama_balancer_get_locked(
     ngx_http_ollama_balancer_t *b, ngx_peer_connection_t *pc);
-static ngx_uint_t ngx_http_ollama_balancer_is_changed(
-    ngx_http_ollama_balancer_t *b);
 static void ngx_http_ollama_balancer_tries_locked(
     ngx_http_ollama_balancer_t *b, ngx_peer_connection_t *pc, ngx_uint_t n);
-static void ngx_http_ollama_balancer_list_locked(
-    ngx_http_ollama_balancer_t *b, ngx_http_upstream_rr_peers_t *peers);
+static ngx_int_t ngx_http_ollama_balancer_granted_locked(
+    ngx_http_ollama_balancer_t *b, ngx_peer_connection_t *pc);
+static ngx_int_t ngx_http_ollama_balancer_choose_locked(
+    ngx_http_ollama_balancer_t *b, ngx_peer_connection_t *pc,
+    ngx_http_ollama_queue_set_t *set);
 static ngx_int_t ngx_http_ollama_balancer_use_locked(
     ngx_http_ollama_balancer_t *b, ngx_peer_connection_t *pc,
-    ngx_http_upstream_rr_peer_t *peer);
+    ngx_http_upstream_rr_peer_t *peer, ngx_http_ollama_slot_t *slot);
 static void ngx_http_ollama_balancer_forget_name(
     ngx_http_ollama_balancer_t *b);
 static void ngx_http_ollama_balancer_name_locked(
     ngx_http_ollama_balancer_t *b, ngx_http_ollama_server_t *server);
-static void ngx_http_ollama_balancer_set_tried(ngx_http_ollama_balancer_t *b,
-    ngx_http_upstream_rr_peer_t *peer, ngx_uint_t tried);
 static void ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc,
     void *data, ngx_uint_t state);
-static void ngx_http_ollama_balancer_watch(ngx_http_ollama_balancer_t *b);
-static void ngx_http_ollama_balancer_timer_handler(ngx_event_t *ev);
-static ngx_uint_t ngx_http_ollama_balancer_is_movable(
-    ngx_http_ollama_balancer_t *b);
-
-
-static ngx_http_ollama_balancer_state_t  ngx_http_ollama_balancer;
 
 
 ngx_int_t
@@ -258,7 +220,7 @@ ngx_http_ollama_balancer_get_peer(ngx_peer_connection_t *pc, void *data)
     ngx_http_ollama_fleet_unlock_peers(peers);
 
     if (rc == NGX_OK) {
-        ngx_http_ollama_balancer_watch(b);
+        ngx_http_ollama_frozen_watch(b);
         return NGX_OK;
     }
 
@@ -281,26 +243,31 @@ static ngx_int_t
 ngx_http_ollama_balancer_get_locked(ngx_http_ollama_balancer_t *b,
     ngx_peer_connection_t *pc)
 {
-    ngx_uint_t                     n;
-    ngx_http_ollama_candidate_t    c[NGX_HTTP_OLLAMA_FLEET_SERVERS];
+    ngx_uint_t                    n;
+    ngx_http_ollama_queue_set_t   set;
 
-    if (ngx_http_ollama_balancer_is_changed(b)) {
+    if (ngx_http_ollama_peers_is_changed(b)) {
         return NGX_BUSY;
+    }
+
+    if (ngx_http_ollama_balancer_granted_locked(b, pc) == NGX_OK) {
+        return NGX_OK;
     }
 
     for ( ;; ) {
 
         n = ngx_http_ollama_candidates_find_locked(&b->search, b->rrp.peers,
-                                                   b->rrp.tried, c);
+                                                   b->rrp.tried, set.c);
         if (n) {
             ngx_http_ollama_balancer_tries_locked(b, pc, n);
 
-            return ngx_http_ollama_balancer_use_locked(b, pc,
-                                              ngx_http_ollama_policy(c, n));
+            set.n = n;
+
+            return ngx_http_ollama_balancer_choose_locked(b, pc, &set);
         }
 
         if (b->rrp.peers->next && !(b->search.first && b->search.full)) {
-            ngx_http_ollama_balancer_list_locked(b, b->rrp.peers->next);
+            ngx_http_ollama_peers_list_locked(b, b->rrp.peers->next);
             continue;
         }
 
@@ -313,29 +280,84 @@ ngx_http_ollama_balancer_get_locked(ngx_http_ollama_balancer_t *b,
         /* nothing was tried so far */
 
         b->search.any = 1;
-        ngx_http_ollama_balancer_list_locked(b,
+        ngx_http_ollama_peers_list_locked(b,
                                              b->search.up->uscf->peer.data);
     }
 }
 
 
-/*
- * Whether names were resolved anew since the request began: its tried bits are
- * those of another list then.
- */
+/* Uses the server that the request was granted; NGX_DECLINED: there is none. */
 
-static ngx_uint_t
-ngx_http_ollama_balancer_is_changed(ngx_http_ollama_balancer_t *b)
+static ngx_int_t
+ngx_http_ollama_balancer_granted_locked(ngx_http_ollama_balancer_t *b,
+    ngx_peer_connection_t *pc)
 {
-#if (NGX_HTTP_UPSTREAM_ZONE && nginx_version >= 1027003)
-    ngx_uint_t  *config;
+    ngx_uint_t                     n;
+    ngx_http_ollama_ctx_t         *ctx;
+    ngx_http_ollama_slot_t        *slot;
+    ngx_http_ollama_server_t      *server;
+    ngx_http_upstream_rr_peer_t   *peer;
+    ngx_http_upstream_rr_peers_t  *peers;
 
-    config = b->rrp.peers->config;
+    ctx = ngx_http_ollama_get_ctx(b->request);
 
-    return config && b->rrp.config != *config;
-#else
-    return 0;
-#endif
+    server = ngx_http_ollama_queue_server_locked(ctx, b->search.up);
+
+    if (server == NULL) {
+        return NGX_DECLINED;
+    }
+
+    for (peers = b->search.up->uscf->peer.data; peers; peers = peers->next) {
+
+        for (peer = peers->peer; peer; peer = peer->next) {
+
+            if (!ngx_http_ollama_fleet_is_peer_locked(server, &peer->server,
+                                                      &peer->name))
+            {
+                continue;
+            }
+
+            if (b->rrp.peers != peers) {
+                ngx_http_ollama_peers_list_locked(b, peers);
+            }
+
+            n = ngx_http_ollama_candidates_find_locked(&b->search, peers, NULL,
+                                                       NULL);
+            ngx_http_ollama_balancer_tries_locked(b, pc, ngx_max(n, 1));
+
+            slot = ngx_http_ollama_queue_take_locked(ctx);
+
+            return ngx_http_ollama_balancer_use_locked(b, pc, peer, slot);
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_balancer_choose_locked(ngx_http_ollama_balancer_t *b,
+    ngx_peer_connection_t *pc, ngx_http_ollama_queue_set_t *set)
+{
+    ngx_uint_t                    n;
+    ngx_http_ollama_slot_t       *slot;
+    ngx_http_ollama_candidate_t  *c;
+
+    slot = NULL;
+    n = set->n;
+
+    set->up = b->search.up;
+    set->search = b->search;
+    set->n = ngx_http_ollama_policy_sound(set->c, set->n);
+    set->n = ngx_http_ollama_policy_known(set->c, set->n);
+
+    c = ngx_http_ollama_queue_bind_locked(b->request,
+                                        ngx_http_ollama_get_ctx(b->request),
+                                        set, &slot);
+
+    return ngx_http_ollama_balancer_use_locked(b, pc,
+                               c ? c->peer : ngx_http_ollama_policy(set->c, n),
+                               slot);
 }
 
 
@@ -368,36 +390,22 @@ ngx_http_ollama_balancer_tries_locked(ngx_http_ollama_balancer_t *b,
 }
 
 
-/* Servers that are marked as backup are another list, with own tried bits. */
-
-static void
-ngx_http_ollama_balancer_list_locked(ngx_http_ollama_balancer_t *b,
-    ngx_http_upstream_rr_peers_t *peers)
-{
-    ngx_uint_t  i, n;
-
-    b->rrp.peers = peers;
-
-    n = (peers->number + (8 * sizeof(uintptr_t) - 1))
-        / (8 * sizeof(uintptr_t));
-
-    for (i = 0; i < n; i++) {
-        b->rrp.tried[i] = 0;
-    }
-}
-
+/* "slot" is that at the peer's server, or NULL. */
 
 static ngx_int_t
 ngx_http_ollama_balancer_use_locked(ngx_http_ollama_balancer_t *b,
-    ngx_peer_connection_t *pc, ngx_http_upstream_rr_peer_t *peer)
+    ngx_peer_connection_t *pc, ngx_http_upstream_rr_peer_t *peer,
+    ngx_http_ollama_slot_t *slot)
 {
     ngx_http_ollama_server_t  *server;
 
     server = ngx_http_ollama_fleet_find_locked(b->search.up, &peer->server,
                                                &peer->name);
     if (server) {
-        b->slot = ngx_http_ollama_slot_acquire_locked(server,
-                                                      &b->search.wanted);
+        b->slot = slot ? slot
+                       : ngx_http_ollama_slot_acquire_locked(server,
+                                                &b->search.wanted,
+                                                ngx_http_ollama_slot_proc());
         if (b->slot == NULL && peer->max_conns) {
             /* no memory is left to count the request */
             b->search.full = 1;
@@ -425,7 +433,7 @@ ngx_http_ollama_balancer_use_locked(ngx_http_ollama_balancer_t *b,
 
     ngx_http_upstream_rr_peer_unlock(b->rrp.peers, peer);
 
-    ngx_http_ollama_balancer_set_tried(b, peer, 1);
+    ngx_http_ollama_peers_set_tried(b, peer, 1);
 
     return NGX_OK;
 }
@@ -481,39 +489,6 @@ ngx_http_ollama_balancer_name_locked(ngx_http_ollama_balancer_t *b,
 }
 
 
-/* Sets or clears the peer's tried bit. */
-
-static void
-ngx_http_ollama_balancer_set_tried(ngx_http_ollama_balancer_t *b,
-    ngx_http_upstream_rr_peer_t *peer, ngx_uint_t tried)
-{
-    uintptr_t                     *bits, m;
-    ngx_uint_t                     i;
-    ngx_http_upstream_rr_peer_t   *p;
-
-    i = 0;
-
-    for (p = b->rrp.peers->peer; p != peer; p = p->next) {
-
-        if (p == NULL) {
-            return;
-        }
-
-        i++;
-    }
-
-    bits = &b->rrp.tried[i / (8 * sizeof(uintptr_t))];
-    m = (uintptr_t) 1 << i % (8 * sizeof(uintptr_t));
-
-    if (tried) {
-        *bits |= m;
-
-    } else {
-        *bits &= ~m;
-    }
-}
-
-
 /*
  * A failure is never passed to the round robin: the fleet decides whether a
  * server is down, and a request that was stopped is not the server's fault.
@@ -525,6 +500,7 @@ ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc, void *data,
 {
     ngx_http_ollama_balancer_t *b = data;
 
+    ngx_http_ollama_ctx_t     *ctx;
     ngx_http_ollama_try_e      outcome;
     ngx_http_ollama_limits_t   limits;
 
@@ -547,14 +523,20 @@ ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc, void *data,
         b->slot = NULL;
     }
 
+    ctx = ngx_http_ollama_get_ctx(b->request);
+
+    if (ctx) {
+        ngx_http_ollama_queue_end(ctx, outcome == NGX_HTTP_OLLAMA_TRY_OK);
+    }
+
     if ((state & NGX_PEER_FAILED) && pc->cached) {
 
         /* the server had closed a keepalive connection, and may be up */
 
         ngx_http_ollama_fleet_lock_peers(b->rrp.peers);
 
-        if (!ngx_http_ollama_balancer_is_changed(b)) {
-            ngx_http_ollama_balancer_set_tried(b, b->rrp.current, 0);
+        if (!ngx_http_ollama_peers_is_changed(b)) {
+            ngx_http_ollama_peers_set_tried(b, b->rrp.current, 0);
         }
 
         ngx_http_ollama_fleet_unlock_peers(b->rrp.peers);
@@ -565,174 +547,3 @@ ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc, void *data,
 }
 
 
-/* Adds the request to the queue of those that the timer checks. */
-
-static void
-ngx_http_ollama_balancer_watch(ngx_http_ollama_balancer_t *b)
-{
-    ngx_http_ollama_balancer_state_t  *state;
-
-    if (b->slot == NULL) {
-        return;
-    }
-
-    state = &ngx_http_ollama_balancer;
-
-    if (state->requests.next == NULL) {
-        ngx_queue_init(&state->requests);
-        ngx_queue_init(&state->unchecked);
-        ngx_http_ollama_timer_init(&state->timer,
-                                   ngx_http_ollama_balancer_timer_handler,
-                                   state, ngx_cycle->log);
-    }
-
-    ngx_queue_insert_tail(&state->requests, &b->queue);
-
-    if (state->timer.event.timer_set) {
-        return;
-    }
-
-    /* without a master the cycle may be another one now */
-    state->timer.event.log = ngx_cycle->log;
-
-    ngx_add_timer(&state->timer.event, NGX_HTTP_OLLAMA_BALANCER_TICK);
-}
-
-
-/*
- * If a server has frozen since the last time, its requests that have received
- * nothing of a reply get the event of a timeout, after which nginx tries the
- * next server.  That may end this request and others: a request is put back to
- * the queue before.
- */
-
-static void
-ngx_http_ollama_balancer_timer_handler(ngx_event_t *ev)
-{
-    ngx_uint_t                         epoch;
-    ngx_queue_t                       *q;
-    ngx_event_t                       *rev;
-    ngx_connection_t                  *c;
-    ngx_http_upstream_t               *u;
-    ngx_http_ollama_balancer_t        *b;
-    ngx_http_ollama_balancer_state_t  *state;
-
-    state = ngx_http_ollama_timer_data(ev);
-
-    epoch = ngx_http_ollama_slot_frozen_epoch();
-
-    if (epoch != state->epoch || state->again) {
-        state->epoch = epoch;
-        state->again = 0;
-
-        ngx_queue_add(&state->unchecked, &state->requests);
-        ngx_queue_init(&state->requests);
-    }
-
-    while (!ngx_queue_empty(&state->unchecked)) {
-
-        q = ngx_queue_head(&state->unchecked);
-        b = ngx_queue_data(q, ngx_http_ollama_balancer_t, queue);
-
-        ngx_queue_remove(q);
-        ngx_queue_insert_tail(&state->requests, q);
-
-        if (!ngx_http_ollama_balancer_is_movable(b)) {
-            continue;
-        }
-
-        c = b->request->connection;
-        ngx_http_set_log_request(c->log, b->request);
-
-        ngx_log_error(NGX_LOG_WARN, c->log, 0,
-                      "ollama server does not answer any more, the request "
-                      "moves to another one");
-
-        b->moved = 1;
-
-        /* the time limit of tries starts again, and there is one more */
-
-        u = b->request->upstream;
-        u->peer.start_time = ngx_current_msec;
-        u->peer.tries = ngx_max(u->peer.tries, 2);
-
-        rev = u->peer.connection->read;
-        rev->timedout = 1;
-        rev->handler(rev);
-
-        ngx_http_run_posted_requests(c);
-    }
-
-    if (!ngx_queue_empty(&state->requests)) {
-        ngx_add_timer(ev, NGX_HTTP_OLLAMA_BALANCER_TICK);
-    }
-}
-
-
-/*
- * Whether the request waits for the first byte of a frozen server, and can be
- * tried at another one, and may by proxy_next_upstream.
- */
-
-static ngx_uint_t
-ngx_http_ollama_balancer_is_movable(ngx_http_ollama_balancer_t *b)
-{
-    ngx_uint_t                     n, ft, any;
-    ngx_http_request_t            *r;
-    ngx_http_upstream_t           *u;
-    ngx_http_upstream_rr_peers_t  *peers;
-
-    r = b->request;
-    u = r->upstream;
-
-    if (b->moved
-        || b->search.first
-        || u->peer.connection == NULL
-        || u->header_sent
-        || u->headers_in.status_n
-        || r->request_body_no_buffering
-        || !ngx_http_ollama_slot_is_frozen(b->slot))
-    {
-        return 0;
-    }
-
-    ft = NGX_HTTP_UPSTREAM_FT_TIMEOUT;
-
-    if (r->method & (NGX_HTTP_POST|NGX_HTTP_LOCK|NGX_HTTP_PATCH)) {
-        ft |= NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT;
-    }
-
-    if ((u->conf->next_upstream & ft) != ft) {
-        return 0;
-    }
-
-    n = 0;
-    peers = b->search.up->uscf->peer.data;
-
-    /* one that is slow, too, is not better */
-
-    any = b->search.any;
-    b->search.any = 0;
-
-    ngx_http_ollama_fleet_lock_peers(peers);
-
-    if (!ngx_http_ollama_balancer_is_changed(b)) {
-        n = ngx_http_ollama_candidates_find_locked(&b->search, b->rrp.peers,
-                                                   b->rrp.tried, NULL);
-        if (n == 0 && b->rrp.peers->next) {
-            n = ngx_http_ollama_candidates_find_locked(&b->search,
-                                                       b->rrp.peers->next, NULL,
-                                                       NULL);
-        }
-    }
-
-    ngx_http_ollama_fleet_unlock_peers(peers);
-
-    b->search.any = any;
-
-    if (n == 0) {
-        ngx_http_ollama_balancer.again = 1;
-    }
-
-    return n;
-}

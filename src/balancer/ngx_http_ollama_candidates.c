@@ -350,6 +350,7 @@ ngx_http_ollama_candidates_consider_locked(ngx_http_ollama_candidates_t *search,
     search->enabled = 1;
 
     c->peer = peer;
+    c->server = server;
     c->weight = peer->weight;
     c->current = &peer->current_weight;
 
@@ -381,7 +382,15 @@ ngx_http_ollama_candidates_consider_locked(ngx_http_ollama_candidates_t *search,
 
     case NGX_HTTP_OLLAMA_IS_FULL:
         search->full = 1;
-        return 0;
+
+        if (!search->busy) {
+            return 0;
+        }
+
+        ngx_http_ollama_model_state_fill_locked(server, &search->wanted,
+                                                &c->state);
+        c->state.full = 1;
+        return 1;
 
     case NGX_HTTP_OLLAMA_IS_DOWN:
         search->down = 1;

@@ -41,7 +41,8 @@ typedef struct {
     unsigned                           slow:1;   /* is down only because an
                                                     answer was late */
     unsigned                           any:1;    /* set by the caller: such a
-                                                    server will do */
+                                                    server will do; */
+    unsigned                           busy:1;   /* so will one that is full */
 } ngx_http_ollama_candidates_t;
 
 

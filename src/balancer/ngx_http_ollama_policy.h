@@ -19,6 +19,8 @@
 typedef struct {
     void                            *peer;      /* of the caller; only
                                                    returned */
+    void                            *server;    /* of the fleet, of the caller;
+                                                   or NULL */
     ngx_int_t                        weight;    /* > 0 */
     ngx_int_t                       *current;   /* state of the round robin,
                                                    in the caller's memory;

@@ -23,6 +23,9 @@
 /* of a model of which nothing is known: bytes a token */
 #define NGX_HTTP_OLLAMA_SCHED_BYTES  4.0f
 
+/* s */
+#define NGX_HTTP_OLLAMA_SCHED_RETRY_MAX  3600
+
 
 static void ngx_http_ollama_sched_line_leave(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_ticket_t *t);
@@ -66,7 +69,7 @@ ngx_http_ollama_sched_arrive(ngx_http_ollama_sched_t *s,
     }
 
     m = ngx_http_ollama_sched_model(s, t->model);
-    size = ngx_http_ollama_sched_size(t->size);
+    size = ngx_http_ollama_sched_size(m->size);
 
     work = size * (t->tokens / ngx_http_ollama_sched_mean_prompt(s)
                    + ngx_http_ollama_sched_out(m)
@@ -134,9 +137,10 @@ ngx_http_ollama_sched_grant(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_ticket_t *t, ngx_http_ollama_option_t *o,
     ngx_http_ollama_cost_t *cost, ngx_msec_t now)
 {
-    float                       p;
-    ngx_http_ollama_runner_t   *runner;
-    ngx_http_ollama_capacity_t *c;
+    float                           p;
+    ngx_http_ollama_runner_t       *runner;
+    ngx_http_ollama_capacity_t     *c;
+    ngx_http_ollama_sched_model_t  *m;
 
     c = o->capacity;
 
@@ -168,6 +172,12 @@ ngx_http_ollama_sched_grant(ngx_http_ollama_sched_t *s,
 
     if (runner->size == 0) {
         runner->size = o->size;
+    }
+
+    m = ngx_http_ollama_sched_model(s, t->model);
+
+    if (m && o->size > 0) {
+        m->size = o->size;
     }
 
     ngx_queue_insert_tail(&runner->tickets, &t->queue);
@@ -422,6 +432,28 @@ ngx_http_ollama_sched_listed(ngx_http_ollama_capacity_t *c,
     }
 
     return runner;
+}
+
+
+ngx_uint_t
+ngx_http_ollama_sched_retry(ngx_http_ollama_sched_t *s,
+    ngx_http_ollama_ticket_t *t)
+{
+    float                           seconds;
+    ngx_uint_t                      n, places;
+    ngx_http_ollama_sched_line_t   *line;
+    ngx_http_ollama_sched_model_t  *m;
+
+    line = ngx_http_ollama_sched_line(s, t->line);
+    m = ngx_http_ollama_sched_model(s, t->model);
+
+    n = line ? line->n : 1;
+    places = m ? ngx_max(m->places, 1) : 1;
+
+    seconds = n * ngx_http_ollama_sched_svc(m) / places + 0.5f;
+
+    return (ngx_uint_t) ngx_max(1, ngx_min(seconds,
+                                           NGX_HTTP_OLLAMA_SCHED_RETRY_MAX));
 }
 
 

@@ -57,6 +57,13 @@ ngx_int_t ngx_http_ollama_sched_grant(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_ticket_t *t, ngx_http_ollama_option_t *o,
     ngx_http_ollama_cost_t *cost, ngx_msec_t now);
 
+/*
+ * Seconds after which a request that needs the same as the ticket, which waits
+ * no more, should come again: 1 to an hour.
+ */
+ngx_uint_t ngx_http_ollama_sched_retry(ngx_http_ollama_sched_t *s,
+    ngx_http_ollama_ticket_t *t);
+
 /* The position of a ticket that waits in its line, from 1; 0: it doesn't. */
 ngx_uint_t ngx_http_ollama_sched_position(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_ticket_t *t);

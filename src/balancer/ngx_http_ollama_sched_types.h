@@ -42,6 +42,7 @@ typedef struct {
     float         out;         /* tokens of a reply */
     float         svc;         /* s from a place to the end of the reply */
     float         bytes;       /* of a prompt's text, a token */
+    float         size;        /* GB; 0: unknown */
     ngx_uint_t    places;      /* at servers where it is loaded; of the last
                                   survey */
 } ngx_http_ollama_sched_model_t;
@@ -67,7 +68,6 @@ typedef struct {
     uint64_t                    owner;     /* key */
     ngx_uint_t                  context;   /* num_ctx that it sets; 0: none */
     ngx_uint_t                  bytes;     /* text of its prompt */
-    float                       size;      /* GB of its model; 0: unknown */
     double                      tag;       /* start tag among owners */
     ngx_msec_t                  arrived;
     ngx_msec_t                  granted;
@@ -211,15 +211,6 @@ typedef struct {
     ngx_int_t                       generated_tokens;
     unsigned                        ok:1;      /* it is complete */
 } ngx_http_ollama_figures_t;
-
-
-/* what is loaded at a server, by a probe */
-
-typedef struct {
-    uint64_t                        weights;
-    float                           size;      /* GB in memory, or 0 */
-    ngx_uint_t                      context;
-} ngx_http_ollama_resident_t;
 
 
 #endif /* _NGX_HTTP_OLLAMA_SCHED_TYPES_H_INCLUDED_ */

@@ -22,6 +22,11 @@
 #include "core/ngx_http_ollama_conf.h"
 
 
+/* requests that may wait, and for how long, ms */
+#define NGX_HTTP_OLLAMA_UPSTREAM_QUEUE          256
+#define NGX_HTTP_OLLAMA_UPSTREAM_QUEUE_MAX      10000
+#define NGX_HTTP_OLLAMA_UPSTREAM_QUEUE_TIMEOUT  60000
+
 #define NGX_HTTP_OLLAMA_ZONE_MIN   (1024 * 1024)
 
 /* the shortest interval and timeout of ollama_poll, ms */
@@ -99,6 +104,8 @@ ngx_http_ollama_upstream_get(ngx_conf_t *cf,
     up->hash = ngx_crc32_short(uscf->host.data, uscf->host.len);
     up->interval = 5000;
     up->timeout = 2000;
+    up->queue = NGX_HTTP_OLLAMA_UPSTREAM_QUEUE;
+    up->queue_timeout = NGX_HTTP_OLLAMA_UPSTREAM_QUEUE_TIMEOUT;
 
     if (ngx_http_ollama_upstream_init_headers(cf, up) != NGX_OK) {
         return NULL;
@@ -143,6 +150,7 @@ char *
 ngx_http_ollama_upstream_balance(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
+    ngx_int_t                      n;
     ngx_str_t                     *value, s;
     ngx_uint_t                     i;
     ngx_http_ollama_upstream_t    *up;
@@ -164,10 +172,13 @@ ngx_http_ollama_upstream_balance(ngx_conf_t *cf, ngx_command_t *cmd,
     for (i = 1; i < cf->args->nelts; i++) {
 
         if (ngx_strncmp(value[i].data, "queue=", 6) == 0) {
-            if (ngx_atoi(value[i].data + 6, value[i].len - 6) == NGX_ERROR) {
+            n = ngx_atoi(value[i].data + 6, value[i].len - 6);
+
+            if (n == NGX_ERROR || n > NGX_HTTP_OLLAMA_UPSTREAM_QUEUE_MAX) {
                 goto invalid;
             }
 
+            up->queue = n;
             continue;
         }
 
@@ -175,10 +186,13 @@ ngx_http_ollama_upstream_balance(ngx_conf_t *cf, ngx_command_t *cmd,
             s.data = value[i].data + 8;
             s.len = value[i].len - 8;
 
-            if (ngx_parse_time(&s, 0) == NGX_ERROR) {
+            n = ngx_parse_time(&s, 0);
+
+            if (n == NGX_ERROR || n == 0) {
                 goto invalid;
             }
 
+            up->queue_timeout = n;
             continue;
         }
 
@@ -214,8 +228,9 @@ ngx_http_ollama_upstream_balance(ngx_conf_t *cf, ngx_command_t *cmd,
 invalid:
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid parameter \"%V\", expected \"queue=number\" "
-                       "or \"timeout=time\"", &value[i]);
+                       "invalid parameter \"%V\", expected \"queue=number\" of "
+                       "at most %d or \"timeout=time\" of at least 1ms",
+                       &value[i], NGX_HTTP_OLLAMA_UPSTREAM_QUEUE_MAX);
 
     return NGX_CONF_ERROR;
 }

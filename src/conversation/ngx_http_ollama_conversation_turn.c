@@ -31,6 +31,7 @@
 
 #include "conversation/ngx_http_ollama_conversation_turn.h"
 #include "conversation/ngx_http_ollama_conversation_json.h"
+#include "balancer/ngx_http_ollama_queue.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "reply/ngx_http_ollama_capture.h"
@@ -318,7 +319,14 @@ ngx_http_ollama_turn_stop(ngx_http_ollama_turn_t *turn)
 
     r = turn->request;
 
-    if (!turn->ended && r->upstream && r->upstream->cleanup) {
+    if (turn->ended) {
+        return;
+    }
+
+    if (r->upstream == NULL) {
+        ngx_http_ollama_queue_stop(turn->ctx);
+
+    } else if (r->upstream->cleanup) {
         ngx_http_ollama_stop(r, turn->ctx);
     }
 }

@@ -55,6 +55,7 @@ typedef struct {
     ngx_array_t              *pass;        /* ngx_http_ollama_endpoint_t */
     ngx_array_t              *aliases;     /* ngx_http_ollama_alias_t */
 
+    ngx_http_complex_value_t *fair;            /* NULL: as session_owner */
     time_t                    session_ttl;     /* 0: for ever */
     ngx_http_complex_value_t *session_owner;   /* NULL: sessions have none */
 

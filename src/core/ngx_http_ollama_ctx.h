@@ -23,6 +23,7 @@ typedef struct ngx_http_ollama_ctx_s           ngx_http_ollama_ctx_t;
 typedef struct ngx_http_ollama_scan_s          ngx_http_ollama_scan_t;
 typedef struct ngx_http_ollama_unpack_s        ngx_http_ollama_unpack_t;
 typedef struct ngx_http_ollama_multipart_s     ngx_http_ollama_multipart_t;
+typedef struct ngx_http_ollama_queued_s        ngx_http_ollama_queued_t;
 typedef struct ngx_http_ollama_running_s       ngx_http_ollama_running_t;
 typedef struct ngx_http_ollama_frame_s         ngx_http_ollama_frame_t;
 typedef struct ngx_http_ollama_refresh_s       ngx_http_ollama_refresh_t;
@@ -87,6 +88,7 @@ struct ngx_http_ollama_ctx_s {
     ngx_str_t                 error_task;  /* id of the task that has the
                                               session; len 0: none */
     ngx_chain_t              *error_body;  /* in place of nginx's page */
+    ngx_uint_t                retry_after; /* s, of a 503; 0: as usual */
 
     /* request */
 
@@ -134,6 +136,9 @@ struct ngx_http_ollama_ctx_s {
     ngx_http_ollama_unload_part_t  *part;  /* of a subrequest for one */
     ngx_uint_t                only;        /* id of the server that it is for;
                                               0: any */
+
+    ngx_http_ollama_queued_t  *queued;     /* its place at a server, or in the
+                                              queue; NULL: it needs none */
 
     /* task */
 

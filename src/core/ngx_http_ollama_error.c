@@ -374,6 +374,16 @@ ngx_http_ollama_error_header_filter(ngx_http_request_t *r)
         /* a server that is back is found within this time */
         ngx_str_set(&seconds, "2");
 
+        if (ctx->retry_after) {
+            seconds.data = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+            if (seconds.data == NULL) {
+                return NGX_ERROR;
+            }
+
+            seconds.len = ngx_sprintf(seconds.data, "%ui", ctx->retry_after)
+                          - seconds.data;
+        }
+
         if (ngx_http_ollama_header_add(r, "Retry-After", &seconds) != NGX_OK) {
             return NGX_ERROR;
         }

@@ -72,8 +72,8 @@ typedef struct {
                                               token so far */
     ngx_uint_t                 places;     /* of a model, learned from others;
                                               0: unknown */
-    ngx_uint_t                 looked;     /* version of the snapshot that is
-                                              known here */
+    ngx_msec_t                 looked;     /* the probe that is known here had
+                                              begun */
     ngx_uint_t                 in_flight;  /* of all runners */
     ngx_int_t                  current;    /* weight in the round robin of
                                               equals */
@@ -91,6 +91,15 @@ typedef struct {
     unsigned                   stuck:1;    /* a request there got nothing for
                                               much longer than expected */
 } ngx_http_ollama_capacity_t;
+
+
+/* A model that is loaded at a server, by a probe. */
+
+typedef struct {
+    uint64_t                   weights;
+    float                      size;       /* GB in memory, or 0 */
+    ngx_uint_t                 context;    /* tokens, or 0 */
+} ngx_http_ollama_resident_t;
 
 
 #endif /* _NGX_HTTP_OLLAMA_CAPACITY_H_INCLUDED_ */

@@ -106,6 +106,7 @@ ngx_http_ollama_fleet_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     ngx_rbtree_init(&sh->rbtree, &sh->sentinel,
                     ngx_http_ollama_fleet_insert_value);
     ngx_queue_init(&sh->servers);
+    ngx_queue_init(&sh->queues);
 
     ngx_http_ollama_procs_init(&sh->procs);
 
@@ -622,7 +623,8 @@ ngx_http_ollama_fleet_expire_locked(void)
 
         if (server->generation >= ngx_http_ollama_fleet->generation
             || server->in_flight
-            || server->slotless)
+            || server->slotless
+            || server->tickets)
         {
             continue;
         }

@@ -13,6 +13,7 @@
 #include <ngx_http.h>
 
 #include "core/ngx_http_ollama_conf.h"
+#include "fleet/ngx_http_ollama_capacity.h"
 #include "fleet/ngx_http_ollama_model_state.h"
 #include "fleet/ngx_http_ollama_report.h"
 #include "fleet/ngx_http_ollama_server.h"
@@ -196,6 +197,32 @@ ngx_uint_t ngx_http_ollama_fleet_is_named_locked(
 
 /* Returns the id of the server. */
 ngx_uint_t ngx_http_ollama_fleet_id_locked(ngx_http_ollama_server_t *server);
+
+/* Memory of the zone for the balancer.  NULL: none is left. */
+void *ngx_http_ollama_fleet_alloc_locked(size_t size);
+void ngx_http_ollama_fleet_free_locked(void *p);
+
+/* The balancer's list in the zone, and its pointer in this process. */
+ngx_queue_t *ngx_http_ollama_fleet_queues_locked(void);
+void **ngx_http_ollama_fleet_queue(void);
+
+/* Counts a ticket that points to the server, which stays as long. */
+void ngx_http_ollama_fleet_hold_locked(ngx_http_ollama_server_t *server);
+void ngx_http_ollama_fleet_drop_locked(ngx_http_ollama_server_t *server);
+
+/*
+ * The capacity of the first server of the upstream, or the one after "c".
+ * NULL: there is no other.
+ */
+ngx_http_ollama_capacity_t *ngx_http_ollama_fleet_capacity_next_locked(
+    ngx_http_ollama_upstream_t *up, ngx_http_ollama_capacity_t *c);
+
+/* Asks for a probe of the server as soon as possible. */
+void ngx_http_ollama_fleet_probe_locked(ngx_http_ollama_server_t *server);
+
+/* Whether that is the server of the line and the address. */
+ngx_uint_t ngx_http_ollama_fleet_is_peer_locked(
+    ngx_http_ollama_server_t *server, ngx_str_t *line, ngx_str_t *address);
 
 /* Copies the name of the server, truncated if too long; returns its length. */
 size_t ngx_http_ollama_fleet_name_locked(ngx_http_ollama_server_t *server,

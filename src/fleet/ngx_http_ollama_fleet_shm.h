@@ -18,6 +18,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "fleet/ngx_http_ollama_capacity.h"
 #include "fleet/ngx_http_ollama_model.h"
 #include "fleet/ngx_http_ollama_server.h"
 #include "fleet/ngx_http_ollama_snapshot.h"
@@ -109,6 +110,9 @@ struct ngx_http_ollama_server_s {
     ngx_msec_t                     refused;   /* when the last one was */
     ngx_uint_t                     connect_fails; /* of requests */
     time_t                         first_fail;    /* when these began */
+
+    ngx_http_ollama_capacity_t     capacity;  /* of the balancer; and its */
+    ngx_uint_t                     tickets;   /* tickets that point to it */
 };
 
 
@@ -131,7 +135,8 @@ typedef struct {
     ngx_atomic_t                 freezes;   /* times a server froze */
     ngx_uint_t                   full;      /* it was logged that the table
                                                is full */
-    ngx_http_ollama_procs_t      procs;     /* hold slots */
+    ngx_http_ollama_procs_t      procs;     /* hold slots and tickets */
+    ngx_queue_t                  queues;    /* of the balancer, of upstreams */
 } ngx_http_ollama_fleet_sh_t;
 
 
@@ -142,6 +147,9 @@ typedef struct {
     ngx_slab_pool_t             *shpool;
     ngx_uint_t                   generation;
     ngx_http_ollama_proc_t      *proc;      /* this process */
+
+    void                        *queue;     /* the balancer's in this process */
+    ngx_http_ollama_held_pt      dead;      /* frees its tickets */
 } ngx_http_ollama_fleet_t;
 
 

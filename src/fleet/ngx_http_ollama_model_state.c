@@ -30,10 +30,14 @@
 #define NGX_HTTP_OLLAMA_MODEL_STATE_AVOID      1000
 #define NGX_HTTP_OLLAMA_MODEL_STATE_AVOID_MAX  10000
 
+/* bytes */
+#define NGX_HTTP_OLLAMA_MODEL_STATE_GB         1e9f
+
 /* Ollama keeps a model loaded for so long that isn't used, by default, ms */
 #define NGX_HTTP_OLLAMA_MODEL_STATE_LOADED     300000
 
 
+static uint64_t ngx_http_ollama_model_state_hash(ngx_str_t *key);
 static ngx_http_ollama_model_state_t *ngx_http_ollama_model_state_find_locked(
     ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
 static ngx_http_ollama_model_t *ngx_http_ollama_model_state_model_locked(
@@ -67,11 +71,20 @@ ngx_http_ollama_model_state_want(ngx_pool_t *pool, ngx_str_t *model,
     wanted->cloud = ngx_http_ollama_model_name_is_cloud(model);
     wanted->slotless = wanted->cloud;
 
-    wanted->hash = ((uint64_t) ngx_crc32_long(wanted->key.data,
-                                              wanted->key.len) << 32)
-                   | ngx_murmur_hash2(wanted->key.data, wanted->key.len);
+    wanted->hash = ngx_http_ollama_model_state_hash(&wanted->key);
 
     return NGX_OK;
+}
+
+
+/* Never 0. */
+
+static uint64_t
+ngx_http_ollama_model_state_hash(ngx_str_t *key)
+{
+    return ((uint64_t) ngx_crc32_long(key->data, key->len) << 32)
+           | ngx_murmur_hash2(key->data, key->len)
+           | 1;
 }
 
 
@@ -143,6 +156,11 @@ ngx_http_ollama_model_state_fill_locked(ngx_http_ollama_server_t *server,
 
     state->refusing = ngx_http_ollama_model_state_refusing_locked(server);
 
+    state->full = 0;
+    state->limit = server->max_conns;
+    state->capacity = &server->capacity;
+    state->probed = server->started;
+
     if (wanted->key.len == 0) {
         state->known = 1;
         state->warm = 0;
@@ -151,11 +169,63 @@ ngx_http_ollama_model_state_fill_locked(ngx_http_ollama_server_t *server,
 
     model = ngx_http_ollama_model_state_model_locked(server, wanted);
 
+    state->weights = (model && model->digest) ? model->digest : wanted->hash;
+    state->size = model ? (float) model->size / NGX_HTTP_OLLAMA_MODEL_STATE_GB
+                        : 0;
+
     state->known = (model != NULL);
     state->warm = !wanted->cloud
                   && ((model && model->warm)
                       || ngx_http_ollama_model_state_is_used_locked(server,
                                                            wanted, model));
+}
+
+
+/* A model that is loaded under two names is there once. */
+
+ngx_uint_t
+ngx_http_ollama_model_state_residents_locked(ngx_http_ollama_server_t *server,
+    ngx_http_ollama_resident_t *r, ngx_uint_t max, ngx_msec_t *started)
+{
+    int64_t                   size;
+    uint64_t                  weights;
+    ngx_uint_t                i, j, n;
+    ngx_http_ollama_model_t  *model;
+
+    *started = server->started;
+
+    if (server->snapshot == NULL) {
+        return 0;
+    }
+
+    n = 0;
+    model = server->snapshot->models;
+
+    for (i = 0; i < server->snapshot->nmodels && n < max; i++) {
+
+        if (model[i].ps.len == 0) {
+            continue;
+        }
+
+        weights = model[i].loaded ? model[i].loaded
+                                  : model[i].digest ? model[i].digest
+                         : ngx_http_ollama_model_state_hash(&model[i].key);
+
+        for (j = 0; j < n && r[j].weights != weights; j++) { /* void */ }
+
+        if (j < n) {
+            continue;
+        }
+
+        size = model[i].size_vram ? model[i].size_vram : model[i].size;
+
+        r[n].weights = weights;
+        r[n].size = (float) size / NGX_HTTP_OLLAMA_MODEL_STATE_GB;
+        r[n].context = model[i].context_length;
+        n++;
+    }
+
+    return n;
 }
 
 

@@ -11,6 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "fleet/ngx_http_ollama_capacity.h"
 #include "fleet/ngx_http_ollama_server.h"
 
 
@@ -48,6 +49,17 @@ typedef struct {
                                                   may have it */
     unsigned                       warm:1;     /* the model is loaded, or is
                                                   being loaded */
+    unsigned                       full:1;     /* no slot is free */
+
+    /* of a request that needs its model loaded */
+
+    ngx_http_ollama_capacity_t    *capacity;
+    uint64_t                       weights;    /* hash of the model's digest, or
+                                                  of its name */
+    float                          size;       /* GB on disk; 0: unknown */
+    ngx_uint_t                     limit;      /* slots; 0: any number */
+    ngx_msec_t                     probed;     /* the last good probe had begun;
+                                                  0: there was none */
 } ngx_http_ollama_server_state_t;
 
 
@@ -72,6 +84,14 @@ ngx_uint_t ngx_http_ollama_model_state_may_have_locked(
 /* Fills in the state of a server that can serve the request. */
 void ngx_http_ollama_model_state_fill_locked(ngx_http_ollama_server_t *server,
     ngx_http_ollama_wanted_t *wanted, ngx_http_ollama_server_state_t *state);
+
+/*
+ * Writes the models that are loaded, by the last good probe, to "r", at most
+ * "max"; returns their number.  "started" is when that probe began.
+ */
+ngx_uint_t ngx_http_ollama_model_state_residents_locked(
+    ngx_http_ollama_server_t *server, ngx_http_ollama_resident_t *r,
+    ngx_uint_t max, ngx_msec_t *started);
 
 /* Whether the server refused a request so recently that it is avoided. */
 ngx_uint_t ngx_http_ollama_model_state_refusing_locked(

@@ -47,6 +47,12 @@ struct ngx_http_ollama_upstream_s {
     ngx_flag_t                     balance;
     ngx_flag_t                     poll;
 
+    ngx_uint_t                     queue;     /* requests that may wait; 0:
+                                                 none does */
+    ngx_msec_t                     queue_timeout;
+    void                          *sched;     /* the scheduler's memory in the
+                                                 zone; NULL: not yet */
+
     ngx_msec_t                     interval;  /* between two probes */
     ngx_msec_t                     timeout;   /* of each request of a probe */
     ngx_ssl_t                     *ssl;       /* NULL: no TLS */
@@ -98,6 +104,22 @@ typedef struct {
 
 typedef struct ngx_http_ollama_server_s       ngx_http_ollama_server_t;
 typedef struct ngx_http_ollama_model_state_s  ngx_http_ollama_model_state_t;
+
+
+/* what a process holds in the zone, on its list; the first member of it */
+
+typedef struct {
+    ngx_queue_t                    queue;
+    ngx_uint_t                     ticket;    /* of the balancer; 0: a slot */
+} ngx_http_ollama_held_t;
+
+
+/*
+ * Frees a ticket of the balancer whose process has died.  Needs the fleet's
+ * lock.
+ */
+
+typedef void (*ngx_http_ollama_held_pt)(ngx_http_ollama_held_t *held);
 
 
 #endif /* _NGX_HTTP_OLLAMA_SERVER_H_INCLUDED_ */

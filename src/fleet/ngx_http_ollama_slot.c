@@ -30,7 +30,7 @@
 
 
 struct ngx_http_ollama_slot_s {
-    ngx_queue_t                     queue;        /* of its process */
+    ngx_http_ollama_held_t          held;         /* must be first */
     ngx_http_ollama_server_t       *server;
     ngx_http_ollama_model_state_t  *model_state;  /* NULL: no model, or there
                                                      was no room */
@@ -90,17 +90,50 @@ ngx_http_ollama_slot_reap_locked(void)
 }
 
 
+ngx_http_ollama_proc_t *
+ngx_http_ollama_slot_proc(void)
+{
+    return ngx_http_ollama_fleet->proc;
+}
+
+
+void
+ngx_http_ollama_slot_hold_locked(ngx_http_ollama_held_t *held)
+{
+    held->ticket = 1;
+
+    ngx_queue_insert_tail(&ngx_http_ollama_fleet->proc->held, &held->queue);
+}
+
+
+void
+ngx_http_ollama_slot_set_dead(ngx_http_ollama_held_pt dead)
+{
+    ngx_http_ollama_fleet->dead = dead;
+}
+
+
+/* A slot, or a ticket of the balancer. */
+
 static void
 ngx_http_ollama_slot_dead_locked(ngx_queue_t *q)
 {
-    ngx_http_ollama_slot_free_locked(
-                          ngx_queue_data(q, ngx_http_ollama_slot_t, queue));
+    ngx_http_ollama_held_t  *held;
+
+    held = ngx_queue_data(q, ngx_http_ollama_held_t, queue);
+
+    if (held->ticket) {
+        ngx_http_ollama_fleet->dead(held);
+        return;
+    }
+
+    ngx_http_ollama_slot_free_locked((ngx_http_ollama_slot_t *) held);
 }
 
 
 ngx_http_ollama_slot_t *
 ngx_http_ollama_slot_acquire_locked(ngx_http_ollama_server_t *server,
-    ngx_http_ollama_wanted_t *wanted)
+    ngx_http_ollama_wanted_t *wanted, ngx_http_ollama_proc_t *proc)
 {
     ngx_http_ollama_slot_t  *slot;
 
@@ -110,6 +143,7 @@ ngx_http_ollama_slot_acquire_locked(ngx_http_ollama_server_t *server,
         return NULL;
     }
 
+    slot->held.ticket = 0;
     slot->server = server;
     slot->model_state = ngx_http_ollama_model_state_use_locked(server, wanted);
 
@@ -117,7 +151,7 @@ ngx_http_ollama_slot_acquire_locked(ngx_http_ollama_server_t *server,
 
     (*slot->count)++;
 
-    ngx_queue_insert_tail(&ngx_http_ollama_fleet->proc->held, &slot->queue);
+    ngx_queue_insert_tail(&proc->held, &slot->held.queue);
 
     return slot;
 }
@@ -126,7 +160,7 @@ ngx_http_ollama_slot_acquire_locked(ngx_http_ollama_server_t *server,
 static void
 ngx_http_ollama_slot_free_locked(ngx_http_ollama_slot_t *slot)
 {
-    ngx_queue_remove(&slot->queue);
+    ngx_queue_remove(&slot->held.queue);
 
     (*slot->count)--;
 

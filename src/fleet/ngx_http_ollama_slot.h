@@ -13,6 +13,7 @@
 
 #include "fleet/ngx_http_ollama_model_state.h"
 #include "fleet/ngx_http_ollama_server.h"
+#include "util/ngx_http_ollama_procs.h"
 
 
 /* how a request's try of a server ended, and what that shows of the server */
@@ -52,11 +53,23 @@ void ngx_http_ollama_slot_exit_worker(void);
 void ngx_http_ollama_slot_reap_locked(void);
 
 /*
- * A slot at the server, held by this process; whether one is free is not
- * checked.  NULL: no memory is left.
+ * A slot at the server, held by a process, as slot_proc() returns it; whether
+ * one is free is not checked.  NULL: no memory is left.
  */
 ngx_http_ollama_slot_t *ngx_http_ollama_slot_acquire_locked(
-    ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted);
+    ngx_http_ollama_server_t *server, ngx_http_ollama_wanted_t *wanted,
+    ngx_http_ollama_proc_t *proc);
+
+/* This process, as one that holds slots. */
+ngx_http_ollama_proc_t *ngx_http_ollama_slot_proc(void);
+
+/*
+ * Puts a ticket of the balancer on the list of this process, until it is
+ * removed from that.  If the process dies another one calls the function that
+ * the balancer has set in it.
+ */
+void ngx_http_ollama_slot_hold_locked(ngx_http_ollama_held_t *held);
+void ngx_http_ollama_slot_set_dead(ngx_http_ollama_held_pt dead);
 
 /*
  * Frees the slot and records how the try ended, which may set the server down

@@ -31,6 +31,7 @@
 #include <ngx_http.h>
 
 #include "reply/ngx_http_ollama_tap.h"
+#include "balancer/ngx_http_ollama_queue.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_endpoint.h"
 #include "core/ngx_http_ollama_header.h"
@@ -45,6 +46,8 @@
 
 
 static ngx_int_t ngx_http_ollama_tap_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_ollama_tap_queued(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
 static void ngx_http_ollama_tap_server(ngx_http_upstream_t *u,
     ngx_str_t *name);
 static ngx_int_t ngx_http_ollama_tap_removed(ngx_http_request_t *r,
@@ -54,6 +57,7 @@ static ngx_int_t ngx_http_ollama_tap_init(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_ollama_tap_is_json(ngx_str_t *type);
 static ngx_int_t ngx_http_ollama_tap_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static void ngx_http_ollama_tap_figures(ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_tap_buf(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_buf_t *b, ngx_str_t *reason);
 static ngx_int_t ngx_http_ollama_tap_buf_end(ngx_http_request_t *r,
@@ -176,11 +180,38 @@ ngx_http_ollama_tap_headers(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    if (ngx_http_ollama_queue_time(ctx)
+        && ngx_http_ollama_tap_queued(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     if (ctx->scan && ctx->scan->removed) {
         return ngx_http_ollama_tap_removed(r, ctx->scan);
     }
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_ollama_tap_queued(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_str_t   value;
+    ngx_msec_t  ms;
+
+    value.data = ngx_pnalloc(r->pool, NGX_TIME_T_LEN + sizeof(".123") - 1);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ms = ngx_http_ollama_queue_time(ctx);
+
+    value.len = ngx_sprintf(value.data, "%T.%03M", (time_t) (ms / 1000),
+                            ms % 1000)
+                - value.data;
+
+    return ngx_http_ollama_header_add(r, "X-Ollama-Queued", &value);
 }
 
 
@@ -355,6 +386,27 @@ ngx_http_ollama_tap_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 }
 
 
+/* What the reply tells of the server's speed. */
+
+static void
+ngx_http_ollama_tap_figures(ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_http_ollama_frame_t    *frame;
+    ngx_http_ollama_figures_t   figures;
+
+    frame = ctx->frame;
+
+    figures.load = -1;
+    figures.prompt = -1;
+    figures.generate = -1;
+    figures.prompt_tokens = frame->prompt_tokens;
+    figures.generated_tokens = frame->generated_tokens;
+    figures.ok = 1;
+
+    ngx_http_ollama_queue_figures(ctx, &figures);
+}
+
+
 /*
  * Parses one buffer.  NGX_DECLINED: the reply ends here, because of "reason";
  * what is left in the buffer is still to be sent.
@@ -399,9 +451,11 @@ ngx_http_ollama_tap_buf(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
             && frame->form != NGX_HTTP_OLLAMA_FRAME_WHOLE)
         {
             ctx->ttft = ngx_http_ollama_tap_elapsed(r);
+            ngx_http_ollama_queue_first(ctx);
         }
 
         if (frame->done) {
+            ngx_http_ollama_tap_figures(ctx);
             ngx_http_ollama_task_end(ctx, 0);
 
         } else if (ctx->stopping && !frame->line && !frame->event) {

@@ -161,7 +161,6 @@ world_ask(world_t *w, uint64_t model, uint64_t owner)
     t->model = model;
     t->owner = owner;
     t->bytes = 4000;
-    t->size = SIZE;
 
     w->granted[i] = -1;
 
