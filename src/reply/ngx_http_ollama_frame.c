@@ -6,9 +6,9 @@
 
 /*
  * Parses a reply frame by frame, in pieces that may be cut anywhere: it counts
- * frames and tokens, and tells if the reply is complete, if it is an error, and
- * where something begins that is no frame.  It neither holds nor changes the
- * reply.
+ * frames and tokens, takes the durations that Ollama tells, and tells if the
+ * reply is complete, if it is an error, and where something begins that is no
+ * frame.  It neither holds nor changes the reply.
  *
  * The text in the frames is not needed here, so yajl is given no callback for
  * strings, and decodes none.
@@ -48,7 +48,11 @@ typedef enum {
     key_prompt_eval_count,
     key_eval_count,
     key_prompt_tokens,
-    key_generated_tokens
+    key_generated_tokens,
+    key_total_duration,
+    key_load_duration,
+    key_prompt_eval_duration,
+    key_eval_duration
 } ngx_http_ollama_frame_key_e;
 
 
@@ -62,6 +66,8 @@ static int ngx_http_ollama_frame_null(void *data);
 static int ngx_http_ollama_frame_boolean(void *data, int value);
 static int ngx_http_ollama_frame_number(void *data, const char *p,
     size_t len);
+static void ngx_http_ollama_frame_figure(ngx_http_ollama_frame_t *frame,
+    off_t n);
 static int ngx_http_ollama_frame_string(void *data, const u_char *p,
     size_t len);
 static int ngx_http_ollama_frame_start_map(void *data);
@@ -117,22 +123,28 @@ static const yajl_callbacks  ngx_http_ollama_frame_id_callbacks = {
 /*
  * Ollama: DurationMetrics in api/types.go.  OpenAI: "usage", in a response's
  * event in "response".  Anthropic: "usage", in the first event in "message".
+ *
+ * By length, so that most keys of a frame are compared with few.
  */
 
 static ngx_http_ollama_frame_name_t  ngx_http_ollama_frame_names[] = {
+    { ngx_string("id"), key_id },
     { ngx_string("done"), key_done },
+    { ngx_string("type"), key_type },
     { ngx_string("error"), key_error },
     { ngx_string("usage"), key_usage },
     { ngx_string("message"), key_holder },
     { ngx_string("response"), key_holder },
-    { ngx_string("id"), key_id },
-    { ngx_string("type"), key_type },
-    { ngx_string("prompt_eval_count"), key_prompt_eval_count },
     { ngx_string("eval_count"), key_eval_count },
-    { ngx_string("prompt_tokens"), key_prompt_tokens },
     { ngx_string("input_tokens"), key_prompt_tokens },
-    { ngx_string("completion_tokens"), key_generated_tokens },
+    { ngx_string("eval_duration"), key_eval_duration },
+    { ngx_string("load_duration"), key_load_duration },
     { ngx_string("output_tokens"), key_generated_tokens },
+    { ngx_string("prompt_tokens"), key_prompt_tokens },
+    { ngx_string("total_duration"), key_total_duration },
+    { ngx_string("completion_tokens"), key_generated_tokens },
+    { ngx_string("prompt_eval_count"), key_prompt_eval_count },
+    { ngx_string("prompt_eval_duration"), key_prompt_eval_duration },
     { ngx_null_string, key_other }
 };
 
@@ -145,6 +157,10 @@ ngx_http_ollama_frame_init(ngx_http_ollama_frame_t *frame, ngx_pool_t *pool,
     frame->last = last;
     frame->prompt_tokens = -1;
     frame->generated_tokens = -1;
+    frame->total_duration = -1;
+    frame->load_duration = -1;
+    frame->prompt_eval_duration = -1;
+    frame->eval_duration = -1;
 
     return ngx_http_ollama_json_init(&frame->json, pool,
                                      (last == NGX_HTTP_OLLAMA_END_RESPONSE)
@@ -398,7 +414,7 @@ ngx_http_ollama_frame_number(void *data, const char *p, size_t len)
 {
     ngx_http_ollama_frame_t *frame = data;
 
-    ngx_int_t   n;
+    off_t       n;
     ngx_uint_t  depth;
 
     depth = frame->depth;
@@ -409,26 +425,17 @@ ngx_http_ollama_frame_number(void *data, const char *p, size_t len)
 
     /* no fractions, and no number that is too large for a count */
 
-    n = (len < 16) ? ngx_atoi((u_char *) p, len) : NGX_ERROR;
+    n = (len < 16) ? ngx_atoof((u_char *) p, len) : NGX_ERROR;
     if (n == NGX_ERROR) {
         return 1;
     }
 
+    if (depth == 1) {
+        ngx_http_ollama_frame_figure(frame, n);
+        return 1;
+    }
+
     switch (frame->key[depth - 1]) {
-
-    case key_prompt_eval_count:
-        if (depth == 1) {
-            frame->prompt_tokens = n;
-        }
-
-        return 1;
-
-    case key_eval_count:
-        if (depth == 1) {
-            frame->generated_tokens = n;
-        }
-
-        return 1;
 
     case key_prompt_tokens:
     case key_generated_tokens:
@@ -438,8 +445,7 @@ ngx_http_ollama_frame_number(void *data, const char *p, size_t len)
         return 1;
     }
 
-    if (depth == 1
-        || frame->key[depth - 2] != key_usage
+    if (frame->key[depth - 2] != key_usage
         || (depth == 3 && frame->key[0] != key_holder))
     {
         return 1;
@@ -453,6 +459,43 @@ ngx_http_ollama_frame_number(void *data, const char *p, size_t len)
     }
 
     return 1;
+}
+
+
+/* Those of Ollama's own API. */
+
+static void
+ngx_http_ollama_frame_figure(ngx_http_ollama_frame_t *frame, off_t n)
+{
+    switch (frame->key[0]) {
+
+    case key_prompt_eval_count:
+        frame->prompt_tokens = n;
+        break;
+
+    case key_eval_count:
+        frame->generated_tokens = n;
+        break;
+
+    case key_total_duration:
+        frame->total_duration = n;
+        break;
+
+    case key_load_duration:
+        frame->load_duration = n;
+        break;
+
+    case key_prompt_eval_duration:
+        frame->prompt_eval_duration = n;
+        break;
+
+    case key_eval_duration:
+        frame->eval_duration = n;
+        break;
+
+    default:
+        break;
+    }
 }
 
 
@@ -549,23 +592,30 @@ ngx_http_ollama_frame_key(void *data, const u_char *p, size_t len)
 {
     ngx_http_ollama_frame_t *frame = data;
 
+    ngx_http_ollama_frame_key_e    key;
     ngx_http_ollama_frame_name_t  *name;
 
     if (frame->depth > 3) {
         return 1;
     }
 
-    for (name = ngx_http_ollama_frame_names; name->name.len; name++) {
+    key = key_other;
+
+    for (name = ngx_http_ollama_frame_names;
+         name->name.len && name->name.len <= len;
+         name++)
+    {
         if (len == name->name.len
             && ngx_memcmp(p, name->name.data, len) == 0)
         {
+            key = name->key;
             break;
         }
     }
 
-    frame->key[frame->depth - 1] = name->key;
+    frame->key[frame->depth - 1] = key;
 
-    if (frame->depth == 1 && name->key == key_error) {
+    if (frame->depth == 1 && key == key_error) {
         frame->failing = 1;
     }
 

@@ -52,6 +52,13 @@ struct ngx_http_ollama_frame_s {
     ngx_int_t                      prompt_tokens;      /* -1: unknown */
     ngx_int_t                      generated_tokens;
 
+    /* ns, as Ollama's own API tells them with the last frame; -1: unknown */
+
+    int64_t                        total_duration;
+    int64_t                        load_duration;
+    int64_t                        prompt_eval_duration;
+    int64_t                        eval_duration;
+
     unsigned                       object:1;  /* the line has its object */
     unsigned                       ending:1;  /* the object is the final one */
     unsigned                       failing:1; /* the object is an error */
