@@ -7,6 +7,7 @@
 
 #include "conf.h"
 #include "listen.h"
+#include "sched.h"
 
 
 #define FAKE_BIT(i)  ((uint64_t) 1 << (i))
@@ -49,6 +50,7 @@ static const fake_set_t  fake_sets[] = {
     fake_set(ttft_ms, MS),
     fake_set(gap_ms, MS),
     fake_set(load_ms, MS),
+    fake_set(token_ms, MS),
     fake_set(frames, INT),
     fake_set(size, INT),
     fake_set(batch, INT),
@@ -59,6 +61,7 @@ static const fake_set_t  fake_sets[] = {
     fake_set(error_line_after, INT),
     fake_set(after, INT),
     fake_set(prompt_eval_count, INT),
+    fake_set(token_bytes, INT),
     fake_set(tool_calls, BOOL),
     fake_set(tool_once, BOOL),
     fake_set(length, BOOL),
@@ -97,6 +100,8 @@ static const fake_set_t  fake_server_sets[] = {
     fake_sset(check_host, BOOL),
     fake_sset(record, BOOL),
     fake_sset(chunked_json, BOOL),
+    fake_sset(num_parallel, INT),
+    fake_sset(max_loaded, INT),
     fake_sset(lists_body, STR),
     fake_sset(tags_body, STR),
     fake_sset(ps_body, STR),
@@ -464,6 +469,10 @@ fake_conf_server(json_t *root, int dry, fake_buf_t *err)
         {
             *(int64_t *) ((char *) &fake_server + f->offset) = 1;
         }
+    }
+
+    if (!dry) {
+        fake_sched_changed();
     }
 
     return 0;

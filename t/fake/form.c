@@ -70,7 +70,7 @@ fake_form_stats(fake_buf_t *b, fake_gen_t *g)
     uint64_t  now, first;
 
     now = fake_now_ns();
-    first = g->first_ns ? g->first_ns : now;
+    first = (g->first_ns < now) ? g->first_ns : now;
 
     fake_buf_fmt(b, ",\"total_duration\":%llu,\"load_duration\":%llu",
                  (unsigned long long) (now - g->start_ns + 1),
@@ -82,8 +82,7 @@ fake_form_stats(fake_buf_t *b, fake_gen_t *g)
     }
 
     fake_buf_fmt(b, ",\"prompt_eval_duration\":%llu",
-                 (unsigned long long) (first - g->start_ns - g->load_ns
-                                       + 1));
+                 (unsigned long long) (first - g->work_ns + 1));
 
     if (fake_gen_eval_count(g)) {
         fake_buf_fmt(b, ",\"eval_count\":%lld",

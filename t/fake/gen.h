@@ -22,7 +22,9 @@ typedef enum {
 
 /* a reply that is being generated; lives in its request */
 
-typedef struct {
+typedef struct fake_gen_s  fake_gen_t;
+
+struct fake_gen_s {
     int            form;
     int            stream;
     int            include_usage;
@@ -33,7 +35,18 @@ typedef struct {
 
     fake_conf_t    conf;
     unsigned       conf_held:1;
-    fake_model_t  *loading;         /* we are one of its loaders */
+
+    /* of sched.c: "next" and "prev" are of the list of its requests */
+
+    int                  state;
+    struct fake_conn_s  *conn;
+    fake_model_t        *model;     /* NULL: none */
+    struct fake_gen_s   *next;
+    struct fake_gen_s   *prev;
+    char                *options;   /* that need another load; or NULL */
+    fake_str_t           prompt;    /* a part of the body */
+    int64_t              slot;      /* 1: the first one; 0: none */
+    int64_t              cached;    /* tokens of the prompt */
 
     char          *name;            /* the client's spelling, JSON-escaped */
 
@@ -51,7 +64,8 @@ typedef struct {
     int            sequence;
 
     uint64_t       start_ns;
-    uint64_t       load_ns;
+    uint64_t       load_ns;         /* with the wait for it */
+    uint64_t       work_ns;
     uint64_t       first_ns;
     uint64_t       due_ns;
 
@@ -62,7 +76,7 @@ typedef struct {
     fake_buf_t     whole;
     size_t        *ends;
     size_t         given;
-} fake_gen_t;
+};
 
 
 typedef enum {

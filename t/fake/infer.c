@@ -9,6 +9,7 @@
 #include "error.h"
 #include "out.h"
 #include "record.h"
+#include "sched.h"
 #include "stream.h"
 
 
@@ -24,6 +25,9 @@ static char *fake_infer_string(const fake_field_t *f, size_t *len);
 static int fake_infer_check(fake_conn_t *c, int form, fake_field_t *fields,
     const char *name);
 static int fake_infer_input(fake_conn_t *c, int form, fake_field_t *f);
+static void fake_infer_prompt(fake_gen_t *g, fake_field_t *fields);
+static void fake_infer_options(fake_gen_t *g, fake_field_t *fields,
+    fake_model_t *m);
 static int fake_infer_zero(const fake_field_t *f);
 static int fake_infer_told(fake_conn_t *c);
 static int fake_infer_load(fake_conn_t *c, int form, fake_field_t *fields,
@@ -43,12 +47,14 @@ static const fake_schema_t  fake_schemas[] = {
         fake_f("model", 's', "string"),
         fake_f("messages", 'a', "[]api.Message"),
         fake_f("stream", 'b', "*bool"),
+        fake_f("options", 'o', "map[string]interface {}"),
         fake_f("keep_alive", '*', "*api.Duration") } },
 
     { "api.GenerateRequest", {
         fake_f("model", 's', "string"),
         fake_f("prompt", 's', "string"),
         fake_f("stream", 'b', "*bool"),
+        fake_f("options", 'o', "map[string]interface {}"),
         fake_f("keep_alive", '*', "*api.Duration") } },
 
     { "openai.ChatCompletionRequest", {
@@ -77,11 +83,13 @@ static const fake_schema_t  fake_schemas[] = {
     { "api.EmbedRequest", {
         fake_f("model", 's', "string"),
         fake_f("input", '*', "interface {}"),
+        fake_f("options", 'o', "map[string]interface {}"),
         fake_f("keep_alive", '*', "*api.Duration") } },
 
     { "api.EmbeddingRequest", {
         fake_f("model", 's', "string"),
         fake_f("prompt", 's', "string"),
+        fake_f("options", 'o', "map[string]interface {}"),
         fake_f("keep_alive", '*', "*api.Duration") } },
 
     { "openai.EmbedRequest", {
@@ -211,6 +219,9 @@ fake_infer(fake_conn_t *c, int form)
         g->conf.tool_calls = 0;
     }
 
+    fake_infer_prompt(g, schema.fields);
+    fake_infer_options(g, schema.fields, m);
+
     if (m && fake_infer_load(c, form, schema.fields, m)) {
         return;
     }
@@ -224,14 +235,7 @@ fake_infer(fake_conn_t *c, int form)
         return;
     }
 
-    /* the first use loads it */
-
-    if (m && !m->loaded) {
-        fake_loads += (m->loaders++ == 0);
-        g->loading = m;
-    }
-
-    fake_stream_start(c);
+    fake_stream_start(c, m);
 }
 
 
@@ -395,6 +399,84 @@ fake_infer_missing(fake_conn_t *c, int form, const char *name, size_t len,
 }
 
 
+/* what is evaluated: the JSON of it, in which a token has so many bytes */
+
+static void
+fake_infer_prompt(fake_gen_t *g, fake_field_t *fields)
+{
+    size_t         i;
+    fake_field_t  *f;
+
+    static const char  *names[] = { "messages", "prompt", "input" };
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        f = fake_infer_field(fields, names[i]);
+
+        if (f->value.data) {
+            g->prompt = f->value;
+            break;
+        }
+    }
+
+    if (g->conf.token_bytes && g->prompt.len) {
+        g->conf.prompt_eval_count = ((int64_t) g->prompt.len
+                                     + g->conf.token_bytes - 1)
+                                    / g->conf.token_bytes;
+    }
+}
+
+
+/* those that a runner is started with, unless they are the defaults */
+
+static void
+fake_infer_options(fake_gen_t *g, fake_field_t *fields, fake_model_t *m)
+{
+    json_int_t      context;
+    fake_buf_t      b, err;
+    fake_field_t   *f;
+
+    fake_field_t  options[] = {
+        { "num_ctx", '*', "", { NULL, 0 } },
+        { "num_batch", '*', "", { NULL, 0 } },
+        { "num_gpu", '*', "", { NULL, 0 } },
+        { "main_gpu", '*', "", { NULL, 0 } },
+        { "use_mmap", '*', "", { NULL, 0 } },
+        { "num_thread", '*', "", { NULL, 0 } },
+        { NULL, 0, NULL, { NULL, 0 } }
+    };
+
+    f = fake_infer_field(fields, "options");
+
+    if (m == NULL || f->value.data == NULL || fake_server.num_parallel == 0) {
+        return;
+    }
+
+    memset(&b, 0, sizeof(fake_buf_t));
+    memset(&err, 0, sizeof(fake_buf_t));
+
+    (void) fake_gojson_fields(f->value.data, f->value.len, "api.Options",
+                              options, &err);
+    fake_buf_free(&err);
+
+    context = json_integer_value(json_object_get(m->spec, "context_length"));
+    context = context ? context : FAKE_CONTEXT;
+
+    for (f = options; f->name; f++) {
+
+        if (f->value.data == NULL
+            || (f == options && atoll(f->value.data) == context))
+        {
+            continue;
+        }
+
+        fake_buf_fmt(&b, "%s=%.*s;", f->name, (int) f->value.len,
+                     f->value.data);
+    }
+
+    g->options = b.data;
+}
+
+
 /* keep_alive 0, "0", "0s" */
 
 static int
@@ -510,10 +592,9 @@ fake_infer_load(fake_conn_t *c, int form, fake_field_t *fields,
     }
 
     g->reason = "unload";
-    m->loaded = 0;
-    m->load_until = 0;
+    fake_sched_unload(m);
 
-    fake_stream_start(c);
+    fake_stream_start(c, NULL);
 
     return 1;
 }

@@ -7,6 +7,7 @@
 #include "lists.h"
 #include "error.h"
 #include "out.h"
+#include "sched.h"
 
 #include <time.h>
 
@@ -263,7 +264,13 @@ fake_list_running(fake_model_t *m)
                 fake_list_get(m, "size_vram",
                       fake_list_get(m, "size", json_integer(91700000))));
     json_object_set_new(obj, "context_length",
-                fake_list_get(m, "context_length", json_integer(4096)));
+                fake_list_get(m, "context_length",
+                              json_integer(FAKE_CONTEXT)));
+
+    if (m->options && strncmp(m->options, "num_ctx=", 8) == 0) {
+        json_object_set_new(obj, "context_length",
+                            json_integer(atoll(m->options + 8)));
+    }
 
     return obj;
 }

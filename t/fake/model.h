@@ -39,6 +39,7 @@ typedef struct {
     double     ttft_ms;
     double     gap_ms;
     double     load_ms;
+    double     token_ms;
 
     int64_t    frames;
     int64_t    size;
@@ -50,6 +51,7 @@ typedef struct {
     int64_t    error_line_after;
     int64_t    after;
     int64_t    prompt_eval_count;
+    int64_t    token_bytes;
 
     int64_t    tool_calls;
     int64_t    tool_once;
@@ -73,16 +75,28 @@ typedef struct {
 
 
 typedef struct fake_model_s  fake_model_t;
+typedef struct fake_slot_s   fake_slot_t;
 
 struct fake_model_s {
     fake_model_t  *next;
     char          *name;
     char          *key;             /* normalized, for comparing */
     json_t        *spec;            /* as given to server.models */
-    double         load_until;      /* 0: nobody loads it */
-    unsigned       loaders;         /* requests waiting for the load */
-    unsigned       loaded:1;
     fake_conf_t    conf;
+
+    /* of sched.c */
+
+    double         load_until;      /* 0: nobody loads it */
+    uint64_t       load_order;
+    char          *options;         /* that it was, or is, loaded with */
+    fake_slot_t   *slots;
+    int64_t        nslots;
+    int64_t        loaders;         /* requests waiting for the load */
+    int64_t        waiting;         /* for a place */
+    int64_t        working;
+    int64_t        peak;            /* of them, since the reset */
+    unsigned       loaded:1;
+    unsigned       expiring:1;      /* goes when it has run dry */
 };
 
 
@@ -100,6 +114,8 @@ typedef struct {
     int64_t        check_host;
     int64_t        record;
     int64_t        chunked_json;
+    int64_t        num_parallel;    /* 0: no scheduler */
+    int64_t        max_loaded;      /* 0: any number */
     json_t        *lists_body;
     json_t        *tags_body;
     json_t        *ps_body;

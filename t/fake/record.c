@@ -7,6 +7,7 @@
  */
 
 #include "record.h"
+#include "model.h"
 
 
 #define FAKE_POLL       ((uint64_t) 1 << 63)
@@ -29,10 +30,11 @@ static int fake_rec_match(const fake_rec_t *rec,
 static json_t *fake_rec_ms(double ms);
 static void fake_rec_body(json_t *obj, const fake_rec_t *rec);
 static json_t *fake_rec_one(const fake_rec_t *rec);
+static void fake_rec_sched(json_t *root);
 
 
 unsigned              fake_open[2];
-uint64_t              fake_loads;
+fake_counts_t         fake_counts;
 struct event         *fake_rec_wake;
 
 static fake_record_t  fake_records[2];
@@ -267,7 +269,7 @@ fake_rec_reset(void)
     }
 
     memset(fake_records, 0, sizeof(fake_records));
-    fake_loads = 0;
+    memset(&fake_counts, 0, sizeof(fake_counts_t));
 }
 
 
@@ -407,6 +409,7 @@ fake_rec_one(const fake_rec_t *rec)
 
     json_object_set_new(obj, "started_ms", fake_rec_ms(rec->started));
     json_object_set_new(obj, "received_ms", fake_rec_ms(rec->received));
+    json_object_set_new(obj, "work_ms", fake_rec_ms(rec->work));
     json_object_set_new(obj, "header_ms", fake_rec_ms(rec->header));
     json_object_set_new(obj, "ended_ms", fake_rec_ms(rec->ended));
 
@@ -485,10 +488,35 @@ fake_rec_json(const fake_rec_filter_t *f)
     json_object_set_new(root, "ended", json_integer((json_int_t) ended));
     json_object_set_new(root, "active",
                         json_integer((json_int_t) (count - ended)));
-    json_object_set_new(root, "loads",
-                        json_integer((json_int_t) fake_loads));
+    fake_rec_sched(root);
 
     return root;
+}
+
+
+static void
+fake_rec_sched(json_t *root)
+{
+    json_t        *peaks;
+    fake_model_t  *m;
+
+    json_object_set_new(root, "loads",
+                        json_integer((json_int_t) fake_counts.loads));
+    json_object_set_new(root, "reloads",
+                        json_integer((json_int_t) fake_counts.reloads));
+    json_object_set_new(root, "evictions",
+                        json_integer((json_int_t) fake_counts.evictions));
+    json_object_set_new(root, "aborted_loads",
+                        json_integer((json_int_t) fake_counts.aborted_loads));
+
+    peaks = json_object();
+
+    for (m = fake_server.models; m; m = m->next) {
+        json_object_set_new(peaks, m->name,
+                            json_integer((json_int_t) m->peak));
+    }
+
+    json_object_set_new(root, "peaks", peaks);
 }
 
 

@@ -40,6 +40,7 @@ typedef struct {
     int        status;
     double     started;
     double     received;
+    double     work;
     double     header;
     double     ended;
     uint64_t   frames;
@@ -56,6 +57,16 @@ typedef struct {
 } fake_crec_t;
 
 
+/* since the reset */
+
+typedef struct {
+    uint64_t   loads;               /* begun */
+    uint64_t   reloads;             /* of models that had other options */
+    uint64_t   evictions;
+    uint64_t   aborted_loads;
+} fake_counts_t;
+
+
 typedef struct {
     const char  *path;              /* NULL: any */
     int64_t      last;
@@ -65,7 +76,7 @@ typedef struct {
 
 extern unsigned       fake_open[2];  /* connections, and those of probes;
                                         control left out */
-extern uint64_t       fake_loads;    /* begun since the reset */
+extern fake_counts_t  fake_counts;
 extern struct event  *fake_rec_wake; /* NULL: nobody waits for changes */
 
 

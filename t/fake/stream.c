@@ -1,9 +1,9 @@
 
 /*
- * The course of a reply: the load, the time to the first token, the frames
- * at their pace, and the faults on the way.
+ * The course of a reply: the time to the first token, the frames at their
+ * pace, and the faults on the way.  sched.c says when it's worked on.
  *
- *     start -> loaded -> ready -> tick, tick, … -> the end
+ *     start -> working -> ready -> tick, tick, … -> the end
  *                              -> single
  *
  * Each step is what the connection's timer calls next, or is called at once
@@ -17,14 +17,14 @@
 #include "origin.h"
 #include "out.h"
 #include "record.h"
+#include "sched.h"
 
 
 #define FAKE_AHEAD  (64 * 1024)     /* bytes in hand before we wait */
 #define FAKE_TURN   (256 * 1024)    /* bytes before others get a turn */
 
 
-static void fake_stream_model_removed(fake_model_t *model);
-static void fake_stream_loaded(fake_conn_t *c);
+static void fake_stream_working(fake_conn_t *c);
 static void fake_stream_ready(fake_conn_t *c);
 static void fake_stream_single(fake_conn_t *c);
 static void fake_stream_single_fault(fake_conn_t *c, fake_buf_t *wire,
@@ -56,7 +56,7 @@ fake_stream_free(fake_req_t *r)
 
     g = &r->gen;
 
-    fake_load_leave(g);
+    fake_sched_leave(g);
 
     if (g->conf_held) {
         fake_conf_release(&g->conf);
@@ -66,6 +66,7 @@ fake_stream_free(fake_req_t *r)
     fake_buf_free(&g->thought);
     fake_buf_free(&g->whole);
     free(g->ends);
+    free(g->options);
     free(g->name);
 }
 
@@ -73,63 +74,28 @@ fake_stream_free(fake_req_t *r)
 void
 fake_stream_init(void)
 {
-    fake_model_removed = fake_stream_model_removed;
-}
-
-
-/* requests that wait for its load go on without */
-
-static void
-fake_stream_model_removed(fake_model_t *model)
-{
-    fake_conn_t  *c;
-
-    for (c = fake_conns.next; c != &fake_conns; c = c->next) {
-        if (c->req && c->req->gen.loading == model) {
-            c->req->gen.loading = NULL;
-        }
-    }
+    fake_model_removed = fake_sched_removed;
+    fake_sched_init(fake_stream_working);
 }
 
 
 void
 fake_stream_exit(void)
 {
+    fake_sched_exit();
     fake_buf_free(&fake_wire);
     fake_buf_free(&fake_frame);
 }
 
 
-/* the last one to leave an unfinished load aborts it, as in Ollama */
+/* m NULL: it needs none */
 
 void
-fake_load_leave(fake_gen_t *g)
+fake_stream_start(fake_conn_t *c, fake_model_t *m)
 {
-    fake_model_t  *m;
-
-    m = g->loading;
-
-    if (m == NULL) {
-        return;
-    }
-
-    g->loading = NULL;
-
-    if (--m->loaders == 0 && !m->loaded) {
-        m->load_until = 0;
-    }
-}
-
-
-void
-fake_stream_start(fake_conn_t *c)
-{
-    double         now;
-    fake_gen_t    *g;
-    fake_model_t  *m;
+    fake_gen_t  *g;
 
     g = &c->req->gen;
-    m = g->loading;
 
     g->start_ns = fake_now_ns();
 
@@ -145,49 +111,33 @@ fake_stream_start(fake_conn_t *c)
         g->conf.size = g->conf.size ? g->conf.size : 1024;
     }
 
-    if (m == NULL || g->conf.load_ms == 0) {
-        fake_stream_loaded(c);
-        return;
+    if (fake_sched_enter(c, m)) {
+        fake_stream_working(c);
     }
-
-    now = fake_now_ms();
-
-    if (m->load_until == 0) {
-        m->load_until = now + g->conf.load_ms;
-    }
-
-    if (m->load_until > now) {
-        fake_conn_timer(c, m->load_until - now, fake_stream_loaded);
-        return;
-    }
-
-    fake_stream_loaded(c);
 }
 
 
 static void
-fake_stream_loaded(fake_conn_t *c)
+fake_stream_working(fake_conn_t *c)
 {
     double       wait;
     fake_gen_t  *g;
 
     g = &c->req->gen;
 
-    if (g->loading) {
-        g->loading->loaded = 1;
-        g->loading->load_until = 0;
-        fake_load_leave(g);
-        g->load_ns = fake_now_ns() - g->start_ns;
-    }
+    wait = g->conf.ttft_ms
+           + g->conf.token_ms * (double) (g->conf.prompt_eval_count
+                                          - g->cached);
 
-    wait = g->conf.ttft_ms;
+    /* nothing is evaluated for a load */
 
     if (g->single && strcmp(g->reason, "stop") != 0) {
         wait = 0;
+    }
 
-    } else if (g->single && g->form < FAKE_FORM_EMBED
-               && g->total != INT64_MAX)
-    {
+    g->first_ns = g->work_ns + (uint64_t) (wait * 1e6);
+
+    if (g->single && g->form < FAKE_FORM_EMBED && g->total != INT64_MAX) {
         wait += g->conf.gap_ms * (double) (g->total / g->conf.batch);
     }
 
@@ -212,8 +162,13 @@ fake_stream_ready(fake_conn_t *c)
     g = &c->req->gen;
     conf = &g->conf;
 
-    g->first_ns = fake_now_ns();
-    g->due_ns = g->first_ns;
+    g->due_ns = fake_now_ns();
+
+    /* the frames of a reply in one piece were all waited for */
+
+    if (!g->single) {
+        g->first_ns = g->due_ns;
+    }
 
     fake_wire.len = 0;
 

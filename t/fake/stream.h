@@ -10,11 +10,10 @@
 #define FAKE_FLOOD_MAX    (1024ULL * 1024 * 1024)
 
 
-void fake_stream_start(fake_conn_t *c);
+void fake_stream_start(fake_conn_t *c, fake_model_t *m);
 void fake_stream_free(fake_req_t *r);
 void fake_stream_init(void);
 void fake_stream_exit(void);
-void fake_load_leave(fake_gen_t *g);
 
 
 #endif /* _FAKE_STREAM_H_INCLUDED_ */
