@@ -29,6 +29,7 @@ DESTDIR =
 ##   BENCH    for "bench": as "--rounds 3 --levels 1,50 --save FILE";
 ##            for "bench-lists": as "--rounds 5 --only static";
 ##            for "bench-sessions": as "--rounds 5 --only first,steps"
+##            for "bench-fleet": as "--seeds 1,2,3 --load 80"
 BENCH =
 ##   FUZZ_TIME   for "fuzz": seconds for each parser, 60 by default
 FUZZ_TIME = 60
@@ -259,7 +260,7 @@ $(out)/flags: FORCE
 
 bench_tools = $(patsubst %,$(out)/bench/%,load get cost trip steps.so)
 
-.PHONY: bench bench-lists bench-sessions bench-build
+.PHONY: bench bench-lists bench-sessions bench-fleet bench-build
 bench: deps         ## what the gateway costs, beside plain nginx
 	+@$(again) build nginx fake bench-build
 	+@$(bench_env) t/bench/run $(BENCH)
@@ -271,6 +272,10 @@ bench-lists: deps   ## lists beside static files, and choosing a server
 bench-sessions: deps  ## what a session adds to a chat
 	+@$(again) build nginx fake bench-build
 	+@$(bench_env) t/bench/sessions $(BENCH)
+
+bench-fleet: deps   ## choosing among servers that have Ollama's scheduler
+	+@$(again) build nginx fake
+	+@$(bench_env) t/bench/fleet $(BENCH)
 
 bench_env = BUILD_DIR='$(CURDIR)/$(out)' OLLAMA_MODULE='$(CURDIR)/$(module)' \
             OLLAMA_FAKE='$(CURDIR)/$(fake)' TEST_NGINX_BINARY='$(nginx)'

@@ -34,7 +34,7 @@ BODY = json.dumps({"model": "m1", "messages": [
 CONF = """
 {load_module}
 daemon off;
-worker_processes 1;
+worker_processes {workers};
 worker_rlimit_nofile {files};
 pid nginx.pid;
 error_log error.log error;
@@ -106,11 +106,15 @@ class Fake:
         self.port = int(self.process.stdout.readline().split(":")[-1])
         self.set({"server": {"record": False}})
 
-    def set(self, values):
+    def ask(self, what, values=None):
         request = urllib.request.Request(
-            "http://127.0.0.1:%d/fake/set" % self.port,
-            data=json.dumps(values).encode())
-        urllib.request.urlopen(request, timeout=10).read()
+            "http://127.0.0.1:%d/fake/%s" % (self.port, what),
+            data=None if values is None else json.dumps(values).encode())
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            return json.loads(reply.read())
+
+    def set(self, values):
+        self.ask("set", values)
 
     def freeze(self, on):
         """Stops the process: connections open, and nothing is answered."""
@@ -123,13 +127,13 @@ class Fake:
 
 
 class Gateway:
-    """An nginx with one worker process, with the module or without.
+    """An nginx with one worker process or more, with the module or without.
 
     "http" is the inside of that block of its configuration, in which PORT is
     where to listen, and TOP this checkout; "env" is added to the environment.
     """
 
-    def __init__(self, name, folder, http, module=True, env={}):
+    def __init__(self, name, folder, http, module=True, env={}, workers=1):
         self.name = name
         self.port = free_port()
         self.folder = os.path.join(folder, name)
@@ -140,6 +144,7 @@ class Gateway:
             f.write(CONF.format(
                 load_module="load_module %s;" % MODULE if module else "",
                 files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+                workers=workers,
                 http=http.replace("PORT", str(self.port))
                          .replace("TOP", TOP)))
 
