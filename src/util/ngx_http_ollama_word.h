@@ -33,9 +33,16 @@
       | ngx_http_ollama_word_zero((word) ^ ngx_http_ollama_word_each('\\'))) \
      & ngx_http_ollama_word_each(0x80))
 
+/* as any byte above 0x7f counts here, nothing must keep them out */
+
 #define ngx_http_ollama_word_is_special(word)                                \
-    (((word) & ngx_http_ollama_word_each(0x80))                              \
-     | ngx_http_ollama_word_is_escaped(word))
+    (((word)                                                                 \
+      | ((word) - ngx_http_ollama_word_each(0x20))                           \
+      | (((word) ^ ngx_http_ollama_word_each('"'))                           \
+         - ngx_http_ollama_word_each(0x01))                                  \
+      | (((word) ^ ngx_http_ollama_word_each('\\'))                          \
+         - ngx_http_ollama_word_each(0x01)))                                 \
+     & ngx_http_ollama_word_each(0x80))
 
 
 #endif /* _NGX_HTTP_OLLAMA_WORD_H_INCLUDED_ */
