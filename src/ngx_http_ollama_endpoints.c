@@ -27,6 +27,7 @@
 
 
 #define NGX_HTTP_OLLAMA_STREAM    NGX_HTTP_OLLAMA_SCAN_STREAM
+#define NGX_HTTP_OLLAMA_PROMPT    NGX_HTTP_OLLAMA_SCAN_PROMPT
 
 /* of Ollama's own endpoints; under /v1 a body is the client's alone */
 
@@ -37,10 +38,12 @@
                                    |NGX_HTTP_OLLAMA_API                      \
                                    |NGX_HTTP_OLLAMA_SCAN_MESSAGES            \
                                    |NGX_HTTP_OLLAMA_SCAN_TEXT                \
+                                   |NGX_HTTP_OLLAMA_PROMPT                   \
                                    |NGX_HTTP_OLLAMA_SCAN_UNLOAD)
 
 #define NGX_HTTP_OLLAMA_V1_CHAT   (NGX_HTTP_OLLAMA_SCAN_STREAM               \
-                                   |NGX_HTTP_OLLAMA_SCAN_MESSAGES)
+                                   |NGX_HTTP_OLLAMA_SCAN_MESSAGES            \
+                                   |NGX_HTTP_OLLAMA_PROMPT)
 
 /* without a model, too */
 #define NGX_HTTP_OLLAMA_MANAGE    (NGX_HTTP_OLLAMA_SCAN_SESSION              \
@@ -62,15 +65,18 @@ static ngx_http_ollama_endpoint_t  ngx_http_ollama_endpoints[] = {
 
     { ngx_string("/api/generate"), NGX_HTTP_POST,
       NGX_HTTP_OLLAMA_ENDPOINT_MODEL,
-      NGX_HTTP_OLLAMA_STREAM|NGX_HTTP_OLLAMA_API|NGX_HTTP_OLLAMA_SCAN_UNLOAD,
+      NGX_HTTP_OLLAMA_STREAM|NGX_HTTP_OLLAMA_API|NGX_HTTP_OLLAMA_PROMPT
+      |NGX_HTTP_OLLAMA_SCAN_UNLOAD,
       NGX_HTTP_OLLAMA_END_DONE, NULL },
 
     { ngx_string("/api/embed"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_API,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL,
+      NGX_HTTP_OLLAMA_API|NGX_HTTP_OLLAMA_PROMPT,
       NGX_HTTP_OLLAMA_END_OBJECT, NULL },
 
     { ngx_string("/api/embeddings"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_API,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL,
+      NGX_HTTP_OLLAMA_API|NGX_HTTP_OLLAMA_PROMPT,
       NGX_HTTP_OLLAMA_END_OBJECT, NULL },
 
     { ngx_string("/api/show"), NGX_HTTP_POST,
@@ -83,19 +89,21 @@ static ngx_http_ollama_endpoint_t  ngx_http_ollama_endpoints[] = {
       NGX_HTTP_OLLAMA_END_MARK, NULL },
 
     { ngx_string("/v1/completions"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_STREAM,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL,
+      NGX_HTTP_OLLAMA_STREAM|NGX_HTTP_OLLAMA_PROMPT,
       NGX_HTTP_OLLAMA_END_MARK, NULL },
 
     { ngx_string("/v1/embeddings"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, 0,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_PROMPT,
       NGX_HTTP_OLLAMA_END_OBJECT, NULL },
 
     { ngx_string("/v1/responses"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_STREAM,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL,
+      NGX_HTTP_OLLAMA_STREAM|NGX_HTTP_OLLAMA_PROMPT,
       NGX_HTTP_OLLAMA_END_RESPONSE, NULL },
 
     { ngx_string("/v1/responses/compact"), NGX_HTTP_POST,
-      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, 0,
+      NGX_HTTP_OLLAMA_ENDPOINT_MODEL, NGX_HTTP_OLLAMA_PROMPT,
       NGX_HTTP_OLLAMA_END_OBJECT, NULL },
 
     { ngx_string("/v1/messages"), NGX_HTTP_POST,

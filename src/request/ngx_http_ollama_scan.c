@@ -6,9 +6,9 @@
 
 /*
  * Scans the body of a request that goes to a server: the model, the values of
- * the gateway's own fields, the ranges of messages, and the ranges that are to
- * be cut out.  The body is only read, in pieces of any size, and only those
- * values are copied.
+ * the gateway's own fields, the ranges of messages, the marks of the prompt,
+ * the options of the runner, and the ranges that are to be cut out.  The body
+ * is only read, in pieces of any size, and only those values are copied.
  *
  * Keys are compared as by Go's encoding/json, because the server uses that:
  * letters match in either case, the last of equal keys wins, and null leaves a
@@ -16,7 +16,7 @@
  *
  * A scan's memory is in two pools of the caller, and needs no cleanup.  It has
  * no request, so that unit tests and fuzzers can run it: may use util,
- * forbid and the other files of scan only.
+ * forbid, marks and the other files of scan only.
  */
 
 
@@ -51,6 +51,12 @@ static ngx_int_t ngx_http_ollama_scan_message(ngx_http_ollama_scan_t *scan,
 static int ngx_http_ollama_scan_scalar(ngx_http_ollama_scan_t *scan,
     ngx_http_ollama_type_e type, off_t start);
 static ngx_int_t ngx_http_ollama_scan_value_end(ngx_http_ollama_scan_t *scan);
+static void ngx_http_ollama_scan_prompt_key(ngx_http_ollama_scan_t *scan,
+    const u_char *p, size_t len, ngx_uint_t cut);
+static void ngx_http_ollama_scan_prompt_text(ngx_http_ollama_scan_t *scan,
+    off_t end);
+static ngx_int_t ngx_http_ollama_scan_prompt_end(
+    ngx_http_ollama_scan_t *scan);
 static ngx_uint_t ngx_http_ollama_scan_is_stream(
     ngx_http_ollama_scan_t *scan);
 
@@ -102,6 +108,18 @@ ngx_http_ollama_scan_init(ngx_http_ollama_scan_t *scan, ngx_pool_t *pool,
         return NGX_ERROR;
     }
 
+    if (flags & NGX_HTTP_OLLAMA_SCAN_PROMPT) {
+
+        scan->prompt = ngx_pcalloc(temp,
+                                   sizeof(ngx_http_ollama_scan_prompt_t));
+        if (scan->prompt == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_http_ollama_marks_init(&scan->prompt->marks,
+                                   flags & NGX_HTTP_OLLAMA_SCAN_MESSAGES);
+    }
+
     return ngx_http_ollama_json_init(&scan->json, temp,
                                      &ngx_http_ollama_scan_callbacks, scan,
                                      NGX_HTTP_OLLAMA_SCAN_SHOWN,
@@ -113,7 +131,17 @@ ngx_http_ollama_scan_init(ngx_http_ollama_scan_t *scan, ngx_pool_t *pool,
 ngx_int_t
 ngx_http_ollama_scan_feed(ngx_http_ollama_scan_t *scan, u_char *p, size_t size)
 {
+    if (scan->prompt) {
+        scan->prompt->piece = p;
+        scan->prompt->base = scan->json.pos;
+    }
+
     if (ngx_http_ollama_json_feed(&scan->json, p, size) == NGX_OK) {
+
+        if (scan->prompt && ngx_http_ollama_json_in_string(&scan->json)) {
+            ngx_http_ollama_scan_prompt_text(scan, scan->json.pos);
+        }
+
         return NGX_OK;
     }
 
@@ -166,7 +194,7 @@ ngx_http_ollama_scan_end(ngx_http_ollama_scan_t *scan)
                                           "is required", "");
     }
 
-    return NGX_OK;
+    return scan->prompt ? ngx_http_ollama_scan_prompt_end(scan) : NGX_OK;
 }
 
 
@@ -187,6 +215,10 @@ ngx_http_ollama_scan_null(void *data)
     }
 
     ngx_http_ollama_scan_unload_other(&scan->unload);
+
+    if (scan->prompt) {
+        ngx_http_ollama_scan_runner_null(&scan->prompt->runner);
+    }
 
     if (scan->field && (scan->field->flags & NGX_HTTP_OLLAMA_SCAN_MESSAGES)) {
 
@@ -216,6 +248,10 @@ ngx_http_ollama_scan_boolean(void *data, int value)
                              : NGX_HTTP_OLLAMA_STREAM_OFF;
     }
 
+    if (scan->prompt) {
+        ngx_http_ollama_scan_runner_boolean(&scan->prompt->runner, value);
+    }
+
     return ngx_http_ollama_scan_scalar(scan, ngx_http_ollama_boolean,
                           ngx_http_ollama_json_offset(&scan->json)
                           - (value ? 4 : 5));
@@ -228,6 +264,14 @@ ngx_http_ollama_scan_number(void *data, const char *p, size_t len)
     ngx_http_ollama_scan_t *scan = data;
 
     ngx_http_ollama_scan_unload_number(&scan->unload, (u_char *) p, len);
+
+    if (scan->prompt) {
+        ngx_http_ollama_scan_runner_number(&scan->prompt->runner,
+                                           (u_char *) p, len);
+        ngx_http_ollama_marks_text(&scan->prompt->marks, scan->depth,
+                                   (u_char *) p, len);
+        ngx_http_ollama_marks_text_end(&scan->prompt->marks, scan->depth);
+    }
 
     return ngx_http_ollama_scan_scalar(scan, ngx_http_ollama_number,
                           ngx_http_ollama_json_offset(&scan->json) - len);
@@ -246,6 +290,12 @@ ngx_http_ollama_scan_string(void *data, const u_char *p, size_t len)
     }
 
     ngx_http_ollama_scan_unload_string(&scan->unload, p, len);
+
+    if (scan->prompt) {
+        ngx_http_ollama_scan_prompt_text(scan,
+                             ngx_http_ollama_json_offset(&scan->json) - 1);
+        ngx_http_ollama_marks_text_end(&scan->prompt->marks, scan->depth);
+    }
 
     return ngx_http_ollama_scan_scalar(scan, ngx_http_ollama_text,
                                        scan->json.string);
@@ -285,6 +335,10 @@ ngx_http_ollama_scan_key(void *data, const u_char *p, size_t len)
     scan->removed |= whole;
 
     level->cut = ngx_http_ollama_scan_field_key(scan, p, len) || whole;
+
+    if (scan->prompt) {
+        ngx_http_ollama_scan_prompt_key(scan, p, len, level->cut);
+    }
 
     scan->unload.key = 0;
 
@@ -366,6 +420,12 @@ ngx_http_ollama_scan_open(ngx_http_ollama_scan_t *scan,
 
     /* its elements are no values of the member */
     scan->unload.key = 0;
+
+    if (scan->prompt) {
+        scan->prompt->runner.key = 0;
+        ngx_http_ollama_marks_open(&scan->prompt->marks, scan->depth,
+                                   type == ngx_http_ollama_list);
+    }
 
     if (scan->field && (scan->field->flags & NGX_HTTP_OLLAMA_SCAN_MESSAGES)
         && ngx_http_ollama_scan_message(scan, start) != NGX_OK)
@@ -478,6 +538,98 @@ ngx_http_ollama_scan_value_end(ngx_http_ollama_scan_t *scan)
     }
 
     level->end = ngx_http_ollama_json_offset(&scan->json);
+
+    if (scan->prompt) {
+        ngx_http_ollama_marks_end(&scan->prompt->marks, scan->depth,
+                                  level->end);
+    }
+
+    return NGX_OK;
+}
+
+
+/* A member's key, of the body or deeper. */
+
+static void
+ngx_http_ollama_scan_prompt_key(ngx_http_ollama_scan_t *scan, const u_char *p,
+    size_t len, ngx_uint_t cut)
+{
+    ngx_uint_t                      option;
+    ngx_http_ollama_scan_prompt_t  *prompt;
+
+    prompt = scan->prompt;
+
+    ngx_http_ollama_marks_key(&prompt->marks, scan->depth, p, len,
+                              ngx_http_ollama_json_offset(&scan->json), cut);
+
+    /* only Ollama's own endpoints know these */
+
+    option = (scan->depth == 2 && scan->field
+              && scan->field->flags == NGX_HTTP_OLLAMA_SCAN_OPTIONS);
+
+    if ((scan->flags & NGX_HTTP_OLLAMA_SCAN_OPTIONS)
+        && !cut
+        && !scan->level[1].cut
+        && (scan->depth == 1 || option))
+    {
+        ngx_http_ollama_scan_runner_key(&prompt->runner, p, len, option);
+
+    } else {
+        prompt->runner.key = 0;
+    }
+}
+
+
+/*
+ * The bytes of the last string as they are in the body, up to "end", as far as
+ * they are in the piece that is fed; those in front were taken with theirs.
+ */
+
+static void
+ngx_http_ollama_scan_prompt_text(ngx_http_ollama_scan_t *scan, off_t end)
+{
+    off_t                           start;
+    ngx_http_ollama_scan_prompt_t  *prompt;
+
+    prompt = scan->prompt;
+
+    start = ngx_max(scan->json.string + 1, prompt->taken);
+
+    if (start < end) {
+        ngx_http_ollama_marks_text(&prompt->marks, scan->depth,
+                                   prompt->piece + (start - prompt->base),
+                                   end - start);
+        prompt->taken = end;
+    }
+}
+
+
+/* The marks are left in no more memory than they need. */
+
+static ngx_int_t
+ngx_http_ollama_scan_prompt_end(ngx_http_ollama_scan_t *scan)
+{
+    ngx_http_ollama_scan_prompt_t  *prompt;
+
+    prompt = scan->prompt;
+    scan->prompt = NULL;
+
+    scan->runner = ngx_http_ollama_scan_runner_hash(&prompt->runner);
+    scan->num_ctx = ngx_http_ollama_scan_runner_num_ctx(&prompt->runner);
+    scan->text = ngx_http_ollama_marks_size(&prompt->marks);
+    scan->nmarks = ngx_http_ollama_marks_count(&prompt->marks);
+
+    if (scan->nmarks == 0) {
+        return NGX_OK;
+    }
+
+    scan->marks = ngx_palloc(scan->pool, scan->nmarks
+                                         * sizeof(ngx_http_ollama_mark_t));
+    if (scan->marks == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_ollama_marks_list(&prompt->marks, scan->marks);
 
     return NGX_OK;
 }

@@ -12,6 +12,8 @@
 #include <ngx_core.h>
 
 #include "request/ngx_http_ollama_forbid.h"
+#include "request/ngx_http_ollama_marks.h"
+#include "request/ngx_http_ollama_scan_runner.h"
 #include "request/ngx_http_ollama_scan_unload.h"
 #include "util/ngx_http_ollama_json.h"
 
@@ -55,6 +57,10 @@
 #define NGX_HTTP_OLLAMA_SCAN_FORM       0x80
 
 
+/* a model evaluates the body's prompt: marks are made of it */
+#define NGX_HTTP_OLLAMA_SCAN_PROMPT     0x100
+
+
 typedef struct ngx_http_ollama_scan_s   ngx_http_ollama_scan_t;
 typedef struct ngx_http_ollama_field_s  ngx_http_ollama_field_t;
 
@@ -77,6 +83,18 @@ typedef struct {
 } ngx_http_ollama_scan_level_t;
 
 
+/* what is known of a body's prompt while it is scanned */
+
+typedef struct {
+    ngx_http_ollama_marks_t        marks;
+    ngx_http_ollama_scan_runner_t  runner;
+    u_char                        *piece;    /* of the body, that is fed */
+    off_t                          base;     /* its offset */
+    off_t                          taken;    /* to there the string that begins
+                                                in front of it is in "marks" */
+} ngx_http_ollama_scan_prompt_t;
+
+
 typedef enum {
     NGX_HTTP_OLLAMA_STREAM_UNSET = 0,
     NGX_HTTP_OLLAMA_STREAM_ON,
@@ -95,6 +113,7 @@ struct ngx_http_ollama_scan_s {
     ngx_http_ollama_field_t       *field;     /* of the body, or NULL */
     ngx_http_ollama_field_t       *sub;       /* of a message, or NULL */
     ngx_http_ollama_scan_level_t  *level;
+    ngx_http_ollama_scan_prompt_t *prompt;    /* NULL: marks aren't wanted */
 
     /* what was found; strings are decoded and in the pool */
 
@@ -107,6 +126,15 @@ struct ngx_http_ollama_scan_s {
     ngx_str_t                      task_id;
     ngx_http_ollama_stream_e       stream;
     ngx_http_ollama_scan_unload_t  unload;
+
+    ngx_http_ollama_mark_t        *marks;    /* of the prompt, in the pool */
+    ngx_uint_t                     nmarks;
+    size_t                         text;     /* bytes of the prompt */
+    uint64_t                       runner;   /* hash of the options that need
+                                                a runner of their own; 0: none
+                                                is given */
+    ngx_uint_t                     num_ctx;  /* one of them; 0: not given */
+
     uint32_t                       roomy;    /* bits of fields that have room
                                                 for a value of any length */
 

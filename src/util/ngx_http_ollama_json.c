@@ -410,6 +410,13 @@ ngx_http_ollama_json_offset(ngx_http_ollama_json_t *json)
 }
 
 
+ngx_uint_t
+ngx_http_ollama_json_in_string(ngx_http_ollama_json_t *json)
+{
+    return json->state != sw_text;
+}
+
+
 void
 ngx_http_ollama_json_free(ngx_http_ollama_json_t *json)
 {

@@ -88,6 +88,9 @@ ngx_int_t ngx_http_ollama_json_end(ngx_http_ollama_json_t *json);
 /* In a callback: the place behind the token that it is called for. */
 off_t ngx_http_ollama_json_offset(ngx_http_ollama_json_t *json);
 
+/* Whether a string has begun and not ended with what was fed so far. */
+ngx_uint_t ngx_http_ollama_json_in_string(ngx_http_ollama_json_t *json);
+
 /* Frees yajl's memory before the pool does; not from a callback. */
 void ngx_http_ollama_json_free(ngx_http_ollama_json_t *json);
 

@@ -171,7 +171,8 @@ cost_body(ngx_pool_t *pool, ngx_uint_t times, const char *first,
 
     if (scan == NULL
         || ngx_http_ollama_scan_init(scan, pool, pool,
-                                     NGX_HTTP_OLLAMA_SCAN_MESSAGES, NULL)
+                                     NGX_HTTP_OLLAMA_SCAN_MESSAGES
+                                     |NGX_HTTP_OLLAMA_SCAN_PROMPT, NULL)
            != NGX_OK
         || ngx_http_ollama_scan_feed(scan, (u_char *) first, strlen(first))
            != NGX_OK)

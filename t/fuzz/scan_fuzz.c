@@ -113,7 +113,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
 
-    flags = data[0] & FUZZ_FLAGS;
+    flags = (data[0] & FUZZ_FLAGS) | NGX_HTTP_OLLAMA_SCAN_PROMPT;
     state = data[2] * 256 + data[3];
 
     /* paths, as from the configuration */
@@ -233,6 +233,7 @@ fuzz_finish(fuzz_run_t *run)
 static void
 fuzz_compare(fuzz_run_t *one, fuzz_run_t *run)
 {
+    ngx_uint_t               i;
     ngx_http_ollama_scan_t  *a, *b;
 
     a = &one->scan;
@@ -261,6 +262,22 @@ fuzz_compare(fuzz_run_t *one, fuzz_run_t *run)
                && memcmp(a->cuts.elts, b->cuts.elts,
                          a->cuts.nelts * sizeof(ngx_http_ollama_cut_t)) == 0,
                "in pieces");
+
+    /* the marks of the prompt, and the options of its runner */
+
+    fuzz_check(a->runner == b->runner && a->num_ctx == b->num_ctx,
+               "in pieces");
+    fuzz_check(a->text == b->text && a->text <= FUZZ_BODY, "in pieces");
+    fuzz_check(a->nmarks == b->nmarks
+               && a->nmarks <= NGX_HTTP_OLLAMA_MARKS_MAX, "in pieces");
+
+    for (i = 0; i < a->nmarks; i++) {
+        fuzz_check(a->marks[i].hash == b->marks[i].hash
+                   && a->marks[i].text == b->marks[i].text
+                   && a->marks[i].text <= a->text
+                   && (i == 0 || a->marks[i].text >= a->marks[i - 1].text),
+                   "mark %d", (int) i);
+    }
 }
 
 
