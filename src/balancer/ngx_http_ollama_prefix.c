@@ -258,10 +258,13 @@ ngx_http_ollama_prefix_lookup(ngx_http_ollama_prefix_t *prefix,
 
 size_t
 ngx_http_ollama_prefix_cached(ngx_http_ollama_prefix_found_t *found,
-    ngx_uint_t server, uint64_t since, double used, double reach)
+    ngx_uint_t server, uint64_t since, double used, double reach,
+    double *back)
 {
     ngx_uint_t                       i;
     ngx_http_ollama_prefix_place_t  *place;
+
+    *back = 0;
 
     if (server >= NGX_HTTP_OLLAMA_PREFIX_SERVERS) {
         return 0;
@@ -272,6 +275,7 @@ ngx_http_ollama_prefix_cached(ngx_http_ollama_prefix_found_t *found,
         place = &found->place[i];
 
         if (place->time > since && used - place->used <= reach) {
+            *back = used - place->used;
             return place->text;
         }
     }

@@ -80,10 +80,12 @@ void ngx_http_ollama_prefix_lookup(ngx_http_ollama_prefix_t *prefix,
  * The text of the longest mark that the server is believed to have in its
  * cache: evaluated there after "since", when the model was loaded there, or
  * when the server got its number if that was later, and no more than "reach"
- * tokens ago; "used" is that of now.  0: none.
+ * tokens ago; "used" is that of now, and "back" how many tokens ago it was.
+ * 0: none.
  */
 size_t ngx_http_ollama_prefix_cached(ngx_http_ollama_prefix_found_t *found,
-    ngx_uint_t server, uint64_t since, double used, double reach);
+    ngx_uint_t server, uint64_t since, double used, double reach,
+    double *back);
 
 
 #endif /* _NGX_HTTP_OLLAMA_PREFIX_H_INCLUDED_ */

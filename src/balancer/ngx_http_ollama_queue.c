@@ -260,7 +260,10 @@ static ngx_http_ollama_queue_ticket_t *
 ngx_http_ollama_queue_ticket_locked(ngx_http_ollama_queued_t *qd,
     ngx_http_ollama_candidates_t *search)
 {
-    off_t                            bytes;
+    size_t                           bytes;
+    ngx_uint_t                       n;
+    ngx_http_ollama_mark_t          *mark, session;
+    ngx_http_ollama_scan_t          *scan;
     ngx_http_ollama_ticket_t        *t;
     ngx_http_ollama_queue_sh_t      *queue;
     ngx_http_ollama_queue_ticket_t  *qt;
@@ -271,18 +274,31 @@ ngx_http_ollama_queue_ticket_locked(ngx_http_ollama_queued_t *qd,
         return NULL;
     }
 
-    qt = ngx_http_ollama_queue_create_locked(queue, search);
+    scan = qd->ctx->scan;
+    mark = scan->marks;
+    n = scan->nmarks;
+
+    bytes = ngx_http_ollama_queue_text(qd->ctx);
+
+    if (scan->session_id.len) {
+        /* its history isn't scanned: where it was is where most of it is */
+        ngx_http_ollama_marks_session(&session, &scan->session_id, bytes);
+        mark = &session;
+        n = 1;
+    }
+
+    qt = ngx_http_ollama_queue_create_locked(queue, search, mark, n);
 
     if (qt == NULL) {
         return NULL;
     }
 
-    bytes = qd->request->headers_in.content_length_n;
-
     t = &qt->ticket;
 
     t->model = search->wanted.hash;
-    t->bytes = ngx_max(bytes, 0);
+    t->options = scan->runner;
+    t->context = scan->num_ctx;
+    t->bytes = bytes;
     t->whole = ngx_http_ollama_queue_is_whole(qd->ctx);
 
     t->line = ngx_http_ollama_queue_line(t, search);

@@ -35,6 +35,22 @@ ngx_http_ollama_queue_is_wanted(ngx_http_ollama_candidates_t *search)
 }
 
 
+size_t
+ngx_http_ollama_queue_text(ngx_http_ollama_ctx_t *ctx)
+{
+    size_t      text;
+    ngx_uint_t  i;
+
+    text = ctx->scan->text;
+
+    for (i = 0; i < ctx->ninsert; i++) {
+        text += ctx->insert[i].size;
+    }
+
+    return text;
+}
+
+
 ngx_uint_t
 ngx_http_ollama_queue_is_whole(ngx_http_ollama_ctx_t *ctx)
 {

@@ -21,6 +21,9 @@
 ngx_uint_t ngx_http_ollama_queue_is_wanted(
     ngx_http_ollama_candidates_t *search);
 
+/* Bytes of the text of the request's prompt, with a session's history. */
+size_t ngx_http_ollama_queue_text(ngx_http_ollama_ctx_t *ctx);
+
 /* Whether its reply comes in one piece: its first token is not seen then. */
 ngx_uint_t ngx_http_ollama_queue_is_whole(ngx_http_ollama_ctx_t *ctx);
 

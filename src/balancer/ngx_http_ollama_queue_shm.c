@@ -26,6 +26,14 @@
 #include "fleet/ngx_http_ollama_fleet.h"
 
 
+/* prefixes of prompts that are remembered, unless the zone is small: 2.4 MB */
+#define NGX_HTTP_OLLAMA_QUEUE_PREFIXES  32768
+
+
+static void ngx_http_ollama_queue_prefix_locked(
+    ngx_http_ollama_queue_sh_t *queue);
+static void ngx_http_ollama_queue_remember_locked(
+    ngx_http_ollama_queue_ticket_t *qt);
 static ngx_uint_t ngx_http_ollama_queue_options(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_ticket_t *t, ngx_http_ollama_option_t *o, ngx_uint_t max,
     void *data);
@@ -102,6 +110,8 @@ ngx_http_ollama_queue_get_locked(ngx_http_ollama_upstream_t *up)
     queue->name.data = (u_char *) (queue + 1);
     ngx_memcpy(queue->name.data, host->data, host->len);
 
+    ngx_http_ollama_queue_prefix_locked(queue);
+
     ngx_queue_insert_tail(queues, &queue->queue);
 
     up->sched = queue;
@@ -110,15 +120,36 @@ ngx_http_ollama_queue_get_locked(ngx_http_ollama_upstream_t *up)
 }
 
 
+/* Without it no server is believed to have a prompt in its cache. */
+
+static void
+ngx_http_ollama_queue_prefix_locked(ngx_http_ollama_queue_sh_t *queue)
+{
+    void    *p;
+    size_t   size;
+
+    size = ngx_http_ollama_prefix_size(NGX_HTTP_OLLAMA_QUEUE_PREFIXES);
+    size = ngx_min(size, ngx_http_ollama_fleet_size() / 6);
+
+    p = ngx_http_ollama_fleet_alloc_locked(size);
+
+    if (p) {
+        queue->prefix = ngx_http_ollama_prefix_init(p, size);
+    }
+}
+
+
 ngx_http_ollama_queue_ticket_t *
 ngx_http_ollama_queue_create_locked(ngx_http_ollama_queue_sh_t *queue,
-    ngx_http_ollama_candidates_t *search)
+    ngx_http_ollama_candidates_t *search, ngx_http_ollama_mark_t *mark,
+    ngx_uint_t n)
 {
     u_char                          *p;
     ngx_http_ollama_queue_ticket_t  *qt;
 
     qt = ngx_http_ollama_fleet_alloc_locked(
                                       sizeof(ngx_http_ollama_queue_ticket_t)
+                                      + n * sizeof(ngx_http_ollama_mark_t)
                                       + search->wanted.key.len
                                       + search->pin.len);
     if (qt == NULL) {
@@ -130,7 +161,11 @@ ngx_http_ollama_queue_create_locked(ngx_http_ollama_queue_sh_t *queue,
     qt->wanted = search->wanted;
     qt->tls = search->tls;
 
-    p = (u_char *) (qt + 1);
+    qt->mark = (ngx_http_ollama_mark_t *) (qt + 1);
+    qt->nmarks = n;
+
+    p = ngx_cpymem((u_char *) qt->mark, mark,
+                   n * sizeof(ngx_http_ollama_mark_t));
 
     qt->wanted.key.data = p;
     p = ngx_cpymem(p, search->wanted.key.data, search->wanted.key.len);
@@ -149,6 +184,10 @@ void
 ngx_http_ollama_queue_free_locked(ngx_http_ollama_queue_ticket_t *qt,
     ngx_http_ollama_figures_t *f)
 {
+    if (f && f->ok) {
+        ngx_http_ollama_queue_remember_locked(qt);
+    }
+
     if (ngx_http_ollama_sched_end(&qt->queue->sched, &qt->ticket, f,
                                   ngx_current_msec))
     {
@@ -161,6 +200,23 @@ ngx_http_ollama_queue_free_locked(ngx_http_ollama_queue_ticket_t *qt,
 
     ngx_queue_remove(&qt->held.queue);
     ngx_http_ollama_fleet_free_locked(qt);
+}
+
+
+/* The server has evaluated the ticket's prompt. */
+
+static void
+ngx_http_ollama_queue_remember_locked(ngx_http_ollama_queue_ticket_t *qt)
+{
+    ngx_http_ollama_ticket_t  *t;
+
+    t = &qt->ticket;
+
+    if (t->capacity && qt->queue->prefix) {
+        ngx_http_ollama_prefix_add(qt->queue->prefix, qt->mark, qt->nmarks,
+                                   t->runner->weights, t->capacity->number,
+                                   t->runner->used, ngx_current_msec);
+    }
 }
 
 
@@ -181,6 +237,7 @@ ngx_http_ollama_queue_arrive_locked(ngx_http_ollama_upstream_t *up,
     ngx_http_ollama_queue_set_t  set;
 
     set.up = up;
+    set.ticket = NULL;
 
     if (ngx_http_ollama_sched_arrive(&qt->queue->sched, &qt->ticket,
                                      ngx_current_msec)
@@ -203,6 +260,7 @@ ngx_http_ollama_queue_dispatch_locked(ngx_http_ollama_upstream_t *up,
     ngx_http_ollama_queue_set_t  set;
 
     set.up = up;
+    set.ticket = NULL;
 
     queue->dispatched = ngx_current_msec;
 
@@ -221,6 +279,8 @@ ngx_http_ollama_queue_choose_locked(ngx_http_ollama_queue_set_t *set,
     ngx_http_ollama_cost_t        cost;
     ngx_http_ollama_option_t      o[NGX_HTTP_OLLAMA_FLEET_SERVERS];
     ngx_http_ollama_candidate_t  *c;
+
+    set->ticket = NULL;
 
     for (n = 0; n < set->n; n++) {
         ngx_http_ollama_queue_option(&set->c[n], &o[n]);
@@ -365,7 +425,34 @@ ngx_http_ollama_queue_cached(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_ticket_t *t, ngx_http_ollama_option_t *o,
     ngx_http_ollama_runner_t *runner, float *back, void *data)
 {
-    return 0;
+    ngx_http_ollama_queue_set_t *set = data;
+
+    double                           ago;
+    size_t                           text;
+    ngx_msec_t                       since;
+    ngx_http_ollama_queue_ticket_t  *qt;
+
+    qt = ngx_http_ollama_queue_ticket(t);
+
+    if (qt->nmarks == 0 || qt->queue->prefix == NULL || t->bytes == 0) {
+        return 0;
+    }
+
+    if (set->ticket != t) {
+        /* the weights of a name are the same at all servers, or nearly so */
+        ngx_http_ollama_prefix_lookup(qt->queue->prefix, qt->mark, qt->nmarks,
+                                      o->weights, &set->found);
+        set->ticket = t;
+    }
+
+    since = ngx_max(runner->cold_at, o->capacity->born);
+
+    text = ngx_http_ollama_prefix_cached(&set->found, o->capacity->number,
+                                         since, runner->used, runner->reach,
+                                         &ago);
+    *back = ago;
+
+    return (text < t->bytes) ? text * t->tokens / t->bytes : t->tokens;
 }
 
 

@@ -13,6 +13,7 @@
 #include <ngx_http.h>
 
 #include "balancer/ngx_http_ollama_candidates.h"
+#include "balancer/ngx_http_ollama_prefix.h"
 #include "balancer/ngx_http_ollama_sched_types.h"
 #include "fleet/ngx_http_ollama_slot.h"
 
@@ -30,6 +31,7 @@ typedef struct {
     ngx_queue_t                     queue;     /* of all upstreams */
     ngx_str_t                       name;      /* lies behind the struct */
     ngx_msec_t                      dispatched; /* all lines */
+    ngx_http_ollama_prefix_t       *prefix;    /* NULL: there was no room */
     ngx_http_ollama_sched_t         sched;
 } ngx_http_ollama_queue_sh_t;
 
@@ -54,6 +56,8 @@ typedef struct {
                                                   struct */
     ngx_str_t                       pin;
     ngx_uint_t                      tls;
+    ngx_http_ollama_mark_t         *mark;      /* of its prompt */
+    ngx_uint_t                      nmarks;
 } ngx_http_ollama_queue_ticket_t;
 
 
@@ -62,6 +66,9 @@ typedef struct {
 typedef struct {
     ngx_http_ollama_upstream_t     *up;
     ngx_http_ollama_candidates_t    search;
+    ngx_http_ollama_ticket_t       *ticket;    /* whose marks were found; NULL:
+                                                  none so far */
+    ngx_http_ollama_prefix_found_t  found;
     ngx_uint_t                      n;
     ngx_http_ollama_candidate_t     c[NGX_HTTP_OLLAMA_FLEET_SERVERS];
 } ngx_http_ollama_queue_set_t;
@@ -77,11 +84,13 @@ ngx_http_ollama_queue_sh_t *ngx_http_ollama_queue_get_locked(
     ngx_http_ollama_upstream_t *up);
 
 /*
- * Makes a ticket of this process for what is searched for; the caller fills in
- * the rest of ->ticket.  NULL: no memory is left.
+ * Makes a ticket of this process for what is searched for, with the marks of
+ * its prompt; the caller fills in the rest of ->ticket.  NULL: no memory is
+ * left.
  */
 ngx_http_ollama_queue_ticket_t *ngx_http_ollama_queue_create_locked(
-    ngx_http_ollama_queue_sh_t *queue, ngx_http_ollama_candidates_t *search);
+    ngx_http_ollama_queue_sh_t *queue, ngx_http_ollama_candidates_t *search,
+    ngx_http_ollama_mark_t *mark, ngx_uint_t n);
 
 /*
  * Ends a ticket and frees it, but for its slot.  "f" is what its reply has

@@ -263,6 +263,15 @@ ngx_http_ollama_turn_ctx(ngx_http_ollama_turn_t *turn, ngx_http_request_t *sr)
     scan->model = turn->participant->model;
     scan->server_url = turn->participant->server_url;
     scan->stream = NGX_HTTP_OLLAMA_STREAM_ON;
+    scan->text = sr->headers_in.content_length_n;
+
+    /* what a participant was told before is in the cache where that was */
+
+    scan->marks = &turn->mark;
+    scan->nmarks = 1;
+    ngx_http_ollama_marks_session(&turn->mark,
+                                  &turn->conversation->ctx->scan->task_id,
+                                  scan->text);
 
     ctx->scan = scan;
     ctx->turn = turn;

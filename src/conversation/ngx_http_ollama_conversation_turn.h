@@ -14,6 +14,7 @@
 
 #include "conversation/ngx_http_ollama_conversation_state.h"
 #include "reply/ngx_http_ollama_capture.h"
+#include "request/ngx_http_ollama_marks.h"
 #include "util/ngx_http_ollama_timer.h"
 
 
@@ -49,6 +50,7 @@ struct ngx_http_ollama_turn_s {
     ngx_http_request_t              *request;   /* the subrequest */
     ngx_http_ollama_ctx_t           *ctx;       /* the subrequest's */
     ngx_int_t                        rc;        /* that it ended with */
+    ngx_http_ollama_mark_t           mark;      /* of its prompt */
 
     ngx_http_ollama_capture_t       *capture;   /* of the reply */
     ngx_str_t                        front;     /* inserted into each frame */

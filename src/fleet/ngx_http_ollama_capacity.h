@@ -60,6 +60,9 @@ typedef struct {
 
 
 typedef struct {
+    ngx_uint_t                 number;     /* of the server in the fleet, from
+                                              0; given anew when it is gone */
+    ngx_msec_t                 born;       /* when it was given */
     ngx_http_ollama_runner_t   runner[NGX_HTTP_OLLAMA_RUNNERS];
     ngx_http_ollama_runner_t  *loading;    /* NULL: none is being loaded */
     ngx_msec_t                 load_end;   /* when that is expected to end */

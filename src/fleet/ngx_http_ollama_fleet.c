@@ -64,6 +64,7 @@ static void ngx_http_ollama_fleet_add_locked(ngx_http_ollama_upstream_t *up,
 static ngx_http_ollama_server_t *ngx_http_ollama_fleet_create_locked(
     ngx_http_ollama_upstream_t *up, ngx_http_ollama_fleet_peer_t *peer,
     ngx_uint_t order);
+static ngx_uint_t ngx_http_ollama_fleet_number_locked(void);
 static void ngx_http_ollama_fleet_orphan_locked(
     ngx_http_ollama_upstream_t *up);
 static ngx_uint_t ngx_http_ollama_fleet_is_of_locked(
@@ -565,6 +566,8 @@ ngx_http_ollama_fleet_create_locked(ngx_http_ollama_upstream_t *up,
 
     server->node.key = ngx_http_ollama_fleet_key(up, peer->address);
     server->id = ++sh->ids;
+    server->capacity.number = ngx_http_ollama_fleet_number_locked();
+    server->capacity.born = ngx_current_msec;
     server->latency = -1;
     server->next = ngx_current_msec
                    + ngx_min(order * NGX_HTTP_OLLAMA_FLEET_STAGGER,
@@ -575,6 +578,35 @@ ngx_http_ollama_fleet_create_locked(ngx_http_ollama_upstream_t *up,
     sh->nservers++;
 
     return server;
+}
+
+
+/* The least number that no server has; there are fewer than can be. */
+
+static ngx_uint_t
+ngx_http_ollama_fleet_number_locked(void)
+{
+    u_char                       used[NGX_HTTP_OLLAMA_FLEET_SERVERS];
+    ngx_uint_t                   i;
+    ngx_queue_t                 *q;
+    ngx_http_ollama_server_t    *server;
+    ngx_http_ollama_fleet_sh_t  *sh;
+
+    ngx_memzero(used, sizeof(used));
+
+    sh = ngx_http_ollama_fleet->sh;
+
+    for (q = ngx_queue_head(&sh->servers);
+         q != ngx_queue_sentinel(&sh->servers);
+         q = ngx_queue_next(q))
+    {
+        server = ngx_queue_data(q, ngx_http_ollama_server_t, queue);
+        used[server->capacity.number] = 1;
+    }
+
+    for (i = 0; used[i]; i++) { /* void */ }
+
+    return i;
 }
 
 

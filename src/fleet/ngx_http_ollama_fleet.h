@@ -202,6 +202,9 @@ ngx_uint_t ngx_http_ollama_fleet_id_locked(ngx_http_ollama_server_t *server);
 void *ngx_http_ollama_fleet_alloc_locked(size_t size);
 void ngx_http_ollama_fleet_free_locked(void *p);
 
+/* Bytes of the zone. */
+size_t ngx_http_ollama_fleet_size(void);
+
 /* The balancer's list in the zone, and its pointer in this process. */
 ngx_queue_t *ngx_http_ollama_fleet_queues_locked(void);
 void **ngx_http_ollama_fleet_queue(void);

@@ -32,6 +32,17 @@ ngx_http_ollama_fleet_free_locked(void *p)
 }
 
 
+size_t
+ngx_http_ollama_fleet_size(void)
+{
+    ngx_slab_pool_t  *shpool;
+
+    shpool = ngx_http_ollama_fleet->shpool;
+
+    return shpool->end - (u_char *) shpool;
+}
+
+
 ngx_queue_t *
 ngx_http_ollama_fleet_queues_locked(void)
 {

@@ -396,9 +396,11 @@ ngx_http_ollama_tap_figures(ngx_http_ollama_ctx_t *ctx)
 
     frame = ctx->frame;
 
-    figures.load = -1;
-    figures.prompt = -1;
-    figures.generate = -1;
+    /* ns; -1 remains negative */
+
+    figures.load = (float) frame->load_duration / 1e9f;
+    figures.prompt = (float) frame->prompt_eval_duration / 1e9f;
+    figures.generate = (float) frame->eval_duration / 1e9f;
     figures.prompt_tokens = frame->prompt_tokens;
     figures.generated_tokens = frame->generated_tokens;
     figures.ok = 1;

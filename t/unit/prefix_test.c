@@ -63,13 +63,32 @@ prefix_marks(ngx_http_ollama_mark_t *mark, ngx_uint_t n, ngx_uint_t prompt)
 }
 
 
+/* What is cached, and since how many tokens: as often as "used" says. */
+
+static size_t
+prefix_query(ngx_http_ollama_prefix_found_t *found, ngx_uint_t server,
+    uint64_t since, double used, double reach)
+{
+    double  back;
+    size_t  text;
+
+    text = ngx_http_ollama_prefix_cached(found, server, since, used, reach,
+                                         &back);
+
+    assert_true(back <= reach);
+    assert_true(text || back == 0);
+
+    return text;
+}
+
+
 static size_t
 prefix_cached(prefix_t *t, ngx_http_ollama_mark_t *mark, ngx_uint_t n,
     ngx_uint_t server)
 {
     ngx_http_ollama_prefix_lookup(t->prefix, mark, n, MODEL, &t->found);
 
-    return ngx_http_ollama_prefix_cached(&t->found, server, 0, 0, REACH);
+    return prefix_query(&t->found, server, 0, 0, REACH);
 }
 
 
@@ -147,7 +166,7 @@ prefix_longest_test(void **state)
 
     prefix_marks(mark, 64, 1);
     ngx_http_ollama_prefix_lookup(t.prefix, mark, 64, MODEL + 1, &t.found);
-    assert_int_equal(ngx_http_ollama_prefix_cached(&t.found, 3, 0, 0, REACH),
+    assert_int_equal(prefix_query(&t.found, 3, 0, 0, REACH),
                      0);
 
     prefix_end(&t);
@@ -227,34 +246,34 @@ prefix_forgotten_test(void **state)
 
     /* loaded again: what was evaluated before is gone, at the time itself */
 
-    assert_int_equal(ngx_http_ollama_prefix_cached(found, 1, 49, 9000, 1e5),
+    assert_int_equal(prefix_query(found, 1, 49, 9000, 1e5),
                      900);
-    assert_int_equal(ngx_http_ollama_prefix_cached(found, 1, 50, 9000, 1e5),
+    assert_int_equal(prefix_query(found, 1, 50, 9000, 1e5),
                      400);
-    assert_int_equal(ngx_http_ollama_prefix_cached(found, 1, 59, 9000, 1e5),
+    assert_int_equal(prefix_query(found, 1, 59, 9000, 1e5),
                      400);
-    assert_int_equal(ngx_http_ollama_prefix_cached(found, 1, 60, 9000, 1e5),
+    assert_int_equal(prefix_query(found, 1, 60, 9000, 1e5),
                      0);
 
     /* too much was evaluated since */
 
-    assert_int_equal(ngx_http_ollama_prefix_cached(found, 1, 0, 11000, 10000),
+    assert_int_equal(prefix_query(found, 1, 0, 11000, 10000),
                      900);
-    assert_int_equal(ngx_http_ollama_prefix_cached(found, 1, 0, 11001, 10000),
+    assert_int_equal(prefix_query(found, 1, 0, 11001, 10000),
                      400);
-    assert_int_equal(ngx_http_ollama_prefix_cached(found, 1, 0, 19000, 10000),
+    assert_int_equal(prefix_query(found, 1, 0, 19000, 10000),
                      400);
-    assert_int_equal(ngx_http_ollama_prefix_cached(found, 1, 0, 19001, 10000),
+    assert_int_equal(prefix_query(found, 1, 0, 19001, 10000),
                      0);
 
     /* another server with the same number, from 70 on */
 
-    assert_int_equal(ngx_http_ollama_prefix_cached(found, 1, 70, 0, 1e5), 0);
+    assert_int_equal(prefix_query(found, 1, 70, 0, 1e5), 0);
 
     ngx_http_ollama_prefix_add(t.prefix, mark, 2, MODEL, 1, 5, 71);
     ngx_http_ollama_prefix_lookup(t.prefix, mark, 9, MODEL, found);
 
-    assert_int_equal(ngx_http_ollama_prefix_cached(found, 1, 70, 5, 1e5),
+    assert_int_equal(prefix_query(found, 1, 70, 5, 1e5),
                      200);
 
     prefix_end(&t);
@@ -373,7 +392,7 @@ prefix_random_test(void **state)
 
         misses += (want == 0);
 
-        assert_int_equal(ngx_http_ollama_prefix_cached(&t.found, s,
+        assert_int_equal(prefix_query(&t.found, s,
                                       i > 300 ? i - 300 : 0, used[s], 1500),
                          want);
 
