@@ -87,6 +87,8 @@ static ngx_int_t ngx_http_ollama_dispatch_best(ngx_http_ollama_dispatch_t *d,
     ngx_http_ollama_sched_case_t *cs);
 static ngx_int_t ngx_http_ollama_dispatch_next(ngx_http_ollama_dispatch_t *d,
     float limit, ngx_uint_t any);
+static ngx_uint_t ngx_http_ollama_dispatch_is_known(
+    ngx_http_ollama_dispatch_t *d, float limit);
 static void ngx_http_ollama_dispatch_drain(ngx_http_ollama_dispatch_t *d,
     ngx_http_ollama_sched_line_t *line);
 static ngx_uint_t ngx_http_ollama_dispatch_is_settled(
@@ -360,7 +362,8 @@ ngx_http_ollama_dispatch_best(ngx_http_ollama_dispatch_t *d,
 
 /*
  * Among those that cost little more than the least, the weighted round robin of
- * ngx_http_upstream_get_peer(); of those that are free, or any.
+ * ngx_http_upstream_get_peer(); of those that are free, or any.  A place beyond
+ * those that are known is only used if there is none of these.
  */
 
 static ngx_int_t
@@ -368,7 +371,7 @@ ngx_http_ollama_dispatch_next(ngx_http_ollama_dispatch_t *d, float least,
     ngx_uint_t any)
 {
     ngx_int_t                   best, total;
-    ngx_uint_t                  i;
+    ngx_uint_t                  i, known;
     ngx_http_ollama_option_t   *o;
     ngx_http_ollama_capacity_t *c;
 
@@ -378,10 +381,13 @@ ngx_http_ollama_dispatch_next(ngx_http_ollama_dispatch_t *d, float least,
     least = least * NGX_HTTP_OLLAMA_DISPATCH_EQUAL_FACTOR
             + NGX_HTTP_OLLAMA_DISPATCH_EQUAL_SECONDS;
 
+    known = ngx_http_ollama_dispatch_is_known(d, least);
+
     for (i = 0; i < d->n; i++) {
 
         if (!d->cost[i].usable || !(any || d->cost[i].free)
-            || d->cost[i].seconds > least)
+            || d->cost[i].seconds > least
+            || (known && d->cost[i].probe))
         {
             continue;
         }
@@ -404,6 +410,27 @@ ngx_http_ollama_dispatch_next(ngx_http_ollama_dispatch_t *d, float least,
     }
 
     return best;
+}
+
+
+/* Whether one has a free place that need not be found out first. */
+
+static ngx_uint_t
+ngx_http_ollama_dispatch_is_known(ngx_http_ollama_dispatch_t *d, float limit)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < d->n; i++) {
+
+        if (d->cost[i].free
+            && !d->cost[i].probe
+            && d->cost[i].seconds <= limit)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -508,6 +508,32 @@ sched_places_test(void **state)
 }
 
 
+/* A place that is known to be free is better than one that may be there. */
+
+static void
+sched_places_known_test(void **state)
+{
+    world_t     *w;
+    ngx_uint_t   i, a, b;
+
+    w = world_create(2);
+    world_load(w, 1, 0);
+    world_load(w, 1, 1);
+
+    a = world_ask(w, 1, 1);
+    world_first(w, a);
+
+    for (i = 0; i < 4; i++) {
+        b = world_ask(w, 1, 1);
+        assert_int_equal(w->granted[b], 1 - w->granted[a]);
+        assert_int_equal(w->ticket[b].probe, 0);
+        world_leave(w, b);
+    }
+
+    free(w);
+}
+
+
 /* A server that works on one at once is asked again later and later. */
 
 static void
@@ -821,6 +847,7 @@ main(void)
     unit_add(&suite, "a model that is starved", sched_starvation_test, NULL);
     unit_add(&suite, "owners", sched_fair_test, NULL);
     unit_add(&suite, "places are learned", sched_places_test, NULL);
+    unit_add(&suite, "a place that is known", sched_places_known_test, NULL);
     unit_add(&suite, "a single place", sched_places_one_test, NULL);
     unit_add(&suite, "a stuck server", sched_stuck_test, NULL);
     unit_add(&suite, "max_conns", sched_limit_test, NULL);
