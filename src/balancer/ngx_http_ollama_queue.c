@@ -87,6 +87,7 @@ static void ngx_http_ollama_queue_run(ngx_http_ollama_queued_t *qd,
 static void ngx_http_ollama_queue_cleanup(void *data);
 static void ngx_http_ollama_queue_drop(ngx_http_ollama_queued_t *qd,
     ngx_http_ollama_figures_t *f);
+static void ngx_http_ollama_queue_wake(void);
 
 
 ngx_int_t
@@ -620,7 +621,9 @@ ngx_http_ollama_queue_bind_locked(ngx_http_request_t *r,
 void
 ngx_http_ollama_queue_first(ngx_http_ollama_ctx_t *ctx)
 {
-    ngx_http_ollama_queued_t  *qd;
+    ngx_http_ollama_queued_t      *qd;
+    ngx_http_ollama_queue_sh_t    *queue;
+    ngx_http_upstream_rr_peers_t  *peers;
 
     qd = ctx->queued;
 
@@ -628,12 +631,21 @@ ngx_http_ollama_queue_first(ngx_http_ollama_ctx_t *ctx)
         return;
     }
 
-    ngx_http_ollama_fleet_lock();
+    queue = qd->ticket->queue;
+    peers = qd->up->uscf->peer.data;
 
-    ngx_http_ollama_sched_first(&qd->ticket->queue->sched,
-                                &qd->ticket->ticket, ngx_current_msec);
+    ngx_http_ollama_fleet_lock_peers(peers);
 
-    ngx_http_ollama_fleet_unlock();
+    ngx_http_ollama_sched_first(&queue->sched, &qd->ticket->ticket,
+                                ngx_current_msec);
+
+    if (queue->sched.waiting) {
+        ngx_http_ollama_queue_dispatch_locked(qd->up, queue);
+    }
+
+    ngx_http_ollama_fleet_unlock_peers(peers);
+
+    ngx_http_ollama_queue_wake();
 }
 
 
@@ -715,7 +727,6 @@ ngx_http_ollama_queue_drop(ngx_http_ollama_queued_t *qd,
 {
     ngx_http_ollama_slot_t          *slot;
     ngx_http_ollama_limits_t         limits;
-    ngx_http_ollama_queue_t         *state;
     ngx_http_ollama_queue_sh_t      *queue;
     ngx_http_upstream_rr_peers_t    *peers;
 
@@ -744,6 +755,17 @@ ngx_http_ollama_queue_drop(ngx_http_ollama_queued_t *qd,
     }
 
     ngx_http_ollama_fleet_unlock_peers(peers);
+
+    ngx_http_ollama_queue_wake();
+}
+
+
+/* Has the requests of this process continued that were granted a server. */
+
+static void
+ngx_http_ollama_queue_wake(void)
+{
+    ngx_http_ollama_queue_t  *state;
 
     state = ngx_http_ollama_queue_state();
 

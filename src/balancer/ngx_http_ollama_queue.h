@@ -64,7 +64,10 @@ ngx_http_ollama_candidate_t *ngx_http_ollama_queue_bind_locked(
     ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
     ngx_http_ollama_queue_set_t *set, ngx_http_ollama_slot_t **slot);
 
-/* The first token of the reply has come. */
+/*
+ * The first token of the reply has come: it shows places, or ends a load, which
+ * is what others may wait for.
+ */
 void ngx_http_ollama_queue_first(ngx_http_ollama_ctx_t *ctx);
 
 /* What the reply's last frame tells; used when the try ends. */
