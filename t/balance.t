@@ -1,6 +1,6 @@
 # Guards the promise that each request goes to a server that has its model, if
-# possible to one that has it loaded, then to the least busy one; and that no
-# request fails because one server refuses it.
+# possible to one that has it loaded and a place for it; and that no request
+# fails because one server refuses it.  Requests that wait: queue.t.
 #
 # Which server answered is told by X-Ollama-Server, what it had to do by the
 # stand-in's record: nothing here is measured by a clock.
@@ -55,6 +55,9 @@ is(fake_requests(fake => 3, path => '/api/chat')->{count}, 3);
 --- test
 wait_status(up => 1, 2);
 
+# both are in use: a burst for one is no reason to unload the other
+are_good('at first', map { http(chat($_)) } qw(m1 m2));
+
 for my $round (1 .. 13) {
     for my $model (qw(m1 m2)) {
         my @replies = at_once(8, chat($model));
@@ -64,7 +67,7 @@ for my $round (1 .. 13) {
 }
 
 is(fake_requests(fake => $_)->{loads}, 0, "no load at server $_") for 1, 2;
-is(fake_requests(fake => $_)->{count}, 104) for 1, 2;
+is(fake_requests(fake => $_)->{count}, 105) for 1, 2;
 
 
 
@@ -130,45 +133,39 @@ is(fake_requests(fake => $_)->{loads}, 0, "no load at server $_") for 1, 2;
 
 
 
-=== requests for a model go where it is loaded, but not any number of them
---- upstream eval: main::servers_with($::once, '', '', 'max_conns=1')
+=== without a queue requests go where the model is loaded, but not any number
+--- upstream eval
+main::queue_of('queue=0',
+               main::servers_with($::once, '', '', 'max_conns=1'))
+--- fake
+{"model":"m1","fault":"hang"}
 --- fake2
-{"server":{"models":[{"name":"m1"},{"name":"m2"}]}}
+{"server":{"models":[{"name":"m1"}]}}
+{"model":"m1","fault":"hang"}
 --- fake3
 {"server":{"models":[{"name":"m3"}]}}
 --- test
 wait_status(up => 1, 2, 3);
 
-# a load counts as eight requests
-my @held = hold(9, 'm1');
-is(held_by(@held), join(' ', (1) x 9), 'where it is loaded');
-is(fake_requests(fake => 2)->{loads}, 0, 'no load');
+my @held;
 
-push @held, hold(5, 'm1');
-is(in_flight(), '9 5 0', 'then where it must be loaded');
-is(fake_requests(fake => 2)->{loads}, 1, 'once');
+# nothing is known of their speeds: a load takes longer than to wait for some
+for my $n (1 .. 10) {
+    push @held, client(timeout => 20)->request(chat('m1'));
+    ok(wait_for(sub { eval(join '+', split / /, in_flight()) == $n }, 10),
+       'at a server: ' . in_flight());
+}
 
-# requests for other models count, too
-is(servers_of(http(chat('m2'))), 2, 'loaded at none');
+my @n = split / /, in_flight();
+cmp_ok($n[0], '>=', 2, 'more than one where it is loaded');
+cmp_ok($n[1], '>=', 2, 'then where it must be loaded');
+is($n[2], 0, 'never at one without it');
 
 $_->close for @held;
 
 
 
-=== weight counts beside a load
---- upstream eval: main::servers_with($::once, 'weight=2', '')
---- fake2
-{"server":{"models":[{"name":"m1"}]}}
---- test
-wait_status(up => 1, 2);
-
-my @held = hold(19, 'm1');
-is(in_flight(), '17 2', 'sixteen at a server of weight 2 are eight');
-$_->close for @held;
-
-
-
-=== a burst for a model that is not loaded goes to one server
+=== a burst for a model that is not loaded loads it once a server
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
 {"model":"m2","load_ms":700}
@@ -180,32 +177,34 @@ wait_status(up => 1, 2);
 my @replies = at_once(8, chat('m2'));
 
 are_good('the burst', @replies);
-my $where = servers_of($replies[0]);
-is(count_of($where, @replies), 8, "all of it at server $where");
 
-@replies = map { http(chat('m2')) } 1 .. 6;
-is(count_of($where, @replies), 6, 'those after it, too');
+# it may pay to load it twice, but not twice at one server
+my @loads = map { fake_requests(fake => $_)->{loads} } 1, 2;
+like("@loads", qr/\A(?:1 1|1 0|0 1)\z/, 'once a server');
 
-is(fake_requests(fake => 1)->{loads} + fake_requests(fake => 2)->{loads}, 1,
-   'one load');
+are_good('those after it', map { http(chat('m2')) } 1 .. 6);
+is(join(' ', map { fake_requests(fake => $_)->{loads} } 1, 2), "@loads",
+   'no load for those after it');
 
 
 
 === a model that is loading keeps its server though probes don't show it
 --- upstream eval: main::servers_with($::often, '', '')
 --- fake
+{"server":{"models":[{"name":"m2"}]}}
 {"model":"m2","load_ms":2000}
 --- fake2
-{"model":"m2","load_ms":2000}
+{"server":{"models":[{"name":"m1","loaded":true},{"name":"m2"}]}}
 --- test
 wait_status(up => 1, 2);
+
+# a model that is in use is not unloaded for another
+my @held = hold(1, 'm1');
 
 my $c = client(timeout => 30)->request(chat('m2'));
 
 # looks at both that began after the load has
-wait_for(sub {
-    fake_requests(fake => 1)->{loads} + fake_requests(fake => 2)->{loads}
-}, 10);
+wait_for(sub { fake_requests(fake => 1)->{loads} }, 10);
 
 for my $n (1, 2) {
     my $looks = fake_requests(fake => $n, polls => 1, path => '/api/ps')
@@ -217,8 +216,9 @@ for my $n (1, 2) {
 my @replies = (at_once(7, chat('m2')), $c->reply);
 
 are_good('all', @replies);
-is(fake_requests(fake => 1)->{loads} + fake_requests(fake => 2)->{loads}, 1,
-   'one load');
+is(servers_of(@replies), join(' ', (1) x 8), 'all where it is loaded');
+is(fake_requests(fake => 1)->{loads}, 1, 'one load');
+$_->close for @held;
 
 
 
@@ -290,13 +290,15 @@ is(count_of(1, @replies), 12);
 is(count_of(2, @replies), 4);
 
 my @held = hold(8, 'm1');
-is(held_by(@held) =~ tr/1//, 6, 'three times as many');
+cmp_ok(held_by(@held) =~ tr/1//, '>=', 5, 'more there');
 $_->close for @held;
 
 
 
-=== max_conns limits a server; when all are full the answer is 503
---- upstream eval: main::servers_with($::once, 'max_conns=1', 'max_conns=2')
+=== max_conns limits a server; when all are full and none waits it is 503
+--- upstream eval
+main::queue_of('queue=0',
+               main::servers_with($::once, 'max_conns=1', 'max_conns=2'))
 --- test
 wait_status(up => 1, 2);
 
@@ -331,7 +333,8 @@ $_->close for @held;
 
 
 === a full server with the model loaded yields to one that must load it
---- upstream eval: main::servers_with($::once, 'max_conns=1', '', '')
+--- upstream eval
+main::queue_of('queue=0', main::servers_with($::once, 'max_conns=1', '', ''))
 --- fake2
 {"server":{"models":[{"name":"m1"}]}}
 --- fake3
@@ -348,7 +351,8 @@ $_->close for @held;
 
 
 === a backup server gets what no other server can take
---- upstream eval: main::servers_with($::once, 'max_conns=2', 'backup')
+--- upstream eval
+main::queue_of('queue=0', main::servers_with($::once, 'max_conns=2', 'backup'))
 --- fake
 {"server":{"models":[{"name":"m1"}]}}
 --- fake2

@@ -11,6 +11,8 @@ package Test::Nginx::Ollama::Fleet;
 #     servers_with(lines, more, more2 ...)
 #                         "upstream" of these stand-ins, each with "more" after
 #                         its address
+#     queue_of(args, upstream)
+#                         the same with these arguments of ollama_balance
 #     set_models(1, m1 => 1, m2 => 0)
 #                         what a stand-in has; 1: it is loaded
 #     wait_models(1, "m1+ m2")
@@ -33,8 +35,9 @@ use Test::More;
 
 use Test::Nginx::Ollama ();
 
-our @EXPORT = qw($often $once @say %bodies chat servers_with set_models
-                 wait_models count_of are_good hold held_by in_flight);
+our @EXPORT = qw($often $once @say %bodies chat servers_with queue_of
+                 set_models wait_models count_of are_good hold held_by
+                 in_flight);
 
 BEGIN {
     no strict 'refs';
@@ -75,6 +78,15 @@ sub servers_with {
 
     return "        zone ollama 1m;\n$upstream        ollama_balance;\n$more"
            . "        keepalive 8;\n";
+}
+
+
+sub queue_of {
+    my ($args, $upstream) = @_;
+
+    $upstream =~ s/ollama_balance;/ollama_balance $args;/;
+
+    return $upstream;
 }
 
 
