@@ -6,6 +6,7 @@ use lib 't/lib';
 
 use Test::Nginx::Ollama::Session line => 1, qw(:all);
 use Test::Nginx::Ollama;
+use Test::Nginx::Ollama::HTTP2;
 use Test::Nginx::Ollama::Server qw($server);
 use Test::Nginx::Ollama::Stop;
 use Cpanel::JSON::XS ();
@@ -507,6 +508,58 @@ is_saved($reply, $id, 'late');
 is(scalar(() = $reply->body =~ /\[DONE\]/g), 1, 'late - one end');
 is(session($id)->{messages}[1]{stats}{eval_count}, 4, 'late - statistics');
 --- error_log eval: qr/server ".*" did not end its reply/
+
+
+
+=== a slow client does not cut what follows the last frame of SSE
+--- upstream eval: $::steps
+--- config eval: $::h2
+--- params
+proxy_buffer_size 32k;
+proxy_buffers 4 32k;
+--- test
+block_begins();
+my ($what, $path, $more, $type) = @{ $::streams[1] };
+
+# what follows: nginx has no place for all of it before the client takes more
+my $rest = ': ' . 'x' x 30_000 . "\n\n"
+           . 'data: {"id":"c","choices":[],"usage":{"prompt_tokens":3,'
+           . '"completion_tokens":4}}' . "\n\n" . "data: [DONE]\n\n";
+
+# the server sends it at once, or a second after the client has all else
+for my $late (0, 1) {
+    my $title = $late ? 'sent late' : 'sent at once';
+    my $id = made();
+    my $c = h2(window => 1000);
+
+    $c->request("POST $path", body($id, $more, 'a'),
+                'X-Ollama-Session-Id' => $id);
+    my $s = $main::server->accept->header($type);
+    $s->chunk(said($path, 'y' x 31_000));
+    $c->read_until(qr/y{500}/);
+    $s->chunk(said($path, '', 1));
+    $s->chunk($rest)->last if !$late;
+
+    # for longer than a server that is silent is waited for
+    sleep 3.5;
+    $c->grant(0x7fff0000);
+    $c->read_until(qr/"stop"/);
+
+    if ($late) {
+        sleep 1;
+        $s->chunk($rest)->last;
+    }
+
+    my $reply = $c->reply;
+    is($reply->end, 'complete', "$title - the end");
+    is(mark_of($reply, $title)->{saved}, JSON::PP::true, "$title - saved");
+    like($reply->body, qr/x{30000}\n\n.*"completion_tokens":4.*\[DONE\]\n\n\z/s,
+         "$title - nothing is lost");
+    is(session($id)->{messages}[1]{stats}{eval_count}, 4,
+       "$title - statistics");
+    $s->close;
+    $c->close;
+}
 
 
 

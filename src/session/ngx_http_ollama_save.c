@@ -65,6 +65,8 @@ static ngx_int_t ngx_http_ollama_save_hold(ngx_http_ollama_save_t *save,
     ngx_buf_t *b);
 static void ngx_http_ollama_save_wait(ngx_http_ollama_save_t *save);
 static void ngx_http_ollama_save_wait_handler(ngx_event_t *ev);
+static ngx_uint_t ngx_http_ollama_save_wait_longer(
+    ngx_http_ollama_save_t *save);
 static ngx_int_t ngx_http_ollama_save_finish(ngx_http_ollama_save_t *save);
 static ngx_int_t ngx_http_ollama_save_store_or_defer(
     ngx_http_ollama_save_t *save);
@@ -307,6 +309,11 @@ ngx_http_ollama_save_wait_handler(ngx_event_t *ev)
         return;
     }
 
+    if (ngx_http_ollama_save_wait_longer(save)) {
+        ngx_add_timer(ev, NGX_HTTP_OLLAMA_SAVE_WAIT);
+        return;
+    }
+
     ngx_http_set_log_request(c->log, r);
 
     if (!ctx->cancelled) {
@@ -333,6 +340,31 @@ ngx_http_ollama_save_wait_handler(ngx_event_t *ev)
     }
 
     ngx_http_ollama_stop_server(r);
+}
+
+
+/*
+ * While the client hasn't taken what came before, nginx doesn't read from the
+ * server.  After that the server has its time once more.
+ */
+
+static ngx_uint_t
+ngx_http_ollama_save_wait_longer(ngx_http_ollama_save_t *save)
+{
+    ngx_uint_t           slow;
+    ngx_http_request_t  *r;
+
+    r = save->request;
+
+    if (save->ctx->cancelled || save->held_size > NGX_HTTP_OLLAMA_SAVE_HELD) {
+        return 0;
+    }
+
+    slow = save->slow;
+    save->slow = (r->connection->buffered
+                  || (r->upstream && r->upstream->busy_bufs));
+
+    return slow || save->slow;
 }
 
 

@@ -46,6 +46,8 @@ struct ngx_http_ollama_save_s {
     unsigned                    settled:1; /* it has ended, or the outbox has
                                               the message */
     unsigned                    refused:1; /* by the server, for good */
+    unsigned                    slow:1;    /* the client was, when the server's
+                                              time was over */
     unsigned                    passing:1; /* nothing is held any more */
     unsigned                    last_buf:1; /* one that is held was the last */
 };
