@@ -43,6 +43,7 @@
 #include "redis/ngx_http_ollama_redis.h"
 #include "redis/ngx_http_ollama_redis_conf.h"
 #include "reply/ngx_http_ollama_refresh.h"
+#include "reply/ngx_http_ollama_rest.h"
 #include "reply/ngx_http_ollama_tap.h"
 #include "request/ngx_http_ollama_forbid.h"
 #include "request/ngx_http_ollama_origin.h"
@@ -258,6 +259,7 @@ ngx_http_ollama_postconfiguration(ngx_conf_t *cf)
         || ngx_http_ollama_turn_filter_init(cf) != NGX_OK
         || ngx_http_ollama_unload_filter_init(cf) != NGX_OK
         || ngx_http_ollama_refresh_filter_init(cf) != NGX_OK
+        || ngx_http_ollama_rest_filter_init(cf) != NGX_OK
         || ngx_http_ollama_tap_filter_init(cf) != NGX_OK
         || ngx_http_ollama_error_filter_init(cf) != NGX_OK)
     {

@@ -687,6 +687,7 @@ for my $turn (1, 2) {
 
 main::is_closed($c->reply, 'no turn is held up', 'max_turns', 2);
 ok($_->gone, 'the server is let go') for @open;
+--- error_log eval: qr/server ".*" did not end its reply/
 
 
 

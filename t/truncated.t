@@ -560,6 +560,98 @@ upstream prematurely closed connection
 
 
 
+=== a server that does not end its reply after the last frame
+--- upstream eval: $::steps
+--- config eval: $::h2
+--- test
+my $ndjson = 'application/x-ndjson';
+my $sse = 'text/event-stream';
+my $json = 'application/json';
+my $line = '{"model":"m1","message":{"content":"a"},"response":"a","done":true}'
+           . "\n";
+my $done = "data: {\"id\":\"c\",\"choices\":[]}\n\ndata: [DONE]\n\n";
+
+for my $case ([ '/api/chat', $::chat, $ndjson, $line ],
+              [ '/api/generate', $::prompt, $ndjson, $line ],
+              [ '/api/chat', $::one, $json, $line ],
+              [ '/api/embed', { model => 'm1', input => 'a' }, $json,
+                '{"embeddings":[[1]]}' ],
+              [ '/v1/chat/completions', $::openai, $sse, $done ],
+              [ '/v1/completions', $::prompt, $sse, $done ],
+              [ '/v1/responses', $::prompt, $sse,
+                "event: response.completed\n"
+                . "data: {\"type\":\"response.completed\"}\n\n" ],
+              [ '/v1/messages', $::claude, $sse,
+                "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n" ])
+{
+    my ($uri, $body, $type, $last) = @$case;
+
+    for my $c (client(), h2()) {
+        my $r = $c->request("POST $uri", $body);
+        my $s = $::server->accept->header($type);
+
+        $s->chunk($last);
+        $r = $c->reply;
+        is($r->body, $last, "$uri, $type: nothing is added");
+        is($r->end, 'complete', "$uri: a good end");
+        ok($s->gone, 'the server is let go');
+        $s->close;
+        $c->close;
+    }
+}
+
+is(outcomes(16), 'ok');
+--- error_log eval: qr/server ".*" did not end its reply/
+
+
+
+=== a server that does not end its reply, with proxy_buffering on
+--- upstream eval: $::steps
+--- params
+proxy_buffering on;
+--- test
+my $last = '{"model":"m1","message":{"content":"a"},"done":true}' . "\n";
+my $c = client()->request('POST /api/chat', $::chat);
+my $s = $::server->accept->header('application/x-ndjson');
+
+$s->chunk($last);
+my $r = $c->reply;
+is($r->body, $last, 'nothing is added');
+ok($r->complete, 'a good end');
+ok($s->gone, 'the server is let go');
+--- error_log eval: qr/server ".*" did not end its reply/
+
+
+
+=== a slow client gets a complete reply whole
+--- upstream eval: $::steps
+--- config eval: $::h2
+--- params
+proxy_buffer_size 32k;
+proxy_buffers 4 32k;
+--- test
+my $line = '{"message":{"content":"' . 'y' x 20_000 . '"},"done":false}' . "\n";
+my $last = '{"message":{"content":""},"done":true}' . "\n";
+my $c = h2(window => 1000);
+
+$c->request('POST /api/chat', $::chat);
+my $s = $::server->accept->header('application/x-ndjson');
+$s->chunk($line);
+$c->read_until(qr/y{500}/);
+$s->chunk($last)->last;
+
+# nginx doesn't see the server's end before the client takes more
+sleep 2.5;
+$c->grant(0x7fff0000);
+
+my $r = $c->reply;
+is($r->body, $line . $last);
+is($r->end, 'complete');
+$s->close;
+$c->close;
+
+
+
 === a server's own error line is passed on, none is added
 --- config eval: $::h2
 --- fake

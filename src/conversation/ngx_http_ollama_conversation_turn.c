@@ -36,17 +36,14 @@
 #include "core/ngx_http_ollama_ctx.h"
 #include "reply/ngx_http_ollama_capture.h"
 #include "reply/ngx_http_ollama_frame.h"
+#include "reply/ngx_http_ollama_rest.h"
 #include "reply/ngx_http_ollama_stop.h"
 #include "request/ngx_http_ollama_scan.h"
 
 
 #define NGX_HTTP_OLLAMA_TURN_POOL  4096
 
-/* how long a server may take to end its reply after the final frame, ms */
-#define NGX_HTTP_OLLAMA_TURN_REST  1000
 
-
-static void ngx_http_ollama_turn_cleanup(void *data);
 static ngx_int_t ngx_http_ollama_turn_request(ngx_http_ollama_turn_t *turn);
 static ngx_int_t ngx_http_ollama_turn_body(ngx_http_ollama_turn_t *turn,
     ngx_http_request_t *sr);
@@ -57,8 +54,6 @@ static ngx_int_t ngx_http_ollama_turn_post_handler(ngx_http_request_t *r,
 static ngx_int_t ngx_http_ollama_turn_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_turn_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
-static void ngx_http_ollama_turn_rest(ngx_http_ollama_turn_t *turn);
-static void ngx_http_ollama_turn_rest_handler(ngx_event_t *ev);
 static void ngx_http_ollama_turn_consume(ngx_http_ollama_turn_t *turn,
     ngx_chain_t *in);
 static ngx_chain_t **ngx_http_ollama_turn_buf(ngx_http_ollama_turn_t *turn,
@@ -79,7 +74,6 @@ ngx_int_t
 ngx_http_ollama_turn_begin(ngx_http_ollama_conversation_t *conv)
 {
     ngx_pool_t              *pool;
-    ngx_pool_cleanup_t      *cln;
     ngx_http_request_t      *r;
     ngx_http_ollama_turn_t  *turn;
 
@@ -108,17 +102,6 @@ ngx_http_ollama_turn_begin(ngx_http_ollama_conversation_t *conv)
                    "ollama turn %ui: \"%V\"", turn->number,
                    &turn->participant->name);
 
-    cln = ngx_pool_cleanup_add(pool, 0);
-    if (cln == NULL) {
-        return NGX_ERROR;
-    }
-
-    cln->handler = ngx_http_ollama_turn_cleanup;
-    cln->data = turn;
-
-    ngx_http_ollama_timer_init(&turn->rest, ngx_http_ollama_turn_rest_handler,
-                               turn, r->connection->log);
-
     turn->capture = ngx_pcalloc(pool, sizeof(ngx_http_ollama_capture_t));
     if (turn->capture == NULL) {
         return NGX_ERROR;
@@ -145,15 +128,6 @@ ngx_http_ollama_turn_begin(ngx_http_ollama_conversation_t *conv)
     }
 
     return ngx_http_ollama_turn_request(turn);
-}
-
-
-static void
-ngx_http_ollama_turn_cleanup(void *data)
-{
-    ngx_http_ollama_turn_t *turn = data;
-
-    ngx_http_ollama_timer_stop(&turn->rest);
 }
 
 
@@ -314,7 +288,6 @@ ngx_http_ollama_turn_post_handler(ngx_http_request_t *r, void *data,
     if (!turn->ended) {
         turn->ended = 1;
         turn->rc = rc;
-        ngx_http_ollama_timer_stop(&turn->rest);
     }
 
     return NGX_OK;
@@ -435,8 +408,12 @@ ngx_http_ollama_turn_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         conv->ctx->ttft = ngx_max(conv->ctx->ttft, 0);
     }
 
-    if (turn->is_reply) {
-        ngx_http_ollama_turn_rest(turn);
+    /* of a reply that is too long no more is needed */
+
+    if (turn->is_reply && turn->capture->truncated && !turn->ended
+        && ngx_http_ollama_rest_end(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     if (in && out == NULL) {
@@ -450,46 +427,6 @@ ngx_http_ollama_turn_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
                             (ngx_buf_tag_t) &ngx_http_ollama_module);
 
     return rc;
-}
-
-
-/*
- * A reply that is too long needs no more of it, and one whose final frame has
- * come shouldn't hold up the next turn: a server may leave its end open.
- */
-
-static void
-ngx_http_ollama_turn_rest(ngx_http_ollama_turn_t *turn)
-{
-    ngx_event_t  *ev;
-
-    ev = &turn->rest.event;
-
-    if (turn->ended) {
-        return;
-    }
-
-    if (turn->capture->truncated) {
-        ngx_post_event(ev, &ngx_posted_events);
-
-    } else if (turn->ctx->frame->done && !ev->timer_set) {
-        ngx_add_timer(ev, NGX_HTTP_OLLAMA_TURN_REST);
-    }
-}
-
-
-static void
-ngx_http_ollama_turn_rest_handler(ngx_event_t *ev)
-{
-    ngx_http_request_t      *r;
-    ngx_http_ollama_turn_t  *turn;
-
-    turn = ngx_http_ollama_timer_data(ev);
-    r = turn->request;
-
-    if (!turn->ended && r->upstream) {
-        ngx_http_ollama_stop_server(r);
-    }
 }
 
 

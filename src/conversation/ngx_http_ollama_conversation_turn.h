@@ -15,7 +15,6 @@
 #include "conversation/ngx_http_ollama_conversation_state.h"
 #include "reply/ngx_http_ollama_capture.h"
 #include "request/ngx_http_ollama_marks.h"
-#include "util/ngx_http_ollama_timer.h"
 
 
 /* the first bytes of a line, or of a body that is no reply: for the error */
@@ -57,8 +56,6 @@ struct ngx_http_ollama_turn_s {
     ngx_http_ollama_turn_state_e     state;
     u_char                           head[NGX_HTTP_OLLAMA_TURN_HEAD];
     size_t                           head_len;
-    ngx_http_ollama_timer_t          rest;      /* for a reply that doesn't
-                                                   end */
 
     unsigned                         is_reply:1; /* 200, NDJSON */
     unsigned                         has_error:1; /* "head" is an error line */

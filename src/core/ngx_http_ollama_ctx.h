@@ -161,9 +161,9 @@ struct ngx_http_ollama_ctx_s {
                                               because of this request */
     ngx_msec_int_t            ttft;        /* ms; -1: no token so far */
 
-    ngx_event_t              *held;        /* its last frame has come, and what
-                                              follows is waited for: posted to
-                                              end it; or NULL */
+    ngx_event_t              *held;        /* its last frame has come, and the
+                                              end of the reply is waited for:
+                                              posted to end it; or NULL */
 
     unsigned                  unloads:1;   /* it unloads a model */
     unsigned                  aliased:1;   /* the client has asked for an
@@ -180,6 +180,8 @@ struct ngx_http_ollama_ctx_s {
     unsigned                  error_sent:1; /* the error line was sent */
     unsigned                  has_task:1;  /* it has a task, or had one */
     unsigned                  cancelled:1; /* it was stopped */
+    unsigned                  rest_ended:1; /* the reply was ended in the
+                                              server's place */
     unsigned                  saving:1;    /* its last frame waits until it is
                                               saved */
 };

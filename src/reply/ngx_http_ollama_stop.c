@@ -30,6 +30,7 @@
 #include "reply/ngx_http_ollama_tap.h"
 #include "request/ngx_http_ollama_scan.h"
 #include "task/ngx_http_ollama_task.h"
+#include "util/ngx_http_ollama_chain.h"
 #include "util/ngx_http_ollama_timer.h"
 
 
@@ -45,6 +46,7 @@ static void ngx_http_ollama_stop_wait_handler(ngx_event_t *ev);
 static void ngx_http_ollama_stop_wait_cleanup(void *data);
 static void ngx_http_ollama_stop_now(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
+static void ngx_http_ollama_stop_server(ngx_http_request_t *r);
 static void ngx_http_ollama_stop_upstream(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_stop_send(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx);
@@ -199,7 +201,9 @@ ngx_http_ollama_stop_now(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 }
 
 
-void
+/* The final frame was sent; the server's part may have ended since. */
+
+static void
 ngx_http_ollama_stop_server(ngx_http_request_t *r)
 {
     ngx_connection_t  *c;
@@ -215,6 +219,33 @@ ngx_http_ollama_stop_server(ngx_http_request_t *r)
     ngx_http_ollama_stop_upstream(r);
 
     ngx_http_finalize_request(r, NGX_OK);
+    ngx_http_run_posted_requests(c);
+}
+
+
+void
+ngx_http_ollama_stop_end(ngx_http_request_t *r)
+{
+    ngx_int_t          rc;
+    ngx_chain_t       *out;
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    ngx_http_ollama_stop_upstream(r);
+
+    rc = NGX_ERROR;
+    out = ngx_http_ollama_chain_link(r->pool);
+
+    if (out) {
+        out->buf->last_buf = (r == r->main);
+        out->buf->sync = (r != r->main);
+        out->buf->last_in_chain = 1;
+
+        rc = ngx_http_ollama_tap_send(r, out);
+    }
+
+    ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);
 }
 

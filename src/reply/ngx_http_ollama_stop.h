@@ -24,11 +24,10 @@
 void ngx_http_ollama_stop(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx);
 
 /*
- * Ends the server's part of a reply whose final frame was sent, or will be; the
- * server's part may have ended since.  From the event loop only; may free the
- * request.
+ * Ends a reply, whose server has not ended it yet, without a frame of our own.
+ * From the event loop only; may free the request.
  */
-void ngx_http_ollama_stop_server(ngx_http_request_t *r);
+void ngx_http_ollama_stop_end(ngx_http_request_t *r);
 
 
 #endif /* _NGX_HTTP_OLLAMA_STOP_H_INCLUDED_ */

@@ -31,11 +31,10 @@
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_header.h"
 #include "reply/ngx_http_ollama_frame.h"
-#include "reply/ngx_http_ollama_stop.h"
+#include "reply/ngx_http_ollama_rest.h"
 #include "request/ngx_http_ollama_scan.h"
 #include "session/ngx_http_ollama_save_message.h"
 #include "store/ngx_http_ollama_outbox.h"
-#include "task/ngx_http_ollama_task.h"
 #include "util/ngx_http_ollama_chain.h"
 
 
@@ -63,10 +62,7 @@ static size_t ngx_http_ollama_save_capture(ngx_http_ollama_save_t *save,
     ngx_buf_t *b);
 static ngx_int_t ngx_http_ollama_save_hold(ngx_http_ollama_save_t *save,
     ngx_buf_t *b);
-static void ngx_http_ollama_save_wait(ngx_http_ollama_save_t *save);
-static void ngx_http_ollama_save_wait_handler(ngx_event_t *ev);
-static ngx_uint_t ngx_http_ollama_save_wait_longer(
-    ngx_http_ollama_save_t *save);
+static ngx_int_t ngx_http_ollama_save_wait(ngx_http_ollama_save_t *save);
 static ngx_int_t ngx_http_ollama_save_finish(ngx_http_ollama_save_t *save);
 static ngx_int_t ngx_http_ollama_save_store_or_defer(
     ngx_http_ollama_save_t *save);
@@ -133,7 +129,6 @@ ngx_http_ollama_save_cleanup(void *data)
 {
     ngx_http_ollama_save_t *save = data;
 
-    ngx_http_ollama_timer_stop(&save->wait);
     ngx_http_ollama_lock_end(&save->lock);
     ngx_http_ollama_store_forget(&save->store);
 
@@ -250,8 +245,7 @@ ngx_http_ollama_save_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     }
 
     if (!save->capture->over && !save->last_buf) {
-        ngx_http_ollama_save_wait(save);
-        return rc;
+        return (ngx_http_ollama_save_wait(save) == NGX_OK) ? rc : NGX_ERROR;
     }
 
     return (ngx_http_ollama_save_store_or_defer(save) == NGX_ERROR) ? NGX_ERROR
@@ -264,107 +258,21 @@ ngx_http_ollama_save_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
  * that sends something else, or nothing, doesn't keep the session.
  */
 
-static void
+static ngx_int_t
 ngx_http_ollama_save_wait(ngx_http_ollama_save_t *save)
 {
-    ngx_event_t  *ev;
-
-    ev = &save->wait.event;
-
-    if (ev->handler == NULL) {
-        ngx_http_ollama_timer_init(&save->wait,
-                                   ngx_http_ollama_save_wait_handler, save,
-                                   save->request->connection->log);
-
-        /* a worker that exits still ends the stream properly */
-        ev->cancelable = 0;
-
-        ngx_add_timer(ev, NGX_HTTP_OLLAMA_SAVE_WAIT);
-
-        save->ctx->held = ev;
-    }
-
-    if (save->held_size > NGX_HTTP_OLLAMA_SAVE_HELD && !ev->posted) {
-        /* not here: the upstream that is to be ended calls this */
-        ngx_post_event(ev, &ngx_posted_events);
-    }
-}
-
-
-static void
-ngx_http_ollama_save_wait_handler(ngx_event_t *ev)
-{
-    ngx_int_t                rc;
-    ngx_connection_t        *c;
-    ngx_http_request_t      *r;
-    ngx_http_ollama_ctx_t   *ctx;
-    ngx_http_ollama_save_t  *save;
-
-    save = ngx_http_ollama_timer_data(ev);
-    ctx = save->ctx;
-    r = save->request;
-    c = r->connection;
-
-    if (save->saving || save->passing) {
-        return;
-    }
-
-    if (ngx_http_ollama_save_wait_longer(save)) {
-        ngx_add_timer(ev, NGX_HTTP_OLLAMA_SAVE_WAIT);
-        return;
-    }
-
-    ngx_http_set_log_request(c->log, r);
-
-    if (!ctx->cancelled) {
-        ngx_log_error(NGX_LOG_ERR, c->log, 0,
-                      "ollama server \"%V\" did not end its reply",
-                      &ctx->server);
-    }
-
-    ctx->frame->done = 1;
-    ngx_http_ollama_task_end(ctx, 0);
-
-    save->final_seen = 1;
-
-    rc = ngx_http_ollama_save_finish(save);
-
-    if (rc == NGX_OK) {
-        rc = ngx_http_ollama_save_store_or_defer(save);
-    }
-
-    if (rc == NGX_ERROR) {
-        ngx_http_finalize_request(r, NGX_ERROR);
-        ngx_http_run_posted_requests(c);
-        return;
-    }
-
-    ngx_http_ollama_stop_server(r);
-}
-
-
-/*
- * While the client hasn't taken what came before, nginx doesn't read from the
- * server.  After that the server has its time once more.
- */
-
-static ngx_uint_t
-ngx_http_ollama_save_wait_longer(ngx_http_ollama_save_t *save)
-{
-    ngx_uint_t           slow;
     ngx_http_request_t  *r;
 
     r = save->request;
 
-    if (save->ctx->cancelled || save->held_size > NGX_HTTP_OLLAMA_SAVE_HELD) {
-        return 0;
+    if (ngx_http_ollama_rest_wait(r, save->ctx, NGX_HTTP_OLLAMA_SAVE_WAIT)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
-    slow = save->slow;
-    save->slow = (r->connection->buffered
-                  || (r->upstream && r->upstream->busy_bufs));
-
-    return slow || save->slow;
+    return (save->held_size > NGX_HTTP_OLLAMA_SAVE_HELD)
+           ? ngx_http_ollama_rest_end(r, save->ctx) : NGX_OK;
 }
 
 
@@ -416,7 +324,9 @@ ngx_http_ollama_save_finish(ngx_http_ollama_save_t *save)
 
     save->held->buf = b;
     save->held->next = NULL;
-    save->last_buf = 1;
+
+    save->ctx->frame->done = 1;
+    save->final_seen = 1;
 
     return NGX_OK;
 }
@@ -427,6 +337,12 @@ ngx_http_ollama_save_finish(ngx_http_ollama_save_t *save)
 static ngx_int_t
 ngx_http_ollama_save_store_or_defer(ngx_http_ollama_save_t *save)
 {
+    if (save->ctx->rest_ended && !save->ctx->frame->done
+        && ngx_http_ollama_save_finish(save) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     if (ngx_http_ollama_save_store(save) == NGX_OK) {
         return NGX_OK;
     }
@@ -584,9 +500,7 @@ ngx_http_ollama_save_store(ngx_http_ollama_save_t *save)
 
     save->saving = 1;
     save->ctx->saving = 1;
-    save->ctx->held = NULL;
 
-    ngx_http_ollama_timer_stop(&save->wait);
     ngx_http_ollama_lock_end(&save->lock);
 
     rc = ngx_http_ollama_save_message(save);
@@ -702,9 +616,6 @@ ngx_http_ollama_save_flush(ngx_http_ollama_save_t *save, ngx_uint_t saved)
 
     r = save->request;
 
-    ngx_http_ollama_timer_stop(&save->wait);
-
-    save->ctx->held = NULL;
     save->passing = 1;
     save->holding = 0;
     r->buffered &= ~NGX_HTTP_OLLAMA_SAVE_BUFFERED;

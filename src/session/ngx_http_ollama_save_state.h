@@ -16,7 +16,6 @@
 #include "reply/ngx_http_ollama_capture.h"
 #include "store/ngx_http_ollama_lock.h"
 #include "store/ngx_http_ollama_store.h"
-#include "util/ngx_http_ollama_timer.h"
 
 
 /* A reply that is saved: the state of save, for save_message, too. */
@@ -38,7 +37,6 @@ struct ngx_http_ollama_save_s {
     ngx_chain_t               **last;
 
     size_t                      held_size;
-    ngx_http_ollama_timer_t     wait;      /* for what follows the last frame */
 
     unsigned                    final_seen:1; /* before it was stopped */
     unsigned                    holding:1;
@@ -46,8 +44,6 @@ struct ngx_http_ollama_save_s {
     unsigned                    settled:1; /* it has ended, or the outbox has
                                               the message */
     unsigned                    refused:1; /* by the server, for good */
-    unsigned                    slow:1;    /* the client was, when the server's
-                                              time was over */
     unsigned                    passing:1; /* nothing is held any more */
     unsigned                    last_buf:1; /* one that is held was the last */
 };
