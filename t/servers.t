@@ -1010,6 +1010,19 @@ my $n = fake_requests(fake => 1, polls => 1)->{count};
 main::check($url);
 cmp_ok(fake_requests(fake => 1, polls => 1)->{count}, '>=', $n + 3);
 
+# never from a cache: a header with a condition changes nothing
+for my $header ([ 'If-None-Match' => '*' ], [ 'If-Match' => '"a"' ],
+                [ 'If-Modified-Since' => 'Tue, 01 Jan 2030 00:00:00 GMT' ],
+                [ 'If-Unmodified-Since' => 'Thu, 01 Jan 1970 00:00:00 GMT' ])
+{
+    my $r = http("GET /api/models/server/check?server_url=$url", undef,
+                 @$header);
+
+    is($r->status, 200, $header->[0]);
+    is($r->header('ETag'), undef, 'without an ETag');
+    is($r->header('Cache-Control'), 'no-store');
+}
+
 # other spellings
 for my $other (map({ "$url$_" } '/', '/v1', '/v1/', '/api', '/api/'),
                $url =~ s/http/HTTP/r, $url =~ s/http:\/\///r,

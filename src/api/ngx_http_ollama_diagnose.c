@@ -221,6 +221,7 @@ static void
 ngx_http_ollama_diagnose_end(ngx_http_ollama_diagnose_t *diag)
 {
     ngx_int_t            rc;
+    ngx_str_t            text;
     ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
@@ -234,11 +235,13 @@ ngx_http_ollama_diagnose_end(ngx_http_ollama_diagnose_t *diag)
 
     ngx_http_ollama_timer_stop(&diag->timer);
 
-    /* even an equal result is a new one: never answer 304 */
-    r->disable_not_modified = 1;
+    rc = ngx_http_ollama_emit_make(r->pool, ngx_http_ollama_diagnose_walk,
+                                   &diag->probe, &text);
 
-    rc = ngx_http_ollama_response_walk(r, ngx_http_ollama_diagnose_walk,
-                                       &diag->probe);
+    /* even an equal result is a new one: no ETag, and never 304 */
+
+    rc = (rc == NGX_OK) ? ngx_http_ollama_response_text(r, &text, 0)
+                        : NGX_HTTP_INTERNAL_SERVER_ERROR;
 
     ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);
