@@ -264,8 +264,8 @@ ngx_http_ollama_model_name_namespace(ngx_str_t *name, ngx_str_t *owner)
 
 
 /*
- * NGX_DECLINED: not a name, as a part before or after a separator is empty, or
- * the host has a slash in it.
+ * NGX_DECLINED: not a name, as a part before or after a separator is empty or
+ * begins with a blank, or the host has a slash in it.
  */
 
 static ngx_int_t
@@ -337,7 +337,8 @@ ngx_http_ollama_model_name_parse(ngx_http_ollama_model_name_t *n,
 
 /*
  * Removes the part after the last slash from "rest".  NGX_DONE: there is no
- * slash, the part is all; NGX_DECLINED: nothing is before or after it.
+ * slash, the part is all; NGX_DECLINED: nothing is before or after it, or a
+ * blank, which would be the first one of the key if the rest is a default.
  */
 
 static ngx_int_t
@@ -354,7 +355,7 @@ ngx_http_ollama_model_name_pop(ngx_str_t *rest, ngx_str_t *part)
     part->data = p;
     part->len = last - p;
 
-    if (part->len == 0) {
+    if (part->len == 0 || ngx_http_ollama_model_name_is_blank(*p)) {
         return NGX_DECLINED;
     }
 
@@ -383,6 +384,10 @@ ngx_http_ollama_model_name_host(ngx_str_t *host)
             host->len = last - host->data;
             break;
         }
+    }
+
+    if (host->len && ngx_http_ollama_model_name_is_blank(host->data[0])) {
+        return NGX_DECLINED;
     }
 
     if (ngx_strlchr(host->data, last, '/')) {

@@ -176,6 +176,17 @@ static name_case_t  name_cases[] = {
       ngx_string("https://me/x"), ngx_string("https://me/x"),
       ngx_null_string },
 
+    { "a blank behind a scheme",
+      ngx_string("https:// HF.co/me/x"), ngx_string("https:// hf.co/me/x"),
+      ngx_null_string },
+
+    { "a blank behind a host that is dropped",
+      ngx_string("registry.ollama.ai/ me/x"),
+      ngx_string("registry.ollama.ai/ me/x"), ngx_null_string },
+
+    { "a blank behind a namespace that is dropped",
+      ngx_string("library/ x"), ngx_string("library/ x"), ngx_null_string },
+
     { "two schemes",
       ngx_string("A://b://c/me/x"), ngx_string("a://b://c/me/x"),
       ngx_null_string },
@@ -250,7 +261,7 @@ static struct {
 static const char  *random_parts[] = {
     "registry.ollama.ai", "library", "Library", "x", "Y", "hf.co", "/", "/",
     "/", ":", ":", "latest", "1", "://", "https://", "@", ".", "\xc3\xa9",
-    ":local", ":Local", ":cloud", "-cloud"
+    ":local", ":Local", ":cloud", "-cloud", " ", "\t"
 };
 
 
