@@ -10,6 +10,8 @@
  */
 
 
+#include <ctype.h>
+
 #include "unit.h"
 
 #include "fleet/ngx_http_ollama_model_name.h"
@@ -392,7 +394,9 @@ name_random_test(void **state)
 
         name_equal("key of the key", again.data, again.len, &key);
 
-        assert_int_equal(key.len == 0, name.len == 0);
+        for (n = 0; n < text.len && isspace(text.data[n]); n++) { /* void */ }
+
+        assert_int_equal(key.len == 0, n == text.len);
 
         for (n = 0; n < key.len; n++) {
             assert_false(key.data[n] >= 'A' && key.data[n] <= 'Z');
