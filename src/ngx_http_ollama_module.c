@@ -77,6 +77,8 @@ static char *ngx_http_ollama_merge_loc_conf(ngx_conf_t *cf, void *parent,
 
 static char *ngx_http_ollama_forbid(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static ngx_uint_t ngx_http_ollama_forbid_is(ngx_http_ollama_forbid_t *forbid,
+    ngx_str_t *name);
 static char *ngx_http_ollama_origins(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
@@ -222,6 +224,17 @@ static ngx_str_t  ngx_http_ollama_needed[] = {
     ngx_string("model"),
     ngx_string("messages"),
     ngx_string("stream"),
+    ngx_null_string
+};
+
+
+/* members that are for the gateway, which takes them out anyway */
+
+static ngx_str_t  ngx_http_ollama_own[] = {
+    ngx_string("task_id"),
+    ngx_string("session_id"),
+    ngx_string("server_url"),
+    ngx_string("background"),
     ngx_null_string
 };
 
@@ -552,7 +565,7 @@ ngx_http_ollama_forbid(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_ollama_loc_conf_t *olcf = conf;
 
     ngx_int_t                  rc;
-    ngx_str_t                 *value, *name;
+    ngx_str_t                 *value;
     ngx_uint_t                 i;
     ngx_http_ollama_forbid_t  *forbid;
 
@@ -594,22 +607,42 @@ ngx_http_ollama_forbid(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             return NGX_CONF_ERROR;
         }
 
-        for (name = ngx_http_ollama_needed; name->len; name++) {
+        if (ngx_http_ollama_forbid_is(forbid, ngx_http_ollama_needed)) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "field \"%V\" can't be forbidden: no request "
+                               "would work without it", &value[i]);
+            return NGX_CONF_ERROR;
+        }
 
-            if (forbid->segment[0].len == name->len
-                && ngx_strncmp(forbid->segment[0].data, name->data,
-                               name->len) == 0)
-            {
-                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                                   "field \"%V\" can't be forbidden: no "
-                                   "request would work without it",
-                                   &value[i]);
-                return NGX_CONF_ERROR;
-            }
+        if (ngx_http_ollama_forbid_is(forbid, ngx_http_ollama_own)) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "field \"%V\" can't be forbidden: it is the "
+                               "gateway's own, and no server gets it, expected "
+                               "one as \"keep_alive\"", &value[i]);
+            return NGX_CONF_ERROR;
         }
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* Whether the field, or what it is in, is one of these. */
+
+static ngx_uint_t
+ngx_http_ollama_forbid_is(ngx_http_ollama_forbid_t *forbid, ngx_str_t *name)
+{
+    for ( /* void */ ; name->len; name++) {
+
+        if (forbid->segment[0].len == name->len
+            && ngx_strncmp(forbid->segment[0].data, name->data, name->len)
+               == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -24,6 +24,7 @@
 
 
 static ngx_uint_t ngx_http_ollama_pass_is_path(ngx_str_t *path);
+static ngx_uint_t ngx_http_ollama_pass_has(ngx_array_t *pass, ngx_str_t *path);
 
 
 char *
@@ -73,6 +74,13 @@ ngx_http_ollama_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "\"%V\" is an endpoint of the gateway already, "
                                "remove it here", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        if (ngx_http_ollama_pass_has(olcf->pass, &path)) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate path \"%V\" in \"ollama_pass\", "
+                               "remove one of them", &value[i]);
             return NGX_CONF_ERROR;
         }
 
@@ -144,4 +152,24 @@ ngx_http_ollama_pass_is_path(ngx_str_t *path)
     }
 
     return 1;
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_pass_has(ngx_array_t *pass, ngx_str_t *path)
+{
+    ngx_uint_t                   i;
+    ngx_http_ollama_endpoint_t  *endpoint;
+
+    endpoint = pass->elts;
+
+    for (i = 0; i < pass->nelts; i++) {
+        if (endpoint[i].path.len == path->len
+            && ngx_memcmp(endpoint[i].path.data, path->data, path->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }

@@ -367,6 +367,12 @@ refused('ollama_alias a b; ollama_alias c a;', qr/"c" is an alias of an alias/);
 refused('ollama_alias c d a:latest; ollama_alias A b;',
         qr/"c" is an alias of an alias/);
 refused('ollama_alias a b; ollama_alias a:latest c;', qr/duplicate alias/);
+refused('ollama_alias $host b;',
+        qr/"\$host" has a variable, .* expected the name/);
+refused('ollama_alias a b$host;', qr/"b\$host" has a variable/);
+refused('ollama_alias a ' . 'b' x 321 . ';',
+        qr/"b{321}" is longer than 320 bytes, .* expected the name/);
+is(check_config('ollama_alias a ' . 'b' x 320 . ';'), '');
 refused('ollama_alias "" b;', qr/invalid parameter "", expected the name/);
 refused('ollama_alias a "b c";', qr/invalid parameter "b c"/);
 refused('ollama_alias a b:;', qr/invalid parameter "b:"/);

@@ -324,6 +324,11 @@ for my $path (qw(/api/chat /api/chat/ /v1/models/x /api/chat/session/*
          $path);
 }
 
+for my $twice ('/v1/x /v1/x', '/v1/x /v1/x/', '/v1/y; ollama_pass /v1/y') {
+    like(check_config("ollama_pass $twice;"),
+         qr{\[emerg\] .*duplicate path "/v1/[xy]/?" .*\.conf:\d+}, $twice);
+}
+
 is(check_config('ollama_pass /v1/x /v1/x/*/y /api/z/; ollama_pass /a;'), '',
    'others are fine');
 like(check_config('ollama_pass;'), qr/invalid number of arguments/, 'none');
@@ -348,6 +353,12 @@ my @bad = ('""', '.', '.a', 'a.', 'a..b', 'options.', 'a.b.c.d.e.f.g.h.i.j',
 for my $field (@bad) {
     my $said = main::check_config("ollama_forbid $field;");
     like($said, qr/\[emerg\].*(expected a field|can't be forbidden)/, $field);
+}
+
+for my $field (qw(task_id Session_Id server_url background task_id.x)) {
+    like(main::check_config("ollama_forbid $field;"),
+         qr/\[emerg\] .*"$field" can't be forbidden: it is the gateway's own/,
+         $field);
 }
 
 for my $field (qw(keep_alive options.num_ctx options Options.NUM_GPU x),
@@ -991,9 +1002,12 @@ for my $bad ('""', '"a\r\nX-Evil: 1"', '"a\nb"', '"a\r"', "\"a\x01b\"",
              "\"\x7f\"")
 {
     like(main::check_upstream("ollama_poll; ollama_poll_header A $bad;"),
-         qr/\[emerg\] .*invalid value of header "A", expected .*conf:\d+/s,
+         qr/\[emerg\] .*invalid value .*of header "A", expected .*conf:\d+/s,
          $bad);
 }
+
+like(main::check_upstream('ollama_poll; ollama_poll_header A "";'),
+     qr/invalid value "" of header "A", expected one that is not empty/);
 
 for my $bad (qw(Content-Length content-length Transfer-Encoding Connection
                 TE Trailer Upgrade Expect Keep-Alive Proxy-Connection

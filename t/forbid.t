@@ -143,11 +143,13 @@ removed('/api/chat',
 
 
 
-=== a forbidden task_id is not reported, as it is never passed on
+=== a task_id is not reported as removed, as it is never passed on
 --- ollama
-        ollama_forbid task_id keep_alive;
+        ollama_forbid keep_alive;
 --- test
 removed('/api/chat',
+    [ '{"model":"m1","task_id":"one","keep_alive":0}', '{"model":"m1"}',
+      'keep_alive' ],
     [ '{"model":"m1","keep_alive":0}', '{"model":"m1"}', 'keep_alive' ]);
 
 

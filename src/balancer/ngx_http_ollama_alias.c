@@ -16,6 +16,7 @@
 
 #include "balancer/ngx_http_ollama_alias.h"
 #include "core/ngx_http_ollama_conf.h"
+#include "fleet/ngx_http_ollama_model.h"
 #include "fleet/ngx_http_ollama_model_name.h"
 
 
@@ -86,6 +87,23 @@ ngx_http_ollama_alias_name(ngx_conf_t *cf, ngx_str_t *value,
 {
     size_t     i;
     ngx_str_t  namespace;
+
+    if (ngx_strlchr(value->data, value->data + value->len, '$')) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "parameter \"%V\" has a variable, which is not "
+                           "evaluated here, expected the name of a model as "
+                           "\"llama3.2\" or \"qwen3:8b\"", value);
+        return NGX_CONF_ERROR;
+    }
+
+    if (value->len > NGX_HTTP_OLLAMA_REPORT_NAME) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "parameter \"%V\" is longer than %d bytes, and no "
+                           "server's model can be, expected the name of a "
+                           "model as \"llama3.2\" or \"qwen3:8b\"", value,
+                           NGX_HTTP_OLLAMA_REPORT_NAME);
+        return NGX_CONF_ERROR;
+    }
 
     name->name = *value;
     ngx_http_ollama_model_name_plain(&name->name);

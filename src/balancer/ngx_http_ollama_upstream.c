@@ -434,6 +434,13 @@ ngx_http_ollama_upstream_poll_header(ngx_conf_t *cf, ngx_command_t *cmd,
         }
     }
 
+    if (value[2].len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"\" of header \"%V\", expected one "
+                           "that is not empty", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
     if (!ngx_http_ollama_upstream_is_header_value(&value[2])) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid value of header \"%V\", expected "
@@ -523,7 +530,7 @@ ngx_http_ollama_upstream_is_header_value(ngx_str_t *value)
         }
     }
 
-    return value->len > 0;
+    return 1;
 }
 
 
