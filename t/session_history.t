@@ -10,6 +10,7 @@ use Test::Nginx::Ollama;
 use Test::Nginx::Ollama::HTTP2;
 use Test::Nginx::Ollama::Server;
 use IO::Socket::INET;
+use IO::Socket::UNIX;
 use Cpanel::JSON::XS ();
 use JSON::PP;
 use Time::HiRes qw(sleep time);
@@ -1289,11 +1290,31 @@ for my $meanwhile (
 --- test
 block_begins();
 
+# a snapshot has failed: there is a folder with the name of its file
+my $stops = 'stop-writes-on-bgsave-error';
+my $file = $main::redis->cli('CONFIG', 'GET', 'dir') =~ s/.*\n//sr
+           . '/dump.rdb';
+
+mkdir $file or die "$file: $!\n";
+$main::redis->cli('CONFIG', 'SET', @$_) for [ $stops, 'no' ],
+    [ 'save', '3600 1' ], [ 'lua-time-limit', 1 ];
+$main::redis->cli('BGSAVE');
+ok(wait_for(sub { $main::redis->cli('INFO', 'persistence')
+                  =~ /rdb_last_bgsave_status:err/ }), 'a snapshot fails');
+
+# a script that doesn't end
+my $busy = IO::Socket::UNIX->new(Peer => $main::redis->path);
+$busy->print("AUTH super super\r\n");
+
 my %refuses = (
     OOM => [ sub { $main::redis->cli('CONFIG', 'SET', 'maxmemory', 1) },
              sub { $main::redis->cli('CONFIG', 'SET', 'maxmemory', 0) } ],
     READONLY => [ sub { $main::redis->cli('REPLICAOF', '127.0.0.1', 1) },
                   sub { $main::redis->cli('REPLICAOF', 'NO', 'ONE') } ],
+    MISCONF => [ sub { $main::redis->cli('CONFIG', 'SET', $stops, 'yes') },
+                 sub { $main::redis->cli('CONFIG', 'SET', $stops, 'no') } ],
+    BUSY => [ sub { $busy->print("EVAL 'while true do end' 0\r\n") },
+              sub { $main::redis->cli('SCRIPT', 'KILL') } ],
 );
 
 for my $word (sort keys %refuses) {
@@ -1310,7 +1331,8 @@ for my $word (sort keys %refuses) {
         $begins->();
         is_saved($c->reply, $id, $title, 0);
         sleep 1.5;
-        is(stored($id), 'user:a:complete', "$title - not stored");
+        is(stored($id), 'user:a:complete', "$title - not stored")
+            if $word ne 'BUSY';
         $ends->();
         is_free($id, $title, 9);
         is(stored($id), 'user:a:complete|assistant:w0 w1 w2 :complete',
@@ -1319,9 +1341,15 @@ for my $word (sort keys %refuses) {
         is_saved(http(chat($path, $id, $more, 'b')), $id, "$title - next");
     }
 }
+
+$main::redis->cli('CONFIG', 'SET', @$_)
+    for [ 'save', '' ], [ 'lua-time-limit', 5000 ];
+rmdir $file;
 --- error_log eval
 [qr/redis refused a session's command: .*OOM/,
  qr/redis refused a session's command: .*READONLY/,
+ qr/redis refused a session's command: .*MISCONF/,
+ qr/redis refused a session's command: .*BUSY/,
  qr/was not saved in its session yet/]
 
 
