@@ -483,6 +483,40 @@ is(fake_requests(fake => 2)->{count}, 6, 'nobody is asked twice');
 
 
 
+=== a 404 of a path of ollama_pass does not take the model away
+--- http_config
+    server {
+        listen 127.0.0.1:$TEST_NGINX_FREE_PORT;
+
+        location / {
+            proxy_pass http://127.0.0.1:$TEST_NGINX_FAKE_PORT;
+            proxy_set_header Host localhost;
+            proxy_set_header User-Agent $http_user_agent;
+        }
+
+        location = /api/new {
+            default_type application/json;
+            return 404 '{"error":"not found"}';
+        }
+    }
+--- upstream
+        zone ollama 1m;
+        server 127.0.0.1:$TEST_NGINX_FREE_PORT;
+        ollama_balance;
+        ollama_poll interval=1h timeout=10s;
+--- ollama
+        ollama_pass /api/new;
+--- test
+ok(wait_for(sub { (servers())[0]{status} eq 'up' }), 'up');
+
+my $n = fake_requests(polls => 1)->{count};
+
+is(http('POST /api/new', '{"model":"m1"}')->body, '{"error":"not found"}');
+is(http(chat('m1'))->status, 200, 'it is there');
+is(fake_requests(polls => 1)->{count}, $n, 'and was not looked for');
+
+
+
 === model names that are equal to Ollama are equal to the balancer
 --- upstream eval: main::servers_with($::once, '', '')
 --- fake
