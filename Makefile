@@ -28,8 +28,9 @@ PORT = 8080
 DESTDIR =
 ##   BENCH    for "bench": as "--rounds 3 --levels 1,50 --save FILE";
 ##            for "bench-lists": as "--rounds 5 --only static";
-##            for "bench-sessions": as "--rounds 5 --only first,steps"
-##            for "bench-fleet": as "--seeds 1,2,3 --load 80"
+##            for "bench-sessions": as "--rounds 5 --only first,steps";
+##            for "bench-fleet": as "--seeds 1,2,3 --load 80";
+##            for "bench-routing": as "--quick" or "--scenario lab --each"
 BENCH =
 ##   FUZZ_TIME   for "fuzz": seconds for each parser, 60 by default
 FUZZ_TIME = 60
@@ -253,7 +254,8 @@ $(out)/flags: FORCE
 	   $(CC) --version; } >$@.new; \
 	 cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
--include $(wildcard $(out)/fake/*.d $(out)/unit/*.d $(out)/probe/*.d)
+-include $(wildcard $(out)/fake/*.d $(out)/unit/*.d $(out)/probe/*.d \
+           $(out)/bench/routing/*.d)
 
 
 # Benchmarks: a load of streams, lists and the choice of a server, sessions, and
@@ -287,6 +289,24 @@ bench-cancel: deps  ## how long a stop takes, and what it costs if there is none
 	+@BUILD_DIR='$(CURDIR)/$(out)' OLLAMA_MODULE='$(CURDIR)/$(module)' \
 	  OLLAMA_FAKE='$(CURDIR)/$(fake)' TEST_NGINX_BINARY='$(nginx)' \
 	  t/bench/cancel $(BENCH)
+
+# Routing by simulation: the module's functions, linked with a model of servers
+
+routing_objs := $(patsubst t/%.c,$(out)/%.o,$(wildcard t/bench/routing/*.c))
+routing      := $(out)/bench/routing/routing
+
+.PHONY: bench-routing
+bench-routing: deps-build   ## the choice of servers beside others', simulated
+	+@$(again) $(routing)
+	+@$(routing) $(BENCH)
+
+$(routing): $(routing_objs) $(unit_objs)
+	@echo "link $@"
+	@$(CC) -o $@ $(routing_objs) $(unit_objs) $(ld_opt) -lcmocka -lyajl \
+	    -ljansson -lm
+
+$(out)/bench/routing/%.o: t/bench/routing/%.c $(out)/flags | $(module)
+	$(unit_compile)
 
 bench-build: $(bench_tools)
 
