@@ -304,10 +304,10 @@ main_rate(options_t *o, trace_t *trace, const scenario_t *s,
     double   low, high, load, mean;
     plan_t   plan;
 
-    low = 0.1;
-    high = 10;
+    low = 0.7;
+    high = 1.5;
 
-    for (i = 0; i < 10; i++) {
+    for (i = 0; i < 7; i++) {
         load = low * __builtin_sqrt(high / low);
 
         memset(&plan, 0, sizeof(plan_t));

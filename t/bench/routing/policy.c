@@ -55,6 +55,26 @@ const policy_t  policies[] = {
       score_create, score_destroy, score_completion,
       score_first, score_end, NULL, NULL, score_left },
 
+    { "gateway", "gateway", GATEWAY_LEARNS,
+      gateway_create, gateway_destroy, gateway_arrive, gateway_first,
+      gateway_end, gateway_look, gateway_tick, gateway_left },
+
+    { "known", "gateway, places known", GATEWAY_KNOWN,
+      gateway_create, gateway_destroy, gateway_arrive, gateway_first,
+      gateway_end, gateway_look, gateway_tick, gateway_left },
+
+    { "bound", "gateway, bound at arrival", GATEWAY_BOUND,
+      gateway_create, gateway_destroy, gateway_arrive, gateway_first,
+      gateway_end, gateway_look, gateway_tick, gateway_left },
+
+    { "alike", "gateway, one owner", GATEWAY_ALIKE,
+      gateway_create, gateway_destroy, gateway_arrive, gateway_first,
+      gateway_end, gateway_look, gateway_tick, gateway_left },
+
+    { "blind", "gateway, no prefixes", GATEWAY_BLIND,
+      gateway_create, gateway_destroy, gateway_arrive, gateway_first,
+      gateway_end, gateway_look, gateway_tick, gateway_left },
+
     { NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 };
 

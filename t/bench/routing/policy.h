@@ -37,6 +37,7 @@ struct view_s {
                                 /* of "in_flight", those of a model */
 
     void            (*send)(view_t *v, ask_t *ask, int server);
+    void            (*look)(view_t *v, int server);     /* soon */
     void             *data;
 };
 
@@ -106,6 +107,25 @@ void score_completion(void *ctx, ask_t *ask);
 void *today_create(const policy_t *p, view_t *v, uint64_t seed);
 void today_destroy(void *ctx);
 void today_arrive(void *ctx, ask_t *ask);
+
+/* policy_gateway.c */
+
+enum {
+    GATEWAY_LEARNS = 0,
+    GATEWAY_KNOWN,              /* places are told */
+    GATEWAY_BOUND,              /* the same, and nothing waits */
+    GATEWAY_ALIKE,              /* all owners are one */
+    GATEWAY_BLIND               /* prefixes are not remembered */
+};
+
+void *gateway_create(const policy_t *p, view_t *v, uint64_t seed);
+void gateway_destroy(void *ctx);
+void gateway_arrive(void *ctx, ask_t *ask);
+void gateway_first(void *ctx, ask_t *ask, int server);
+void gateway_end(void *ctx, ask_t *ask, int server, figures_t *f);
+void gateway_look(void *ctx, int server, int *models, int n);
+void gateway_tick(void *ctx);
+void gateway_left(void *ctx, ask_t *ask, int server);
 
 
 #endif /* _POLICY_H_INCLUDED_ */

@@ -18,6 +18,7 @@
 
 
 #define RUN_LOOK  5.0           /* seconds between two looks at /api/ps */
+#define RUN_SOON  0.05          /* until one that is asked for */
 #define RUN_CAP   172800.0      /* a run that lasts longer hangs */
 
 
@@ -45,7 +46,10 @@ static void run_send(view_t *v, ask_t *ask, int server);
 static void run_first(void *data, req_t *req);
 static void run_end(void *data, req_t *req, figures_t *f);
 static void run_leave_handler(void *data, uint64_t number);
+static void run_look_soon(view_t *v, int server);
+static void run_look_soon_handler(void *data, uint64_t number);
 static void run_look_handler(void *data, uint64_t number);
+static void run_look(run_t *r, int k);
 static void run_tick_handler(void *data, uint64_t number);
 static void run_open(run_t *r, int change);
 static void run_forget(run_t *r, req_t *req);
@@ -116,6 +120,7 @@ run_begin(run_t *r, const scenario_t *scenario, trace_t *trace, double load,
     v->nservers = fleet->nservers;
     v->nmodels = fleet->nmodels;
     v->send = run_send;
+    v->look = run_look_soon;
     v->data = r;
 
     calls.first = run_first;
@@ -258,14 +263,41 @@ run_leave_handler(void *data, uint64_t number)
 
 
 static void
+run_look_soon(view_t *v, int server)
+{
+    run_t  *r;
+
+    r = v->data;
+
+    heap_add(&r->heap, r->heap.now + RUN_SOON, run_look_soon_handler, r,
+             server);
+}
+
+
+static void
+run_look_soon_handler(void *data, uint64_t number)
+{
+    run_look(data, number);
+}
+
+
+static void
 run_look_handler(void *data, uint64_t number)
 {
     run_t *r = data;
 
-    int     i, k, n, models[SIM_MODELS];
+    run_look(r, number);
+
+    heap_add(&r->heap, r->heap.now + RUN_LOOK, run_look_handler, r, number);
+}
+
+
+static void
+run_look(run_t *r, int k)
+{
+    int     i, n, models[SIM_MODELS];
     double  entered;
 
-    k = number;
     r->view.now = r->heap.now;
 
     n = server_ps(&r->servers[k], models);
@@ -281,8 +313,6 @@ run_look_handler(void *data, uint64_t number)
         r->policy->look(r->ctx, k, models, n);
         run_leave(r, entered);
     }
-
-    heap_add(&r->heap, r->heap.now + RUN_LOOK, run_look_handler, r, k);
 }
 
 

@@ -18,7 +18,7 @@
 #define RTX3090  { "3090",  14000, 550, 2.5, 24 }
 #define A6000    { "A6000", 16000, 450, 2.0, 48 }
 #define RTX4060  { "4060",   7000, 160, 2.0,  8 }
-#define MAC      { "Mac",    2500, 240, 4.0, 32 }
+#define MAC      { "Mac",    2500, 240, 4.0, 21 }
 #define CPU      { "CPU",     400,  60, 1.5, 64 }
 
 #define HOME     RTX4090, MAC, CPU
@@ -50,65 +50,65 @@
 const scenario_t  scenarios[] = {
 
     { "home", "4090, Mac, CPU; 3 models",
-      TRAFFIC_POISSON, 0.8, 0.1032, HOURS2, 0, LEAVE,
-      { 3, 3, 1, 3, 8 * GIB, { HOME }, { B8(0), B14(1), B3(2) } } },
+      TRAFFIC_POISSON, 0.8, 0.0876, HOURS2, 0, LEAVE,
+      { 3, 3, 1, 3, 8 * GIB, { HOME }, { B8(0), B14(1), B12(2) } } },
 
     { "lab", "4090, 3090, A6000, 4060; 6 models that fit",
-      TRAFFIC_POISSON, 0.8, 0.1564, HOURS2, 0, LEAVE,
+      TRAFFIC_POISSON, 0.8, 0.1926, HOURS2, 0, LEAVE,
       { 4, 6, 1, 3, 8 * GIB, { LAB }, { SMALL6 } } },
 
     { "zoo", "4 x 24 GB; 12 models, 1.5 x what fits",
-      TRAFFIC_POISSON, 0.7, 0.1016, HOURS2, 0, LEAVE,
+      TRAFFIC_POISSON, 0.7, 0.1242, HOURS2, 0, LEAVE,
       { 4, 12, 1, 3, 8 * GIB, { RTX4090, RTX4090, RTX4090, RTX4090 },
         { ZOO12 } } },
 
     { "office", "6 servers of 5 kinds; 8 models",
-      TRAFFIC_POISSON, 1.0, 0.2213, HOURS2, 0, LEAVE,
+      TRAFFIC_POISSON, 1.0, 0.2842, HOURS2, 0, LEAVE,
       { 6, 8, 1, 3, 8 * GIB, { OFFICE }, { SMALL6, B24(6), B3(7) } } },
 
     { "farm", "16 servers; 12 models",
-      TRAFFIC_POISSON, 0.9, 0.3674, HOURS2, 0, LEAVE,
+      TRAFFIC_POISSON, 0.9, 0.4700, HOURS2, 0, LEAVE,
       { 16, 12, 1, 3, 8 * GIB,
         { OFFICE, OFFICE, LAB }, { ZOO12 } } },
 
     { "lab4", "lab with OLLAMA_NUM_PARALLEL=4",
-      TRAFFIC_POISSON, 0.8, 0.3129, HOURS2, 0, LEAVE,
+      TRAFFIC_POISSON, 0.8, 0.4008, HOURS2, 0, LEAVE,
       { 4, 6, 4, 3, 8 * GIB, { LAB }, { SMALL6 } } },
 
     { "burst", "lab, three times as many for 2 minutes of 10",
-      TRAFFIC_BURST, 0.8, 0.1564, HOURS2, 0, LEAVE,
+      TRAFFIC_BURST, 0.8, 0.1880, HOURS2, 0, LEAVE,
       { 4, 6, 1, 3, 8 * GIB, { LAB }, { SMALL6 } } },
 
     { "context", "lab, a fifth with another num_ctx",
-      TRAFFIC_POISSON, 0.8, 0.1400, HOURS2, 0.2, LEAVE,
+      TRAFFIC_POISSON, 0.8, 0.1500, HOURS2, 0.2, LEAVE,
       { 4, 12, 1, 3, 8 * GIB, { LAB }, { SMALL6, SMALL6 } } },
 
     { "trace4090", "trace; 4 x 4090, 8 GiB of stored prompts",
-      TRAFFIC_TRACE, 0, 0.2032, HOUR, 0, 0,
+      TRAFFIC_TRACE, 0, 0.2003, HOUR, 0, 0,
       { 4, 1, 1, 3, 8 * GIB, { RTX4090, RTX4090, RTX4090, RTX4090 },
         { B8(0) } } },
 
     { "trace8", "trace; 8 x Mac, 8 GiB",
-      TRAFFIC_TRACE, 0, 0.0743, HOUR, 0, 0,
+      TRAFFIC_TRACE, 0, 0.0741, HOUR, 0, 0,
       { 8, 1, 1, 3, 8 * GIB, { MAC, MAC, MAC, MAC, MAC, MAC, MAC, MAC },
         { B8(0) } } },
 
     { "trace64", "trace; 8 x Mac, 64 GiB",
-      TRAFFIC_TRACE, 0, 0.0824, HOUR, 0, 0,
+      TRAFFIC_TRACE, 0, 0.0842, HOUR, 0, 0,
       { 8, 1, 1, 3, 64 * GIB, { MAC, MAC, MAC, MAC, MAC, MAC, MAC, MAC },
         { B8(0) } } },
 
     { "trace0", "trace; 8 x Mac, slots only",
-      TRAFFIC_TRACE, 0, 0.0691, HOUR, 0, 0,
+      TRAFFIC_TRACE, 0, 0.0689, HOUR, 0, 0,
       { 8, 1, 1, 3, 0, { MAC, MAC, MAC, MAC, MAC, MAC, MAC, MAC },
         { B8(0) } } },
 
     { "light", "lab, a user with few requests",
-      TRAFFIC_LIGHT, 0.8, 0.1564, HOURS2, 0, 0,
+      TRAFFIC_LIGHT, 0.8, 0.1926, HOURS2, 0, 0,
       { 4, 6, 1, 3, 8 * GIB, { LAB }, { SMALL6 } } },
 
     { "flood", "the same beside one who sends 200 in 10 s",
-      TRAFFIC_FLOOD, 0.8, 0.1564, HOURS2, 0, 0,
+      TRAFFIC_FLOOD, 0.8, 0.1926, HOURS2, 0, 0,
       { 4, 6, 1, 3, 8 * GIB, { LAB }, { SMALL6 } } },
 
     { "rare", "one server; a rare model beside a saturating one",

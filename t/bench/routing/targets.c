@@ -30,7 +30,7 @@ typedef struct {
 static const char  published[] =
     "rr random least priority sticky olla chwbl llm-d ";
 static const char  baselines[] =
-    "rr random least priority sticky olla chwbl llm-d lmetric today ";
+    "rr random least priority sticky olla chwbl llm-d today ";
 static const char  fitting[] = "home lab office farm lab4 burst context ";
 static const char  synthetic[] =
     "home lab office farm lab4 burst context zoo ";
@@ -53,6 +53,12 @@ static const target_t  targets[] = {
     { "mean / best, today's choice among them", synthetic, baselines,
       figure_mean, NULL, 0.7, 0 },
 
+    { "p99 / LMetric's product", synthetic, "lmetric ",
+      figure_p99, NULL, 0.65, 0 },
+
+    { "mean / LMetric's product", synthetic, "lmetric ",
+      figure_mean, NULL, 0.7, 0 },
+
     { "p99 / the same cost, bound at arrival", bound, "bound ",
       figure_p99, NULL, 0.6, 0 },
 
@@ -63,13 +69,20 @@ static const target_t  targets[] = {
 
     { "p99 / best baseline", traces, baselines, figure_p99, NULL, 1.0, 0 },
 
+    { "mean / LMetric's product", traces, "lmetric ",
+      figure_mean, NULL, 0.9, 0 },
+
+    { "p99 / LMetric's product", traces, "lmetric ",
+      figure_p99, NULL, 1.0, 0 },
+
     { "loads / Belady", "zoo ", TARGETS_GATEWAY " ",
       figure_loads, figure_belady, 2.5, 0 },
 
     { "loads / LRU", "zoo ", TARGETS_GATEWAY " ",
       figure_loads, figure_lru, 1.35, 0 },
 
-    { "loads / round robin", fitting, "rr ", figure_loads, NULL, 0.2, 0 },
+    { "loads / round robin", "home lab office farm lab4 burst ", "rr ",
+      figure_loads, NULL, 0.2, 0 },
 
     { "loads / round robin", "zoo ", "rr ",
       figure_loads, NULL, 1 / 2.2, 0 },

@@ -318,6 +318,8 @@ traffic_flood_handler(void *data, uint64_t number)
 }
 
 
+/* All are for the model that is asked for the most. */
+
 static void
 traffic_flooded_handler(void *data, uint64_t number)
 {
@@ -326,6 +328,7 @@ traffic_flooded_handler(void *data, uint64_t number)
     conv_t  *conv;
 
     conv = traffic_conv(t, DRAW_FLOOD, number);
+    conv->model = 0;
     conv->owner = OWNER_FLOOD;
     conv->turns = 1;
 
