@@ -7,6 +7,9 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "balancer/ngx_http_ollama_sched.h"
 #include "balancer/ngx_http_ollama_sched_dispatch.h"
 #include "balancer/ngx_http_ollama_sched_state.h"
@@ -133,7 +136,6 @@ gateway_arrive(void *data, ask_t *ask)
     t->model = gateway_weights(g, ask->model);
     t->owner = (g->variant == GATEWAY_ALIKE) ? 1 : ask->owner + 1;
     t->bytes = ask->tokens * GATEWAY_BYTES;
-    t->size = g->view->fleet->models[ask->model].size;
 
     if (gateway_has_context(g, ask->model)) {
         t->options = 1;
@@ -372,7 +374,7 @@ gateway_options(ngx_http_ollama_sched_t *s, ngx_http_ollama_ticket_t *t,
 
         o[n].capacity = &g->capacity[k];
         o[n].weights = t->model;
-        o[n].size = t->size;
+        o[n].size = v->fleet->models[model].size;
         o[n].in_flight = v->in_flight[k];
         o[n].weight = 1;
 
