@@ -263,6 +263,11 @@ main_policies(plan_t *plan, options_t *o, const scenario_t *s, double load)
     const policy_t  *p;
 
     for (p = policies; p->name; p++) {
+
+        if (strcmp(p->name, "alike") == 0 && !scenario_has_owners(s)) {
+            continue;
+        }
+
         if (main_chosen(o->policies, p->name)) {
             plan_add(plan, s, load, p);
         }

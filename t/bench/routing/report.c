@@ -11,7 +11,6 @@
 
 static void report_table(plan_t *plan, int first, int last);
 static void report_each(plan_t *plan, int first, int last);
-static int report_owners(const cell_t *cell);
 
 
 void
@@ -86,7 +85,7 @@ report_table(plan_t *plan, int first, int last)
     int      i, owners;
     cell_t  *cell;
 
-    owners = report_owners(&plan->cells[first]);
+    owners = scenario_has_owners(plan->cells[first].scenario);
 
     printf("| | loads | hit %% | p50 | p95 | p99 | mean | longest"
            " | max/mean work | CPU, us |%s\n",
@@ -138,21 +137,5 @@ report_each(plan_t *plan, int first, int last)
         }
 
         printf("\n");
-    }
-}
-
-
-static int
-report_owners(const cell_t *cell)
-{
-    switch (cell->scenario->traffic) {
-
-    case TRAFFIC_LIGHT:
-    case TRAFFIC_FLOOD:
-    case TRAFFIC_RARE:
-        return 1;
-
-    default:
-        return 0;
     }
 }

@@ -132,3 +132,19 @@ scenario_find(const char *name)
 
     return NULL;
 }
+
+
+int
+scenario_has_owners(const scenario_t *s)
+{
+    switch (s->traffic) {
+
+    case TRAFFIC_LIGHT:
+    case TRAFFIC_FLOOD:
+    case TRAFFIC_RARE:
+        return 1;
+
+    default:
+        return 0;
+    }
+}

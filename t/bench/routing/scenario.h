@@ -47,5 +47,8 @@ extern const scenario_t  scenarios[];
 
 const scenario_t *scenario_find(const char *name);
 
+/* Requests have different owners; else all are of one. */
+int scenario_has_owners(const scenario_t *s);
+
 
 #endif /* _SCENARIO_H_INCLUDED_ */

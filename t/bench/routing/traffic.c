@@ -202,7 +202,9 @@ traffic_conv_handler(void *data, uint64_t number)
 
     conv = traffic_conv(t, DRAW_CONV, t->convs++);
 
-    conv->owner = OWNER_OTHER + draw_below(&conv->draw, TRAFFIC_OTHERS);
+    conv->owner = OWNER_OTHER + (scenario_has_owners(t->scenario)
+                                 ? draw_below(&conv->draw, TRAFFIC_OTHERS)
+                                 : 0);
     conv->turns = 1;
 
     while (conv->turns < TRAFFIC_TURNS_MAX
