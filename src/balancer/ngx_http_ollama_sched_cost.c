@@ -144,8 +144,10 @@ ngx_http_ollama_sched_cost(ngx_http_ollama_sched_case_t *cs,
     tokens = t->tokens - cost->cached;
     u = cs->sched->busy;
 
+    /* other models that run there slow it down, and are slowed down by it */
+
     cost->seconds = cost->wait + loss
-                    + ngx_http_ollama_sched_share(c, runner)
+                    + (2 * ngx_http_ollama_sched_share(c, runner) - 1)
                       * ((1 + u / (1 - ngx_min(u, 0.85f))) * tokens / p
                          + NGX_HTTP_OLLAMA_SCHED_OUT
                            * ngx_http_ollama_sched_out(cs->model) / g);
