@@ -172,6 +172,56 @@ removed('/v1/chat/completions',
 
 
 
+=== a form with a forbidden field is refused
+--- ollama
+        ollama_forbid language options.num_ctx;
+        ollama_pass /v1/new;
+--- test
+my @type = ('Content-Type' => 'multipart/form-data; boundary=xx');
+
+# field, value ...
+
+sub form {
+    my $body = '';
+
+    while (my ($name, $value) = splice @_, 0, 2) {
+        $body .= "--xx\r\nContent-Disposition: form-data; name=\"$name\""
+                 . "\r\n\r\n$value\r\n";
+    }
+
+    return "$body--xx--\r\n";
+}
+
+for my $path (qw(/v1/audio/transcriptions /v1/images/edits /v1/new)) {
+    for ([ '', form(model => 'm1', language => 'de') ],
+         [ '', form(Language => 'de', model => 'm1') ],
+         [ '', form(model => 'm1', file => 'x' x 100_000, language => '') ],
+         [ '?language=de', form(model => 'm1') ],
+         [ '?model=m1', form(language => 'de') ])
+    {
+        my ($args, $body) = @$_;
+        my $r = http("POST $path$args", $body, @type);
+
+        is($r->status, 400, "$path$args " . substr $body, 0, 200);
+        is($r->json->{error}{message},
+           'field "language" is not allowed here, send the form without it');
+    }
+
+    my $r = http("POST $path",
+                 form(model => 'm1', options => 'language', model => 'm9',
+                      file => 'x' x 100_000), @type);
+    is($r->body, '404 page not found',
+       "$path: others are fine, and the first model counts");
+    is($r->header('X-Ollama-Removed'), undef);
+}
+
+my $r = http('POST /v1/audio/transcriptions',
+             form(model => 'm1') =~ s/--\r\n\z//r, @type);
+is($r->status, 400, 'all of it must be read');
+is(fake_requests()->{count}, 3, 'nobody was asked for these');
+
+
+
 === a location inherits the fields unless it has its own
 --- http_config
     ollama_forbid keep_alive;

@@ -7,7 +7,8 @@
 /*
  * A request's body that is a form, for endpoints that take files: its field
  * "model" decides about the server, and it is sent there as it is, but for an
- * alias.  As Go's FormValue() takes arguments of the query string before
+ * alias; so one with a field that ollama_forbid names is refused.  As Go's
+ * FormValue() takes arguments of the query string before
  * fields, one with this name wins.
  *
  * The form is in ctx->pool; what is found is in the request's pool.
@@ -19,6 +20,7 @@
 #include <ngx_http.h>
 
 #include "request/ngx_http_ollama_form.h"
+#include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_error.h"
 #include "request/ngx_http_ollama_multipart.h"
 #include "request/ngx_http_ollama_scan.h"
@@ -26,6 +28,10 @@
 
 static ngx_int_t ngx_http_ollama_form_result(ngx_http_ollama_ctx_t *ctx,
     ngx_int_t rc);
+static ngx_int_t ngx_http_ollama_form_refused(ngx_http_ollama_ctx_t *ctx,
+    ngx_str_t *name);
+static ngx_int_t ngx_http_ollama_form_args(ngx_http_request_t *r,
+    ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_form_arg(ngx_http_request_t *r,
     ngx_str_t *name, ngx_str_t *value, ngx_str_t *raw);
 static ngx_int_t ngx_http_ollama_form_unescape(ngx_pool_t *pool, u_char *p,
@@ -36,6 +42,7 @@ ngx_int_t
 ngx_http_ollama_form_init(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 {
     ngx_int_t                     rc;
+    ngx_http_ollama_loc_conf_t   *olcf;
     ngx_http_ollama_multipart_t  *form;
 
     if (r->headers_in.content_type == NULL) {
@@ -48,6 +55,13 @@ ngx_http_ollama_form_init(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     }
 
     ngx_str_set(&form->name, "model");
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
+
+    if (olcf->forbid) {
+        form->forbid = olcf->forbid->elts;
+        form->nforbid = olcf->forbid->nelts;
+    }
 
     rc = ngx_http_ollama_multipart_init(form,
                                         &r->headers_in.content_type->value);
@@ -109,6 +123,12 @@ ngx_http_ollama_form_end(ngx_http_ollama_ctx_t *ctx)
         }
     }
 
+    rc = ngx_http_ollama_form_args(ctx->request, ctx);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
     model = &ctx->scan->model;
 
     rc = ngx_http_ollama_form_arg(ctx->request, &ctx->form->name, model,
@@ -145,17 +165,61 @@ ngx_http_ollama_form_result(ngx_http_ollama_ctx_t *ctx, ngx_int_t rc)
         return rc;
     }
 
+    form = ctx->form;
+
+    if (form->refused) {
+        return ngx_http_ollama_form_refused(ctx, form->refused);
+    }
+
     if (ctx->endpoint->kind == NGX_HTTP_OLLAMA_ENDPOINT_FURTHER) {
         return NGX_OK;
     }
-
-    form = ctx->form;
 
     return ngx_http_ollama_error(ctx->request, ctx, NGX_HTTP_BAD_REQUEST,
                                  "invalid request body at byte %O: %s%s",
                                  form->error_at,
                                  form->wanted ? "\"model\" " : "",
                                  form->error);
+}
+
+
+/* A form is sent on as it is: nothing is taken out of it. */
+
+static ngx_int_t
+ngx_http_ollama_form_refused(ngx_http_ollama_ctx_t *ctx, ngx_str_t *name)
+{
+    return ngx_http_ollama_error(ctx->request, ctx, NGX_HTTP_BAD_REQUEST,
+                                 "field \"%V\" is not allowed here, send the "
+                                 "form without it", name);
+}
+
+
+/* Go takes an argument for a field. */
+
+static ngx_int_t
+ngx_http_ollama_form_args(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_int_t                  rc;
+    ngx_str_t                  value, raw;
+    ngx_uint_t                 i;
+    ngx_http_ollama_forbid_t  *forbid;
+
+    forbid = ctx->form->forbid;
+
+    for (i = 0; i < ctx->form->nforbid; i++) {
+
+        rc = ngx_http_ollama_form_arg(r, &forbid[i].name, &value, &raw);
+
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        if (rc == NGX_OK) {
+            return ngx_http_ollama_form_refused(ctx, &forbid[i].name);
+        }
+    }
+
+    return NGX_OK;
 }
 
 

@@ -11,9 +11,11 @@
  * does not.  A boundary may be quoted, and a form in which the first boundary
  * ends with LF alone has such lines everywhere.
  *
+ * Fields that are forbidden are found, too, in any case of letters.
+ *
  * Files pass without being stored: the memory is that of the struct.  It has no
  * request, so that unit tests and fuzzers can run it: may use nothing but
- * nginx's core.
+ * nginx's core and the type of forbidden fields.
  */
 
 
@@ -42,6 +44,8 @@ static ngx_int_t ngx_http_ollama_multipart_value(
     ngx_http_ollama_multipart_t *form, u_char ch);
 static ngx_int_t ngx_http_ollama_multipart_boundary(
     ngx_http_ollama_multipart_t *form, u_char ch);
+static ngx_int_t ngx_http_ollama_multipart_next(
+    ngx_http_ollama_multipart_t *form);
 static ngx_int_t ngx_http_ollama_multipart_found(
     ngx_http_ollama_multipart_t *form);
 static ngx_int_t ngx_http_ollama_multipart_no_boundary(
@@ -52,6 +56,8 @@ static ngx_uint_t ngx_http_ollama_multipart_is_wanted(
     ngx_http_ollama_multipart_t *form);
 static ngx_uint_t ngx_http_ollama_multipart_is_field(
     ngx_http_ollama_multipart_t *form, u_char *p, u_char *last);
+static void ngx_http_ollama_multipart_check(ngx_http_ollama_multipart_t *form,
+    ngx_str_t *field);
 static u_char *ngx_http_ollama_multipart_param(u_char *p, u_char *last,
     ngx_str_t *name, ngx_str_t *value);
 static ngx_uint_t ngx_http_ollama_multipart_is_token(u_char ch);
@@ -141,7 +147,11 @@ ngx_http_ollama_multipart_feed(ngx_http_ollama_multipart_t *form, u_char *p,
 
         case sw_header:
             rc = ngx_http_ollama_multipart_header(form, *p);
-            form->value_at = form->pos + (p - first) + 1;
+
+            if (form->value.data == NULL) {
+                form->value_at = form->pos + (p - first) + 1;
+            }
+
             break;
 
         default:
@@ -334,10 +344,17 @@ ngx_http_ollama_multipart_boundary(ngx_http_ollama_multipart_t *form,
         break;
     }
 
-    /* the line has ended, and with it the part in front */
+    return ngx_http_ollama_multipart_next(form);
+}
 
-    if (form->wanted) {
-        return ngx_http_ollama_multipart_found(form);
+
+/* The line has ended, and with it the part in front. */
+
+static ngx_int_t
+ngx_http_ollama_multipart_next(ngx_http_ollama_multipart_t *form)
+{
+    if (form->wanted && ngx_http_ollama_multipart_found(form) != NGX_OK) {
+        return NGX_DECLINED;
     }
 
     if (form->state != sw_done) {
@@ -364,9 +381,15 @@ ngx_http_ollama_multipart_found(ngx_http_ollama_multipart_t *form)
         return NGX_DECLINED;
     }
 
-    form->value.data = form->buf;
+    ngx_memcpy(form->text, form->buf, form->n);
+
+    form->value.data = form->text;
     form->value.len = form->n;
-    form->state = sw_done;
+    form->wanted = 0;
+
+    if (form->nforbid == 0) {
+        form->state = sw_done;
+    }
 
     return NGX_OK;
 }
@@ -408,6 +431,12 @@ ngx_http_ollama_multipart_header(ngx_http_ollama_multipart_t *form, u_char ch)
 
     if (ch == '\n' && (form->n == 0 || form->buf[form->n - 1] == '\n')) {
         form->wanted = ngx_http_ollama_multipart_is_wanted(form);
+
+        if (form->refused) {
+            form->error = "a field of the form is forbidden";
+            return NGX_DECLINED;
+        }
+
         form->state = sw_body;
         form->n = 0;
 
@@ -478,8 +507,7 @@ ngx_http_ollama_multipart_is_field(ngx_http_ollama_multipart_t *form,
     u_char *p, u_char *last)
 {
     u_char     *next;
-    ngx_str_t   name, value;
-    ngx_uint_t  found;
+    ngx_str_t   name, value, field;
 
     p = ngx_http_ollama_multipart_skip(p, last);
 
@@ -495,7 +523,7 @@ ngx_http_ollama_multipart_is_field(ngx_http_ollama_multipart_t *form,
         return 0;
     }
 
-    found = 0;
+    ngx_str_null(&field);
 
     for ( ;; ) {
 
@@ -507,9 +535,7 @@ ngx_http_ollama_multipart_is_field(ngx_http_ollama_multipart_t *form,
         p = next;
 
         if (ngx_http_ollama_multipart_eq(&name, "name")) {
-            found = (value.len == form->name.len
-                     && ngx_memcmp(value.data, form->name.data, value.len)
-                        == 0);
+            field = value;
 
         } else if (value.len
                    && (ngx_http_ollama_multipart_eq(&name, "filename")
@@ -527,7 +553,39 @@ ngx_http_ollama_multipart_is_field(ngx_http_ollama_multipart_t *form,
         p = ngx_http_ollama_multipart_skip(p + 1, last);
     }
 
-    return (p == last) ? found : 0;
+    if (p != last) {
+        return 0;
+    }
+
+    ngx_http_ollama_multipart_check(form, &field);
+
+    /* the first one counts */
+
+    return form->value.data == NULL
+           && field.len == form->name.len
+           && ngx_strncmp(field.data, form->name.data, field.len) == 0;
+}
+
+
+/* Whether the field is a forbidden one. */
+
+static void
+ngx_http_ollama_multipart_check(ngx_http_ollama_multipart_t *form,
+    ngx_str_t *field)
+{
+    ngx_str_t   *name;
+    ngx_uint_t   i;
+
+    for (i = 0; i < form->nforbid; i++) {
+        name = &form->forbid[i].name;
+
+        if (field->len == name->len
+            && ngx_strncasecmp(field->data, name->data, name->len) == 0)
+        {
+            form->refused = name;
+            return;
+        }
+    }
 }
 
 

@@ -36,139 +36,164 @@ typedef struct {
     const char             *text;
     const char             *value;    /* NULL: none is found */
     const char             *error;    /* NULL: it is valid */
+    const char             *forbid;   /* another field; NULL: none */
 } multipart_case_t;
 
 
 static multipart_case_t  multipart_cases[] = {
 
     { "multipart: the field alone", MULTIPART_TYPE,
-      MULTIPART_FORM(MULTIPART_NAME "\"model\"", "m1"), "m1", NULL },
+      MULTIPART_FORM(MULTIPART_NAME "\"model\"", "m1"), "m1", NULL, NULL },
 
     { "multipart: behind a file with what looks like boundaries",
       MULTIPART_TYPE,
       MULTIPART_FILE MULTIPART_FORM(MULTIPART_NAME "\"model\"", "m1"), "m1",
-      NULL },
+      NULL, NULL },
 
     { "multipart: the first one counts", MULTIPART_TYPE,
       "--xx\r\n" MULTIPART_NAME "model\r\n\r\nm1\r\n"
-      MULTIPART_FORM(MULTIPART_NAME "model", "m2"), "m1", NULL },
+      MULTIPART_FORM(MULTIPART_NAME "model", "m2"), "m1", NULL, NULL },
 
     { "multipart: nothing behind it is looked at", MULTIPART_TYPE,
-      "--xx\r\n" MULTIPART_NAME "model\r\n\r\nm1\r\n--xx\r\nx", "m1", NULL },
+      "--xx\r\n" MULTIPART_NAME "model\r\n\r\nm1\r\n--xx\r\nx", "m1",
+      NULL, NULL },
 
     { "multipart: a value of several lines", MULTIPART_TYPE,
       MULTIPART_FORM(MULTIPART_NAME "model", "a\r\n--x\r\n\r\nb\n--xx"),
-      "a\r\n--x\r\n\r\nb\n--xx", NULL },
+      "a\r\n--x\r\n\r\nb\n--xx", NULL, NULL },
 
     { "multipart: an empty value", MULTIPART_TYPE,
-      MULTIPART_FORM(MULTIPART_NAME "model", ""), "", NULL },
+      MULTIPART_FORM(MULTIPART_NAME "model", ""), "", NULL, NULL },
 
     { "multipart: a part without a line", MULTIPART_TYPE,
-      "--xx\r\n" MULTIPART_NAME "model\r\n\r\n--xx--", "", NULL },
+      "--xx\r\n" MULTIPART_NAME "model\r\n\r\n--xx--", "", NULL, NULL },
 
     { "multipart: a part without a header", MULTIPART_TYPE,
       "--xx\r\n\r\nname=\"model\"\r\n"
-      MULTIPART_FORM(MULTIPART_NAME "model", "m1"), "m1", NULL },
+      MULTIPART_FORM(MULTIPART_NAME "model", "m1"), "m1", NULL, NULL },
 
     { "multipart: text in front and behind", MULTIPART_TYPE,
       "x --xx\r\n-\r\n\r\n" MULTIPART_FORM(MULTIPART_NAME "\"n\"", "m1")
-      MULTIPART_FORM(MULTIPART_NAME "model", "m2"), NULL, NULL },
+      MULTIPART_FORM(MULTIPART_NAME "model", "m2"), NULL, NULL, NULL },
 
     { "multipart: lines that end with LF", MULTIPART_TYPE,
       "--xx\n" MULTIPART_NAME "\"a\"\n\n\n\n--xx \n"
-      MULTIPART_NAME "\"model\"\n\nm1\r\n--xx--\n", "m1\r", NULL },
+      MULTIPART_NAME "\"model\"\n\nm1\r\n--xx--\n", "m1\r", NULL, NULL },
 
     { "multipart: blanks behind a boundary", MULTIPART_TYPE,
       "--xx \t\r\n" MULTIPART_NAME "\"model\"\r\n\r\nm1\r\n--xx \r\n", "m1",
-      NULL },
+      NULL, NULL },
 
     { "multipart: names of header fields in any case", MULTIPART_TYPE,
       MULTIPART_FORM("a: b\r\nCONTENT-disposition:Form-Data;NAME=model",
-                     "m1"), "m1", NULL },
+                     "m1"), "m1", NULL, NULL },
 
     { "multipart: a header field in two lines", MULTIPART_TYPE,
       MULTIPART_FORM("Content-Disposition: form-data;\r\n\tname=\"model\"",
-                     "m1"), "m1", NULL },
+                     "m1"), "m1", NULL, NULL },
 
     { "multipart: escapes in the name", MULTIPART_TYPE,
-      MULTIPART_FORM(MULTIPART_NAME "\"model\\\"\"", "m1"), NULL, NULL },
+      MULTIPART_FORM(MULTIPART_NAME "\"model\\\"\"", "m1"), NULL, NULL, NULL },
 
     { "multipart: the name's case counts", MULTIPART_TYPE,
-      MULTIPART_FORM(MULTIPART_NAME "\"Model\"", "m1"), NULL, NULL },
+      MULTIPART_FORM(MULTIPART_NAME "\"Model\"", "m1"), NULL, NULL, NULL },
 
     { "multipart: a file of this name is none", MULTIPART_TYPE,
       MULTIPART_FORM(MULTIPART_NAME "\"model\"; filename=a", "m1"), NULL,
-      NULL },
+      NULL, NULL },
 
     { "multipart: an empty name of a file is none", MULTIPART_TYPE,
       MULTIPART_FORM(MULTIPART_NAME "\"model\"; filename=\"\"", "m1"), "m1",
-      NULL },
+      NULL, NULL },
 
     { "multipart: another disposition is none", MULTIPART_TYPE,
       MULTIPART_FORM("Content-Disposition: inline; name=model", "m1"), NULL,
-      NULL },
+      NULL, NULL },
 
     { "multipart: an invalid header names nothing", MULTIPART_TYPE,
-      MULTIPART_FORM(MULTIPART_NAME "model; x", "m1"), NULL, NULL },
+      MULTIPART_FORM(MULTIPART_NAME "model; x", "m1"), NULL, NULL, NULL },
 
     { "multipart: a semicolon at the end", MULTIPART_TYPE,
-      MULTIPART_FORM(MULTIPART_NAME "model; ", "m1"), "m1", NULL },
+      MULTIPART_FORM(MULTIPART_NAME "model; ", "m1"), "m1", NULL, NULL },
 
-    { "multipart: no field", MULTIPART_TYPE, "--xx--", NULL, NULL },
+    { "multipart: no field", MULTIPART_TYPE, "--xx--", NULL, NULL, NULL },
 
     { "multipart: a quoted boundary",
       "Multipart/Form-Data ; a=\"\\\";boundary=y\" ; Boundary = \"x x:\\\"\"",
       "--x x:\"\r\n" MULTIPART_NAME "model\r\n\r\nm1\r\n--x x:\"--", "m1",
-      NULL },
+      NULL, NULL },
 
     { "multipart: nothing", MULTIPART_TYPE, "", NULL,
-      "unexpected end of the form" },
+      "unexpected end of the form", NULL },
 
     { "multipart: JSON", MULTIPART_TYPE, "{\"model\":\"m1\"}", NULL,
-      "unexpected end of the form" },
+      "unexpected end of the form", NULL },
 
     { "multipart: cut in the value", MULTIPART_TYPE,
       "--xx\r\n" MULTIPART_NAME "model\r\n\r\nm1\r\n--xx", NULL,
-      "unexpected end of the form" },
+      "unexpected end of the form", NULL },
 
     { "multipart: cut in a header", MULTIPART_TYPE,
       "--xx\r\n" MULTIPART_NAME "model\r\n", NULL,
-      "unexpected end of the form" },
+      "unexpected end of the form", NULL },
 
     { "multipart: one dash behind a boundary", MULTIPART_TYPE, "--xx-a", NULL,
-      "invalid boundary of the form" },
+      "invalid boundary of the form", NULL },
 
     { "multipart: text behind a boundary", MULTIPART_TYPE, "--xx \ta", NULL,
-      "invalid boundary of the form" },
+      "invalid boundary of the form", NULL },
 
     { "multipart: text behind the last boundary", MULTIPART_TYPE,
-      "--xx-- a", NULL, "invalid boundary of the form" },
+      "--xx-- a", NULL, "invalid boundary of the form", NULL },
 
     { "multipart: CR without LF", MULTIPART_TYPE, "--xx\ra", NULL,
-      "invalid boundary of the form" },
+      "invalid boundary of the form", NULL },
 
     { "multipart: a value of 1024 bytes", MULTIPART_TYPE,
       MULTIPART_FORM(MULTIPART_NAME "model",
           MULTIPART_1024("0123456789abcdef0123456789abcdef")),
-      MULTIPART_1024("0123456789abcdef0123456789abcdef"), NULL },
+      MULTIPART_1024("0123456789abcdef0123456789abcdef"), NULL, NULL },
 
     { "multipart: a value of 1025 bytes", MULTIPART_TYPE,
       MULTIPART_FORM(MULTIPART_NAME "model",
           MULTIPART_1024("0123456789abcdef0123456789abcdef") "0"), NULL,
-      "is longer than 1024 bytes" },
+      "is longer than 1024 bytes", NULL },
 
     { "multipart: a long value", MULTIPART_TYPE,
       MULTIPART_FORM(MULTIPART_NAME "model",
           MULTIPART_1024("0123456789abcdef0123456789abcdef")
           MULTIPART_1024("0123456789abcdef0123456789abcdef")), NULL,
-      "is longer than 1024 bytes" },
+      "is longer than 1024 bytes", NULL },
 
     { "multipart: a long header", MULTIPART_TYPE,
       MULTIPART_FORM("a: " MULTIPART_1024("0123456789abcdef0123456789abcdef")
           MULTIPART_1024("0123456789abcdef0123456789abcdef")
           MULTIPART_1024("0123456789abcdef0123456789abcdef")
           MULTIPART_1024("0123456789abcdef0123456789abcdef"), "m1"), NULL,
-      "the header of a part of the form is too long" }
+      "the header of a part of the form is too long", NULL },
+
+    { "multipart: a forbidden field behind it", MULTIPART_TYPE,
+      "--xx\r\n" MULTIPART_NAME "model\r\n\r\nm1\r\n"
+      MULTIPART_FORM(MULTIPART_NAME "\"Keep_Alive\"", "1"), NULL,
+      "a field of the form is forbidden", "keep_alive" },
+
+    { "multipart: a forbidden field in front", MULTIPART_TYPE,
+      "--xx\r\n" MULTIPART_NAME "keep_alive\r\n\r\n1\r\n"
+      MULTIPART_FORM(MULTIPART_NAME "model", "m1"), NULL,
+      "a field of the form is forbidden", "keep_alive" },
+
+    { "multipart: a file is no forbidden field", MULTIPART_TYPE,
+      "--xx\r\n" MULTIPART_NAME "model\r\n\r\nm1\r\n"
+      MULTIPART_FORM(MULTIPART_NAME "a; filename=a", "1"), "m1", NULL, "a" },
+
+    { "multipart: the first one counts, and all is looked at", MULTIPART_TYPE,
+      MULTIPART_FILE "--xx\r\n" MULTIPART_NAME "model\r\n\r\nm1\r\n"
+      MULTIPART_FORM(MULTIPART_NAME "model", "m2"), "m1", NULL, "a" },
+
+    { "multipart: damaged behind it, where fields are forbidden",
+      MULTIPART_TYPE,
+      "--xx\r\n" MULTIPART_NAME "model\r\n\r\nm1\r\n--xx\r\nx", NULL,
+      "unexpected end of the form", "a" }
 };
 
 
@@ -226,9 +251,17 @@ multipart_check(multipart_case_t *c, size_t size, size_t cut)
     size_t                       at, n, len;
     u_char                      *p;
     ngx_int_t                    rc;
+    ngx_http_ollama_forbid_t     forbid;
     ngx_http_ollama_multipart_t  form;
 
     assert_int_equal(multipart_init(&form, c->type), NGX_OK);
+
+    if (c->forbid) {
+        forbid.name.data = (u_char *) c->forbid;
+        forbid.name.len = ngx_strlen(c->forbid);
+        form.forbid = &forbid;
+        form.nforbid = 1;
+    }
 
     len = ngx_strlen(c->text);
     rc = NGX_OK;
