@@ -944,9 +944,11 @@ is(join(' ', map { $_->{uri} } map { @$_ } @probes),
 
 my $overlaps = 0;
 
+# the stand-in notes that it has begun to send a reply before it sends it, and
+# that it has ended when its buffer is empty: nginx may have asked again by then
 for my $i (1 .. $#probes) {
-    my $ended = $probes[$i - 1][2]{ended_ms};
-    $overlaps++ if !defined $ended || $probes[$i][0]{started_ms} < $ended;
+    my $sent = $probes[$i - 1][2]{header_ms};
+    $overlaps++ if !defined $sent || $probes[$i][0]{started_ms} < $sent;
 }
 
 is($overlaps, 0, 'and no two at the same time');
