@@ -230,7 +230,7 @@ unit-build: $(unit_tests)
 
 $(unit_tests): %: %.o $(unit_objs)
 	@echo "link $@"
-	@$(CC) -o $@ $< $(unit_objs) $(ld_opt) -lcmocka -lyajl -ljansson -lm
+	@$(CC) -o $@ $^ $(ld_opt) -lcmocka -lyajl -ljansson -lm
 
 $(out)/unit/%.o: t/unit/%.c $(out)/flags | $(module)
 	$(unit_compile)
@@ -299,6 +299,9 @@ routing      := $(out)/bench/routing/routing
 bench-routing: deps-build   ## the choice of servers beside others', simulated
 	+@$(again) $(routing)
 	+@$(routing) $(BENCH)
+
+# the servers have a unit test
+$(out)/unit/routing_test: $(filter-out %/main.o,$(routing_objs))
 
 $(routing): $(routing_objs) $(unit_objs)
 	@echo "link $@"
