@@ -29,6 +29,8 @@
 
 static void ngx_http_ollama_sched_line_leave(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_ticket_t *t);
+static double ngx_http_ollama_sched_least_tag(ngx_http_ollama_sched_t *s,
+    double tag);
 static void ngx_http_ollama_sched_loaded(ngx_http_ollama_ticket_t *t,
     ngx_msec_t now);
 static void ngx_http_ollama_sched_aborted(ngx_http_ollama_ticket_t *t);
@@ -132,6 +134,32 @@ ngx_http_ollama_sched_line_leave(ngx_http_ollama_sched_t *s,
 }
 
 
+/*
+ * The least tag of those that wait, and of one that does no more: it may have
+ * been granted a server that others can't use, and is not the time of these.
+ */
+
+static double
+ngx_http_ollama_sched_least_tag(ngx_http_ollama_sched_t *s, double tag)
+{
+    ngx_uint_t                 i;
+    ngx_http_ollama_ticket_t  *t;
+
+    for (i = 0; i < NGX_HTTP_OLLAMA_SCHED_LINES; i++) {
+
+        if (s->line[i].key == 0) {
+            continue;
+        }
+
+        t = ngx_queue_data(ngx_queue_head(&s->line[i].tickets),
+                           ngx_http_ollama_ticket_t, queue);
+        tag = ngx_min(tag, t->tag);
+    }
+
+    return tag;
+}
+
+
 ngx_int_t
 ngx_http_ollama_sched_grant(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_ticket_t *t, ngx_http_ollama_option_t *o,
@@ -148,7 +176,8 @@ ngx_http_ollama_sched_grant(ngx_http_ollama_sched_t *s,
 
     if (t->waiting) {
         ngx_http_ollama_sched_line_leave(s, t);
-        s->virtual = ngx_max(s->virtual, t->tag);
+        s->virtual = ngx_max(s->virtual,
+                             ngx_http_ollama_sched_least_tag(s, t->tag));
     }
 
     t->granted = now;

@@ -115,6 +115,7 @@ ngx_http_ollama_sched_cost(ngx_http_ollama_sched_case_t *cs,
 
         if (runner && !ngx_http_ollama_sched_is_same(runner, t)) {
             ngx_http_ollama_sched_cost_reload(cs, o, runner, cost);
+            loss = ngx_http_ollama_sched_loss(cs->sched, c, runner, cs->now);
 
         } else {
             ngx_http_ollama_sched_cost_warm(cs, o, runner, cost);

@@ -34,9 +34,13 @@
 /* lines that are looked at before the event loop goes on */
 #define NGX_HTTP_OLLAMA_DISPATCH_LINES    512
 
-/* a free server may cost so much more than the best one */
-#define NGX_HTTP_OLLAMA_DISPATCH_FACTOR   1.1f
-#define NGX_HTTP_OLLAMA_DISPATCH_SECONDS  0.2f
+/*
+ * A free server may cost so much more than the best one: little if the model
+ * has to be loaded there, which also costs those who come later.
+ */
+#define NGX_HTTP_OLLAMA_DISPATCH_FACTOR       1.1f
+#define NGX_HTTP_OLLAMA_DISPATCH_FACTOR_WARM  1.6f
+#define NGX_HTTP_OLLAMA_DISPATCH_SECONDS      0.2f
 
 /* so much more than the best of the free ones is equal */
 #define NGX_HTTP_OLLAMA_DISPATCH_EQUAL_FACTOR   1.02f
@@ -49,7 +53,7 @@
 #define NGX_HTTP_OLLAMA_DISPATCH_BUSY     60.0f
 
 /* a model that has waited for so many loads gets a server drained for it */
-#define NGX_HTTP_OLLAMA_DISPATCH_STARVED  8
+#define NGX_HTTP_OLLAMA_DISPATCH_STARVED  16
 
 
 typedef struct {
@@ -303,13 +307,14 @@ static ngx_int_t
 ngx_http_ollama_dispatch_best(ngx_http_ollama_dispatch_t *d,
     ngx_http_ollama_sched_case_t *cs)
 {
-    float                      best, least, cached, back;
+    float                      best, least, cached, back, factor;
     ngx_uint_t                 i;
     ngx_http_ollama_cost_t    *cost;
     ngx_http_ollama_runner_t  *runner;
 
     best = INFINITY;     /* of all */
     least = INFINITY;    /* of those that are free */
+    factor = 0;
 
     for (i = 0; i < d->n; i++) {
 
@@ -339,6 +344,8 @@ ngx_http_ollama_dispatch_best(ngx_http_ollama_dispatch_t *d,
 
         if (cost->free && cost->seconds < least) {
             least = cost->seconds;
+            factor = cost->cold ? NGX_HTTP_OLLAMA_DISPATCH_FACTOR
+                                : NGX_HTTP_OLLAMA_DISPATCH_FACTOR_WARM;
         }
     }
 
@@ -350,8 +357,7 @@ ngx_http_ollama_dispatch_best(ngx_http_ollama_dispatch_t *d,
         return ngx_http_ollama_dispatch_next(d, best, 1);
     }
 
-    if (least > best * NGX_HTTP_OLLAMA_DISPATCH_FACTOR
-                + NGX_HTTP_OLLAMA_DISPATCH_SECONDS)
+    if (least > best * factor + NGX_HTTP_OLLAMA_DISPATCH_SECONDS)
     {
         return NGX_DECLINED;
     }

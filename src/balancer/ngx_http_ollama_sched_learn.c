@@ -35,6 +35,9 @@
 #define NGX_HTTP_OLLAMA_LEARN_PROMPT     128
 #define NGX_HTTP_OLLAMA_LEARN_GENERATED  8
 
+/* the share of a prompt that must be cached to tell a hit from a miss */
+#define NGX_HTTP_OLLAMA_LEARN_CACHED     0.4f
+
 /* ms between two requests beyond the places that are known */
 #define NGX_HTTP_OLLAMA_LEARN_BACKOFF    5000
 #define NGX_HTTP_OLLAMA_LEARN_BACKOFF_MAX  3600000
@@ -169,7 +172,9 @@ ngx_http_ollama_learn_prompt(ngx_http_ollama_sched_t *s,
         hit = (tokens - t->cached) / seconds * t->share;
         is_hit = fabsf(logf(hit / known)) < fabsf(logf(miss / known));
 
-        if (t->cached > NGX_HTTP_OLLAMA_LEARN_PROMPT) {
+        if (t->cached > NGX_HTTP_OLLAMA_LEARN_PROMPT
+            && t->cached > tokens * NGX_HTTP_OLLAMA_LEARN_CACHED)
+        {
             ngx_http_ollama_learn_reach(t, is_hit);
         }
 
