@@ -406,7 +406,8 @@ ngx_http_ollama_queue_timer_handler(ngx_event_t *ev)
         {
             ngx_http_ollama_fleet_lock_peers(qd->up->uscf->peer.data);
 
-            ngx_http_ollama_queue_dispatch_locked(qd->up, qd->ticket->queue);
+            ngx_http_ollama_queue_dispatch_locked(qd->up, qd->ticket->queue,
+                                                  NULL);
 
             ngx_http_ollama_fleet_unlock_peers(qd->up->uscf->peer.data);
         }
@@ -639,8 +640,9 @@ ngx_http_ollama_queue_first(ngx_http_ollama_ctx_t *ctx)
     ngx_http_ollama_sched_first(&queue->sched, &qd->ticket->ticket,
                                 ngx_current_msec);
 
-    if (queue->sched.waiting) {
-        ngx_http_ollama_queue_dispatch_locked(qd->up, queue);
+    if (queue->sched.waiting && qd->ticket->ticket.capacity) {
+        ngx_http_ollama_queue_dispatch_locked(qd->up, queue,
+                                              qd->ticket->ticket.capacity);
     }
 
     ngx_http_ollama_fleet_unlock_peers(peers);
@@ -727,6 +729,7 @@ ngx_http_ollama_queue_drop(ngx_http_ollama_queued_t *qd,
 {
     ngx_http_ollama_slot_t          *slot;
     ngx_http_ollama_limits_t         limits;
+    ngx_http_ollama_capacity_t      *c;
     ngx_http_ollama_queue_sh_t      *queue;
     ngx_http_upstream_rr_peers_t    *peers;
 
@@ -747,11 +750,13 @@ ngx_http_ollama_queue_drop(ngx_http_ollama_queued_t *qd,
 
     ngx_http_ollama_fleet_lock_peers(peers);
 
+    c = qd->ticket->ticket.capacity;
+
     ngx_http_ollama_queue_free_locked(qd->ticket, f);
     qd->ticket = NULL;
 
-    if (queue->sched.waiting) {
-        ngx_http_ollama_queue_dispatch_locked(qd->up, queue);
+    if (c && queue->sched.waiting) {
+        ngx_http_ollama_queue_dispatch_locked(qd->up, queue, c);
     }
 
     ngx_http_ollama_fleet_unlock_peers(peers);

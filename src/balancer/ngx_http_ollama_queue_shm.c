@@ -255,12 +255,19 @@ ngx_http_ollama_queue_arrive_locked(ngx_http_ollama_upstream_t *up,
 
 void
 ngx_http_ollama_queue_dispatch_locked(ngx_http_ollama_upstream_t *up,
-    ngx_http_ollama_queue_sh_t *queue)
+    ngx_http_ollama_queue_sh_t *queue, ngx_http_ollama_capacity_t *c)
 {
     ngx_http_ollama_queue_set_t  set;
 
     set.up = up;
     set.ticket = NULL;
+
+    if (c) {
+        ngx_http_ollama_sched_dispatch_server(&queue->sched, c,
+                                              &ngx_http_ollama_queue_ops, &set,
+                                              ngx_current_msec);
+        return;
+    }
 
     queue->dispatched = ngx_current_msec;
 

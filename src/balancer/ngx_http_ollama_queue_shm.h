@@ -103,9 +103,12 @@ void ngx_http_ollama_queue_free_locked(ngx_http_ollama_queue_ticket_t *qt,
 ngx_int_t ngx_http_ollama_queue_arrive_locked(
     ngx_http_ollama_upstream_t *up, ngx_http_ollama_queue_ticket_t *qt);
 
-/* Grants what can be granted, in all lines. */
+/*
+ * Grants what can be granted: where the server with that capacity can take it,
+ * or, with NULL, anywhere.
+ */
 void ngx_http_ollama_queue_dispatch_locked(ngx_http_ollama_upstream_t *up,
-    ngx_http_ollama_queue_sh_t *queue);
+    ngx_http_ollama_queue_sh_t *queue, ngx_http_ollama_capacity_t *c);
 
 /*
  * Puts a ticket that does not wait at the best of the set's servers, whose

@@ -25,8 +25,7 @@
 #include "balancer/ngx_http_ollama_sched_state.h"
 
 
-/* servers of an upstream */
-#define NGX_HTTP_OLLAMA_DISPATCH_OPTIONS  256
+#define NGX_HTTP_OLLAMA_DISPATCH_OPTIONS  NGX_HTTP_OLLAMA_SCHED_SERVERS
 
 /* tickets of a line that are looked at */
 #define NGX_HTTP_OLLAMA_DISPATCH_AHEAD    16
@@ -61,6 +60,7 @@ typedef struct {
     const ngx_http_ollama_sched_ops_t  *ops;
     void                               *data;
     ngx_msec_t                          now;
+    ngx_http_ollama_capacity_t         *server;  /* NULL: any */
     ngx_http_ollama_option_t           *option;
     ngx_uint_t                          n;
     ngx_http_ollama_cost_t              cost[NGX_HTTP_OLLAMA_DISPATCH_OPTIONS];
@@ -80,6 +80,10 @@ typedef struct {
 
 
 static void ngx_http_ollama_dispatch_all(ngx_http_ollama_dispatch_t *d);
+static ngx_uint_t ngx_http_ollama_dispatch_is_served(
+    ngx_http_ollama_sched_line_t *line, ngx_http_ollama_capacity_t *c);
+static void ngx_http_ollama_dispatch_set_served(ngx_http_ollama_dispatch_t *d,
+    ngx_http_ollama_sched_line_t *line);
 static ngx_uint_t ngx_http_ollama_dispatch_order(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_sched_line_t **lines);
 static double ngx_http_ollama_dispatch_tag(ngx_http_ollama_sched_line_t *line);
@@ -112,8 +116,8 @@ ngx_http_ollama_sched_dispatch(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_ticket_t *t, const ngx_http_ollama_sched_ops_t *ops,
     void *data, ngx_msec_t now)
 {
-    ngx_http_ollama_option_t      option[NGX_HTTP_OLLAMA_DISPATCH_OPTIONS];
-    ngx_http_ollama_dispatch_t    d;
+    ngx_http_ollama_option_t       option[NGX_HTTP_OLLAMA_DISPATCH_OPTIONS];
+    ngx_http_ollama_dispatch_t     d;
     ngx_http_ollama_sched_line_t  *line;
 
     if (s->waiting == 0) {
@@ -126,6 +130,7 @@ ngx_http_ollama_sched_dispatch(ngx_http_ollama_sched_t *s,
     d.ops = ops;
     d.data = data;
     d.now = now;
+    d.server = NULL;
     d.option = option;
     d.n = 0;
 
@@ -145,6 +150,32 @@ ngx_http_ollama_sched_dispatch(ngx_http_ollama_sched_t *s,
 }
 
 
+void
+ngx_http_ollama_sched_dispatch_server(ngx_http_ollama_sched_t *s,
+    ngx_http_ollama_capacity_t *c, const ngx_http_ollama_sched_ops_t *ops,
+    void *data, ngx_msec_t now)
+{
+    ngx_http_ollama_option_t    option[NGX_HTTP_OLLAMA_DISPATCH_OPTIONS];
+    ngx_http_ollama_dispatch_t  d;
+
+    if (s->waiting == 0) {
+        return;
+    }
+
+    ngx_http_ollama_dispatch_survey(s, ops, data, now);
+
+    d.sched = s;
+    d.ops = ops;
+    d.data = data;
+    d.now = now;
+    d.server = c;
+    d.option = option;
+    d.n = 0;
+
+    ngx_http_ollama_dispatch_all(&d);
+}
+
+
 static void
 ngx_http_ollama_dispatch_all(ngx_http_ollama_dispatch_t *d)
 {
@@ -159,18 +190,49 @@ ngx_http_ollama_dispatch_all(ngx_http_ollama_dispatch_t *d)
 
         for (i = 0; i < n && !again; i++) {
 
+            if (d->server
+                && !ngx_http_ollama_dispatch_is_served(line[i], d->server))
+            {
+                continue;
+            }
+
             if (++lines > NGX_HTTP_OLLAMA_DISPATCH_LINES) {
                 return;
             }
 
             again = ngx_http_ollama_dispatch_line(d, line[i]);
 
-            if (!again && line[i]->key) {
+            if (!again && line[i]->key && d->server == NULL) {
                 ngx_http_ollama_dispatch_drain(d, line[i]);
             }
         }
 
     } while (again);
+}
+
+
+/* Whether the server could take the line's tickets when it was looked at. */
+
+static ngx_uint_t
+ngx_http_ollama_dispatch_is_served(ngx_http_ollama_sched_line_t *line,
+    ngx_http_ollama_capacity_t *c)
+{
+    return (line->servers[c->number / 64] >> c->number % 64) & 1;
+}
+
+
+static void
+ngx_http_ollama_dispatch_set_served(ngx_http_ollama_dispatch_t *d,
+    ngx_http_ollama_sched_line_t *line)
+{
+    ngx_uint_t  i, number;
+
+    ngx_memzero(line->servers, sizeof(line->servers));
+
+    for (i = 0; i < d->n; i++) {
+        number = d->option[i].capacity->number;
+        line->servers[number / 64] |= (uint64_t) 1 << number % 64;
+    }
 }
 
 
@@ -244,6 +306,8 @@ ngx_http_ollama_dispatch_line(ngx_http_ollama_dispatch_t *d,
         ngx_http_ollama_dispatch_refuse(d, line);
         return 0;
     }
+
+    ngx_http_ollama_dispatch_set_served(d, line);
 
     cs.sched = d->sched;
     cs.model = ngx_http_ollama_sched_model(d->sched, t->model);

@@ -23,6 +23,14 @@ void ngx_http_ollama_sched_dispatch(ngx_http_ollama_sched_t *s,
     void *data, ngx_msec_t now);
 
 /*
+ * The same of those lines that a server can serve, which has a place more now:
+ * what time alone changes is left for the next dispatch of all.
+ */
+void ngx_http_ollama_sched_dispatch_server(ngx_http_ollama_sched_t *s,
+    ngx_http_ollama_capacity_t *c, const ngx_http_ollama_sched_ops_t *ops,
+    void *data, ngx_msec_t now);
+
+/*
  * Chooses among "n" options for a ticket that does not wait, as one that is
  * tried again: the least cost, free or not.  Returns the option's index, or
  * NGX_ERROR: none can be used.  "cost" is its cost.

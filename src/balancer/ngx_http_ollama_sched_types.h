@@ -30,6 +30,7 @@
 #define NGX_HTTP_OLLAMA_SCHED_MODELS  128
 #define NGX_HTTP_OLLAMA_SCHED_LINES   128
 #define NGX_HTTP_OLLAMA_SCHED_OWNERS  1024
+#define NGX_HTTP_OLLAMA_SCHED_SERVERS  256   /* numbered from 0 */
 
 
 /* A model as requests name it, in the whole fleet. */
@@ -102,6 +103,9 @@ typedef struct {
     uint64_t                    key;       /* 0: the entry is free */
     ngx_queue_t                 tickets;
     ngx_uint_t                  n;
+    uint64_t                    servers[NGX_HTTP_OLLAMA_SCHED_SERVERS / 64];
+                                           /* bits of those that could take
+                                              them, by their numbers */
 } ngx_http_ollama_sched_line_t;
 
 

@@ -66,6 +66,7 @@ typedef struct {
 
 
 static void gateway_dispatch(gateway_t *g, ngx_http_ollama_ticket_t *t);
+static void gateway_dispatch_server(gateway_t *g, int server);
 static void gateway_gone(gateway_t *g, ask_t *ask, int server,
     ngx_http_ollama_figures_t *f);
 static void gateway_known(gateway_t *g);
@@ -99,6 +100,7 @@ static const ngx_http_ollama_sched_ops_t  gateway_ops = {
 void *
 gateway_create(const policy_t *p, view_t *v, uint64_t seed)
 {
+    int         k;
     gateway_t  *g;
 
     g = sim_alloc(sizeof(gateway_t));
@@ -106,6 +108,10 @@ gateway_create(const policy_t *p, view_t *v, uint64_t seed)
     g->view = v;
     g->variant = p->variant;
     g->sched.bind = (p->variant == GATEWAY_BOUND);
+
+    for (k = 0; k < SIM_SERVERS; k++) {
+        g->capacity[k].number = k;
+    }
 
     return g;
 }
@@ -166,7 +172,7 @@ gateway_first(void *data, ask_t *ask, int server)
         g->view->look(g->view, server);
     }
 
-    gateway_dispatch(g, NULL);
+    gateway_dispatch_server(g, server);
 }
 
 
@@ -211,8 +217,6 @@ gateway_look(void *data, int server, int *models, int n)
     }
 
     ngx_http_ollama_sched_look(&g->capacity[server], r, n, gateway_now(g));
-
-    gateway_dispatch(g, NULL);
 }
 
 
@@ -230,6 +234,18 @@ gateway_dispatch(gateway_t *g, ngx_http_ollama_ticket_t *t)
 
     ngx_http_ollama_sched_dispatch(&g->sched, t, &gateway_ops, g,
                                    gateway_now(g));
+}
+
+
+/* A server has a place more. */
+
+static void
+gateway_dispatch_server(gateway_t *g, int server)
+{
+    gateway_known(g);
+
+    ngx_http_ollama_sched_dispatch_server(&g->sched, &g->capacity[server],
+                                          &gateway_ops, g, gateway_now(g));
 }
 
 
@@ -255,7 +271,9 @@ gateway_gone(gateway_t *g, ask_t *ask, int server,
     free(held);
     ask->held = NULL;
 
-    gateway_dispatch(g, NULL);
+    if (server >= 0) {
+        gateway_dispatch_server(g, server);
+    }
 }
 
 
