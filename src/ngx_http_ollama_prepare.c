@@ -18,6 +18,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ollama_prepare.h"
+#include "api/ngx_http_ollama_unload.h"
 #include "balancer/ngx_http_ollama_candidates.h"
 #include "balancer/ngx_http_ollama_names.h"
 #include "balancer/ngx_http_ollama_queue.h"
@@ -490,7 +491,9 @@ ngx_http_ollama_prepare_place(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_ollama_module);
 
-    if (!olcf->fixed) {
+    /* to unload a model takes no place, wherever it is loaded */
+
+    if (!olcf->fixed || ngx_http_ollama_unload_is_wanted(ctx)) {
         return NGX_OK;
     }
 

@@ -79,8 +79,6 @@ struct ngx_http_ollama_unload_s {
 };
 
 
-static ngx_uint_t ngx_http_ollama_unload_is_wanted(
-    ngx_http_ollama_ctx_t *ctx);
 static ngx_int_t ngx_http_ollama_unload_make(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_unload_t **unload);
 static ngx_int_t ngx_http_ollama_unload_handler(ngx_http_request_t *r);
@@ -199,7 +197,7 @@ ngx_http_ollama_unload_make(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 
 /* In a session the history is sent, too: then there is something to answer. */
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_ollama_unload_is_wanted(ngx_http_ollama_ctx_t *ctx)
 {
     ngx_http_ollama_scan_t  *scan;

@@ -25,6 +25,9 @@
 ngx_int_t ngx_http_ollama_unload_begin(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_loc_conf_t *olcf);
 
+/* Whether a request whose body was scanned unloads a model. */
+ngx_uint_t ngx_http_ollama_unload_is_wanted(ngx_http_ollama_ctx_t *ctx);
+
 /* Installs the filter of the subrequests; after the configuration was read. */
 ngx_int_t ngx_http_ollama_unload_filter_init(ngx_conf_t *cf);
 
