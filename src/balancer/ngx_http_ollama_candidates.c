@@ -145,6 +145,9 @@ ngx_http_ollama_candidates_find(ngx_http_request_t *r,
         return ngx_http_ollama_candidates_check_plain(r, ctx, search);
     }
 
+    /* it waits for a place, or is refused by the balancer */
+    search->busy = up->queue && search->wanted.loads && !search->first;
+
     return ngx_http_ollama_candidates_exist(search)
            ? NGX_DECLINED : ngx_http_ollama_candidates_refuse(r, ctx, search);
 }
