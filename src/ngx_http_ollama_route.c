@@ -309,7 +309,15 @@ ngx_http_ollama_route_turn(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
 
     ctx->state = NGX_HTTP_OLLAMA_READING;
 
+    /* the connection's events are a subrequest's while it runs */
+
+    r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
+
+    if (r->connection->read->ready) {
+        /* the client may have closed the connection already */
+        ngx_post_event(r->connection->read, &ngx_posted_events);
+    }
 
     ngx_http_ollama_queue_wait(r, ctx, ngx_http_ollama_route_turn_done);
 
@@ -324,6 +332,7 @@ ngx_http_ollama_route_turn_done(ngx_http_request_t *r,
     ctx->state = NGX_HTTP_OLLAMA_ROUTED;
     ctx->status = (rc == NGX_OK) ? NGX_DECLINED : rc;
 
+    r->read_event_handler = ngx_http_request_empty_handler;
     r->write_event_handler = ngx_http_core_run_phases;
 
     ngx_http_core_run_phases(r);
