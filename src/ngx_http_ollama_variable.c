@@ -166,7 +166,7 @@ ngx_http_ollama_variable_ttft(ngx_http_request_t *r,
 }
 
 
-/* There is no queue yet: a request that goes to a server has not waited. */
+/* Of a request that goes to a server, or was refused or stopped before. */
 
 static ngx_int_t
 ngx_http_ollama_variable_queue_time(ngx_http_request_t *r,
@@ -182,7 +182,8 @@ ngx_http_ollama_variable_queue_time(ngx_http_request_t *r,
                                              != NGX_HTTP_OLLAMA_ENDPOINT_LIST
                                           && ctx->endpoint->kind
                                              != NGX_HTTP_OLLAMA_ENDPOINT_PASS
-                                          && ctx->status == NGX_DECLINED)
+                                          && (ctx->queued
+                                              || ctx->status == NGX_DECLINED))
                                          ? (ngx_msec_int_t)
                                            ngx_http_ollama_queue_time(ctx)
                                          : -1);

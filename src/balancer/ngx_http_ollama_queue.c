@@ -715,6 +715,9 @@ ngx_http_ollama_queue_cleanup(void *data)
 
     if (qd->waiting && qd->done) {
         ngx_queue_remove(&qd->queue);
+
+        /* the log is written after this */
+        qd->time = ngx_current_msec - qd->began;
     }
 
     ngx_http_ollama_queue_drop(qd, NULL);
