@@ -502,7 +502,9 @@ closed the connection before the end of its reply
 
 
 === all servers full or down: 503
---- upstream eval: $::balanced =~ s/(PORT);/$1 max_conns=1;/r
+--- upstream eval
+$::balanced =~ s/(PORT);/$1 max_conns=1;/r
+            =~ s/(ollama_balance);/$1 queue=0;/r
 --- test
 wait_status(up => 1);
 
@@ -531,7 +533,9 @@ like($r->json->{error}, qr/no server that is up/);
 
 
 === a server that is full at first may have a free slot at its turn
---- upstream eval: $::two =~ s/(PORT);/$1 max_conns=1;/gr
+--- upstream eval
+$::two =~ s/(PORT);/$1 max_conns=1;/gr
+       =~ s/(ollama_balance);/$1 timeout=1s;/r
 --- fake
 {"server":{"models":[{"name":"m1:latest"}]}}
 --- fake2

@@ -330,7 +330,9 @@ for my $status (400, 404, 429, 500, 502, 503, 504) {
 
 
 === a server answers no probe: requests without a first byte are moved
---- upstream eval: main::servers_with($::quick, '', '')
+--- upstream eval
+main::queue_of('queue=0',
+               main::servers_with($::quick, '', ''))
 --- fake
 {"model":"m1","ttft_ms":60000}
 --- fake2
@@ -362,7 +364,9 @@ is(in_flight(), '0 0');
 
 
 === a server process is stopped: waiting requests are moved
---- upstream eval: main::servers_with($::quick, '', '')
+--- upstream eval
+main::queue_of('queue=0',
+               main::servers_with($::quick, '', ''))
 --- fake
 {"model":"m1","ttft_ms":3000}
 --- fake2
@@ -661,7 +665,9 @@ is(fake_requests(fake => $_)->{count}, 2) for 1, 2;
 
 
 === a killed worker's slots are released, those of others are kept
---- upstream eval: main::servers_with($::often, 'max_conns=6', 'max_conns=6')
+--- upstream eval
+main::queue_of('queue=0',
+               main::servers_with($::often, 'max_conns=6', 'max_conns=6'))
 --- test
 wait_status(up => 1, 2);
 
@@ -708,12 +714,17 @@ wait_status(up => 1, 2);
 my @c = (hold(4, 'm1'),
          map { client(timeout => 30)->request(chat('m2')) } 1 .. 4);
 
-ok(wait_for(sub { my $n = 0; $n += $_->{in_flight} for servers(); $n == 8 },
-            10));
+# those for the model that is not loaded wait until it is
+ok(wait_for(sub {
+    my $n = queued();
+    $n += $_->{in_flight} for servers();
+    return $n == 8;
+}, 10));
 
 kill KILL => worker_pids();
 
 ok(wait_for(sub { eval { in_flight() } // '' eq '0 0' }, 20), 'none');
+is(queued(), 0, 'and none waits');
 are_good('new ones', at_once(6, chat('m1')));
 is(in_flight(), '0 0');
 
@@ -746,7 +757,9 @@ exited on signal 9
 
 
 === reload keeps counts of running streams and the servers' status
---- upstream eval: main::servers_with($::often, 'max_conns=3', 'max_conns=3')
+--- upstream eval
+main::queue_of('queue=0',
+               main::servers_with($::often, 'max_conns=3', 'max_conns=3'))
 --- test
 wait_status(up => 1, 2);
 
@@ -843,9 +856,9 @@ for my $model (qw(m1 m2)) {
     for my $way (qw(close reset half_close)) {
         my @c = map { client()->request(chat($model)) } 1 .. 4;
 
-        # the cold one is loaded by one server
+        # some wait for a place, or for the load
         wait_for(sub {
-            my $n = 0;
+            my $n = queued();
             $n += fake_requests(fake => $_)->{active} for 1, 2;
             return $n == 4;
         }, 10) or fail('they are not there');

@@ -470,7 +470,8 @@ sub end_block {
 }
 
 
-# A balancer counts the requests at each server: in the end there are none.
+# A balancer counts the requests at each server, and those that wait: in the end
+# there are none.
 
 sub slots_taken {
     my ($block) = @_;
@@ -483,11 +484,15 @@ sub slots_taken {
         my $r = eval { http('GET /api/models/servers', undef, -timeout => 2) };
         my $said = $r && $r->status == 200 && eval { $r->json };
 
-        @busy = $said ? grep { $_->{in_flight} } @{ $said->{servers} } : ();
+        @busy = $said ? map { "nginx counts $_->{in_flight} requests at "
+                              . $_->{url} }
+                        grep { $_->{in_flight} } @{ $said->{servers} } : ();
+
+        push @busy, "$said->{queued} requests wait" if $said->{queued};
         return !@busy;
     }, 5);
 
-    return map { "nginx counts $_->{in_flight} requests at $_->{url}" } @busy;
+    return @busy;
 }
 
 

@@ -25,6 +25,8 @@ package Test::Nginx::Ollama::Fleet;
 #                         clients: each has its first frame, and no more comes
 #     held_by(clients)    where, as "1 2"
 #     in_flight()         how many nginx counts at each server, as "1 1"
+#     queued()            how many wait for a place
+#     wait_queued(n)      until so many do; dies if they don't
 
 use strict;
 use warnings;
@@ -37,12 +39,13 @@ use Test::Nginx::Ollama ();
 
 our @EXPORT = qw($often $once @say %bodies chat servers_with queue_of
                  set_models wait_models count_of are_good hold held_by
-                 in_flight);
+                 in_flight queued wait_queued);
 
 BEGIN {
     no strict 'refs';
     *$_ = \&{"Test::Nginx::Ollama::$_"}
-        for qw(client fake_count fake_set server servers wait_for servers_of);
+        for qw(client fake_count fake_set http server servers wait_for
+               servers_of);
 }
 
 our $often = "        ollama_poll interval=200ms timeout=10s;\n";
@@ -165,6 +168,18 @@ sub held_by {
 
 sub in_flight {
     return join ' ', map { $_->{in_flight} } servers();
+}
+
+
+sub queued { return http('GET /api/models/servers')->json->{queued} }
+
+
+sub wait_queued {
+    my ($n) = @_;
+    my $queued;
+
+    wait_for(sub { ($queued = queued()) == $n }, 20)
+        or die "$queued requests wait, not $n\n";
 }
 
 1;
