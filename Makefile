@@ -263,7 +263,7 @@ $(out)/flags: FORCE
 
 bench_tools = $(patsubst %,$(out)/bench/%,load get cost trip steps.so)
 
-.PHONY: bench bench-lists bench-sessions bench-fleet bench-build
+.PHONY: bench bench-lists bench-sessions bench-fleet bench-real bench-build
 bench: deps         ## what the gateway costs, beside plain nginx
 	+@$(again) build nginx fake bench-build
 	+@$(bench_env) t/bench/run $(BENCH)
@@ -279,6 +279,10 @@ bench-sessions: deps  ## what a session adds to a chat
 bench-fleet: deps   ## choosing among servers that have Ollama's scheduler
 	+@$(again) build nginx fake
 	+@$(bench_env) t/bench/fleet $(BENCH)
+
+bench-real: deps    ## twelve chats at one real Ollama, and at two
+	+@$(again) build nginx
+	+@$(bench_env) t/bench/real $(BENCH)
 
 bench_env = BUILD_DIR='$(CURDIR)/$(out)' OLLAMA_MODULE='$(CURDIR)/$(module)' \
             OLLAMA_FAKE='$(CURDIR)/$(fake)' TEST_NGINX_BINARY='$(nginx)'

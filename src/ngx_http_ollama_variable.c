@@ -15,7 +15,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ollama_variable.h"
-#include "balancer/ngx_http_ollama_queue.h"
+#include "balancer/ngx_http_ollama_place.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "ngx_http_ollama_outcome.h"
@@ -185,7 +185,7 @@ ngx_http_ollama_variable_queue_time(ngx_http_request_t *r,
                                           && (ctx->queued
                                               || ctx->status == NGX_DECLINED))
                                          ? (ngx_msec_int_t)
-                                           ngx_http_ollama_queue_time(ctx)
+                                           ngx_http_ollama_place_time(ctx)
                                          : -1);
 }
 

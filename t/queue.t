@@ -627,3 +627,60 @@ for my $round (1 .. 2) {
     ok(wait_for(sub { in_flight() eq '0' && queued() == 0 }, 20), 'none left');
     is(http(chat('m1'))->header('X-Ollama-Queued'), undef, 'served at once');
 }
+
+
+
+=== a load goes on without its client for those that wait for the model
+--- upstream eval: $::one
+--- test
+wait_status(up => 1);
+fake_set(model => 'm2', load_ms => 1500, gap_ms => 100);
+
+my $first = client(timeout => 30)->request(chat('m2'));
+fake_requests(wait_active => 1);
+my $c = main::waiting(1, chat('m2'));
+
+$first->close;
+are_good('the other one', $c->reply);
+
+my $asked = fake_requests(wait_active => 0);
+is($asked->{loads}, 1, 'the model was loaded once');
+is($asked->{aborted_loads}, 0);
+is($asked->{count}, 2);
+is($asked->{requests}[0]{end}, 'client_closed', 'and nothing said to nobody');
+ok(access_log(qr/ 499 model=m2 .* outcome=client_closed /));
+ok(wait_for(sub { in_flight() eq '0' && queued() == 0 }), 'none left');
+--- error_log
+the load goes on
+
+
+
+=== a load that nobody waits for ends with its client
+--- upstream eval: $::one
+--- test
+wait_status(up => 1);
+fake_set(model => 'm2', load_ms => 60000);
+
+my $first = client(timeout => 30)->request(chat('m2'));
+fake_requests(wait_active => 1);
+$first->close;
+
+my $asked = fake_requests(wait_active => 0);
+is($asked->{aborted_loads}, 1, 'at once');
+
+# those that waited for it leave, too
+
+$first = client(timeout => 30)->request(chat('m2'));
+fake_requests(wait_active => 1);
+my $c = main::waiting(1, chat('m2'));
+
+$first->close;
+error_log_has(qr/the load goes on/);
+is(fake_requests()->{aborted_loads}, 1);
+
+$c->close;
+$asked = fake_requests(wait_active => 0);
+is($asked->{aborted_loads}, 2, 'then, too');
+ok(wait_for(sub { in_flight() eq '0' && queued() == 0 }), 'none left');
+--- error_log
+the load goes on

@@ -25,8 +25,10 @@
 #include "balancer/ngx_http_ollama_balancer.h"
 #include "balancer/ngx_http_ollama_candidates.h"
 #include "balancer/ngx_http_ollama_frozen.h"
+#include "balancer/ngx_http_ollama_load.h"
 #include "balancer/ngx_http_ollama_peers.h"
 #include "balancer/ngx_http_ollama_policy.h"
+#include "balancer/ngx_http_ollama_place.h"
 #include "balancer/ngx_http_ollama_queue.h"
 #include "balancer/ngx_http_ollama_try.h"
 #include "core/ngx_http_ollama_conf.h"
@@ -221,6 +223,8 @@ ngx_http_ollama_balancer_get_peer(ngx_peer_connection_t *pc, void *data)
 
     if (rc == NGX_OK) {
         ngx_http_ollama_frozen_watch(b);
+        ngx_http_ollama_load_watch(b->request,
+                                   ngx_http_ollama_get_ctx(b->request));
         return NGX_OK;
     }
 
@@ -301,7 +305,7 @@ ngx_http_ollama_balancer_granted_locked(ngx_http_ollama_balancer_t *b,
 
     ctx = ngx_http_ollama_get_ctx(b->request);
 
-    server = ngx_http_ollama_queue_server_locked(ctx, b->search.up);
+    server = ngx_http_ollama_place_server_locked(ctx, b->search.up);
 
     if (server == NULL) {
         return NGX_DECLINED;
@@ -325,7 +329,7 @@ ngx_http_ollama_balancer_granted_locked(ngx_http_ollama_balancer_t *b,
                                                        NULL);
             ngx_http_ollama_balancer_tries_locked(b, pc, ngx_max(n, 1));
 
-            slot = ngx_http_ollama_queue_take_locked(ctx);
+            slot = ngx_http_ollama_place_take_locked(ctx);
 
             return ngx_http_ollama_balancer_use_locked(b, pc, peer, slot);
         }
@@ -351,7 +355,7 @@ ngx_http_ollama_balancer_choose_locked(ngx_http_ollama_balancer_t *b,
     set->n = ngx_http_ollama_policy_sound(set->c, set->n);
     set->n = ngx_http_ollama_policy_known(set->c, set->n);
 
-    c = ngx_http_ollama_queue_bind_locked(b->request,
+    c = ngx_http_ollama_place_bind_locked(b->request,
                                         ngx_http_ollama_get_ctx(b->request),
                                         set, &slot);
 
@@ -526,7 +530,7 @@ ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc, void *data,
     ctx = ngx_http_ollama_get_ctx(b->request);
 
     if (ctx) {
-        ngx_http_ollama_queue_end(ctx, outcome == NGX_HTTP_OLLAMA_TRY_OK);
+        ngx_http_ollama_place_end(ctx, outcome == NGX_HTTP_OLLAMA_TRY_OK);
     }
 
     if ((state & NGX_PEER_FAILED) && pc->cached) {

@@ -487,6 +487,14 @@ ngx_http_ollama_sched_retry(ngx_http_ollama_sched_t *s,
 
 
 ngx_uint_t
+ngx_http_ollama_sched_is_awaited(ngx_http_ollama_sched_t *s,
+    ngx_http_ollama_ticket_t *t)
+{
+    return ngx_http_ollama_sched_line(s, t->line) != NULL;
+}
+
+
+ngx_uint_t
 ngx_http_ollama_sched_position(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_ticket_t *t)
 {

@@ -64,6 +64,10 @@ ngx_int_t ngx_http_ollama_sched_grant(ngx_http_ollama_sched_t *s,
 ngx_uint_t ngx_http_ollama_sched_retry(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_ticket_t *t);
 
+/* Whether tickets wait in the line of a ticket that does no more. */
+ngx_uint_t ngx_http_ollama_sched_is_awaited(ngx_http_ollama_sched_t *s,
+    ngx_http_ollama_ticket_t *t);
+
 /* The position of a ticket that waits in its line, from 1; 0: it doesn't. */
 ngx_uint_t ngx_http_ollama_sched_position(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_ticket_t *t);

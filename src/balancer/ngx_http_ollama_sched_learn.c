@@ -49,6 +49,8 @@
 #define NGX_HTTP_OLLAMA_LEARN_PLACES     64
 
 
+static void ngx_http_ollama_learn_model(ngx_http_ollama_sched_model_t *m,
+    ngx_http_ollama_ticket_t *t, ngx_http_ollama_figures_t *f, ngx_msec_t now);
 static void ngx_http_ollama_learn_prompt(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_ticket_t *t, float tokens, float seconds);
 static void ngx_http_ollama_learn_reach(ngx_http_ollama_ticket_t *t,
@@ -114,9 +116,21 @@ ngx_http_ollama_sched_learn(ngx_http_ollama_sched_t *s,
         probe = ngx_http_ollama_learn_load(s, t, load);
     }
 
-    if (m == NULL) {
-        return probe;
+    if (m) {
+        ngx_http_ollama_learn_model(m, t, f, now);
     }
+
+    return probe;
+}
+
+
+/* What is known of the model in the whole fleet. */
+
+static void
+ngx_http_ollama_learn_model(ngx_http_ollama_sched_model_t *m,
+    ngx_http_ollama_ticket_t *t, ngx_http_ollama_figures_t *f, ngx_msec_t now)
+{
+    float  svc;
 
     if (f->prompt_tokens > 0 && t->bytes) {
         m->bytes = ngx_http_ollama_learn_mean(m->bytes,
@@ -132,15 +146,13 @@ ngx_http_ollama_sched_learn(ngx_http_ollama_sched_t *s,
                    + 0.1f * f->generated_tokens;
     }
 
-    g = ngx_http_ollama_learn_seconds(t->granted, now)
-        - ((t->cold && load > 0) ? load : 0);
+    svc = ngx_http_ollama_learn_seconds(t->granted, now)
+        - ((t->cold && f->load > 0) ? f->load : 0);
 
-    if (g > 0) {
-        m->svc = ngx_http_ollama_learn_mean(m->svc, g,
+    if (svc > 0 && (!t->cold || f->load > 0)) {
+        m->svc = ngx_http_ollama_learn_mean(m->svc, svc,
                                             NGX_HTTP_OLLAMA_LEARN_SVC);
     }
-
-    return probe;
 }
 
 

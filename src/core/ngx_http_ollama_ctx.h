@@ -24,6 +24,7 @@ typedef struct ngx_http_ollama_scan_s          ngx_http_ollama_scan_t;
 typedef struct ngx_http_ollama_unpack_s        ngx_http_ollama_unpack_t;
 typedef struct ngx_http_ollama_multipart_s     ngx_http_ollama_multipart_t;
 typedef struct ngx_http_ollama_queued_s        ngx_http_ollama_queued_t;
+typedef struct ngx_http_ollama_load_s          ngx_http_ollama_load_t;
 typedef struct ngx_http_ollama_running_s       ngx_http_ollama_running_t;
 typedef struct ngx_http_ollama_frame_s         ngx_http_ollama_frame_t;
 typedef struct ngx_http_ollama_refresh_s       ngx_http_ollama_refresh_t;
@@ -139,6 +140,7 @@ struct ngx_http_ollama_ctx_s {
 
     ngx_http_ollama_queued_t  *queued;     /* its place at a server, or in the
                                               queue; NULL: it needs none */
+    ngx_http_ollama_load_t   *load;        /* NULL: it has loaded no model */
 
     /* task */
 

@@ -31,7 +31,8 @@
 #include <ngx_http.h>
 
 #include "reply/ngx_http_ollama_tap.h"
-#include "balancer/ngx_http_ollama_queue.h"
+#include "balancer/ngx_http_ollama_load.h"
+#include "balancer/ngx_http_ollama_place.h"
 #include "core/ngx_http_ollama_ctx.h"
 #include "core/ngx_http_ollama_endpoint.h"
 #include "core/ngx_http_ollama_header.h"
@@ -120,6 +121,10 @@ ngx_http_ollama_tap_header_filter(ngx_http_request_t *r)
     ctx->finalize = u->finalize_request;
     u->finalize_request = ngx_http_ollama_tap_finalize;
 
+    if (ngx_http_ollama_load_is_orphan(ctx)) {
+        return NGX_HTTP_CLIENT_CLOSED_REQUEST;
+    }
+
     /* an error_page may have led here from another upstream */
 
     ctx->frame = NULL;
@@ -180,7 +185,7 @@ ngx_http_ollama_tap_headers(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (ngx_http_ollama_queue_time(ctx)
+    if (ngx_http_ollama_place_time(ctx)
         && ngx_http_ollama_tap_queued(r, ctx) != NGX_OK)
     {
         return NGX_ERROR;
@@ -205,7 +210,7 @@ ngx_http_ollama_tap_queued(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    ms = ngx_http_ollama_queue_time(ctx);
+    ms = ngx_http_ollama_place_time(ctx);
 
     value.len = ngx_sprintf(value.data, "%T.%03M", (time_t) (ms / 1000),
                             ms % 1000)
@@ -405,7 +410,7 @@ ngx_http_ollama_tap_figures(ngx_http_ollama_ctx_t *ctx)
     figures.generated_tokens = frame->generated_tokens;
     figures.ok = 1;
 
-    ngx_http_ollama_queue_figures(ctx, &figures);
+    ngx_http_ollama_place_figures(ctx, &figures);
 }
 
 
@@ -453,7 +458,7 @@ ngx_http_ollama_tap_buf(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
             && frame->form != NGX_HTTP_OLLAMA_FRAME_WHOLE)
         {
             ctx->ttft = ngx_http_ollama_tap_elapsed(r);
-            ngx_http_ollama_queue_first(ctx);
+            ngx_http_ollama_place_first(ctx);
         }
 
         if (frame->done) {
