@@ -288,6 +288,19 @@ invalid value "yes" in "ollama_management" directive, it must be "on" or "off"
 
 
 
+=== ollama_fair twice, or with an unknown variable, is refused
+--- test
+like(main::check_config('ollama_fair a; ollama_fair b;'),
+     qr/\[emerg\] .*"ollama_fair" directive is duplicate/, 'twice');
+like(main::check_config('ollama_fair $nobody;'),
+     qr/\[emerg\] .*unknown "nobody" variable/, 'unknown');
+like(main::check_config('ollama_fair;'),
+     qr/\[emerg\] .*"ollama_fair"/, 'no value');
+is(main::check_config("ollama_fair $_;"), '', $_)
+    for qw($http_x_team all $remote_addr$http_x_team);
+
+
+
 === ollama_session_owner with an unknown variable is refused
 --- ollama
         ollama_session_owner $nobody;
@@ -932,7 +945,8 @@ for my $other ('least_conn;', 'ip_hash;', 'random;', 'hash $uri;') {
 === invalid parameters of ollama_balance are refused
 --- test
 for my $bad ('queue=', 'queue=x', 'queue=-1', 'queue=1k', 'timeout=',
-             'timeout=x', 'timeout=-1s', 'on', 'Queue=1', 'policy=fast',
+             'timeout=x', 'timeout=-1s', 'timeout=0', 'on', 'Queue=1',
+             'policy=fast', 'queue=10001',
              'queue=99999999999999999999999')
 {
     my $said = main::check_upstream("zone a 1m; ollama_balance $bad;");

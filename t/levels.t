@@ -536,7 +536,8 @@ GET /nope
 --- test
 for my $line ('ollama_api ollama', 'ollama_management on',
               'ollama_forbid keep_alive', 'ollama_origins *',
-              'ollama_session_ttl 1d', 'ollama_session_owner $remote_user')
+              'ollama_session_ttl 1d', 'ollama_session_owner $remote_user',
+              'ollama_fair $remote_user')
 {
     my ($name) = split / /, $line;
 

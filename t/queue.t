@@ -9,6 +9,7 @@ use lib 't/lib';
 
 use Test::Nginx::Ollama fakes => 2;
 use Test::Nginx::Ollama::Fleet;
+use Test::Nginx::Ollama::HTTP2;
 use Test::Nginx::Ollama::Stop;
 use JSON::PP;
 use Time::HiRes qw(time);
@@ -38,13 +39,42 @@ sub said {
 
     return ('POST /api/chat',
             { model => 'm1',
-              messages => [ { role => 'user', content => $text } ] },
+              messages => [ { role => 'user', content => "$text" } ] },
             @headers);
 }
 
 sub heard {
     return map { prompt_of($_) =~ s/^user://r }
            @{ fake_requests(@_)->{requests} };
+}
+
+
+# the order in which eight requests of one owner and a later one of another get
+# their places
+
+sub order {
+    wait_status(up => 1);
+
+    my ($held) = hold(1, 'm1');
+    my @c = map { waiting($_, said($_, 'X-Owner', 'many')) } 1 .. 8;
+
+    push @c, waiting(9, said('few', 'X-Owner', 'few'));
+
+    $held->close;
+    are_good('all', map { $_->reply } @c);
+
+    my ($first, @heard) = heard();
+
+    return join ' ', @heard;
+}
+
+sub is_fair {
+    my ($title) = @_;
+
+    my $order = order();
+
+    like($order, qr/\A(?:1 )?(?:2 )?few /, "$title: it comes soon");
+    is($order =~ s/few //r, '1 2 3 4 5 6 7 8', "$title: others in turn");
 }
 
 
@@ -203,6 +233,50 @@ is(fake_requests()->{count}, 1, 'the server is not asked');
 
 $held->close;
 are_good('the next one', http(chat('m1')));
+
+
+
+=== a client that leaves by HTTP/2 does so, too
+--- upstream eval: $::one
+--- config eval: $::h2
+--- test
+wait_status(up => 1);
+
+my ($held) = hold(1, 'm1');
+my $c = h2(port => $ENV{TEST_NGINX_H2_PORT}, timeout => 20);
+
+$c->request(chat('m1'));
+wait_queued(1);
+$c->rst;
+wait_queued(0);
+
+$c->request(chat('m1'));
+wait_queued(1);
+$held->close;
+
+my $r = $c->reply;
+is($r->status, 200, 'and is answered if it stays');
+like($r->header('X-Ollama-Queued'), qr/\A\d+\.\d{3}\z/);
+$c->close;
+
+
+
+=== a backup server is used if no other is up
+--- upstream eval: main::servers_with($::often, 'max_conns=1', 'backup')
+--- test
+wait_status(up => 1, 2);
+
+my ($held) = hold(1, 'm1');
+my $c = main::waiting(1);
+is(servers_of($held->parsed), 1);
+is(fake_requests(fake => 2)->{count}, 0, 'not if they are busy');
+
+fake_kill(fake => 1);
+is(servers_of($c->reply), 2);
+$held->close;
+--- no_error_log
+[alert]
+[crit]
 
 
 
@@ -384,23 +458,26 @@ ok($active{2}, 'but two');
 --- ollama
         ollama_fair $http_x_owner;
 --- test
-wait_status(up => 1);
+main::is_fair('by ollama_fair');
 
-my ($held) = hold(1, 'm1');
-my @c = map { main::waiting($_, main::said("many $_", 'X-Owner', 'many')) }
-            1 .. 8;
 
-push @c, main::waiting(9, main::said('few', 'X-Owner', 'few'));
 
-$held->close;
-are_good('all', map { $_->reply } @c);
+=== who owns sessions is an owner here, too
+--- upstream eval: $::one
+--- http_config
+    ollama_session_owner $http_x_owner;
+--- test
+main::is_fair('by ollama_session_owner');
 
-my @heard = main::heard();
-my ($at) = grep { $heard[$_] eq 'few' } 0 .. $#heard;
 
-cmp_ok($at, '<=', 2, 'it comes soon: ' . join ', ', @heard);
-is(join(' ', map { /(\d)/ } @heard), join(' ', 1 .. 8),
-   'others in their turn');
+
+=== requests of one owner are not told apart by others
+--- upstream eval: $::one
+--- http_config
+    ollama_session_owner $http_x_owner;
+    ollama_fair all;
+--- test
+is(main::order(), '1 2 3 4 5 6 7 8 few', 'first come, first served');
 
 
 
