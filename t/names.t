@@ -64,7 +64,9 @@ for my $name ('m1:cloud:local', 'm3:local', ':local', 'm1:7b:local') {
 
 
 === cloud models need not be in a list, and take no slot
---- upstream eval: main::servers_with($::once, 'max_conns=1', 'max_conns=1')
+--- upstream eval
+main::queue_of('queue=0',
+               main::servers_with($::once, 'max_conns=1', 'max_conns=1'))
 --- test
 wait_status(up => 1, 2);
 

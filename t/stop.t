@@ -1204,7 +1204,7 @@ exited on signal 11
 
 
 === more generations than fit in memory still run
---- upstream eval: $::balanced
+--- upstream eval: $::balanced =~ s/(?<=ollama_balance)/ queue=0/r
 --- http_config
 ollama_zone 1m;
 --- fake
