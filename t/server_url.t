@@ -313,7 +313,8 @@ like(main::pinned(main::url(1))->status, qr/\A50[23]\z/, 'refused');
 
 
 === the named server is full: 503
---- upstream eval: main::servers_with($::once, 'max_conns=1', '')
+--- upstream eval
+main::queue_of('queue=0', main::servers_with($::once, 'max_conns=1', ''))
 --- test
 wait_status(up => 1, 2);
 
