@@ -60,6 +60,7 @@ ngx_http_ollama_sched_arrive(ngx_http_ollama_sched_t *s,
 
         if (s->line[i].key == 0) {
             line = &s->line[i];
+            s->nlines++;
             line->key = t->line;
             line->n = 0;
             ngx_queue_init(&line->tickets);
@@ -130,6 +131,7 @@ ngx_http_ollama_sched_line_leave(ngx_http_ollama_sched_t *s,
 
     if (--line->n == 0) {
         line->key = 0;
+        s->nlines--;
     }
 }
 
@@ -142,14 +144,18 @@ ngx_http_ollama_sched_line_leave(ngx_http_ollama_sched_t *s,
 static double
 ngx_http_ollama_sched_least_tag(ngx_http_ollama_sched_t *s, double tag)
 {
-    ngx_uint_t                 i;
+    ngx_uint_t                 i, seen;
     ngx_http_ollama_ticket_t  *t;
 
-    for (i = 0; i < NGX_HTTP_OLLAMA_SCHED_LINES; i++) {
+    seen = 0;
+
+    for (i = 0; seen < s->nlines; i++) {
 
         if (s->line[i].key == 0) {
             continue;
         }
+
+        seen++;
 
         t = ngx_queue_data(ngx_queue_head(&s->line[i].tickets),
                            ngx_http_ollama_ticket_t, queue);

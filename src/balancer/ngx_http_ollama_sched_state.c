@@ -247,12 +247,17 @@ ngx_http_ollama_sched_tag(ngx_http_ollama_sched_t *s, uint64_t owner,
 ngx_http_ollama_sched_line_t *
 ngx_http_ollama_sched_line(ngx_http_ollama_sched_t *s, uint64_t key)
 {
-    ngx_uint_t  i;
+    ngx_uint_t  i, seen;
 
-    for (i = 0; i < NGX_HTTP_OLLAMA_SCHED_LINES; i++) {
+    seen = 0;
+
+    for (i = 0; seen < s->nlines; i++) {
+
         if (s->line[i].key == key) {
             return &s->line[i];
         }
+
+        seen += (s->line[i].key != 0);
     }
 
     return NULL;

@@ -189,6 +189,7 @@ struct ngx_http_ollama_sched_s {
     ngx_http_ollama_sched_owner_t   owner[NGX_HTTP_OLLAMA_SCHED_OWNERS];
 
     double                          virtual;   /* tag granted last */
+    ngx_uint_t                      nlines;    /* with tickets */
     ngx_uint_t                      waiting;   /* tickets in all lines */
 
     /* of the last survey of all servers */
