@@ -195,6 +195,25 @@ are_good('the next one', http(chat('m1')));
 
 
 
+=== a request that waits too long takes any server that is free
+--- upstream eval
+main::queue_of('timeout=1s', main::servers_with($::once, 'max_conns=1', ''))
+--- fake2
+{"server":{"models":[{"name":"m1","size":40000000000}]}}
+--- test
+wait_status(up => 1, 2);
+
+# to wait for this one seems better than a load, but it never ends
+my ($held) = hold(1, 'm1');
+my $r = http(chat('m1'));
+
+are_good('it', $r);
+is(servers_of($r), 2, 'by the one that loads it');
+cmp_ok($r->header('X-Ollama-Queued'), '>=', 1, 'but not before');
+$held->close;
+
+
+
 === with queue=0 none waits
 --- upstream eval: main::queue_of('queue=0', $::one)
 --- test

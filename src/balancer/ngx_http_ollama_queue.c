@@ -319,7 +319,9 @@ ngx_http_ollama_queue_check(ngx_http_ollama_queue_t *state)
 static void
 ngx_http_ollama_queue_check_one(ngx_http_ollama_queued_t *qd)
 {
-    ngx_int_t  rc;
+    ngx_int_t                        rc;
+    ngx_http_upstream_rr_peers_t    *peers;
+    ngx_http_ollama_queue_ticket_t  *qt;
 
     if (qd->ctx->cancelled) {
         /* it has been answered */
@@ -350,12 +352,22 @@ ngx_http_ollama_queue_check_one(ngx_http_ollama_queued_t *qd)
         return;
     }
 
-    ngx_http_ollama_fleet_lock();
+    qt = qd->ticket;
+    peers = qd->up->uscf->peer.data;
 
-    qd->ctx->retry_after = ngx_http_ollama_sched_retry(
-                                                  &qd->ticket->queue->sched,
-                                                  &qd->ticket->ticket);
-    ngx_http_ollama_fleet_unlock();
+    ngx_http_ollama_fleet_lock_peers(peers);
+
+    ngx_http_ollama_queue_due_locked(qd->up, qt);
+
+    qd->ctx->retry_after = ngx_http_ollama_sched_retry(&qt->queue->sched,
+                                                       &qt->ticket);
+    ngx_http_ollama_fleet_unlock_peers(peers);
+
+    if (qt->state != NGX_HTTP_OLLAMA_QUEUE_WAITS) {
+        /* it was held for a better server */
+        ngx_http_ollama_queue_check_one(qd);
+        return;
+    }
 
     ngx_http_ollama_queue_drop(qd, NULL);
 

@@ -277,6 +277,23 @@ ngx_http_ollama_queue_dispatch_locked(ngx_http_ollama_upstream_t *up,
 }
 
 
+void
+ngx_http_ollama_queue_due_locked(ngx_http_ollama_upstream_t *up,
+    ngx_http_ollama_queue_ticket_t *qt)
+{
+    ngx_http_ollama_queue_set_t  set;
+
+    set.up = up;
+    set.ticket = NULL;
+
+    qt->ticket.due = 1;
+
+    ngx_http_ollama_sched_dispatch(&qt->queue->sched, &qt->ticket,
+                                   &ngx_http_ollama_queue_ops, &set,
+                                   ngx_current_msec);
+}
+
+
 ngx_http_ollama_candidate_t *
 ngx_http_ollama_queue_choose_locked(ngx_http_ollama_queue_set_t *set,
     ngx_http_ollama_queue_ticket_t *qt)

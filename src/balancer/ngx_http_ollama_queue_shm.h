@@ -110,6 +110,10 @@ ngx_int_t ngx_http_ollama_queue_arrive_locked(
 void ngx_http_ollama_queue_dispatch_locked(ngx_http_ollama_upstream_t *up,
     ngx_http_ollama_queue_sh_t *queue, ngx_http_ollama_capacity_t *c);
 
+/* Grants a ticket whose time is up any server that is free. */
+void ngx_http_ollama_queue_due_locked(ngx_http_ollama_upstream_t *up,
+    ngx_http_ollama_queue_ticket_t *qt);
+
 /*
  * Puts a ticket that does not wait at the best of the set's servers, whose
  * candidate is returned.  NULL: none can be used, or no memory is left.

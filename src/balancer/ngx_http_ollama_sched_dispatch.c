@@ -421,7 +421,8 @@ ngx_http_ollama_dispatch_best(ngx_http_ollama_dispatch_t *d,
         return ngx_http_ollama_dispatch_next(d, best, 1);
     }
 
-    if (least > best * factor + NGX_HTTP_OLLAMA_DISPATCH_SECONDS)
+    if (!cs->ticket->due
+        && least > best * factor + NGX_HTTP_OLLAMA_DISPATCH_SECONDS)
     {
         return NGX_DECLINED;
     }

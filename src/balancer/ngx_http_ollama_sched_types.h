@@ -89,6 +89,8 @@ typedef struct {
                                               it was granted, with this one */
 
     unsigned                    waiting:1;
+    unsigned                    due:1;     /* it has waited for long enough: any
+                                              server that is free will do */
     unsigned                    cold:1;    /* it has begun a load */
     unsigned                    first:1;   /* it has its first token */
     unsigned                    probe:1;   /* sent beyond the known places */

@@ -508,6 +508,40 @@ sched_places_test(void **state)
 }
 
 
+/* What has waited for long enough takes a worse server. */
+
+static void
+sched_due_test(void **state)
+{
+    world_t     *w;
+    ngx_uint_t   a, b;
+
+    w = world_create(2);
+    world_load(w, 1, 0);
+
+    a = world_ask(w, 1, 1);
+    assert_int_equal(w->granted[a], 0);
+
+    b = world_ask(w, 1, 1);
+    assert_int_equal(w->granted[b], -1);
+
+    w->ticket[b].due = 1;
+    ngx_http_ollama_sched_dispatch(&w->sched, &w->ticket[b], &world_ops, w,
+                                   w->now);
+    assert_int_equal(w->granted[b], 1);
+
+    /* if there is one */
+
+    a = world_ask(w, 1, 1);
+    w->ticket[a].due = 1;
+    ngx_http_ollama_sched_dispatch(&w->sched, &w->ticket[a], &world_ops, w,
+                                   w->now);
+    assert_int_equal(w->granted[a], -1);
+
+    free(w);
+}
+
+
 /* A place that is known to be free is better than one that may be there. */
 
 static void
@@ -847,6 +881,7 @@ main(void)
     unit_add(&suite, "a model that is starved", sched_starvation_test, NULL);
     unit_add(&suite, "owners", sched_fair_test, NULL);
     unit_add(&suite, "places are learned", sched_places_test, NULL);
+    unit_add(&suite, "the end of a wait", sched_due_test, NULL);
     unit_add(&suite, "a place that is known", sched_places_known_test, NULL);
     unit_add(&suite, "a single place", sched_places_one_test, NULL);
     unit_add(&suite, "a stuck server", sched_stuck_test, NULL);
