@@ -328,7 +328,7 @@ for ([ '/api/chat', { @say }, $ndjson ],
     like($r->body, $end);
     like($r->body, qr/"done_reason":"cancelled"/) if $uri =~ /api/;
 
-    is(queued(), 0, 'it waits no more');
+    wait_queued(0);
     is_unknown(cancel('waits'), $uri, 'waits');
     ok(access_log(qr/POST \Q$uri\E .* outcome=cancelled /));
 }

@@ -488,7 +488,9 @@ sub slots_taken {
                               . $_->{url} }
                         grep { $_->{in_flight} } @{ $said->{servers} } : ();
 
-        push @busy, "$said->{queued} requests wait" if $said->{queued};
+        push @busy, "$said->{queued} requests wait"
+            if $said && $said->{queued};
+
         return !@busy;
     }, 5);
 
