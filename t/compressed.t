@@ -271,9 +271,12 @@ Test::Nginx::Ollama::location('/api/')
 . 'location = /ping { keepalive_requests 1000000; return 200 "pong"; }'
 --- test
 my $read = \&Test::Nginx::Ollama::read_file;
-my ($worker) = worker_pids();
 my $start = '{"model":"m1","x":"';
 my $ping = client();
+
+# the port is open before there is a worker
+is($ping->request('GET /ping')->reply->body, 'pong');
+my ($worker) = worker_pids();
 
 for my $large (zip($start . 'x' x (64 << 20)), zstd($start, x => 64 << 20)) {
     my $coding = $large =~ /^\x1f/ ? 'gzip' : 'zstd';

@@ -316,6 +316,17 @@ Test::Nginx::Ollama::location('/api/')
 --- timeout: 60
 --- test
 my $read = \&Test::Nginx::Ollama::read_file;
+
+my $ping = client();
+my $pongs = sub {
+    $ping->request('GET /ping')->reply->body eq 'pong' or die "no pong\n";
+    return 1;
+};
+
+# the port is open before there is a worker
+
+$pongs->();
+
 my ($master) = $read->(conf_dir() . '/../logs/nginx.pid') =~ /(\d+)/;
 my ($worker) = $read->("/proc/$master/task/$master/children") =~ /(\d+)/;
 
@@ -324,14 +335,6 @@ my $anonymous = sub {
         =~ /^RssAnon:\s+(\d+)/m or die "no RssAnon\n";
     return $1;
 };
-
-my $ping = client();
-my $pongs = sub {
-    $ping->request('GET /ping')->reply->body eq 'pong' or die "no pong\n";
-    return 1;
-};
-
-$pongs->();
 
 my ($before, $most) = ($anonymous->()) x 2;
 my ($during, $after) = (0, 0);
