@@ -608,7 +608,7 @@ ngx_http_ollama_sched_rest(ngx_http_ollama_sched_t *s,
 
     if (t->first) {
         left = reply - ngx_http_ollama_sched_seconds(t->first_at, now);
-        return ngx_max(left, reply / 2);
+        return ngx_max(left, ngx_max(reply, -left) / 2);
     }
 
     left = t->expected - ngx_http_ollama_sched_seconds(t->granted, now);

@@ -367,6 +367,33 @@ sched_eviction_test(void **state)
 }
 
 
+/* The longer a stream is than was expected, the longer it is expected to be. */
+
+static void
+sched_long_test(void **state)
+{
+    world_t     *w;
+    ngx_uint_t   a, b;
+
+    w = world_create(2);
+    w->limit[0] = 1;
+    world_load(w, 1, 0);
+
+    a = world_ask(w, 1, 1);
+    world_first(w, a);
+
+    b = world_ask(w, 1, 1);
+    assert_int_equal(w->granted[b], -1);
+
+    world_wait(w, 60000);
+    assert_int_equal(w->granted[a], 0);
+    assert_int_equal(w->granted[b], 1);
+    assert_int_equal(w->ticket[b].cold, 1);
+
+    free(w);
+}
+
+
 /* Two models that were seen loaded together do fit, and load at once. */
 
 static void
@@ -877,6 +904,7 @@ main(void)
     unit_add(&suite, "many that wait are worth a load",
              sched_replica_test, NULL);
     unit_add(&suite, "a model in use stays", sched_eviction_test, NULL);
+    unit_add(&suite, "a stream that is long", sched_long_test, NULL);
     unit_add(&suite, "models that fit", sched_memory_test, NULL);
     unit_add(&suite, "a model that is starved", sched_starvation_test, NULL);
     unit_add(&suite, "owners", sched_fair_test, NULL);
