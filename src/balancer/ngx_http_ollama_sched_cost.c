@@ -50,6 +50,9 @@
 #define NGX_HTTP_OLLAMA_SCHED_STUCK      4.0f
 #define NGX_HTTP_OLLAMA_SCHED_STUCK_MIN  10.0f
 
+/* s until a request ends of which nothing is known */
+#define NGX_HTTP_OLLAMA_SCHED_OTHERS     1.0f
+
 /* s that a server with a stuck request costs */
 #define NGX_HTTP_OLLAMA_SCHED_LAST       1000.0f
 
@@ -84,6 +87,10 @@ static void ngx_http_ollama_sched_residents(ngx_http_ollama_sched_case_t *cs,
 static float ngx_http_ollama_sched_loss(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_capacity_t *c, ngx_http_ollama_runner_t *victim,
     ngx_msec_t now);
+static ngx_uint_t ngx_http_ollama_sched_is_closed(
+    ngx_http_ollama_sched_case_t *cs, ngx_http_ollama_option_t *o);
+static float ngx_http_ollama_sched_first_end(ngx_http_ollama_sched_t *s,
+    ngx_http_ollama_capacity_t *c, ngx_msec_t now);
 static float ngx_http_ollama_sched_first_place(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_capacity_t *c, ngx_http_ollama_runner_t *runner,
     ngx_msec_t now);
@@ -129,12 +136,12 @@ ngx_http_ollama_sched_cost(ngx_http_ollama_sched_case_t *cs,
         return;
     }
 
-    if ((c->reserve && c->reserve != t->line)
-        || (o->limit && o->in_flight >= o->limit))
-    {
+    if (cost->free && ngx_http_ollama_sched_is_closed(cs, o)) {
         cost->free = 0;
         cost->probe = 0;
-        cost->wait = ngx_max(cost->wait, 1);
+        cost->wait += NGX_HTTP_OLLAMA_SCHED_BUSY
+                      * (ngx_http_ollama_sched_first_end(cs->sched, c, cs->now)
+                         + ngx_http_ollama_sched_cost_queue(cs));
     }
 
     p = ngx_http_ollama_sched_prompt_speed(cs->sched, c, runner, o->size);
@@ -156,6 +163,17 @@ ngx_http_ollama_sched_cost(ngx_http_ollama_sched_case_t *cs,
     if (c->stuck) {
         cost->seconds += NGX_HTTP_OLLAMA_SCHED_LAST;
     }
+}
+
+
+/* Whether its limit, or another model that is to be loaded, keeps it out. */
+
+static ngx_uint_t
+ngx_http_ollama_sched_is_closed(ngx_http_ollama_sched_case_t *cs,
+    ngx_http_ollama_option_t *o)
+{
+    return (o->capacity->reserve && o->capacity->reserve != cs->ticket->line)
+           || (o->limit && o->in_flight >= o->limit);
 }
 
 
@@ -561,6 +579,30 @@ ngx_http_ollama_sched_residual(ngx_http_ollama_sched_t *s,
     }
 
     return rest;
+}
+
+
+/* Seconds until the first of a server's requests ends. */
+
+static float
+ngx_http_ollama_sched_first_end(ngx_http_ollama_sched_t *s,
+    ngx_http_ollama_capacity_t *c, ngx_msec_t now)
+{
+    float       rest, one;
+    ngx_uint_t  i;
+
+    rest = INFINITY;
+
+    for (i = 0; i < NGX_HTTP_OLLAMA_RUNNERS; i++) {
+        if (c->runner[i].in_flight) {
+            one = ngx_http_ollama_sched_first_place(s, c, &c->runner[i], now);
+            rest = ngx_min(rest, one);
+        }
+    }
+
+    /* those that have its slots are of other kinds */
+
+    return (rest == INFINITY) ? NGX_HTTP_OLLAMA_SCHED_OTHERS : rest;
 }
 
 
