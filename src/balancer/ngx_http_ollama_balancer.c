@@ -325,11 +325,9 @@ ngx_http_ollama_balancer_granted_locked(ngx_http_ollama_balancer_t *b,
                 ngx_http_ollama_peers_list_locked(b, peers);
             }
 
-            n = ngx_http_ollama_candidates_find_locked(&b->search, peers, NULL,
-                                                       NULL);
-            ngx_http_ollama_balancer_tries_locked(b, pc, ngx_max(n, 1));
+            slot = ngx_http_ollama_place_take_locked(ctx, &n);
 
-            slot = ngx_http_ollama_place_take_locked(ctx);
+            ngx_http_ollama_balancer_tries_locked(b, pc, n);
 
             return ngx_http_ollama_balancer_use_locked(b, pc, peer, slot);
         }

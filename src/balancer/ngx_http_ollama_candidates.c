@@ -180,6 +180,8 @@ ngx_http_ollama_candidates_exist(ngx_http_ollama_candidates_t *search)
     n = 0;
     peers = search->up->uscf->peer.data;
 
+    search->one = 1;
+
     ngx_http_ollama_fleet_lock_peers(peers);
 
     for (p = peers; p && n == 0 && !(search->first && search->full);
@@ -305,7 +307,9 @@ ngx_http_ollama_candidates_find_locked(ngx_http_ollama_candidates_t *search,
         found += ngx_http_ollama_candidates_consider_locked(search, peer,
                                                     c ? &c[found] : &one);
 
-        if (search->first && (found || search->full)) {
+        if ((search->one && found)
+            || (search->first && (found || search->full)))
+        {
             break;
         }
     }

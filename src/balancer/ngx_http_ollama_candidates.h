@@ -42,7 +42,9 @@ typedef struct {
                                                     answer was late */
     unsigned                           any:1;    /* set by the caller: such a
                                                     server will do; */
-    unsigned                           busy:1;   /* so will one that is full */
+    unsigned                           busy:1;   /* so will one that is full; */
+    unsigned                           one:1;    /* the first one found is
+                                                    enough */
 } ngx_http_ollama_candidates_t;
 
 

@@ -40,13 +40,18 @@ ngx_http_ollama_place_server_locked(ngx_http_ollama_ctx_t *ctx,
 
 
 ngx_http_ollama_slot_t *
-ngx_http_ollama_place_take_locked(ngx_http_ollama_ctx_t *ctx)
+ngx_http_ollama_place_take_locked(ngx_http_ollama_ctx_t *ctx,
+    ngx_uint_t *servers)
 {
-    ngx_http_ollama_slot_t  *slot;
+    ngx_http_ollama_slot_t          *slot;
+    ngx_http_ollama_queue_ticket_t  *qt;
 
-    slot = ctx->queued->ticket->slot;
+    qt = ctx->queued->ticket;
 
-    ctx->queued->ticket->slot = NULL;
+    slot = qt->slot;
+    *servers = qt->servers;
+
+    qt->slot = NULL;
     ctx->queued->taken = 1;
 
     return slot;

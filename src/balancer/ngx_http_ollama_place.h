@@ -23,9 +23,12 @@
 ngx_http_ollama_server_t *ngx_http_ollama_place_server_locked(
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up);
 
-/* The slot there, which is the caller's now: the request is tried. */
+/*
+ * The slot there, which is the caller's now: the request is tried.  "servers"
+ * is how many could take it, with this one.
+ */
 ngx_http_ollama_slot_t *ngx_http_ollama_place_take_locked(
-    ngx_http_ollama_ctx_t *ctx);
+    ngx_http_ollama_ctx_t *ctx, ngx_uint_t *servers);
 
 /*
  * Chooses among the candidates of a set for a request that does not wait, as

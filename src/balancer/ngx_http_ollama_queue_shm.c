@@ -393,8 +393,12 @@ ngx_http_ollama_queue_find_locked(ngx_http_ollama_queue_set_t *set)
     }
 
     set->n = 0;
+    set->free = 0;
 
     for (i = 0; i < n; i++) {
+
+        set->free += !set->c[i].state.full;
+
         /* the fleet had no room for others, which nothing is known of */
         if (set->c[i].server) {
             set->c[set->n++] = set->c[i];
@@ -497,6 +501,7 @@ ngx_http_ollama_queue_grant(ngx_http_ollama_sched_t *s,
     }
 
     qt->server = set->c[i].server;
+    qt->servers = set->free;
     qt->state = NGX_HTTP_OLLAMA_QUEUE_GRANTED;
 
     ngx_http_ollama_fleet_hold_locked(qt->server);

@@ -51,6 +51,7 @@ typedef struct {
     ngx_http_ollama_server_t       *server;    /* NULL: none so far */
     ngx_http_ollama_slot_t         *slot;      /* there; NULL: none, or the
                                                   balancer has taken it */
+    ngx_uint_t                      servers;   /* that could take it then */
 
     ngx_http_ollama_wanted_t        wanted;    /* strings lie behind the
                                                   struct */
@@ -69,6 +70,8 @@ typedef struct {
     ngx_http_ollama_ticket_t       *ticket;    /* whose marks were found; NULL:
                                                   none so far */
     ngx_http_ollama_prefix_found_t  found;
+    ngx_uint_t                      free;      /* servers that have a slot, and
+                                                  may be tried */
     ngx_uint_t                      n;
     ngx_http_ollama_candidate_t     c[NGX_HTTP_OLLAMA_FLEET_SERVERS];
 } ngx_http_ollama_queue_set_t;
