@@ -506,6 +506,7 @@ ngx_http_ollama_prepare_place(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx)
     rc = ngx_http_ollama_prepare_task(r, ctx);
 
     if (rc != NGX_OK) {
+        ngx_http_ollama_queue_leave(ctx);
         return rc;
     }
 

@@ -780,3 +780,24 @@ is($asked->{aborted_loads}, 2, 'then, too');
 ok(wait_for(sub { in_flight() eq '0' && queued() == 0 }), 'none left');
 --- error_log
 the load goes on
+
+
+
+=== a full queue keeps nobody from a server that is free
+--- upstream eval: main::queue_of('queue=1', main::servers_with($::often, 'max_conns=1', 'max_conns=1'))
+--- test
+wait_status(up => 2);
+
+my @named = map { [ 'X-Ollama-Server-Url' =>
+                    'http://127.0.0.1:' . fake_port($_) ] } 1, 2;
+
+my ($held) = hold(1, 'm1', fake => 1);
+my $c = main::waiting(1, chat('m1'), @{ $named[0] });
+
+# the queue is full, the second server idle
+are_good('there', http(chat('m1'), @{ $named[1] }));
+is(http(chat('m1'), @{ $named[0] })->status, 503, 'not at the first');
+is(queued(), 1);
+
+$held->close;
+are_good('the one that waits', $c->reply);

@@ -28,8 +28,8 @@
 #include "balancer/ngx_http_ollama_load.h"
 #include "balancer/ngx_http_ollama_peers.h"
 #include "balancer/ngx_http_ollama_policy.h"
-#include "balancer/ngx_http_ollama_place.h"
 #include "balancer/ngx_http_ollama_queue.h"
+#include "balancer/ngx_http_ollama_place.h"
 #include "balancer/ngx_http_ollama_try.h"
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_ctx.h"
@@ -333,6 +333,8 @@ ngx_http_ollama_balancer_granted_locked(ngx_http_ollama_balancer_t *b,
         }
     }
 
+    ngx_http_ollama_place_lose_locked(ctx);
+
     return NGX_DECLINED;
 }
 
@@ -527,8 +529,9 @@ ngx_http_ollama_balancer_free_peer(ngx_peer_connection_t *pc, void *data,
 
     ctx = ngx_http_ollama_get_ctx(b->request);
 
-    if (ctx) {
-        ngx_http_ollama_place_end(ctx, outcome == NGX_HTTP_OLLAMA_TRY_OK);
+    if (!ngx_http_ollama_place_end(ctx, outcome == NGX_HTTP_OLLAMA_TRY_OK)) {
+        /* it has had a slot all the same */
+        ngx_http_ollama_queue_freed(b->search.up);
     }
 
     if ((state & NGX_PEER_FAILED) && pc->cached) {

@@ -39,6 +39,20 @@ ngx_http_ollama_place_server_locked(ngx_http_ollama_ctx_t *ctx,
 }
 
 
+void
+ngx_http_ollama_place_lose_locked(ngx_http_ollama_ctx_t *ctx)
+{
+    ngx_http_ollama_queue_ticket_t  *qt;
+
+    qt = ctx->queued->ticket;
+
+    ngx_http_ollama_slot_cancel_locked(qt->slot);
+    ngx_http_ollama_queue_free_locked(qt, NULL);
+
+    ctx->queued->ticket = NULL;
+}
+
+
 ngx_http_ollama_slot_t *
 ngx_http_ollama_place_take_locked(ngx_http_ollama_ctx_t *ctx,
     ngx_uint_t *servers)
@@ -161,20 +175,22 @@ ngx_http_ollama_place_figures(ngx_http_ollama_ctx_t *ctx,
 }
 
 
-void
+ngx_uint_t
 ngx_http_ollama_place_end(ngx_http_ollama_ctx_t *ctx, ngx_uint_t ok)
 {
     ngx_http_ollama_queued_t  *qd;
 
-    qd = ctx->queued;
+    qd = ctx ? ctx->queued : NULL;
 
     if (qd == NULL || qd->ticket == NULL || !qd->taken) {
-        return;
+        return 0;
     }
 
     qd->figures.ok = ok;
 
     ngx_http_ollama_queue_drop(qd, ok ? &qd->figures : NULL);
+
+    return 1;
 }
 
 

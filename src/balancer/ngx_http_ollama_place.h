@@ -23,6 +23,9 @@
 ngx_http_ollama_server_t *ngx_http_ollama_place_server_locked(
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_upstream_t *up);
 
+/* Gives that up: it is no peer any more. */
+void ngx_http_ollama_place_lose_locked(ngx_http_ollama_ctx_t *ctx);
+
 /*
  * The slot there, which is the caller's now: the request is tried.  "servers"
  * is how many could take it, with this one.
@@ -51,9 +54,10 @@ void ngx_http_ollama_place_figures(ngx_http_ollama_ctx_t *ctx,
 
 /*
  * The try has ended, well if "ok" is set, and its slot was released.  Grants
- * the place to another request.
+ * the place to another request.  Returns 0 if it had no place; "ctx" may be
+ * NULL.
  */
-void ngx_http_ollama_place_end(ngx_http_ollama_ctx_t *ctx, ngx_uint_t ok);
+ngx_uint_t ngx_http_ollama_place_end(ngx_http_ollama_ctx_t *ctx, ngx_uint_t ok);
 
 /* Whether the request's server loads the model because of it. */
 ngx_uint_t ngx_http_ollama_place_is_loading(ngx_http_ollama_ctx_t *ctx);

@@ -157,8 +157,9 @@ ngx_http_ollama_queue_enter_locked(ngx_http_ollama_queued_t *qd,
 
     qt->ticket.owner = owner;
 
-    if (qt->queue->sched.waiting >= qd->up->queue
-        || ngx_http_ollama_queue_arrive_locked(qd->up, qt) != NGX_OK)
+    if (ngx_http_ollama_queue_arrive_locked(qd->up, qt) != NGX_OK
+        || (qt->state == NGX_HTTP_OLLAMA_QUEUE_WAITS
+            && qt->queue->sched.waiting > qd->up->queue))
     {
         qd->ticket = NULL;
         qd->ctx->retry_after = ngx_http_ollama_sched_retry(&qt->queue->sched,
@@ -191,8 +192,8 @@ ngx_http_ollama_queue_busy(ngx_http_ollama_queued_t *qd, ngx_uint_t full)
     if (full) {
         return ngx_http_ollama_error(qd->request, qd->ctx,
                                      NGX_HTTP_SERVICE_UNAVAILABLE,
-                                     "server busy, please try again: %ui "
-                                     "requests wait already", qd->up->queue);
+                                     "server busy, please try again: too many "
+                                     "requests wait already");
     }
 
     return ngx_http_ollama_error(qd->request, qd->ctx,
@@ -226,6 +227,15 @@ ngx_http_ollama_queue_wait(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         state->wake.log = ngx_cycle->log;
         ngx_add_timer(&state->timer.event, NGX_HTTP_OLLAMA_QUEUE_TICK);
     }
+}
+
+
+void
+ngx_http_ollama_queue_leave(ngx_http_ollama_ctx_t *ctx)
+{
+    ctx->queued->waiting = 0;
+
+    ngx_http_ollama_queue_drop(ctx->queued, NULL);
 }
 
 
@@ -327,6 +337,7 @@ ngx_http_ollama_queue_check_one(ngx_http_ollama_queued_t *qd)
         /* it has been answered */
         ngx_queue_remove(&qd->queue);
         qd->waiting = 0;
+        qd->time = ngx_current_msec - qd->began;
         ngx_http_ollama_queue_drop(qd, NULL);
         return;
     }
@@ -393,6 +404,27 @@ ngx_http_ollama_queue_run(ngx_http_ollama_queued_t *qd, ngx_int_t rc)
     qd->done(qd->request, qd->ctx, rc);
 
     ngx_http_run_posted_requests(c);
+}
+
+
+void
+ngx_http_ollama_queue_freed(ngx_http_ollama_upstream_t *up)
+{
+    ngx_http_ollama_queue_sh_t  *queue;
+
+    queue = up->sched;
+
+    if (queue == NULL || queue->sched.waiting == 0) {
+        return;
+    }
+
+    ngx_http_ollama_fleet_lock_peers(up->uscf->peer.data);
+
+    ngx_http_ollama_queue_dispatch_locked(up, queue, NULL);
+
+    ngx_http_ollama_fleet_unlock_peers(up->uscf->peer.data);
+
+    ngx_http_ollama_queue_wake();
 }
 
 

@@ -35,8 +35,14 @@ ngx_int_t ngx_http_ollama_queue_begin(ngx_http_request_t *r,
 void ngx_http_ollama_queue_wait(ngx_http_request_t *r,
     ngx_http_ollama_ctx_t *ctx, ngx_http_ollama_queue_done_pt done);
 
+/* Instead of waiting: gives its place in the queue up. */
+void ngx_http_ollama_queue_leave(ngx_http_ollama_ctx_t *ctx);
+
 /* Ends the wait of a request that was stopped; does nothing if it does not. */
 void ngx_http_ollama_queue_stop(ngx_http_ollama_ctx_t *ctx);
+
+/* A slot is free of a request that had no place: others may wait for it. */
+void ngx_http_ollama_queue_freed(ngx_http_ollama_upstream_t *up);
 
 /* How many requests wait for servers of an upstream. */
 ngx_uint_t ngx_http_ollama_queue_waiting(ngx_http_ollama_upstream_t *up);

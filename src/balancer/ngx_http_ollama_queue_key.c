@@ -17,6 +17,7 @@
 #include "core/ngx_http_ollama_conf.h"
 #include "core/ngx_http_ollama_endpoint.h"
 #include "core/ngx_http_ollama_owner.h"
+#include "fleet/ngx_http_ollama_fleet.h"
 #include "request/ngx_http_ollama_scan.h"
 
 
@@ -103,12 +104,18 @@ uint64_t
 ngx_http_ollama_queue_line(ngx_http_ollama_ticket_t *t,
     ngx_http_ollama_candidates_t *search)
 {
-    uint64_t  key;
+    uint64_t    key;
+    ngx_uint_t  generation;
+
+    generation = ngx_http_ollama_fleet_generation();
 
     key = ngx_http_ollama_queue_key_hash(t->model, (u_char *) &t->options,
                                          sizeof(t->options));
     key = ngx_http_ollama_queue_key_hash(key, search->pin.data,
                                          search->pin.len);
+
+    key = ngx_http_ollama_queue_key_hash(key, (u_char *) &generation,
+                                         sizeof(generation));
 
     return ngx_http_ollama_queue_key_hash(key, (u_char *) &search->tls,
                                           sizeof(search->tls));

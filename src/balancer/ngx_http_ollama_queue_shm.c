@@ -120,13 +120,27 @@ ngx_http_ollama_queue_get_locked(ngx_http_ollama_upstream_t *up)
 }
 
 
-/* Without it no server is believed to have a prompt in its cache. */
+/*
+ * All upstreams have one table, as the numbers of their servers differ.
+ * Without it no server is believed to have a prompt in its cache.
+ */
 
 static void
 ngx_http_ollama_queue_prefix_locked(ngx_http_ollama_queue_sh_t *queue)
 {
-    void    *p;
-    size_t   size;
+    void                        *p;
+    size_t                       size;
+    ngx_queue_t                 *queues;
+    ngx_http_ollama_queue_sh_t  *first;
+
+    queues = ngx_http_ollama_fleet_queues_locked();
+
+    if (!ngx_queue_empty(queues)) {
+        first = ngx_queue_data(ngx_queue_head(queues),
+                               ngx_http_ollama_queue_sh_t, queue);
+        queue->prefix = first->prefix;
+        return;
+    }
 
     size = ngx_http_ollama_prefix_size(NGX_HTTP_OLLAMA_QUEUE_PREFIXES);
     size = ngx_min(size, ngx_http_ollama_fleet_size() / 6);
@@ -158,6 +172,7 @@ ngx_http_ollama_queue_create_locked(ngx_http_ollama_queue_sh_t *queue,
 
     qt->queue = queue;
     qt->proc = ngx_http_ollama_slot_proc();
+    qt->generation = ngx_http_ollama_fleet_generation();
     qt->wanted = search->wanted;
     qt->tls = search->tls;
 
@@ -346,6 +361,10 @@ ngx_http_ollama_queue_options(ngx_http_ollama_sched_t *s,
 
     qt = ngx_http_ollama_queue_ticket(t);
 
+    if (qt->generation != ngx_http_ollama_fleet_generation()) {
+        return NGX_HTTP_OLLAMA_SCHED_OTHERS;
+    }
+
     ngx_memzero(&set->search, sizeof(ngx_http_ollama_candidates_t));
 
     set->search.up = set->up;
@@ -500,11 +519,13 @@ ngx_http_ollama_queue_grant(ngx_http_ollama_sched_t *s,
         return NGX_DECLINED;
     }
 
+    /* in this order, as the process may be killed at any time */
+
+    ngx_http_ollama_fleet_hold_locked(set->c[i].server);
     qt->server = set->c[i].server;
     qt->servers = set->free;
     qt->state = NGX_HTTP_OLLAMA_QUEUE_GRANTED;
 
-    ngx_http_ollama_fleet_hold_locked(qt->server);
     ngx_atomic_fetch_add(&qt->proc->mail, 1);
 
     return NGX_OK;

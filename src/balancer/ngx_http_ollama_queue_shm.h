@@ -47,6 +47,9 @@ typedef struct {
     ngx_http_ollama_queue_sh_t     *queue;
     ngx_http_ollama_proc_t         *proc;
 
+    ngx_uint_t                      generation; /* of its configuration, whose
+                                                  processes alone know which
+                                                  servers it may have */
     ngx_http_ollama_queue_state_e   state;
     ngx_http_ollama_server_t       *server;    /* NULL: none so far */
     ngx_http_ollama_slot_t         *slot;      /* there; NULL: none, or the

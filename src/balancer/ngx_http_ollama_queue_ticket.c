@@ -34,6 +34,7 @@ ngx_http_ollama_queue_make(ngx_http_request_t *r, ngx_http_ollama_ctx_t *ctx,
         /* a ticket that it has is of a try that did not begin */
         ngx_http_ollama_queue_drop(ctx->queued, NULL);
         ctx->queued->up = up;
+        ctx->queued->done = NULL;
         return ctx->queued;
     }
 

@@ -7,6 +7,10 @@
 /*
  * The life of a ticket, and what a probe tells the scheduler.
  *
+ * A process may be killed at any place, and what it has not done is done by the
+ * one that ends its tickets: a ticket that is on no list is linked to itself,
+ * and no count goes below zero.
+ *
  * Pure functions; the memory is the caller's, who also holds its lock.
  */
 
@@ -123,13 +127,21 @@ ngx_http_ollama_sched_line_leave(ngx_http_ollama_sched_t *s,
 {
     ngx_http_ollama_sched_line_t  *line;
 
-    ngx_queue_remove(&t->queue);
-    t->waiting = 0;
-    s->waiting--;
-
     line = ngx_http_ollama_sched_line(s, t->line);
 
-    if (--line->n == 0) {
+    ngx_queue_remove(&t->queue);
+    ngx_queue_init(&t->queue);
+
+    t->waiting = 0;
+    s->waiting -= (s->waiting != 0);
+
+    if (line == NULL) {
+        return;
+    }
+
+    line->n -= (line->n != 0);
+
+    if (ngx_queue_empty(&line->tickets)) {
         line->key = 0;
         s->nlines--;
     }
@@ -156,6 +168,10 @@ ngx_http_ollama_sched_least_tag(ngx_http_ollama_sched_t *s, double tag)
         }
 
         seen++;
+
+        if (ngx_queue_empty(&s->line[i].tickets)) {
+            continue;
+        }
 
         t = ngx_queue_data(ngx_queue_head(&s->line[i].tickets),
                            ngx_http_ollama_ticket_t, queue);
@@ -194,7 +210,6 @@ ngx_http_ollama_sched_grant(ngx_http_ollama_sched_t *s,
         return NGX_DECLINED;
     }
 
-    t->capacity = c;
     t->cached = cost->cached;
     t->back = cost->back;
     t->share = ngx_http_ollama_sched_share(c, runner);
@@ -215,9 +230,11 @@ ngx_http_ollama_sched_grant(ngx_http_ollama_sched_t *s,
         m->size = o->size;
     }
 
-    ngx_queue_insert_tail(&runner->tickets, &t->queue);
     runner->in_flight++;
     c->in_flight++;
+
+    t->capacity = c;
+    ngx_queue_insert_tail(&runner->tickets, &t->queue);
 
     t->at = runner->in_flight;
 
@@ -351,15 +368,17 @@ ngx_http_ollama_sched_end(ngx_http_ollama_sched_t *s,
     }
 
     ngx_queue_remove(&t->queue);
-    runner->in_flight--;
+    ngx_queue_init(&t->queue);
+
+    runner->in_flight -= (runner->in_flight != 0);
     runner->used_at = now;
-    c->in_flight--;
+    c->in_flight -= (c->in_flight != 0);
 
     if (t->first) {
-        runner->streaming--;
+        runner->streaming -= (runner->streaming != 0);
 
     } else if (t->probe) {
-        c->probing--;
+        c->probing -= (c->probing != 0);
     }
 
     if (t->cold && !t->first && !(f && f->ok)) {

@@ -30,6 +30,7 @@
 
 /* s of each load beside that by bandwidth */
 #define NGX_HTTP_OLLAMA_SCHED_LOAD       2.0f
+#define NGX_HTTP_OLLAMA_SCHED_LOAD_MAX   3600.0f
 
 /*
  * A busy server is often so much later than expected: what waits is granted the
@@ -51,7 +52,7 @@
 #define NGX_HTTP_OLLAMA_SCHED_STUCK_MIN  10.0f
 
 /* s until a request ends of which nothing is known */
-#define NGX_HTTP_OLLAMA_SCHED_OTHERS     1.0f
+#define NGX_HTTP_OLLAMA_SCHED_UNKNOWN_END     1.0f
 
 /* s that a server with a stuck request costs */
 #define NGX_HTTP_OLLAMA_SCHED_LAST       1000.0f
@@ -509,10 +510,14 @@ ngx_http_ollama_sched_mean_generate(ngx_http_ollama_sched_t *s)
 float
 ngx_http_ollama_sched_load(ngx_http_ollama_capacity_t *c, float size)
 {
-    return NGX_HTTP_OLLAMA_SCHED_LOAD
+    float  load;
+
+    load = NGX_HTTP_OLLAMA_SCHED_LOAD
            + ngx_http_ollama_sched_size(size)
              / ((c->bandwidth > 0) ? c->bandwidth
                                    : NGX_HTTP_OLLAMA_SCHED_BANDWIDTH);
+
+    return ngx_min(load, NGX_HTTP_OLLAMA_SCHED_LOAD_MAX);
 }
 
 
@@ -602,7 +607,7 @@ ngx_http_ollama_sched_first_end(ngx_http_ollama_sched_t *s,
 
     /* those that have its slots are of other kinds */
 
-    return (rest == INFINITY) ? NGX_HTTP_OLLAMA_SCHED_OTHERS : rest;
+    return (rest == INFINITY) ? NGX_HTTP_OLLAMA_SCHED_UNKNOWN_END : rest;
 }
 
 

@@ -30,8 +30,11 @@
 /* tickets of a line that are looked at */
 #define NGX_HTTP_OLLAMA_DISPATCH_AHEAD    16
 
-/* lines that are looked at before the event loop goes on */
-#define NGX_HTTP_OLLAMA_DISPATCH_LINES    512
+/*
+ * Costs that are computed before the event loop goes on: less than a
+ * millisecond, in which no other process can have the lock
+ */
+#define NGX_HTTP_OLLAMA_DISPATCH_COSTS    8192
 
 /*
  * A free server may cost so much more than the best one: little if the model
@@ -61,6 +64,7 @@ typedef struct {
     void                               *data;
     ngx_msec_t                          now;
     ngx_http_ollama_capacity_t         *server;  /* NULL: any */
+    ngx_uint_t                          costs;   /* computed so far */
     ngx_http_ollama_option_t           *option;
     ngx_uint_t                          n;
     ngx_http_ollama_cost_t              cost[NGX_HTTP_OLLAMA_DISPATCH_OPTIONS];
@@ -132,6 +136,7 @@ ngx_http_ollama_sched_dispatch(ngx_http_ollama_sched_t *s,
     d.now = now;
     d.server = NULL;
     d.option = option;
+    d.costs = 0;
     d.n = 0;
 
     if (t == NULL) {
@@ -170,44 +175,66 @@ ngx_http_ollama_sched_dispatch_server(ngx_http_ollama_sched_t *s,
     d.now = now;
     d.server = c;
     d.option = option;
+    d.costs = 0;
     d.n = 0;
 
     ngx_http_ollama_dispatch_all(&d);
 }
 
 
+/*
+ * In the order of their tags, from the first one again when one was granted.
+ * What is too much for one step is left for the next dispatch of all, which
+ * begins there.
+ */
+
 static void
 ngx_http_ollama_dispatch_all(ngx_http_ollama_dispatch_t *d)
 {
-    ngx_uint_t                     i, n, lines, again;
-    ngx_http_ollama_sched_line_t  *line[NGX_HTTP_OLLAMA_SCHED_LINES];
+    ngx_uint_t                      i, n, from, again;
+    ngx_http_ollama_sched_t        *s;
+    ngx_http_ollama_sched_line_t   *line[NGX_HTTP_OLLAMA_SCHED_LINES];
 
-    lines = 0;
+    s = d->sched;
+    from = 0;
 
-    do {
-        again = 0;
-        n = ngx_http_ollama_dispatch_order(d->sched, line);
+    n = ngx_http_ollama_dispatch_order(s, line);
 
-        for (i = 0; i < n && !again; i++) {
+    if (d->server == NULL) {
 
-            if (d->server
-                && !ngx_http_ollama_dispatch_is_served(line[i], d->server))
-            {
-                continue;
-            }
-
-            if (++lines > NGX_HTTP_OLLAMA_DISPATCH_LINES) {
-                return;
-            }
-
-            again = ngx_http_ollama_dispatch_line(d, line[i]);
-
-            if (!again && line[i]->key && d->server == NULL) {
-                ngx_http_ollama_dispatch_drain(d, line[i]);
-            }
+        while (from < n && ngx_http_ollama_dispatch_tag(line[from]) < s->resume)
+        {
+            from++;
         }
 
-    } while (again);
+        s->resume = 0;
+    }
+
+    for (i = from; i < n; i++) {
+
+        if (d->server
+            && !ngx_http_ollama_dispatch_is_served(line[i], d->server))
+        {
+            continue;
+        }
+
+        if (d->costs > NGX_HTTP_OLLAMA_DISPATCH_COSTS) {
+            s->resume = ngx_http_ollama_dispatch_tag(line[i]);
+            return;
+        }
+
+        again = ngx_http_ollama_dispatch_line(d, line[i]);
+
+        if (again) {
+            n = ngx_http_ollama_dispatch_order(s, line);
+            i = (ngx_uint_t) -1;
+            continue;
+        }
+
+        if (line[i]->key && d->server == NULL) {
+            ngx_http_ollama_dispatch_drain(d, line[i]);
+        }
+    }
 }
 
 
@@ -252,7 +279,7 @@ ngx_http_ollama_dispatch_order(ngx_http_ollama_sched_t *s,
 
         line = &s->line[i];
 
-        if (line->key == 0) {
+        if (line->key == 0 || ngx_queue_empty(&line->tickets)) {
             continue;
         }
 
@@ -302,6 +329,11 @@ ngx_http_ollama_dispatch_line(ngx_http_ollama_dispatch_t *d,
 
     d->n = d->ops->options(d->sched, t, d->option,
                            NGX_HTTP_OLLAMA_DISPATCH_OPTIONS, d->data);
+    if (d->n == NGX_HTTP_OLLAMA_SCHED_OTHERS) {
+        d->n = 0;
+        return 0;
+    }
+
     if (d->n == 0) {
         ngx_http_ollama_dispatch_refuse(d, line);
         return 0;
@@ -326,7 +358,12 @@ ngx_http_ollama_dispatch_line(ngx_http_ollama_dispatch_t *d,
 
         i = ngx_http_ollama_dispatch_best(d, &cs);
 
-        if (i == NGX_DECLINED) {
+        if (i == NGX_DECLINED
+            || ngx_http_ollama_sched_make_runner(d->option[i].capacity,
+                                                 d->option[i].weights)
+               == NULL)
+        {
+            /* or more models are in use there than are counted */
             continue;
         }
 
@@ -375,6 +412,8 @@ ngx_http_ollama_dispatch_best(ngx_http_ollama_dispatch_t *d,
     ngx_uint_t                 i;
     ngx_http_ollama_cost_t    *cost;
     ngx_http_ollama_runner_t  *runner;
+
+    d->costs += d->n;
 
     best = INFINITY;     /* of all */
     least = INFINITY;    /* of those that are free */
@@ -612,7 +651,9 @@ ngx_http_ollama_sched_choose(ngx_http_ollama_sched_t *s,
     d.ops = ops;
     d.data = data;
     d.now = now;
+    d.server = NULL;
     d.option = o;
+    d.costs = 0;
     d.n = ngx_min(n, NGX_HTTP_OLLAMA_DISPATCH_OPTIONS);
 
     cs.sched = s;

@@ -45,10 +45,19 @@
 /* late first tokens in a row that show that there are fewer places */
 #define NGX_HTTP_OLLAMA_LEARN_LATE       4
 
+/* no reply takes, or has, more */
+#define NGX_HTTP_OLLAMA_LEARN_SECONDS    86400.0f
+#define NGX_HTTP_OLLAMA_LEARN_TOKENS     1000000
+
+/* speeds, in tokens/s and GB/s, are no less and no more */
+#define NGX_HTTP_OLLAMA_LEARN_SLOWEST    0.001f
+#define NGX_HTTP_OLLAMA_LEARN_FASTEST    1e9f
+
 /* no server works on more at once */
 #define NGX_HTTP_OLLAMA_LEARN_PLACES     64
 
 
+static void ngx_http_ollama_learn_bound(ngx_http_ollama_figures_t *f);
 static void ngx_http_ollama_learn_model(ngx_http_ollama_sched_model_t *m,
     ngx_http_ollama_ticket_t *t, ngx_http_ollama_figures_t *f, ngx_msec_t now);
 static void ngx_http_ollama_learn_prompt(ngx_http_ollama_sched_t *s,
@@ -73,6 +82,8 @@ ngx_http_ollama_sched_learn(ngx_http_ollama_sched_t *s,
     runner = t->runner;
     size = ngx_http_ollama_sched_size(runner->size);
     m = ngx_http_ollama_sched_model(s, t->model);
+
+    ngx_http_ollama_learn_bound(f);
 
     load = f->load;
     prompt = f->prompt;
@@ -121,6 +132,21 @@ ngx_http_ollama_sched_learn(ngx_http_ollama_sched_t *s,
     }
 
     return probe;
+}
+
+
+/* A server that lies spoils no more than what is known of it. */
+
+static void
+ngx_http_ollama_learn_bound(ngx_http_ollama_figures_t *f)
+{
+    f->load = ngx_min(f->load, NGX_HTTP_OLLAMA_LEARN_SECONDS);
+    f->prompt = ngx_min(f->prompt, NGX_HTTP_OLLAMA_LEARN_SECONDS);
+    f->generate = ngx_min(f->generate, NGX_HTTP_OLLAMA_LEARN_SECONDS);
+
+    f->prompt_tokens = ngx_min(f->prompt_tokens, NGX_HTTP_OLLAMA_LEARN_TOKENS);
+    f->generated_tokens = ngx_min(f->generated_tokens,
+                                  NGX_HTTP_OLLAMA_LEARN_TOKENS);
 }
 
 
@@ -328,6 +354,9 @@ ngx_http_ollama_sched_learn_places(ngx_http_ollama_ticket_t *t, ngx_msec_t now)
 static float
 ngx_http_ollama_learn_mean(float mean, float value, float weight)
 {
+    value = ngx_max(value, NGX_HTTP_OLLAMA_LEARN_SLOWEST);
+    value = ngx_min(value, NGX_HTTP_OLLAMA_LEARN_FASTEST);
+
     return (mean > 0) ? mean * powf(value / mean, weight) : value;
 }
 

@@ -28,6 +28,10 @@
 #define NGX_HTTP_OLLAMA_SCHED_REPLY  300.0f
 #define NGX_HTTP_OLLAMA_SCHED_SVC    5.0f
 
+/* GB: what a server says beyond that isn't so */
+#define NGX_HTTP_OLLAMA_SCHED_SIZE_MIN  0.01f
+#define NGX_HTTP_OLLAMA_SCHED_SIZE_MAX  4000.0f
+
 /* tokens that a prompt cache goes back: any, until it is known */
 #define NGX_HTTP_OLLAMA_SCHED_REACH  1e6f
 
@@ -263,10 +267,16 @@ ngx_http_ollama_sched_line(ngx_http_ollama_sched_t *s, uint64_t key)
     return NULL;
 }
 
+
 float
 ngx_http_ollama_sched_size(float size)
 {
-    return (size > 0) ? size : NGX_HTTP_OLLAMA_SCHED_SIZE;
+    if (!(size > 0)) {
+        return NGX_HTTP_OLLAMA_SCHED_SIZE;
+    }
+
+    return ngx_max(NGX_HTTP_OLLAMA_SCHED_SIZE_MIN,
+                   ngx_min(size, NGX_HTTP_OLLAMA_SCHED_SIZE_MAX));
 }
 
 

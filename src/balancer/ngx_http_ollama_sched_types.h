@@ -30,6 +30,7 @@
 #define NGX_HTTP_OLLAMA_SCHED_MODELS  128
 #define NGX_HTTP_OLLAMA_SCHED_LINES   128
 #define NGX_HTTP_OLLAMA_SCHED_OWNERS  1024
+#define NGX_HTTP_OLLAMA_SCHED_OTHERS  ((ngx_uint_t) -1)
 #define NGX_HTTP_OLLAMA_SCHED_SERVERS  256   /* numbered from 0 */
 
 
@@ -147,7 +148,8 @@ typedef struct {
 
     /*
      * Writes the servers that may take tickets of the line of "t", at most
-     * "max", to "o"; returns their number.
+     * "max", to "o"; returns their number.  NGX_HTTP_OLLAMA_SCHED_OTHERS:
+     * others have to decide on that line.
      */
     ngx_uint_t (*options)(ngx_http_ollama_sched_t *s,
                           ngx_http_ollama_ticket_t *t,
@@ -192,6 +194,8 @@ struct ngx_http_ollama_sched_s {
 
     double                          virtual;   /* tag granted last */
     ngx_uint_t                      nlines;    /* with tickets */
+    double                          resume;    /* tag of the line with which the
+                                                  next dispatch of all begins */
     ngx_uint_t                      waiting;   /* tickets in all lines */
 
     /* of the last survey of all servers */

@@ -202,6 +202,9 @@ ngx_uint_t ngx_http_ollama_fleet_id_locked(ngx_http_ollama_server_t *server);
 void *ngx_http_ollama_fleet_alloc_locked(size_t size);
 void ngx_http_ollama_fleet_free_locked(void *p);
 
+/* The number of this process's configuration, which no other one has. */
+ngx_uint_t ngx_http_ollama_fleet_generation(void);
+
 /* Bytes of the zone. */
 size_t ngx_http_ollama_fleet_size(void);
 

@@ -32,6 +32,13 @@ ngx_http_ollama_fleet_free_locked(void *p)
 }
 
 
+ngx_uint_t
+ngx_http_ollama_fleet_generation(void)
+{
+    return ngx_http_ollama_fleet->generation;
+}
+
+
 size_t
 ngx_http_ollama_fleet_size(void)
 {

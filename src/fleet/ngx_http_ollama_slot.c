@@ -173,6 +173,13 @@ ngx_http_ollama_slot_free_locked(ngx_http_ollama_slot_t *slot)
 
 
 void
+ngx_http_ollama_slot_cancel_locked(ngx_http_ollama_slot_t *slot)
+{
+    ngx_http_ollama_slot_free_locked(slot);
+}
+
+
+void
 ngx_http_ollama_slot_release(ngx_http_ollama_slot_t *slot,
     ngx_http_ollama_try_e outcome, ngx_http_ollama_limits_t *limits)
 {

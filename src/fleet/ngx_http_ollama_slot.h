@@ -78,6 +78,9 @@ void ngx_http_ollama_slot_set_dead(ngx_http_ollama_held_pt dead);
 void ngx_http_ollama_slot_release(ngx_http_ollama_slot_t *slot,
     ngx_http_ollama_try_e outcome, ngx_http_ollama_limits_t *limits);
 
+/* Gives up a slot that was never used. */
+void ngx_http_ollama_slot_cancel_locked(ngx_http_ollama_slot_t *slot);
+
 /*
  * Whether the slot's server is frozen: it has stopped answering probes.  Takes
  * the fleet's lock.

@@ -184,7 +184,7 @@ ngx_http_ollama_scan_runner_num_ctx(ngx_http_ollama_scan_runner_t *runner)
 
     key = NGX_HTTP_OLLAMA_SCAN_RUNNER_NUM_CTX;
 
-    if (!(runner->given & ngx_http_ollama_scan_runner_bit(key))
+    if (runner->given != ngx_http_ollama_scan_runner_bit(key)
         || runner->value[key - 1] <= 0)
     {
         return 0;

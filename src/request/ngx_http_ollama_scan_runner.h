@@ -39,7 +39,7 @@ void ngx_http_ollama_scan_runner_null(ngx_http_ollama_scan_runner_t *runner);
 uint64_t ngx_http_ollama_scan_runner_hash(
     ngx_http_ollama_scan_runner_t *runner);
 
-/* The "num_ctx"; 0: it isn't given. */
+/* The "num_ctx"; 0: it isn't given, or others are, too. */
 ngx_uint_t ngx_http_ollama_scan_runner_num_ctx(
     ngx_http_ollama_scan_runner_t *runner);
 

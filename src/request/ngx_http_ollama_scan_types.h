@@ -133,7 +133,7 @@ struct ngx_http_ollama_scan_s {
     uint64_t                       runner;   /* hash of the options that need
                                                 a runner of their own; 0: none
                                                 is given */
-    ngx_uint_t                     num_ctx;  /* one of them; 0: not given */
+    ngx_uint_t                     num_ctx;  /* if it is the only one, or 0 */
 
     uint32_t                       roomy;    /* bits of fields that have room
                                                 for a value of any length */

@@ -54,9 +54,9 @@ static runner_case_t  runner_cases[] = {
     { "\"options\":{\"num_ctx\":4096}",
       "\"options\":{\"num_ctx\":9},\"options\":{\"num_ctx\":4096}", 1, 4096 },
     { "\"options\":{\"num_ctx\":4096,\"num_gpu\":1}",
-      "\"options\":{\"num_gpu\":1,\"a\":2,\"num_ctx\":4096}", 1, 4096 },
+      "\"options\":{\"num_gpu\":1,\"a\":2,\"num_ctx\":4096}", 1, 0 },
     { "\"options\":{\"num_ctx\":4096,\"num_gpu\":1}",
-      "\"options\":{\"num_gpu\":1},\"options\":{\"num_ctx\":4096}", 1, 4096 },
+      "\"options\":{\"num_gpu\":1},\"options\":{\"num_ctx\":4096}", 1, 0 },
     { "\"shift\":false", "\"options\":null,\"Shift\":false", 1, 0 },
     { "\"shift\":false", "\"shift\":false,\"options\":null", 1, 0 },
 
@@ -76,7 +76,7 @@ static runner_case_t  runner_cases[] = {
       "\"options\":{\"num_ctx\":4096},\"shift\":false", 0, 4096 },
     { "\"shift\":false", "", 0, 0 },
     { "\"options\":{\"num_ctx\":1,\"num_gpu\":2}",
-      "\"options\":{\"num_ctx\":2,\"num_gpu\":1}", 0, 1 },
+      "\"options\":{\"num_ctx\":2,\"num_gpu\":1}", 0, 0 },
     { "\"options\":{\"num_ctx\":1e300}", "\"options\":{\"num_ctx\":1}",
       0, 9000000000000000000 },
 };
