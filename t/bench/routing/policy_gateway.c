@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "balancer/ngx_http_ollama_prefix.h"
 #include "balancer/ngx_http_ollama_sched.h"
 #include "balancer/ngx_http_ollama_sched_dispatch.h"
 #include "balancer/ngx_http_ollama_sched_state.h"
@@ -19,15 +20,14 @@
 
 
 /*
- * The gateway's scheduler: the module's functions.  Here is what the module has
- * around them: tickets, the memory of prefixes, looks at servers.
+ * The gateway's scheduler and its memory of prefixes: the module's functions.
+ * Here is what the module has around them: tickets, marks, looks at servers.
  */
 
 
 #define GATEWAY_BASE      1000000       /* ms at the begin */
 #define GATEWAY_BYTES     4             /* of a guessed token */
-#define GATEWAY_PREFIXES  32768
-#define GATEWAY_PLACES    4             /* servers of a prefix */
+#define GATEWAY_PREFIXES  32768         /* as in the module */
 #define GATEWAY_NEVER     1000000000    /* ms */
 
 /* num_ctx of models that are asked for with one, and without */
@@ -36,28 +36,19 @@
 
 
 typedef struct {
-    int                         server;
-    ngx_msec_t                  at;     /* 0: none */
-    double                      used;   /* tokens of the runner by then */
-} gateway_place_t;
-
-
-typedef struct {
-    uint64_t                    hash;
-    gateway_place_t             places[GATEWAY_PLACES];
-} gateway_prefix_t;
-
-
-typedef struct {
     ngx_http_ollama_ticket_t    ticket;         /* must be first */
     ask_t                      *ask;
+    ngx_uint_t                  nmarks;
+    ngx_http_ollama_mark_t      mark[NGX_HTTP_OLLAMA_MARKS_MAX];
 } gateway_held_t;
 
 
 typedef struct {
     ngx_http_ollama_sched_t     sched;
     ngx_http_ollama_capacity_t  capacity[SIM_SERVERS];
-    gateway_prefix_t            prefix[GATEWAY_PREFIXES];
+    ngx_http_ollama_prefix_t   *prefix;
+    ngx_http_ollama_ticket_t   *ticket; /* that was looked up last */
+    ngx_http_ollama_prefix_found_t  found;
     int                         option[SIM_SERVERS];
                                         /* servers of the options given last */
     view_t                     *view;
@@ -73,7 +64,7 @@ static void gateway_known(gateway_t *g);
 static ngx_msec_t gateway_now(gateway_t *g);
 static uint64_t gateway_weights(gateway_t *g, int model);
 static int gateway_has_context(gateway_t *g, int model);
-static void gateway_remember(gateway_t *g, gateway_held_t *held, int server);
+static void gateway_marks(gateway_held_t *held);
 static ngx_uint_t gateway_options(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_ticket_t *t, ngx_http_ollama_option_t *o, ngx_uint_t max,
     void *data);
@@ -101,9 +92,14 @@ void *
 gateway_create(const policy_t *p, view_t *v, uint64_t seed)
 {
     int         k;
+    size_t      size;
     gateway_t  *g;
 
     g = sim_alloc(sizeof(gateway_t));
+
+    size = ngx_http_ollama_prefix_size(GATEWAY_PREFIXES);
+
+    g->prefix = ngx_http_ollama_prefix_init(sim_alloc(size), size);
 
     g->view = v;
     g->variant = p->variant;
@@ -120,7 +116,10 @@ gateway_create(const policy_t *p, view_t *v, uint64_t seed)
 void
 gateway_destroy(void *data)
 {
-    free(data);
+    gateway_t *g = data;
+
+    free(g->prefix);
+    free(g);
 }
 
 
@@ -147,6 +146,8 @@ gateway_arrive(void *data, ask_t *ask)
         t->options = 1;
         t->context = GATEWAY_CONTEXT;
     }
+
+    gateway_marks(held);
 
     if (ngx_http_ollama_sched_arrive(&g->sched, t, gateway_now(g)) != NGX_OK) {
         fprintf(stderr, "the gateway has no line for a model\n");
@@ -232,6 +233,8 @@ gateway_dispatch(gateway_t *g, ngx_http_ollama_ticket_t *t)
 {
     gateway_known(g);
 
+    g->ticket = NULL;
+
     ngx_http_ollama_sched_dispatch(&g->sched, t, &gateway_ops, g,
                                    gateway_now(g));
 }
@@ -244,6 +247,8 @@ gateway_dispatch_server(gateway_t *g, int server)
 {
     gateway_known(g);
 
+    g->ticket = NULL;
+
     ngx_http_ollama_sched_dispatch_server(&g->sched, &g->capacity[server],
                                           &gateway_ops, g, gateway_now(g));
 }
@@ -253,19 +258,23 @@ static void
 gateway_gone(gateway_t *g, ask_t *ask, int server,
     ngx_http_ollama_figures_t *f)
 {
-    ngx_uint_t       probe;
-    gateway_held_t  *held;
+    ngx_uint_t                 probe;
+    gateway_held_t            *held;
+    ngx_http_ollama_ticket_t  *t;
 
     held = ask->held;
+    t = &held->ticket;
 
-    probe = ngx_http_ollama_sched_end(&g->sched, &held->ticket, f,
-                                      gateway_now(g));
-    if (probe) {
-        g->view->look(g->view, server);
+    if (f && f->ok && t->capacity) {
+        ngx_http_ollama_prefix_add(g->prefix, held->mark, held->nmarks,
+                                   t->runner->weights, t->capacity->number,
+                                   t->runner->used, gateway_now(g));
     }
 
-    if (f) {
-        gateway_remember(g, held, server);
+    probe = ngx_http_ollama_sched_end(&g->sched, t, f, gateway_now(g));
+
+    if (probe) {
+        g->view->look(g->view, server);
     }
 
     free(held);
@@ -322,51 +331,42 @@ gateway_has_context(gateway_t *g, int model)
 }
 
 
-/* The prompt is in the server's cache now, and all that it begins with. */
+/*
+ * As many as the module has of a prompt: of more the first ones, the last ones,
+ * and others at equal distances.
+ */
 
 static void
-gateway_remember(gateway_t *g, gateway_held_t *held, int server)
+gateway_marks(gateway_held_t *held)
 {
-    int                        i, j;
-    uint64_t                   hash;
-    gateway_place_t           *place;
-    gateway_prefix_t          *prefix;
-    ngx_http_ollama_runner_t  *runner;
+    int      i, n, step;
+    mark_t  *mark;
 
-    runner = held->ticket.runner;
+    n = held->ask->nmarks;
+    step = 1;
 
-    for (i = 0; i < held->ask->nmarks; i++) {
+    while (n > NGX_HTTP_OLLAMA_MARKS_MAX
+           && n / step >= NGX_HTTP_OLLAMA_MARKS_GRID)
+    {
+        step *= 2;
+    }
 
-        hash = draw_mix(held->ask->marks[i].hash, held->ticket.line);
-        prefix = &g->prefix[hash % GATEWAY_PREFIXES];
+    for (i = 0; i < n; i++) {
 
-        if (prefix->hash != hash) {
-            ngx_memzero(prefix, sizeof(gateway_prefix_t));
-            prefix->hash = hash;
+        if (i >= NGX_HTTP_OLLAMA_MARKS_FIRST
+            && i < n - NGX_HTTP_OLLAMA_MARKS_LAST
+            && i % step)
+        {
+            continue;
         }
 
-        /* that of the server, or the oldest */
+        mark = &held->ask->marks[i];
 
-        place = &prefix->places[0];
-
-        for (j = 0; j < GATEWAY_PLACES; j++) {
-
-            if (prefix->places[j].at && prefix->places[j].server == server) {
-                place = &prefix->places[j];
-                break;
-            }
-
-            if (prefix->places[j].at < place->at) {
-                place = &prefix->places[j];
-            }
-        }
-
-        place->server = server;
-        place->at = gateway_now(g);
-        place->used = runner->used;
+        held->mark[held->nmarks].hash = mark->hash;
+        held->mark[held->nmarks].text = (size_t) mark->tokens * GATEWAY_BYTES;
+        held->nmarks++;
     }
 }
-
 
 static ngx_uint_t
 gateway_options(ngx_http_ollama_sched_t *s, ngx_http_ollama_ticket_t *t,
@@ -410,48 +410,28 @@ gateway_cached(ngx_http_ollama_sched_t *s, ngx_http_ollama_ticket_t *t,
 {
     gateway_t *g = data;
 
-    int                i, j, server;
-    ask_t             *ask;
-    double             used;
-    uint64_t           hash;
-    gateway_place_t   *place;
-    gateway_prefix_t  *prefix;
+    double           ago;
+    size_t           text;
+    gateway_held_t  *held;
 
     if (g->variant == GATEWAY_BLIND) {
         return 0;
     }
 
-    ask = ((gateway_held_t *) t)->ask;
-    server = o->capacity - g->capacity;
+    held = (gateway_held_t *) t;
 
-    for (i = ask->nmarks - 1; i >= 0; i--) {
-
-        hash = draw_mix(ask->marks[i].hash, t->line);
-        prefix = &g->prefix[hash % GATEWAY_PREFIXES];
-
-        if (prefix->hash != hash) {
-            continue;
-        }
-
-        for (j = 0; j < GATEWAY_PLACES; j++) {
-            place = &prefix->places[j];
-
-            if (place->at == 0 || place->server != server) {
-                continue;
-            }
-
-            used = runner->used - place->used;
-
-            if ((ngx_msec_int_t) (place->at - runner->cold_at) > 0
-                && used >= 0 && used <= runner->reach)
-            {
-                *back = used;
-                return t->tokens * ask->marks[i].tokens / ask->tokens;
-            }
-        }
+    if (g->ticket != t) {
+        ngx_http_ollama_prefix_lookup(g->prefix, held->mark, held->nmarks,
+                                      o->weights, &g->found);
+        g->ticket = t;
     }
 
-    return 0;
+    text = ngx_http_ollama_prefix_cached(&g->found, o->capacity->number,
+                                         runner->cold_at, runner->used,
+                                         runner->reach, &ago);
+    *back = ago;
+
+    return (text < t->bytes) ? text * t->tokens / t->bytes : t->tokens;
 }
 
 
