@@ -18,6 +18,7 @@ use Time::HiRes qw(time);
 workers(3);
 
 our $one = servers_with($once, 'max_conns=1');
+our $both = servers_with($often, ('max_conns=1') x 2);
 
 
 # begins a chat that has to wait
@@ -784,7 +785,7 @@ the load goes on
 
 
 === a full queue keeps nobody from a server that is free
---- upstream eval: main::queue_of('queue=1', main::servers_with($::often, 'max_conns=1', 'max_conns=1'))
+--- upstream eval: main::queue_of('queue=1', $::both)
 --- test
 wait_status(up => 2);
 

@@ -32,8 +32,6 @@
 
 static void ngx_http_ollama_queue_prefix_locked(
     ngx_http_ollama_queue_sh_t *queue);
-static void ngx_http_ollama_queue_remember_locked(
-    ngx_http_ollama_queue_ticket_t *qt);
 static ngx_uint_t ngx_http_ollama_queue_options(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_ticket_t *t, ngx_http_ollama_option_t *o, ngx_uint_t max,
     void *data);
@@ -199,14 +197,25 @@ void
 ngx_http_ollama_queue_free_locked(ngx_http_ollama_queue_ticket_t *qt,
     ngx_http_ollama_figures_t *f)
 {
-    if (f && f->ok) {
-        ngx_http_ollama_queue_remember_locked(qt);
-    }
+    ngx_uint_t                   number;
+    ngx_http_ollama_runner_t    *runner;
+    ngx_http_ollama_capacity_t  *c;
+
+    c = qt->ticket.capacity;
+    runner = qt->ticket.runner;
+    number = c ? c->number : 0;
 
     if (ngx_http_ollama_sched_end(&qt->queue->sched, &qt->ticket, f,
                                   ngx_current_msec))
     {
         ngx_http_ollama_fleet_probe_locked(qt->server);
+    }
+
+    if (c && f && f->ok && qt->queue->prefix) {
+        /* the tokens that were used are those with this prompt's */
+        ngx_http_ollama_prefix_add(qt->queue->prefix, qt->mark, qt->nmarks,
+                                   runner->weights, number, runner->used,
+                                   ngx_current_msec);
     }
 
     if (qt->server) {
@@ -215,23 +224,6 @@ ngx_http_ollama_queue_free_locked(ngx_http_ollama_queue_ticket_t *qt,
 
     ngx_queue_remove(&qt->held.queue);
     ngx_http_ollama_fleet_free_locked(qt);
-}
-
-
-/* The server has evaluated the ticket's prompt. */
-
-static void
-ngx_http_ollama_queue_remember_locked(ngx_http_ollama_queue_ticket_t *qt)
-{
-    ngx_http_ollama_ticket_t  *t;
-
-    t = &qt->ticket;
-
-    if (t->capacity && qt->queue->prefix) {
-        ngx_http_ollama_prefix_add(qt->queue->prefix, qt->mark, qt->nmarks,
-                                   t->runner->weights, t->capacity->number,
-                                   t->runner->used, ngx_current_msec);
-    }
 }
 
 
