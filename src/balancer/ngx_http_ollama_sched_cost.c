@@ -106,7 +106,7 @@ void
 ngx_http_ollama_sched_cost(ngx_http_ollama_sched_case_t *cs,
     ngx_http_ollama_option_t *o, float cached, ngx_http_ollama_cost_t *cost)
 {
-    float                       p, g, u, loss, tokens;
+    float                       p, g, loss, tokens;
     ngx_http_ollama_runner_t   *runner;
     ngx_http_ollama_ticket_t   *t;
     ngx_http_ollama_capacity_t *c;
@@ -117,7 +117,7 @@ ngx_http_ollama_sched_cost(ngx_http_ollama_sched_case_t *cs,
     t = cs->ticket;
     loss = 0;
 
-    runner = ngx_http_ollama_sched_runner(c, o->weights);
+    runner = o->runner;
 
     if (o->warm || (runner && (runner->warm || runner->in_flight))) {
 
@@ -151,15 +151,12 @@ ngx_http_ollama_sched_cost(ngx_http_ollama_sched_case_t *cs,
     cost->cached = cost->cold ? 0 : ngx_min(cached, t->tokens);
 
     tokens = t->tokens - cost->cached;
-    u = cs->sched->busy;
 
     /* other models that run there slow it down, and are slowed down by it */
 
     cost->seconds = cost->wait + loss
                     + (2 * ngx_http_ollama_sched_share(c, runner) - 1)
-                      * ((1 + u / (1 - ngx_min(u, 0.85f))) * tokens / p
-                         + NGX_HTTP_OLLAMA_SCHED_OUT
-                           * ngx_http_ollama_sched_out(cs->model) / g);
+                      * (cs->busy * tokens / p + cs->out / g);
 
     if (c->stuck) {
         cost->seconds += NGX_HTTP_OLLAMA_SCHED_LAST;
@@ -310,16 +307,22 @@ ngx_http_ollama_sched_is_loading(ngx_http_ollama_sched_case_t *cs,
 
 
 void
-ngx_http_ollama_sched_cost_places(ngx_http_ollama_sched_case_t *cs,
+ngx_http_ollama_sched_cost_init(ngx_http_ollama_sched_case_t *cs,
     ngx_http_ollama_option_t *o, ngx_uint_t n)
 {
+    float                      u;
     ngx_uint_t                 i;
     ngx_http_ollama_runner_t  *runner;
 
+    u = cs->sched->busy;
+
+    cs->busy = 1 + u / (1 - ngx_min(u, 0.85f));
+    cs->out = NGX_HTTP_OLLAMA_SCHED_OUT * ngx_http_ollama_sched_out(cs->model);
     cs->places = 0;
 
     for (i = 0; i < n; i++) {
         runner = ngx_http_ollama_sched_runner(o[i].capacity, o[i].weights);
+        o[i].runner = runner;
 
         if (runner && (runner->warm || runner->in_flight)) {
             cs->places += ngx_http_ollama_sched_places(o[i].capacity, runner);

@@ -24,6 +24,10 @@ typedef struct {
                                                 that wait, too */
     ngx_uint_t                      places;  /* at options where the model is
                                                 loaded; >= 1 */
+    float                           out;     /* tokens of a reply; */
+    float                           busy;    /* factor of the time of a prompt's
+                                                evaluation, as it is that of
+                                                others, too */
     ngx_msec_t                      now;
 } ngx_http_ollama_sched_case_t;
 
@@ -36,8 +40,8 @@ typedef struct {
 void ngx_http_ollama_sched_cost(ngx_http_ollama_sched_case_t *cs,
     ngx_http_ollama_option_t *o, float cached, ngx_http_ollama_cost_t *cost);
 
-/* Sets cs->places. */
-void ngx_http_ollama_sched_cost_places(ngx_http_ollama_sched_case_t *cs,
+/* Fills in the rest of a case, and the runners of the options; comes first. */
+void ngx_http_ollama_sched_cost_init(ngx_http_ollama_sched_case_t *cs,
     ngx_http_ollama_option_t *o, ngx_uint_t n);
 
 /*

@@ -345,7 +345,7 @@ ngx_http_ollama_dispatch_line(ngx_http_ollama_dispatch_t *d,
     cs.model = ngx_http_ollama_sched_model(d->sched, t->model);
     cs.now = d->now;
 
-    ngx_http_ollama_sched_cost_places(&cs, d->option, d->n);
+    ngx_http_ollama_sched_cost_init(&cs, d->option, d->n);
 
     for (cs.ahead = 0;
          cs.ahead < NGX_HTTP_OLLAMA_DISPATCH_AHEAD
@@ -423,8 +423,7 @@ ngx_http_ollama_dispatch_best(ngx_http_ollama_dispatch_t *d,
 
         cost = &d->cost[i];
 
-        runner = ngx_http_ollama_sched_runner(d->option[i].capacity,
-                                              d->option[i].weights);
+        runner = d->option[i].runner;
         cached = 0;
         back = 0;
 
@@ -662,7 +661,7 @@ ngx_http_ollama_sched_choose(ngx_http_ollama_sched_t *s,
     cs.ahead = 0;
     cs.now = now;
 
-    ngx_http_ollama_sched_cost_places(&cs, o, d.n);
+    ngx_http_ollama_sched_cost_init(&cs, o, d.n);
 
     bind = s->bind;
     s->bind = 1;

@@ -122,6 +122,9 @@ typedef struct {
     ngx_uint_t                  in_flight; /* at the server, of all kinds */
     ngx_int_t                   weight;    /* >= 1 */
     unsigned                    warm:1;    /* requests show that it is loaded */
+
+    ngx_http_ollama_runner_t   *runner;    /* of the scheduler: with these
+                                              weights; NULL: there is none */
 } ngx_http_ollama_option_t;
 
 
