@@ -84,6 +84,10 @@ main(int argc, char **argv)
 
     config = event_config_new();
     (void) event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+
+    /* a timer runs from when it is set, not from when this turn began */
+    (void) event_config_set_flag(config, EVENT_BASE_FLAG_NO_CACHE_TIME);
+
     fake_base = event_base_new_with_config(config);
     event_config_free(config);
 
