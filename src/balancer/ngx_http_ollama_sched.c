@@ -277,9 +277,7 @@ ngx_http_ollama_sched_load_begin(ngx_http_ollama_ticket_t *t, float size,
     for (i = 0; i < NGX_HTTP_OLLAMA_RUNNERS; i++) {
         runner = &c->runner[i];
 
-        if (runner->weights
-            && (runner->warm || runner->in_flight || runner == t->runner))
-        {
+        if (ngx_http_ollama_sched_is_loaded(runner)) {
             n++;
             mem += ngx_http_ollama_sched_size(runner->size);
         }

@@ -90,6 +90,8 @@ static float ngx_http_ollama_sched_loss(ngx_http_ollama_sched_t *s,
     ngx_msec_t now);
 static ngx_uint_t ngx_http_ollama_sched_is_closed(
     ngx_http_ollama_sched_case_t *cs, ngx_http_ollama_option_t *o);
+static float ngx_http_ollama_sched_speed(float known, float server, float mean,
+    float size);
 static float ngx_http_ollama_sched_first_end(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_capacity_t *c, ngx_msec_t now);
 static float ngx_http_ollama_sched_first_place(ngx_http_ollama_sched_t *s,
@@ -99,7 +101,6 @@ static float ngx_http_ollama_sched_rest(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_ticket_t *t, ngx_msec_t now);
 static float ngx_http_ollama_sched_reply(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_ticket_t *t);
-static float ngx_http_ollama_sched_seconds(ngx_msec_t from, ngx_msec_t to);
 
 
 void
@@ -119,7 +120,7 @@ ngx_http_ollama_sched_cost(ngx_http_ollama_sched_case_t *cs,
 
     runner = o->runner;
 
-    if (o->warm || (runner && (runner->warm || runner->in_flight))) {
+    if (o->warm || ngx_http_ollama_sched_is_loaded(runner)) {
 
         if (runner && !ngx_http_ollama_sched_is_same(runner, t)) {
             ngx_http_ollama_sched_cost_reload(cs, o, runner, cost);
@@ -276,7 +277,7 @@ ngx_http_ollama_sched_cost_cold(ngx_http_ollama_sched_case_t *cs,
         return loss;
     }
 
-    if (cs->sched->bind) {
+    if (cs->bind) {
         cost->usable = 1;
         cost->wait += ngx_http_ollama_sched_residual(cs->sched, c, cs->now);
     }
@@ -324,7 +325,7 @@ ngx_http_ollama_sched_cost_init(ngx_http_ollama_sched_case_t *cs,
         runner = ngx_http_ollama_sched_runner(o[i].capacity, o[i].weights);
         o[i].runner = runner;
 
-        if (runner && (runner->warm || runner->in_flight)) {
+        if (ngx_http_ollama_sched_is_loaded(runner)) {
             cs->places += ngx_http_ollama_sched_places(o[i].capacity, runner);
         }
     }
@@ -366,13 +367,12 @@ ngx_http_ollama_sched_fits(ngx_http_ollama_sched_case_t *cs,
         return 1;
     }
 
-    if (n > res.idle || mem > res.idle_mem + size * 0.02f) {
+    /* where all are idle their memory will do, whatever is known of it */
 
-        /* where it has run alone the others' memory will do */
-
-        if (res.idle < res.n || res.idle == 0) {
-            return 0;
-        }
+    if (res.idle < res.n
+        && (n > res.idle || mem > res.idle_mem + size * 0.02f))
+    {
+        return 0;
     }
 
     if (res.idle == 0) {
@@ -403,7 +403,7 @@ ngx_http_ollama_sched_residents(ngx_http_ollama_sched_case_t *cs,
 
         runner = &c->runner[i];
 
-        if (runner->weights == 0 || !(runner->warm || runner->in_flight)) {
+        if (!ngx_http_ollama_sched_is_loaded(runner)) {
             continue;
         }
 
@@ -466,22 +466,9 @@ ngx_http_ollama_sched_prompt_speed(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_capacity_t *c, ngx_http_ollama_runner_t *runner,
     float size)
 {
-    float  p;
-
-    if (runner && runner->prompt > 0) {
-        return runner->prompt;
-    }
-
-    p = (c->prompt > 0) ? c->prompt : ngx_http_ollama_sched_mean_prompt(s);
-
-    return p / ngx_http_ollama_sched_size(size);
-}
-
-
-float
-ngx_http_ollama_sched_mean_prompt(ngx_http_ollama_sched_t *s)
-{
-    return (s->prompt > 0) ? s->prompt : NGX_HTTP_OLLAMA_SCHED_PROMPT;
+    return ngx_http_ollama_sched_speed(runner ? runner->prompt : 0, c->prompt,
+                                       ngx_http_ollama_sched_mean_prompt(s),
+                                       size);
 }
 
 
@@ -490,16 +477,30 @@ ngx_http_ollama_sched_generate_speed(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_capacity_t *c, ngx_http_ollama_runner_t *runner,
     float size)
 {
-    float  g;
+    return ngx_http_ollama_sched_speed(runner ? runner->generate : 0,
+                                       c->generate,
+                                       ngx_http_ollama_sched_mean_generate(s),
+                                       size);
+}
 
-    if (runner && runner->generate > 0) {
-        return runner->generate;
+
+/* Of the model there, else as of others there, else as of other servers. */
+
+static float
+ngx_http_ollama_sched_speed(float known, float server, float mean, float size)
+{
+    if (known > 0) {
+        return known;
     }
 
-    g = (c->generate > 0) ? c->generate
-                          : ngx_http_ollama_sched_mean_generate(s);
+    return ((server > 0) ? server : mean) / ngx_http_ollama_sched_size(size);
+}
 
-    return g / ngx_http_ollama_sched_size(size);
+
+float
+ngx_http_ollama_sched_mean_prompt(ngx_http_ollama_sched_t *s)
+{
+    return (s->prompt > 0) ? s->prompt : NGX_HTTP_OLLAMA_SCHED_PROMPT;
 }
 
 
@@ -704,13 +705,4 @@ ngx_http_ollama_sched_is_stuck(ngx_http_ollama_sched_t *s,
     return ngx_http_ollama_sched_seconds(t->granted, now)
            > NGX_HTTP_OLLAMA_SCHED_STUCK * expected
              + NGX_HTTP_OLLAMA_SCHED_STUCK_MIN;
-}
-
-
-/* The clock of another worker may be ahead: the difference is signed. */
-
-static float
-ngx_http_ollama_sched_seconds(ngx_msec_t from, ngx_msec_t to)
-{
-    return (float) (ngx_msec_int_t) (to - from) / 1000;
 }

@@ -29,6 +29,8 @@ typedef struct {
                                                 evaluation, as it is that of
                                                 others, too */
     ngx_msec_t                      now;
+    unsigned                        bind:1;  /* it gets a server that is not
+                                                free rather than to wait */
 } ngx_http_ollama_sched_case_t;
 
 

@@ -23,6 +23,7 @@
 #include "balancer/ngx_http_ollama_sched.h"
 #include "balancer/ngx_http_ollama_sched_cost.h"
 #include "balancer/ngx_http_ollama_sched_state.h"
+#include "balancer/ngx_http_ollama_sched_survey.h"
 
 
 #define NGX_HTTP_OLLAMA_DISPATCH_OPTIONS  NGX_HTTP_OLLAMA_SCHED_SERVERS
@@ -48,12 +49,6 @@
 #define NGX_HTTP_OLLAMA_DISPATCH_EQUAL_FACTOR   1.02f
 #define NGX_HTTP_OLLAMA_DISPATCH_EQUAL_SECONDS  0.05f
 
-/* ms between two surveys of all servers */
-#define NGX_HTTP_OLLAMA_DISPATCH_SURVEY   200
-
-/* s over which it is averaged how many servers are busy */
-#define NGX_HTTP_OLLAMA_DISPATCH_BUSY     60.0f
-
 /* a model that has waited for so many loads gets a server drained for it */
 #define NGX_HTTP_OLLAMA_DISPATCH_STARVED  16
 
@@ -65,24 +60,18 @@ typedef struct {
     ngx_msec_t                          now;
     ngx_http_ollama_capacity_t         *server;  /* NULL: any */
     ngx_uint_t                          costs;   /* computed so far */
+    ngx_uint_t                          bind;    /* none waits */
     ngx_http_ollama_option_t           *option;
     ngx_uint_t                          n;
     ngx_http_ollama_cost_t              cost[NGX_HTTP_OLLAMA_DISPATCH_OPTIONS];
 } ngx_http_ollama_dispatch_t;
 
 
-/* sums of a survey */
-
-typedef struct {
-    ngx_uint_t  n;
-    ngx_uint_t  busy;
-    ngx_uint_t  nprompt;
-    ngx_uint_t  ngenerate;
-    float       prompt;      /* of logarithms */
-    float       generate;
-} ngx_http_ollama_survey_t;
-
-
+static void ngx_http_ollama_dispatch_init(ngx_http_ollama_dispatch_t *d,
+    ngx_http_ollama_sched_t *s, const ngx_http_ollama_sched_ops_t *ops,
+    void *data, ngx_msec_t now);
+static void ngx_http_ollama_dispatch_case(ngx_http_ollama_dispatch_t *d,
+    ngx_http_ollama_ticket_t *t, ngx_http_ollama_sched_case_t *cs);
 static void ngx_http_ollama_dispatch_all(ngx_http_ollama_dispatch_t *d);
 static ngx_uint_t ngx_http_ollama_dispatch_is_served(
     ngx_http_ollama_sched_line_t *line, ngx_http_ollama_capacity_t *c);
@@ -98,21 +87,13 @@ static void ngx_http_ollama_dispatch_refuse(ngx_http_ollama_dispatch_t *d,
 static ngx_int_t ngx_http_ollama_dispatch_best(ngx_http_ollama_dispatch_t *d,
     ngx_http_ollama_sched_case_t *cs);
 static ngx_int_t ngx_http_ollama_dispatch_next(ngx_http_ollama_dispatch_t *d,
-    float limit, ngx_uint_t any);
+    float least);
 static ngx_uint_t ngx_http_ollama_dispatch_is_known(
     ngx_http_ollama_dispatch_t *d, float limit);
 static void ngx_http_ollama_dispatch_drain(ngx_http_ollama_dispatch_t *d,
     ngx_http_ollama_sched_line_t *line);
 static ngx_uint_t ngx_http_ollama_dispatch_is_settled(
     ngx_http_ollama_capacity_t *c, float load, ngx_msec_t now);
-static void ngx_http_ollama_dispatch_survey(ngx_http_ollama_sched_t *s,
-    const ngx_http_ollama_sched_ops_t *ops, void *data, ngx_msec_t now);
-static void ngx_http_ollama_dispatch_survey_server(ngx_http_ollama_sched_t *s,
-    ngx_http_ollama_capacity_t *c, ngx_http_ollama_survey_t *sum,
-    ngx_msec_t now);
-static ngx_uint_t ngx_http_ollama_dispatch_is_stuck(
-    ngx_http_ollama_sched_t *s, ngx_http_ollama_runner_t *runner,
-    ngx_msec_t now);
 
 
 void
@@ -128,16 +109,9 @@ ngx_http_ollama_sched_dispatch(ngx_http_ollama_sched_t *s,
         return;
     }
 
-    ngx_http_ollama_dispatch_survey(s, ops, data, now);
+    ngx_http_ollama_dispatch_init(&d, s, ops, data, now);
 
-    d.sched = s;
-    d.ops = ops;
-    d.data = data;
-    d.now = now;
-    d.server = NULL;
     d.option = option;
-    d.costs = 0;
-    d.n = 0;
 
     if (t == NULL) {
         ngx_http_ollama_dispatch_all(&d);
@@ -167,18 +141,49 @@ ngx_http_ollama_sched_dispatch_server(ngx_http_ollama_sched_t *s,
         return;
     }
 
-    ngx_http_ollama_dispatch_survey(s, ops, data, now);
+    ngx_http_ollama_dispatch_init(&d, s, ops, data, now);
 
-    d.sched = s;
-    d.ops = ops;
-    d.data = data;
-    d.now = now;
-    d.server = c;
     d.option = option;
-    d.costs = 0;
-    d.n = 0;
+    d.server = c;
 
     ngx_http_ollama_dispatch_all(&d);
+}
+
+
+/* The caller sets the options. */
+
+static void
+ngx_http_ollama_dispatch_init(ngx_http_ollama_dispatch_t *d,
+    ngx_http_ollama_sched_t *s, const ngx_http_ollama_sched_ops_t *ops,
+    void *data, ngx_msec_t now)
+{
+    ngx_http_ollama_sched_survey(s, ops, data, now);
+
+    d->sched = s;
+    d->ops = ops;
+    d->data = data;
+    d->now = now;
+    d->server = NULL;
+    d->costs = 0;
+    d->bind = s->bind;
+    d->n = 0;
+}
+
+
+/* What is the same for all options; of the first ticket of a line. */
+
+static void
+ngx_http_ollama_dispatch_case(ngx_http_ollama_dispatch_t *d,
+    ngx_http_ollama_ticket_t *t, ngx_http_ollama_sched_case_t *cs)
+{
+    cs->sched = d->sched;
+    cs->model = ngx_http_ollama_sched_model(d->sched, t->model);
+    cs->ticket = t;
+    cs->ahead = 0;
+    cs->now = d->now;
+    cs->bind = d->bind;
+
+    ngx_http_ollama_sched_cost_init(cs, d->option, d->n);
 }
 
 
@@ -341,13 +346,9 @@ ngx_http_ollama_dispatch_line(ngx_http_ollama_dispatch_t *d,
 
     ngx_http_ollama_dispatch_set_served(d, line);
 
-    cs.sched = d->sched;
-    cs.model = ngx_http_ollama_sched_model(d->sched, t->model);
-    cs.now = d->now;
+    ngx_http_ollama_dispatch_case(d, t, &cs);
 
-    ngx_http_ollama_sched_cost_init(&cs, d->option, d->n);
-
-    for (cs.ahead = 0;
+    for ( /* void */ ;
          cs.ahead < NGX_HTTP_OLLAMA_DISPATCH_AHEAD
          && q != ngx_queue_sentinel(&line->tickets);
          cs.ahead++, q = ngx_queue_next(q))
@@ -455,8 +456,8 @@ ngx_http_ollama_dispatch_best(ngx_http_ollama_dispatch_t *d,
         return NGX_DECLINED;
     }
 
-    if (cs->sched->bind) {
-        return ngx_http_ollama_dispatch_next(d, best, 1);
+    if (d->bind) {
+        return ngx_http_ollama_dispatch_next(d, best);
     }
 
     if (!cs->ticket->due
@@ -465,19 +466,18 @@ ngx_http_ollama_dispatch_best(ngx_http_ollama_dispatch_t *d,
         return NGX_DECLINED;
     }
 
-    return ngx_http_ollama_dispatch_next(d, least, 0);
+    return ngx_http_ollama_dispatch_next(d, least);
 }
 
 
 /*
  * Among those that cost little more than the least, the weighted round robin of
- * ngx_http_upstream_get_peer(); of those that are free, or any.  A place beyond
- * those that are known is only used if there is none of these.
+ * ngx_http_upstream_get_peer(); of those that are free, if the ticket may wait.
+ * A place beyond those that are known is only used if there is none of these.
  */
 
 static ngx_int_t
-ngx_http_ollama_dispatch_next(ngx_http_ollama_dispatch_t *d, float least,
-    ngx_uint_t any)
+ngx_http_ollama_dispatch_next(ngx_http_ollama_dispatch_t *d, float least)
 {
     ngx_int_t                   best, total;
     ngx_uint_t                  i, known;
@@ -494,7 +494,7 @@ ngx_http_ollama_dispatch_next(ngx_http_ollama_dispatch_t *d, float least,
 
     for (i = 0; i < d->n; i++) {
 
-        if (!d->cost[i].usable || !(any || d->cost[i].free)
+        if (!d->cost[i].usable || !(d->bind || d->cost[i].free)
             || d->cost[i].seconds > least
             || (known && d->cost[i].probe))
         {
@@ -572,9 +572,9 @@ ngx_http_ollama_dispatch_drain(ngx_http_ollama_dispatch_t *d,
             return;
         }
 
-        runner = ngx_http_ollama_sched_runner(c, d->option[i].weights);
+        runner = d->option[i].runner;
 
-        if (runner && (runner->warm || runner->in_flight)
+        if (ngx_http_ollama_sched_is_loaded(runner)
             && ngx_http_ollama_sched_is_same(runner, t))
         {
             return;
@@ -583,7 +583,7 @@ ngx_http_ollama_dispatch_drain(ngx_http_ollama_dispatch_t *d,
         load = ngx_http_ollama_sched_load(c, d->option[i].size);
 
         if (c->reserve
-            || (float) (ngx_msec_int_t) (d->now - t->arrived) / 1000
+            || ngx_http_ollama_sched_seconds(t->arrived, d->now)
                < load * NGX_HTTP_OLLAMA_DISPATCH_STARVED
             || !ngx_http_ollama_dispatch_is_settled(c, load, d->now))
         {
@@ -622,7 +622,7 @@ ngx_http_ollama_dispatch_is_settled(ngx_http_ollama_capacity_t *c, float load,
         }
 
         if (c->loading == runner
-            || (float) (ngx_msec_int_t) (now - runner->loaded_at) / 1000
+            || ngx_http_ollama_sched_seconds(runner->loaded_at, now)
                < load * NGX_HTTP_OLLAMA_DISPATCH_STARVED)
         {
             return 0;
@@ -640,35 +640,18 @@ ngx_http_ollama_sched_choose(ngx_http_ollama_sched_t *s,
     void *data, ngx_msec_t now)
 {
     ngx_int_t                     i;
-    ngx_uint_t                    bind;
     ngx_http_ollama_dispatch_t    d;
     ngx_http_ollama_sched_case_t  cs;
 
-    ngx_http_ollama_dispatch_survey(s, ops, data, now);
+    ngx_http_ollama_dispatch_init(&d, s, ops, data, now);
 
-    d.sched = s;
-    d.ops = ops;
-    d.data = data;
-    d.now = now;
-    d.server = NULL;
     d.option = o;
-    d.costs = 0;
     d.n = ngx_min(n, NGX_HTTP_OLLAMA_DISPATCH_OPTIONS);
+    d.bind = 1;
 
-    cs.sched = s;
-    cs.model = ngx_http_ollama_sched_model(s, t->model);
-    cs.ticket = t;
-    cs.ahead = 0;
-    cs.now = now;
-
-    ngx_http_ollama_sched_cost_init(&cs, o, d.n);
-
-    bind = s->bind;
-    s->bind = 1;
+    ngx_http_ollama_dispatch_case(&d, t, &cs);
 
     i = ngx_http_ollama_dispatch_best(&d, &cs);
-
-    s->bind = bind;
 
     if (i == NGX_DECLINED) {
         return NGX_ERROR;
@@ -677,118 +660,4 @@ ngx_http_ollama_sched_choose(ngx_http_ollama_sched_t *s,
     *cost = d.cost[i];
 
     return i;
-}
-
-
-/* What is summed up over all servers; often enough. */
-
-static void
-ngx_http_ollama_dispatch_survey(ngx_http_ollama_sched_t *s,
-    const ngx_http_ollama_sched_ops_t *ops, void *data, ngx_msec_t now)
-{
-    float                        busy, dt;
-    ngx_uint_t                   i;
-    ngx_http_ollama_survey_t     sum;
-    ngx_http_ollama_capacity_t  *c;
-
-    if (s->surveyed
-        && (ngx_msec_int_t) (now - s->surveyed)
-           < NGX_HTTP_OLLAMA_DISPATCH_SURVEY)
-    {
-        return;
-    }
-
-    dt = s->surveyed ? (float) (now - s->surveyed) / 1000 : 0;
-    s->surveyed = now;
-
-    for (i = 0; i < NGX_HTTP_OLLAMA_SCHED_MODELS; i++) {
-        s->model[i].places = 0;
-    }
-
-    ngx_memzero(&sum, sizeof(ngx_http_ollama_survey_t));
-
-    for (c = ops->next(s, NULL, data); c; c = ops->next(s, c, data)) {
-        ngx_http_ollama_dispatch_survey_server(s, c, &sum, now);
-    }
-
-    busy = sum.n ? (float) sum.busy / sum.n : 0;
-
-    s->busy += (busy - s->busy)
-               * (1 - expf(-dt / NGX_HTTP_OLLAMA_DISPATCH_BUSY));
-
-    s->prompt = sum.nprompt ? expf(sum.prompt / sum.nprompt) : 0;
-    s->generate = sum.ngenerate ? expf(sum.generate / sum.ngenerate) : 0;
-}
-
-
-static void
-ngx_http_ollama_dispatch_survey_server(ngx_http_ollama_sched_t *s,
-    ngx_http_ollama_capacity_t *c, ngx_http_ollama_survey_t *sum,
-    ngx_msec_t now)
-{
-    ngx_uint_t                      i;
-    ngx_http_ollama_runner_t       *runner;
-    ngx_http_ollama_sched_model_t  *m;
-
-    sum->n++;
-    sum->busy += (c->in_flight != 0);
-
-    if (c->prompt > 0) {
-        sum->nprompt++;
-        sum->prompt += logf(c->prompt);
-    }
-
-    if (c->generate > 0) {
-        sum->ngenerate++;
-        sum->generate += logf(c->generate);
-    }
-
-    if (c->reserve && ngx_http_ollama_sched_line(s, c->reserve) == NULL) {
-        c->reserve = 0;
-    }
-
-    c->stuck = 0;
-
-    for (i = 0; i < NGX_HTTP_OLLAMA_RUNNERS; i++) {
-
-        runner = &c->runner[i];
-
-        if (runner->model == 0 || !(runner->warm || runner->in_flight)) {
-            continue;
-        }
-
-        m = ngx_http_ollama_sched_model(s, runner->model);
-
-        if (m) {
-            m->places += ngx_http_ollama_sched_places(c, runner);
-        }
-
-        if (runner->in_flight
-            && ngx_http_ollama_dispatch_is_stuck(s, runner, now))
-        {
-            c->stuck = 1;
-        }
-    }
-}
-
-
-static ngx_uint_t
-ngx_http_ollama_dispatch_is_stuck(ngx_http_ollama_sched_t *s,
-    ngx_http_ollama_runner_t *runner, ngx_msec_t now)
-{
-    ngx_queue_t  *q;
-
-    for (q = ngx_queue_head(&runner->tickets);
-         q != ngx_queue_sentinel(&runner->tickets);
-         q = ngx_queue_next(q))
-    {
-        if (ngx_http_ollama_sched_is_stuck(s,
-                          ngx_queue_data(q, ngx_http_ollama_ticket_t, queue),
-                          now))
-        {
-            return 1;
-        }
-    }
-
-    return 0;
 }

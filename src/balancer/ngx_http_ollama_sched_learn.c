@@ -67,7 +67,6 @@ static void ngx_http_ollama_learn_reach(ngx_http_ollama_ticket_t *t,
 static ngx_uint_t ngx_http_ollama_learn_load(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_ticket_t *t, float load);
 static float ngx_http_ollama_learn_mean(float mean, float value, float weight);
-static float ngx_http_ollama_learn_seconds(ngx_msec_t from, ngx_msec_t to);
 
 
 ngx_uint_t
@@ -90,11 +89,11 @@ ngx_http_ollama_sched_learn(ngx_http_ollama_sched_t *s,
     generate = f->generate;
 
     if (generate < 0 && t->first) {
-        generate = ngx_http_ollama_learn_seconds(t->first_at, now);
+        generate = ngx_http_ollama_sched_seconds(t->first_at, now);
     }
 
     if (prompt < 0 && t->first && !t->cold) {
-        prompt = ngx_http_ollama_learn_seconds(t->granted, t->first_at);
+        prompt = ngx_http_ollama_sched_seconds(t->granted, t->first_at);
     }
 
     if (f->generated_tokens >= NGX_HTTP_OLLAMA_LEARN_GENERATED
@@ -172,7 +171,7 @@ ngx_http_ollama_learn_model(ngx_http_ollama_sched_model_t *m,
                    + 0.1f * f->generated_tokens;
     }
 
-    svc = ngx_http_ollama_learn_seconds(t->granted, now)
+    svc = ngx_http_ollama_sched_seconds(t->granted, now)
         - ((t->cold && f->load > 0) ? f->load : 0);
 
     if (svc > 0 && (!t->cold || f->load > 0)) {
@@ -304,7 +303,7 @@ ngx_http_ollama_sched_learn_places(ngx_http_ollama_ticket_t *t, ngx_msec_t now)
     /* it came later than expected, when others had ended */
 
     late = runner->streaming < t->at
-           && ngx_http_ollama_learn_seconds(t->granted, now)
+           && ngx_http_ollama_sched_seconds(t->granted, now)
               > 2 * t->expected + 0.5f;
 
     if (t->probe) {
@@ -358,11 +357,4 @@ ngx_http_ollama_learn_mean(float mean, float value, float weight)
     value = ngx_min(value, NGX_HTTP_OLLAMA_LEARN_FASTEST);
 
     return (mean > 0) ? mean * powf(value / mean, weight) : value;
-}
-
-
-static float
-ngx_http_ollama_learn_seconds(ngx_msec_t from, ngx_msec_t to)
-{
-    return (float) (ngx_msec_int_t) (to - from) / 1000;
 }

@@ -102,6 +102,13 @@ ngx_http_ollama_sched_make_runner(ngx_http_ollama_capacity_t *c,
 
 
 ngx_uint_t
+ngx_http_ollama_sched_is_loaded(ngx_http_ollama_runner_t *runner)
+{
+    return runner && (runner->warm || runner->in_flight);
+}
+
+
+ngx_uint_t
 ngx_http_ollama_sched_is_same(ngx_http_ollama_runner_t *runner,
     ngx_http_ollama_ticket_t *t)
 {
@@ -280,12 +287,21 @@ ngx_http_ollama_sched_size(float size)
 }
 
 
+/* The clock of another worker may be ahead: the difference is signed. */
+
+float
+ngx_http_ollama_sched_seconds(ngx_msec_t from, ngx_msec_t to)
+{
+    return (float) (ngx_msec_int_t) (to - from) / 1000;
+}
+
+
 static float
 ngx_http_ollama_sched_decay(ngx_msec_t from, ngx_msec_t to, float tau)
 {
-    ngx_msec_int_t  ms;
+    float  seconds;
 
-    ms = (ngx_msec_int_t) (to - from);
+    seconds = ngx_http_ollama_sched_seconds(from, to);
 
-    return (ms > 0) ? expf(-(float) ms / 1000 / tau) : 1;
+    return (seconds > 0) ? expf(-seconds / tau) : 1;
 }

@@ -28,6 +28,9 @@ ngx_http_ollama_runner_t *ngx_http_ollama_sched_runner(
 ngx_http_ollama_runner_t *ngx_http_ollama_sched_make_runner(
     ngx_http_ollama_capacity_t *c, uint64_t weights);
 
+/* Whether the model is loaded, or being loaded; "runner" may be NULL. */
+ngx_uint_t ngx_http_ollama_sched_is_loaded(ngx_http_ollama_runner_t *runner);
+
 /* Whether the runner's options are those that the ticket needs. */
 ngx_uint_t ngx_http_ollama_sched_is_same(ngx_http_ollama_runner_t *runner,
     ngx_http_ollama_ticket_t *t);
@@ -49,6 +52,9 @@ float ngx_http_ollama_sched_rate(ngx_http_ollama_sched_model_t *m,
 /* Tokens of a model's reply; s from a place to its end; "m" may be NULL. */
 float ngx_http_ollama_sched_out(ngx_http_ollama_sched_model_t *m);
 float ngx_http_ollama_sched_svc(ngx_http_ollama_sched_model_t *m);
+
+/* Seconds between two times, of which the second may be the earlier one. */
+float ngx_http_ollama_sched_seconds(ngx_msec_t from, ngx_msec_t to);
 
 /* GB of a model, or what is assumed if that isn't known. */
 float ngx_http_ollama_sched_size(float size);
