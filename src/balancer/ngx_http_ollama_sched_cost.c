@@ -28,7 +28,7 @@
 #define NGX_HTTP_OLLAMA_SCHED_GENERATE   400.0f
 #define NGX_HTTP_OLLAMA_SCHED_BANDWIDTH  1.0f
 
-/* s of each load beside that by bandwidth */
+/* s of each load beside that by bandwidth, at most as much as that */
 #define NGX_HTTP_OLLAMA_SCHED_LOAD       2.0f
 #define NGX_HTTP_OLLAMA_SCHED_LOAD_MAX   3600.0f
 
@@ -41,11 +41,16 @@
 /* the share of the generation that counts: it is as long at most servers */
 #define NGX_HTTP_OLLAMA_SCHED_OUT        0.3f
 
-/* s for which an unloaded model's requests are counted */
+/* s for which an unloaded model's requests are counted, and how many at most */
 #define NGX_HTTP_OLLAMA_SCHED_MISSED     90.0f
+#define NGX_HTTP_OLLAMA_SCHED_MISSED_MAX 32.0f
 
-/* ms without a request after which a model may be unloaded for another */
-#define NGX_HTTP_OLLAMA_SCHED_IDLE       1000
+/*
+ * s without a request after which a model may be unloaded for another: a part
+ * of what a request of it takes, else one of short replies is never idle
+ */
+#define NGX_HTTP_OLLAMA_SCHED_IDLE       1.0f
+#define NGX_HTTP_OLLAMA_SCHED_IDLE_PART  0.1f
 
 /* the factor and the s beyond what was expected that make a request stuck */
 #define NGX_HTTP_OLLAMA_SCHED_STUCK      4.0f
@@ -85,6 +90,8 @@ static ngx_uint_t ngx_http_ollama_sched_fits(ngx_http_ollama_sched_case_t *cs,
     ngx_http_ollama_option_t *o, float *loss);
 static void ngx_http_ollama_sched_residents(ngx_http_ollama_sched_case_t *cs,
     ngx_http_ollama_capacity_t *c, ngx_http_ollama_sched_resident_t *res);
+static ngx_uint_t ngx_http_ollama_sched_is_idle(ngx_http_ollama_sched_t *s,
+    ngx_http_ollama_runner_t *runner, ngx_msec_t now);
 static float ngx_http_ollama_sched_loss(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_capacity_t *c, ngx_http_ollama_runner_t *victim,
     ngx_msec_t now);
@@ -412,16 +419,34 @@ ngx_http_ollama_sched_residents(ngx_http_ollama_sched_case_t *cs,
         res->n++;
         res->mem += size;
 
-        if (runner->in_flight == 0
-            && (ngx_msec_int_t) (cs->now - runner->used_at)
-               >= NGX_HTTP_OLLAMA_SCHED_IDLE)
-        {
+        if (ngx_http_ollama_sched_is_idle(cs->sched, runner, cs->now)) {
             res->idle++;
             res->idle_mem += size;
             res->loss += ngx_http_ollama_sched_loss(cs->sched, c, runner,
                                                     cs->now);
         }
     }
+}
+
+
+static ngx_uint_t
+ngx_http_ollama_sched_is_idle(ngx_http_ollama_sched_t *s,
+    ngx_http_ollama_runner_t *runner, ngx_msec_t now)
+{
+    float                           least;
+    ngx_http_ollama_sched_model_t  *m;
+
+    if (runner->in_flight) {
+        return 0;
+    }
+
+    m = runner->model ? ngx_http_ollama_sched_model(s, runner->model) : NULL;
+
+    least = ngx_min(NGX_HTTP_OLLAMA_SCHED_IDLE,
+                    NGX_HTTP_OLLAMA_SCHED_IDLE_PART
+                    * ngx_http_ollama_sched_svc(m));
+
+    return ngx_http_ollama_sched_seconds(runner->used_at, now) >= least;
 }
 
 
@@ -435,7 +460,7 @@ ngx_http_ollama_sched_loss(ngx_http_ollama_sched_t *s,
     ngx_http_ollama_capacity_t *c, ngx_http_ollama_runner_t *victim,
     ngx_msec_t now)
 {
-    float                           rate, f;
+    float                           rate, f, n;
     ngx_uint_t                      places, own;
     ngx_http_ollama_sched_model_t  *m;
 
@@ -456,8 +481,10 @@ ngx_http_ollama_sched_loss(ngx_http_ollama_sched_t *s,
         f = ngx_max(0.1f, ngx_min(f, 1));
     }
 
-    return rate * NGX_HTTP_OLLAMA_SCHED_MISSED
-           * ngx_http_ollama_sched_load(c, victim->size) * f;
+    n = ngx_min(rate * NGX_HTTP_OLLAMA_SCHED_MISSED,
+                NGX_HTTP_OLLAMA_SCHED_MISSED_MAX);
+
+    return n * ngx_http_ollama_sched_load(c, victim->size) * f;
 }
 
 
@@ -516,10 +543,11 @@ ngx_http_ollama_sched_load(ngx_http_ollama_capacity_t *c, float size)
 {
     float  load;
 
-    load = NGX_HTTP_OLLAMA_SCHED_LOAD
-           + ngx_http_ollama_sched_size(size)
-             / ((c->bandwidth > 0) ? c->bandwidth
-                                   : NGX_HTTP_OLLAMA_SCHED_BANDWIDTH);
+    load = ngx_http_ollama_sched_size(size)
+           / ((c->bandwidth > 0) ? c->bandwidth
+                                 : NGX_HTTP_OLLAMA_SCHED_BANDWIDTH);
+
+    load += ngx_min(load, NGX_HTTP_OLLAMA_SCHED_LOAD);
 
     return ngx_min(load, NGX_HTTP_OLLAMA_SCHED_LOAD_MAX);
 }

@@ -464,6 +464,78 @@ sched_starvation_test(void **state)
 }
 
 
+/* That of short replies is idle when it had no request for a part of one. */
+
+static void
+sched_short_test(void **state)
+{
+    world_t     *w;
+    ngx_uint_t   a, b;
+
+    w = world_create(1);
+    world_load(w, 1, 0);
+    ngx_http_ollama_sched_model(&w->sched, 1)->svc = 0.5f;
+
+    a = world_ask(w, 1, 1);
+    b = world_ask(w, 2, 1);
+    world_leave(w, a);
+    assert_int_equal(w->granted[b], -1);
+
+    w->now += 40;
+    ngx_http_ollama_sched_dispatch(&w->sched, NULL, &world_ops, w, w->now);
+    assert_int_equal(w->granted[b], -1);
+
+    w->now += 20;
+    ngx_http_ollama_sched_dispatch(&w->sched, NULL, &world_ops, w, w->now);
+    assert_int_equal(w->granted[b], 0);
+    assert_int_equal(w->ticket[b].cold, 1);
+
+    free(w);
+}
+
+
+/* Expected to take what it took, also where that is short. */
+
+static void
+sched_load_test(void **state)
+{
+    float        load[] = { 0.2f, 1.5f, 4, 30 };
+    world_t     *w;
+    ngx_uint_t   i, n, a;
+
+    ngx_http_ollama_figures_t  f;
+
+    for (n = 0; n < 4; n++) {
+
+        w = world_create(1);
+
+        for (i = 1; i < 60; i++) {
+
+            a = world_ask(w, i, 1);
+            assert_int_equal(w->granted[a], 0);
+            assert_int_equal(w->ticket[a].cold, 1);
+            world_first(w, a);
+
+            memset(&f, 0, sizeof(f));
+            f.ok = 1;
+            f.load = load[n];
+            f.prompt = f.generate = 1;
+            f.prompt_tokens = f.generated_tokens = 100;
+
+            (void) ngx_http_ollama_sched_end(&w->sched, &w->ticket[a], &f,
+                                             w->now);
+            w->now += 1200000;
+            ngx_http_ollama_sched_look(&w->server[0], NULL, 0, w->now);
+            w->now += 1000;
+        }
+
+        assert_true(fabsf(ngx_http_ollama_sched_load(&w->server[0], SIZE)
+                          - load[n]) < 0.05f * load[n]);
+        free(w);
+    }
+}
+
+
 /* An owner with one request is not behind all those of another. */
 
 static void
@@ -907,6 +979,8 @@ main(void)
     unit_add(&suite, "a stream that is long", sched_long_test, NULL);
     unit_add(&suite, "models that fit", sched_memory_test, NULL);
     unit_add(&suite, "a model that is starved", sched_starvation_test, NULL);
+    unit_add(&suite, "a model of short replies", sched_short_test, NULL);
+    unit_add(&suite, "the time of a load", sched_load_test, NULL);
     unit_add(&suite, "owners", sched_fair_test, NULL);
     unit_add(&suite, "places are learned", sched_places_test, NULL);
     unit_add(&suite, "the end of a wait", sched_due_test, NULL);

@@ -21,6 +21,9 @@
 #define MAC      { "Mac",    2500, 240, 4.0, 21 }
 #define CPU      { "CPU",     400,  60, 1.5, 64 }
 
+/* small models: a reply takes half a second, a load three times that or more */
+#define FAST(n)  { "fast", 20000.0 / (n), 6000.0 / (n), 20.0 / (n), 12 }
+
 #define HOME     RTX4090, MAC, CPU
 #define LAB      RTX4090, RTX3090, A6000, RTX4060
 #define OFFICE   RTX4090, RTX3090, RTX3090, A6000, RTX4060, MAC
@@ -82,6 +85,11 @@ const scenario_t  scenarios[] = {
     { "context", "lab, a fifth with another num_ctx",
       TRAFFIC_POISSON, 0.8, 0.1500, HOURS2, 0.2, LEAVE,
       { 4, 12, 1, 3, 8 * GIB, { LAB }, { SMALL6, SMALL6 } } },
+
+    { "fast", "4 servers for half a second's replies; 4 models, 2 fit",
+      TRAFFIC_POISSON, 1.0, 1.5, HOUR, 0, LEAVE,
+      { 4, 4, 1, 2, 8 * GIB, { FAST(1), FAST(1), FAST(2), FAST(4) },
+        { B7(0), B7(1), B7(2), B7(3) } } },
 
     { "trace4090", "trace; 4 x 4090, 8 GiB of stored prompts",
       TRAFFIC_TRACE, 0, 0.2003, HOUR, 0, 0,
