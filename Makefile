@@ -213,7 +213,7 @@ pure        = json yajl id forbid scan sse frame model_name server_url \
               conversation_fields participants conversation_prompt \
               conversation_json procs utf8 chain multipart json_key sched \
               sched_cost sched_dispatch sched_learn sched_state \
-              sched_survey hash marks scan_runner prefix
+              sched_survey hash histogram marks scan_runner prefix
 unit_stubs := $(patsubst t/unit/%.c,$(out)/unit/%.o,$(wildcard t/unit/*_stub.c))
 unit_objs  := $(pure:%=$(out)/unit/ngx_http_ollama_%.o) $(unit_stubs)
 unit_tests := $(patsubst t/unit/%.c,$(out)/unit/%,$(wildcard t/unit/*_test.c))

@@ -87,7 +87,7 @@ const scenario_t  scenarios[] = {
       { 4, 12, 1, 3, 8 * GIB, { LAB }, { SMALL6, SMALL6 } } },
 
     { "fast", "4 servers for half a second's replies; 4 models, 2 fit",
-      TRAFFIC_POISSON, 1.0, 1.5, HOUR, 0, LEAVE,
+      TRAFFIC_POISSON, 1.0, 1.28, HOUR, 0, LEAVE,
       { 4, 4, 1, 2, 8 * GIB, { FAST(1), FAST(1), FAST(2), FAST(4) },
         { B7(0), B7(1), B7(2), B7(3) } } },
 
