@@ -206,8 +206,8 @@ sub begun {
 # Reads what comes to these chats until the condition is true.
 
 sub watch {
-    my ($chats, $condition) = @_;
-    my $end = time + 10;
+    my ($chats, $condition, $limit) = @_;
+    my $end = time + ($limit // 10);
 
     until ($condition->()) {
         my %c = map { fileno $_->{socket} => $_ }
@@ -366,6 +366,14 @@ sub listen_to {
 
     @$chat{qw(status text saved)} = (0, '', undef);
     $chat->{c} or return;
+
+    # a worker that ends may have been woken for its connection: the kernel
+    # wakes another one with the next connection only
+    for (1 .. 10) {
+        last if watch([ $chat ], sub { $chat->{c}{raw} ne '' }, 1);
+        last if $chat->{c}{end};
+        ask('GET /api/models/servers');
+    }
 
     my $reply = $chat->{c}->reply;
 

@@ -281,6 +281,32 @@ $c->close;
 
 
 
+=== clients leave while places are granted by other workers: none is lost
+--- upstream eval: $::one
+--- fake
+{"model":"m1","frames":1}
+--- test
+wait_status(up => 1);
+
+# at random times, as there is no moment that could be waited for
+for my $round (1 .. 400) {
+    my @c = map { client()->request(chat('m1')) } 1 .. 12;
+
+    sleep rand 0.006;
+    $_->close for @c;
+}
+
+ok(wait_for(sub {
+    my $said = http('GET /api/models/servers')->json;
+    !$said->{queued} && !grep { $_->{in_flight} } @{ $said->{servers} };
+}), 'all places are free');
+is(http(chat('m1'))->status, 200);
+--- no_error_log
+[alert]
+[crit]
+
+
+
 === a backup server is used if no other is up
 --- upstream eval: main::servers_with($::often, 'max_conns=1', 'backup')
 --- test

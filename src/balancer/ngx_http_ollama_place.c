@@ -42,14 +42,7 @@ ngx_http_ollama_place_server_locked(ngx_http_ollama_ctx_t *ctx,
 void
 ngx_http_ollama_place_lose_locked(ngx_http_ollama_ctx_t *ctx)
 {
-    ngx_http_ollama_queue_ticket_t  *qt;
-
-    qt = ctx->queued->ticket;
-
-    ngx_http_ollama_slot_cancel_locked(qt->slot);
-    ngx_http_ollama_queue_free_locked(qt, NULL);
-
-    ctx->queued->ticket = NULL;
+    ngx_http_ollama_queue_drop_locked(ctx->queued, NULL);
 }
 
 
@@ -119,8 +112,7 @@ ngx_http_ollama_place_bind_locked(ngx_http_request_t *r,
     c = ngx_http_ollama_queue_choose_locked(set, qt);
 
     if (c == NULL) {
-        qd->ticket = NULL;
-        ngx_http_ollama_queue_free_locked(qt, NULL);
+        ngx_http_ollama_queue_drop_locked(qd, NULL);
         return NULL;
     }
 

@@ -161,10 +161,9 @@ ngx_http_ollama_queue_enter_locked(ngx_http_ollama_queued_t *qd,
         || (qt->state == NGX_HTTP_OLLAMA_QUEUE_WAITS
             && qt->queue->sched.waiting > qd->up->queue))
     {
-        qd->ticket = NULL;
         qd->ctx->retry_after = ngx_http_ollama_sched_retry(&qt->queue->sched,
                                                            &qt->ticket);
-        ngx_http_ollama_queue_free_locked(qt, NULL);
+        ngx_http_ollama_queue_drop_locked(qd, NULL);
         return NGX_BUSY;
     }
 
@@ -174,8 +173,7 @@ ngx_http_ollama_queue_enter_locked(ngx_http_ollama_queued_t *qd,
         return NGX_DECLINED;
 
     case NGX_HTTP_OLLAMA_QUEUE_REFUSED:
-        qd->ticket = NULL;
-        ngx_http_ollama_queue_free_locked(qt, NULL);
+        ngx_http_ollama_queue_drop_locked(qd, NULL);
         return NGX_OK;
 
     default: /* NGX_HTTP_OLLAMA_QUEUE_GRANTED */
@@ -414,13 +412,17 @@ ngx_http_ollama_queue_freed(ngx_http_ollama_upstream_t *up)
 
     queue = up->sched;
 
-    if (queue == NULL || queue->sched.waiting == 0) {
+    if (queue && queue->sched.waiting == 0) {
         return;
     }
 
     ngx_http_ollama_fleet_lock_peers(up->uscf->peer.data);
 
-    ngx_http_ollama_queue_dispatch_locked(up, queue, NULL);
+    queue = ngx_http_ollama_queue_known_locked(up);
+
+    if (queue && queue->sched.waiting) {
+        ngx_http_ollama_queue_dispatch_locked(up, queue, NULL);
+    }
 
     ngx_http_ollama_fleet_unlock_peers(up->uscf->peer.data);
 
@@ -440,12 +442,10 @@ ngx_http_ollama_queue_waiting(ngx_http_ollama_upstream_t *up)
 
     ngx_http_ollama_fleet_lock();
 
-    queue = ngx_http_ollama_queue_get_locked(up);
+    queue = ngx_http_ollama_queue_known_locked(up);
     n = queue ? queue->sched.waiting : 0;
 
     ngx_http_ollama_fleet_unlock();
 
     return n;
 }
-
-

@@ -71,7 +71,7 @@ ngx_http_ollama_queue_shm_init_worker(void)
 
 
 ngx_http_ollama_queue_sh_t *
-ngx_http_ollama_queue_get_locked(ngx_http_ollama_upstream_t *up)
+ngx_http_ollama_queue_known_locked(ngx_http_ollama_upstream_t *up)
 {
     ngx_str_t                   *host;
     ngx_queue_t                 *q, *queues;
@@ -98,6 +98,24 @@ ngx_http_ollama_queue_get_locked(ngx_http_ollama_upstream_t *up)
         }
     }
 
+    return NULL;
+}
+
+
+ngx_http_ollama_queue_sh_t *
+ngx_http_ollama_queue_get_locked(ngx_http_ollama_upstream_t *up)
+{
+    ngx_str_t                   *host;
+    ngx_http_ollama_queue_sh_t  *queue;
+
+    queue = ngx_http_ollama_queue_known_locked(up);
+
+    if (queue) {
+        return queue;
+    }
+
+    host = &up->uscf->host;
+
     queue = ngx_http_ollama_fleet_alloc_locked(
                           sizeof(ngx_http_ollama_queue_sh_t) + host->len);
     if (queue == NULL) {
@@ -110,8 +128,8 @@ ngx_http_ollama_queue_get_locked(ngx_http_ollama_upstream_t *up)
 
     ngx_http_ollama_queue_prefix_locked(queue);
 
-    ngx_queue_insert_tail(queues, &queue->queue);
-
+    ngx_queue_insert_tail(ngx_http_ollama_fleet_queues_locked(),
+                          &queue->queue);
     up->sched = queue;
 
     return queue;

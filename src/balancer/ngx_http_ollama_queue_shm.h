@@ -82,10 +82,14 @@ typedef struct {
 
 /*
  * Functions called *_locked() need ngx_http_ollama_fleet_lock_peers() of the
- * upstream, but for the first three, to which the fleet's lock will do.
+ * upstream, but for the first four, to which the fleet's lock will do.
  */
 
-/* The queue of the upstream; NULL: no memory is left in the zone. */
+/* The queue of the upstream; NULL: no request has needed one. */
+ngx_http_ollama_queue_sh_t *ngx_http_ollama_queue_known_locked(
+    ngx_http_ollama_upstream_t *up);
+
+/* The same, made if there is none; NULL: no memory is left in the zone. */
 ngx_http_ollama_queue_sh_t *ngx_http_ollama_queue_get_locked(
     ngx_http_ollama_upstream_t *up);
 

@@ -141,22 +141,12 @@ void
 ngx_http_ollama_queue_drop(ngx_http_ollama_queued_t *qd,
     ngx_http_ollama_figures_t *f)
 {
-    ngx_http_ollama_slot_t          *slot;
-    ngx_http_ollama_limits_t         limits;
-    ngx_http_ollama_capacity_t      *c;
-    ngx_http_ollama_queue_sh_t      *queue;
-    ngx_http_upstream_rr_peers_t    *peers;
+    ngx_http_ollama_capacity_t    *c;
+    ngx_http_ollama_queue_sh_t    *queue;
+    ngx_http_upstream_rr_peers_t  *peers;
 
     if (qd->ticket == NULL) {
         return;
-    }
-
-    slot = qd->ticket->slot;
-
-    if (slot) {
-        ngx_memzero(&limits, sizeof(ngx_http_ollama_limits_t));
-        ngx_http_ollama_slot_release(slot, NGX_HTTP_OLLAMA_TRY_NEUTRAL,
-                                     &limits);
     }
 
     queue = qd->ticket->queue;
@@ -166,8 +156,7 @@ ngx_http_ollama_queue_drop(ngx_http_ollama_queued_t *qd,
 
     c = qd->ticket->ticket.capacity;
 
-    ngx_http_ollama_queue_free_locked(qd->ticket, f);
-    qd->ticket = NULL;
+    ngx_http_ollama_queue_drop_locked(qd, f);
 
     if (c && queue->sched.waiting) {
         ngx_http_ollama_queue_dispatch_locked(qd->up, queue, c);
@@ -176,6 +165,25 @@ ngx_http_ollama_queue_drop(ngx_http_ollama_queued_t *qd,
     ngx_http_ollama_fleet_unlock_peers(peers);
 
     ngx_http_ollama_queue_wake();
+}
+
+
+/* Until the lock is held another process may grant it a slot. */
+
+void
+ngx_http_ollama_queue_drop_locked(ngx_http_ollama_queued_t *qd,
+    ngx_http_ollama_figures_t *f)
+{
+    ngx_http_ollama_queue_ticket_t  *qt;
+
+    qt = qd->ticket;
+    qd->ticket = NULL;
+
+    if (qt->slot) {
+        ngx_http_ollama_slot_cancel_locked(qt->slot);
+    }
+
+    ngx_http_ollama_queue_free_locked(qt, f);
 }
 
 

@@ -72,6 +72,10 @@ ngx_http_ollama_queue_ticket_t *ngx_http_ollama_queue_ticket_locked(
 void ngx_http_ollama_queue_drop(ngx_http_ollama_queued_t *qd,
     ngx_http_ollama_figures_t *f);
 
+/* Gives up the ticket, and the slot that it may have. */
+void ngx_http_ollama_queue_drop_locked(ngx_http_ollama_queued_t *qd,
+    ngx_http_ollama_figures_t *f);
+
 /* Has the requests of this process continued that were granted a server. */
 void ngx_http_ollama_queue_wake(void);
 

@@ -441,9 +441,10 @@ sub work {
 sub log_of {
     my ($self, $row) = @_;
 
+    # a line that is being written has no end yet
     return Real::wait_for(10, sub {
-        my ($line) = grep { /"row":"\Q$row\E"/ }
-                     split /\n/, Real::slurp("$self->{dir}/logs/access.log");
+        my ($line) = grep { /"row":"\Q$row\E".*\n/ }
+                     split /^/, Real::slurp("$self->{dir}/logs/access.log");
         $line && (eval { Real::decode($line) }
                   || JSON::PP->new->latin1->decode($line));
     });

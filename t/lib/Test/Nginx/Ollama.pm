@@ -682,9 +682,10 @@ sub reload {
 sub access_log {
     my ($pattern) = @_;
 
+    # a line that is being written has no end yet
     my $lines = sub {
         open my $in, '<', "$servroot/logs/ollama.log" or return ();
-        chomp(my @lines = <$in>);
+        chomp(my @lines = grep { /\n\z/ } <$in>);
         return @lines;
     };
 
