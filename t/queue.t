@@ -753,6 +753,26 @@ for my $round (1 .. 2) {
 
 
 
+=== nginx is to quit while requests wait: all are answered
+--- upstream eval: main::servers_with($::often, '')
+--- fake
+{"model":"*","frames":8,"gap_ms":30}
+--- test
+set_models(1, m1 => 1, m2 => 1, m3 => 0);
+wait_models(1, 'm1+ m2+ m3');
+
+# a model that is loaded beside others for the first time may have taken the
+# place of one of these: that is known by the next probe
+my @c = map { client(timeout => 20)->request(chat($_)) } 'm3', 'm1', 'm2';
+
+$c[0]->read_until(qr/"w0 "/);
+kill QUIT => nginx_pid();
+
+are_good('all', map { $_->reply } @c);
+--- error_log eval: qr/gracefully shutting down/
+
+
+
 === a load goes on without its client for those that wait for the model
 --- upstream eval: $::one
 --- test

@@ -14,8 +14,10 @@
  * is due, and the probe's pool, in which all of it is, is destroyed.
  *
  * A worker that is no poller any more lets its probes end: until then their
- * servers count as being probed.  A worker that exits cancels them, and another
- * one may start again at once.
+ * servers count as being probed.  A worker that is to exit cancels them, and
+ * another one may start again at once.  If there is none, as all are to exit,
+ * it may become the poller again: what its last requests wait for may be known
+ * by a probe only.
  *
  * It may use the fleet, probe, and the configuration.
  */
@@ -61,6 +63,7 @@ typedef struct {
     ngx_http_ollama_timer_t   timer;    /* handler NULL: nothing to poll */
     ngx_queue_t               probes;   /* ngx_http_ollama_poll_probe_t */
     ngx_uint_t                nprobes;
+    ngx_uint_t                resigned; /* it is to exit */
 } ngx_http_ollama_poll_t;
 
 
@@ -151,14 +154,15 @@ ngx_http_ollama_poll_timer_handler(ngx_event_t *ev)
     ngx_http_ollama_upstream_t   **up;
     ngx_http_ollama_main_conf_t   *omcf;
 
-    if (ngx_exiting || ngx_terminate || ngx_quit) {
-        ngx_http_ollama_poll_cancel();
-        return;
-    }
-
     delay = NGX_HTTP_OLLAMA_POLL_TRY;
 
-    if (ngx_http_ollama_fleet_elect() == NGX_OK) {
+    if ((ngx_exiting || ngx_terminate || ngx_quit)
+        && !ngx_http_ollama_poll.resigned)
+    {
+        ngx_http_ollama_poll.resigned = 1;
+        ngx_http_ollama_poll_cancel();
+
+    } else if (ngx_http_ollama_fleet_elect() == NGX_OK) {
 
         n = NGX_HTTP_OLLAMA_POLL_START;
 
