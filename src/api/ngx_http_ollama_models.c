@@ -62,8 +62,6 @@ typedef ngx_int_t (*ngx_http_ollama_models_init_pt)(
 
 static ngx_int_t ngx_http_ollama_models_init(ngx_http_ollama_models_t *m,
     ngx_http_request_t *r);
-static ngx_int_t ngx_http_ollama_models_init_queued(
-    ngx_http_ollama_models_t *m, ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_models_init_up(ngx_http_ollama_models_t *m,
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_ollama_models_init_one(ngx_http_ollama_models_t *m,
@@ -129,6 +127,7 @@ ngx_http_ollama_models_init(ngx_http_ollama_models_t *m,
 
     m->request = r;
     m->up = olcf->up;
+    m->queued = ngx_http_ollama_queue_waiting(m->up);
 
     if (ngx_http_ollama_fleet_list(m->up, r->pool, &m->views) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -137,24 +136,6 @@ ngx_http_ollama_models_init(ngx_http_ollama_models_t *m,
     m->n = m->views.nelts;
 
     return NGX_OK;
-}
-
-
-/* The same for a handler that tells how many wait. */
-
-static ngx_int_t
-ngx_http_ollama_models_init_queued(ngx_http_ollama_models_t *m,
-    ngx_http_request_t *r)
-{
-    ngx_int_t  rc;
-
-    rc = ngx_http_ollama_models_init(m, r);
-
-    if (rc == NGX_OK) {
-        m->queued = ngx_http_ollama_queue_waiting(m->up);
-    }
-
-    return rc;
 }
 
 
@@ -299,7 +280,7 @@ ngx_http_ollama_models_is_named(ngx_http_ollama_view_t *view,
 ngx_int_t
 ngx_http_ollama_models_servers(ngx_http_request_t *r)
 {
-    return ngx_http_ollama_models_answer(r, ngx_http_ollama_models_init_queued,
+    return ngx_http_ollama_models_answer(r, ngx_http_ollama_models_init,
                                          ngx_http_ollama_models_walk_servers);
 }
 
