@@ -17,8 +17,9 @@
 /* pairs of model and server at most; all others are counted as _other */
 #define NGX_HTTP_OLLAMA_METRICS_PAIRS    1024
 
-/* the same, of all kinds: pairs, servers, _other, the gateway */
-#define NGX_HTTP_OLLAMA_METRICS_SERIES   (NGX_HTTP_OLLAMA_METRICS_PAIRS + 256 + 4)
+/* of all kinds: pairs, servers, _other, the gateway */
+#define NGX_HTTP_OLLAMA_METRICS_SERIES                                        \
+    (NGX_HTTP_OLLAMA_METRICS_PAIRS + 256 + 4)
 
 /* minutes that are kept */
 #define NGX_HTTP_OLLAMA_METRICS_MINUTES  60
@@ -47,6 +48,7 @@ void ngx_http_ollama_metrics_count(ngx_http_ollama_sample_t *sample);
 void ngx_http_ollama_metrics_gauge(ngx_str_t *model, ngx_str_t *server,
     ngx_uint_t word, ngx_int_t delta);
 
+/* A request is tried again elsewhere, because of that server. */
 void ngx_http_ollama_metrics_retry(ngx_str_t *server,
     ngx_http_ollama_retry_e reason);
 
@@ -54,7 +56,10 @@ void ngx_http_ollama_metrics_retry(ngx_str_t *server,
 void ngx_http_ollama_metrics_check(ngx_str_t *server, int64_t us,
     ngx_uint_t failed);
 
+/* A message was saved in its session, or wasn't. */
 void ngx_http_ollama_metrics_save(ngx_http_ollama_save_e how);
+
+/* Redis answered a command with an error, or not at all. */
 void ngx_http_ollama_metrics_redis_error(void);
 
 
@@ -74,8 +79,8 @@ typedef struct {
 } ngx_http_ollama_series_t;
 
 /*
- * Reads series number i, from 0 to NGX_HTTP_OLLAMA_METRICS_SERIES - 1; model and
- * server point into series->names.  NGX_DECLINED: there is none (others may
+ * Reads series number i, from 0 to NGX_HTTP_OLLAMA_METRICS_SERIES - 1; model
+ * and server point into series->names.  NGX_DECLINED: there is none (others may
  * follow).
  */
 ngx_int_t ngx_http_ollama_metrics_read(ngx_uint_t i,
