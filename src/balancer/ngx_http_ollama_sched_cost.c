@@ -28,7 +28,7 @@
 #define NGX_HTTP_OLLAMA_SCHED_GENERATE   400.0f
 #define NGX_HTTP_OLLAMA_SCHED_BANDWIDTH  1.0f
 
-/* s of each load beside that by bandwidth, at most as much as that */
+/* s of each load beside that by bandwidth; once that is known at most as much */
 #define NGX_HTTP_OLLAMA_SCHED_LOAD       2.0f
 #define NGX_HTTP_OLLAMA_SCHED_LOAD_MAX   3600.0f
 
@@ -543,11 +543,16 @@ ngx_http_ollama_sched_load(ngx_http_ollama_capacity_t *c, float size)
 {
     float  load;
 
-    load = ngx_http_ollama_sched_size(size)
-           / ((c->bandwidth > 0) ? c->bandwidth
-                                 : NGX_HTTP_OLLAMA_SCHED_BANDWIDTH);
+    size = ngx_http_ollama_sched_size(size);
 
-    load += ngx_min(load, NGX_HTTP_OLLAMA_SCHED_LOAD);
+    if (c->bandwidth > 0) {
+        load = size / c->bandwidth;
+        load += ngx_min(load, NGX_HTTP_OLLAMA_SCHED_LOAD);
+
+    } else {
+        load = size / NGX_HTTP_OLLAMA_SCHED_BANDWIDTH
+               + NGX_HTTP_OLLAMA_SCHED_LOAD;
+    }
 
     return ngx_min(load, NGX_HTTP_OLLAMA_SCHED_LOAD_MAX);
 }
