@@ -28,7 +28,7 @@
 #define NGX_HTTP_OLLAMA_SCHED_GENERATE   400.0f
 #define NGX_HTTP_OLLAMA_SCHED_BANDWIDTH  1.0f
 
-/* s of each load beside that by bandwidth; once that is known at most as much */
+/* s of each load beside its bandwidth; at most as much once that is known */
 #define NGX_HTTP_OLLAMA_SCHED_LOAD       2.0f
 #define NGX_HTTP_OLLAMA_SCHED_LOAD_MAX   3600.0f
 
